@@ -7,4 +7,4 @@ export {
   type BlackBoxStats,
 } from "./black-box.js";
 export type { BlackBoxOptions } from "./options.js";
-export type { BlackBoxDropReason, BlackBoxFullPolicy, BlackBoxShardStats } from "./shard.js";
+export type { BlackBoxDropReason, BlackBoxFullPolicy, BlackBoxShardStats } from "./rules.js";

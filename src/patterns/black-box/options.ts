@@ -17,7 +17,7 @@ import {
 } from "../../kit/options.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import type { SubscriberOptions } from "../../sockets/pub-sub.js";
-import type { BlackBoxFullPolicy } from "./shard.js";
+import type { BlackBoxFullPolicy } from "./rules.js";
 
 const MAX_WORKERS = 256;
 /** Messages, and bytes unless a message is larger, per batch. */

@@ -1,5 +1,5 @@
 /**
- * Assigns messages to shards. Pure; shard.ts has the queue of each shard.
+ * Assigns messages to shards, each with a bounded queue. Pure.
  *
  *                  receive                               finished
  *   SUB ──> shard of the topic ──> queue (bounded) ──> in flight ──> handled, failed
@@ -12,9 +12,180 @@
  * the next batch grow, so batches adapt to the load.
  */
 
+import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { costOf } from "../../core/frame-cost.js";
 import { seededHash } from "../../core/hash.js";
-import { type Batch, type BlackBoxShardStats, Shard, type ShardLimits, sumOf } from "./shard.js";
+
+export type BlackBoxFullPolicy =
+  /** Drop the message. */
+  | "drop-newest"
+  /** Drop the oldest queued messages. */
+  | "drop-oldest"
+  /** Stop reading: the SUB fills to its high-water mark, then the publisher drops. */
+  | "wait";
+
+/** Why a message was dropped. */
+export type BlackBoxDropReason =
+  /** The queue was full (`drop-newest`). */
+  | "newest"
+  /** A later message arrived at a full queue. */
+  | "oldest"
+  /** Larger than the queue. */
+  | "too-large"
+  /** Still queued at close. */
+  | "closed";
+
+interface ShardLimits {
+  readonly full: BlackBoxFullPolicy;
+  /** Queued messages, and their cost (core/frame-cost.ts). */
+  readonly maxQueue: number;
+  readonly maxQueueBytes: number;
+  /** Messages, and their cost, per batch, at least one. */
+  readonly maxBatch: number;
+  readonly maxBatchBytes: number;
+  readonly maxInFlight: number;
+}
+
+function counts() {
+  return {
+    received: 0,
+    handled: 0,
+    failed: 0,
+    queued: 0,
+    queuedBytes: 0,
+    /** Not reported as finished. */
+    inFlight: 0,
+    /** In flight at `close`; some may have been handled. */
+    lost: 0,
+  };
+}
+
+function drops(): Record<BlackBoxDropReason, number> {
+  return { newest: 0, oldest: 0, "too-large": 0, closed: 0 };
+}
+
+export interface BlackBoxShardStats extends Readonly<ReturnType<typeof counts>> {
+  readonly dropped: Readonly<Record<BlackBoxDropReason, number>>;
+}
+
+function sumOf(shards: readonly BlackBoxShardStats[]): BlackBoxShardStats {
+  const sum = counts();
+  const dropped = drops();
+  for (const shard of shards) {
+    for (const name of Object.keys(sum) as (keyof typeof sum)[]) sum[name] += shard[name];
+    for (const reason of Object.keys(dropped) as BlackBoxDropReason[])
+      dropped[reason] += shard.dropped[reason];
+  }
+  return { ...sum, dropped };
+}
+
+interface Entry {
+  readonly frames: readonly Buffer[];
+  readonly bytes: number;
+}
+
+/** Messages. */
+type Batch = readonly (readonly Buffer[])[];
+
+class Shard {
+  readonly #limits: ShardLimits;
+  readonly #queue = new RingBuffer<Entry>();
+  /** Sizes of unfinished batches. */
+  readonly #batches = new RingBuffer<number>();
+  readonly #dropped = drops();
+  readonly #counts = counts();
+
+  constructor(limits: ShardLimits) {
+    this.#limits = limits;
+  }
+
+  get idle(): boolean {
+    return this.#counts.queued === 0 && this.#counts.inFlight === 0;
+  }
+
+  /** With `wait`: nothing more may be read. */
+  get isOver(): boolean {
+    const { maxQueue, maxQueueBytes } = this.#limits;
+    return this.#counts.queued > maxQueue || this.#counts.queuedBytes > maxQueueBytes;
+  }
+
+  hasRoom(bytes: number): boolean {
+    const { maxQueue, maxQueueBytes } = this.#limits;
+    return this.#counts.queued < maxQueue && this.#counts.queuedBytes + bytes <= maxQueueBytes;
+  }
+
+  /** Queues a message, or drops it or older ones. */
+  offer(frames: readonly Buffer[], bytes: number): void {
+    const { full, maxQueueBytes } = this.#limits;
+    this.#counts.received += 1;
+    if (bytes > maxQueueBytes) {
+      this.#dropped["too-large"] += 1;
+      return;
+    }
+    while (full !== "wait" && !this.hasRoom(bytes)) {
+      if (full === "drop-newest") {
+        this.#dropped.newest += 1;
+        return;
+      }
+      this.#take();
+      this.#dropped.oldest += 1;
+    }
+    this.#counts.queued += 1;
+    this.#counts.queuedBytes += bytes;
+    this.#queue.push({ frames, bytes });
+  }
+
+  /** @returns `undefined`: empty queue, or enough in flight */
+  next(): Batch | undefined {
+    if (this.#batches.length >= this.#limits.maxInFlight || this.#counts.queued === 0) return undefined;
+    const batch = this.#gather();
+    this.#batches.push(batch.length);
+    this.#counts.inFlight += batch.length;
+    return batch;
+  }
+
+  /** Its oldest batch had `failed` errors. */
+  finished(failed: number): void {
+    const messages = this.#batches.shift();
+    if (messages === undefined) return; // It closed: the batch counts as lost.
+    this.#counts.handled += messages - failed;
+    this.#counts.failed += failed;
+    this.#counts.inFlight -= messages;
+  }
+
+  close(): void {
+    this.#counts.lost += this.#counts.inFlight;
+    this.#counts.inFlight = 0;
+    this.#batches.clear();
+    this.#dropped.closed += this.#queue.length;
+    this.#queue.clear();
+    this.#counts.queued = 0;
+    this.#counts.queuedBytes = 0;
+  }
+
+  stats(): BlackBoxShardStats {
+    return { ...this.#counts, dropped: { ...this.#dropped } };
+  }
+
+  #take(): Entry {
+    const entry = this.#queue.shift() as Entry;
+    this.#counts.queued -= 1;
+    this.#counts.queuedBytes -= entry.bytes;
+    return entry;
+  }
+
+  #gather(): Batch {
+    const { maxBatch, maxBatchBytes } = this.#limits;
+    const messages: (readonly Buffer[])[] = [];
+    let bytes = 0;
+    for (let head = this.#queue.peek(); head !== undefined; head = this.#queue.peek()) {
+      if (messages.length > 0 && (messages.length >= maxBatch || bytes + head.bytes > maxBatchBytes)) break;
+      bytes += head.bytes;
+      messages.push(this.#take().frames);
+    }
+    return messages;
+  }
+}
 
 export interface BoxRulesOptions extends ShardLimits {
   readonly shards: number;

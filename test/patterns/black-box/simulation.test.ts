@@ -7,8 +7,11 @@
  * every moment; with `wait` nothing is dropped but at close; in the end everything that waits is handled.
  */
 import { describe, it } from "vitest";
-import { BoxRules, type BoxRulesOptions } from "../../../src/patterns/black-box/rules.js";
-import type { BlackBoxFullPolicy } from "../../../src/patterns/black-box/shard.js";
+import {
+  type BlackBoxFullPolicy,
+  BoxRules,
+  type BoxRulesOptions,
+} from "../../../src/patterns/black-box/rules.js";
 import type { Simulation } from "../../../src/testing/simulation.js";
 import { runSchedules, SCHEDULES_TIMEOUT } from "../../support/schedules.js";
 
