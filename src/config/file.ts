@@ -14,6 +14,13 @@ import { buffer } from "node:stream/consumers";
 
 /** Characters of a value in a message. */
 export const SHOWN = 60;
+/** Every `$${`, and every `${…}`. */
+const REFERENCE = /\$\$\{|\$\{([^}]*)\}?/g;
+const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+/** Bytes of a configuration, and of a named file. */
+const MAX_FILE = 1_048_576;
+/** Shortest variable's value that is searched for in messages. */
+const MIN_SECRET = 3;
 
 /** Keys, and list indexes from 0. */
 export type Path = readonly (string | number)[];
@@ -51,10 +58,6 @@ export function pathText(path: Path): string {
 export function problemLine({ file, line, column, path, message }: Problem): string {
   return `${file}:${line}:${column}: ${path === "" ? "" : `${path}: `}${message}`;
 }
-
-/** Every `$${`, and every `${…}`. */
-const REFERENCE = /\$\$\{|\$\{([^}]*)\}?/g;
-const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -102,11 +105,6 @@ export function expand(value: unknown, environment: Environment): Expanded {
     });
   return { value: within(value, []), findings, filled, variables };
 }
-
-/** Bytes of a configuration, and of a named file. */
-const MAX_FILE = 1_048_576;
-/** Shortest variable's value that is searched for in messages. */
-const MIN_SECRET = 3;
 
 /**
  * Reads a file named in a configuration. Pipes are refused: files are reread, and opening a pipe waits for a writer,
