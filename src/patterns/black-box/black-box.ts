@@ -6,17 +6,187 @@
  *                                     └─> queue 1 ──> handler …
  */
 
-import { ClosedError } from "../../core/errors.js";
+import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { Worker } from "node:worker_threads";
+import { invalidArgument } from "../../core/arguments.js";
+import { builtFile } from "../../core/built-file.js";
+import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { IdleWaits, withTimeout } from "../../core/waiter.js";
 import { Driver } from "../../kit/driver.js";
-import { ENDPOINT_SOURCE_EVENTS, relaySourceEvents } from "../../kit/endpoint-list.js";
-import { Subscriber } from "../../sockets/pub-sub.js";
+import { ENDPOINT_SOURCE_EVENTS, type PatternEndpoints, relaySourceEvents } from "../../kit/endpoint-list.js";
+import {
+  anything,
+  checkEndpoint,
+  checkOptions,
+  choice,
+  type GivenWith,
+  integer,
+  object,
+} from "../../kit/options.js";
+import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
+import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
 import type { SocketStats } from "../../sockets/stats.js";
-import { fromPlain, pack } from "./messages.js";
-import { type BlackBoxOptions, resolveBox } from "./options.js";
-import { BoxRules, type BoxRulesStats } from "./rules.js";
-import { ShardThread, type ThreadOwner } from "./threads.js";
+import { CLOSE, type Failure, type FromWorker, fromPlain, pack, type WorkerData } from "./messages.js";
+import { type BlackBoxFullPolicy, BoxRules, type BoxRulesStats } from "./rules.js";
+
+const MAX_WORKERS = 256;
+/** Messages, and bytes unless a message is larger, per batch. */
+const MAX_BATCH = 1_000;
+const MAX_BATCH_BYTES = 1_048_576;
+/** Batches in flight per thread: one handled, one ready. */
+const MAX_IN_FLIGHT = 2;
+
+const OPTIONS = {
+  /**
+   * Module whose default export handles messages: a URL, a `file:` or `data:` URL as text, or a path. See {@link
+   * BlackBoxHandler}.
+   */
+  handler: anything<string | URL>(),
+  /** Publishers to connect to, or a source. */
+  connect: anything<PatternEndpoints>(),
+  /** Endpoints to bind. */
+  bind: anything<string | readonly string[]>(),
+  /** Topic prefixes. Default: all messages. */
+  subscribe: anything<string | Uint8Array | readonly (string | Uint8Array)[]>(),
+  /** Worker threads (shards), at most 256. Default: the machine's parallelism minus 1, at least 1. */
+  workers: integer({ max: MAX_WORKERS }),
+  /** Handling of a message for a full queue. Default `"drop-oldest"`. */
+  full: choice<BlackBoxFullPolicy>(["drop-newest", "drop-oldest", "wait"], "drop-oldest"),
+  /** Messages queued per shard; with `wait` a read of up to 1,000 may pass it. Default 10,000. */
+  maxQueue: integer({ default: 10_000 }),
+  /** Bytes queued per shard; a larger message is dropped. Default 67,108,864. */
+  maxQueueBytes: integer({ default: 67_108_864 }),
+  /** Options of the SUB, such as security. */
+  socketOptions: object<SubscriberOptions>(["codec"]),
+};
+
+/** Options of {@link BlackBox}. */
+export type BlackBoxOptions = GivenWith<typeof OPTIONS, "handler">;
+
+/** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+function resolveBox(options: BlackBoxOptions) {
+  const settings = checkOptions("BlackBox", OPTIONS, options);
+  const { subscribe = "", socketOptions } = settings;
+  const connect: readonly (string | EndpointSource)[] = isEndpointSource(settings.connect)
+    ? [settings.connect]
+    : listOf("connect", settings.connect);
+  const bind = listOf("bind", settings.bind);
+  if (connect.length + bind.length === 0)
+    throw new InvalidArgumentError("A BlackBox must have an endpoint: option connect, bind or both");
+  return {
+    module: moduleOf(settings.handler),
+    rules: {
+      ...settings,
+      shards: settings.workers ?? Math.min(Math.max(1, availableParallelism() - 1), MAX_WORKERS),
+      maxBatch: MAX_BATCH,
+      maxBatchBytes: MAX_BATCH_BYTES,
+      maxInFlight: MAX_IN_FLIGHT,
+    },
+    connect,
+    bind,
+    subscribe: [subscribe].flat() as readonly (string | Uint8Array)[],
+    socketOptions,
+  };
+}
+
+function listOf(name: "connect" | "bind", value: string | readonly string[] | undefined): string[] {
+  const list: unknown = value === undefined ? [] : typeof value === "string" ? [value] : value;
+  if (!Array.isArray(list))
+    throw invalidArgument(`Option ${name} must be an endpoint, or a list of them`, list);
+  return list.map((endpoint) => checkEndpoint(name, endpoint, name));
+}
+
+function moduleOf(handler: unknown): string {
+  if (handler instanceof URL) return handler.href;
+  if (typeof handler !== "string" || handler === "")
+    throw invalidArgument("Option handler must be the URL or path of a module", handler);
+  return /^(?:file|data):/.test(handler) ? handler : pathToFileURL(resolve(handler)).href;
+}
+
+/**
+ * Arguments of inline code, invalid for a thread with a file. Without them a thread inherits all arguments, while a list
+ * may have no options of V8.
+ */
+const UNFIT = /^(?:--input-type|--eval|-e|--print|-p|-pe|--check|-c|--interactive|-i)(?:=|$)/;
+
+function isUnfit(argument: string): boolean {
+  return UNFIT.test(argument);
+}
+
+interface ThreadOwner {
+  batchFinished(shard: number, failed: number, first: Failure | undefined): void;
+  /** It ended after it was ready, and before `close`. */
+  threadCrashed(shard: number, error: Error): void;
+}
+
+class ShardThread {
+  /** Settles when the module is loaded; rejects for an unusable module, or at `close`. */
+  readonly ready: Promise<void>;
+  readonly #worker: Worker;
+  readonly #exited: Promise<void>;
+  #isClosing = false;
+
+  constructor(data: WorkerData, owner: ThreadOwner) {
+    const { shard, module } = data;
+    const worker = new Worker(builtFile("dist/patterns/black-box/worker-thread.js"), {
+      workerData: data,
+      ...(process.execArgv.some(isUnfit) && { execArgv: process.execArgv.filter((each) => !isUnfit(each)) }),
+      name: `black box ${shard}`,
+    });
+    this.#worker = worker;
+    let cause: Error | undefined;
+    worker.on("error", (error) => {
+      cause = error instanceof Error ? error : new Error(String(error));
+    });
+    this.#exited = new Promise((resolve) => worker.once("exit", () => resolve()));
+    this.ready = new Promise((resolve, reject) => {
+      let isReady = false;
+      worker.on("message", (message: FromWorker | null | undefined) => {
+        // The module may post messages of its own: they are ignored.
+        if (message?.type === "finished") owner.batchFinished(shard, message.failed, message.first);
+        else if (message?.type === "unusable") cause = fromPlain(message.error);
+        else if (message?.type === "ready") {
+          isReady = true;
+          resolve();
+        }
+      });
+      worker.once("exit", (code) => {
+        const error = cause ?? new Error(`The thread ended with exit code ${code}`);
+        if (!isReady) reject(unusable(module, error));
+        else if (!this.#isClosing) owner.threadCrashed(shard, error);
+      });
+    });
+    this.ready.catch(() => undefined); // start() reports it.
+  }
+
+  send(batch: ArrayBuffer): void {
+    this.#worker.postMessage(batch, [batch]);
+  }
+
+  /** Ends the thread after the module's teardown, or `timeout` ms. */
+  async close(timeout: number): Promise<void> {
+    this.#isClosing = true;
+    if (timeout > 0) {
+      this.#worker.postMessage(CLOSE);
+      await withTimeout(this.#exited, timeout);
+    }
+    await this.#worker.terminate();
+  }
+}
+
+function unusable(module: string, cause: Error): InvalidArgumentError {
+  return new InvalidArgumentError(
+    `The handler's module ${shorten(module)} cannot be used: ${cause.message}`,
+    { cause },
+  );
+}
+
+function shorten(url: string): string {
+  return url.length > 200 ? `${url.slice(0, 200)}…` : url;
+}
 
 /** Messages per read. */
 const READ = 1_000;

@@ -1,4 +1,5 @@
 export * from "../../kit/index.js";
+export type { BlackBoxOptions } from "./black-box.js";
 export {
   BlackBox,
   type BlackBoxContext,
@@ -6,5 +7,4 @@ export {
   type BlackBoxHandler,
   type BlackBoxStats,
 } from "./black-box.js";
-export type { BlackBoxOptions } from "./options.js";
 export type { BlackBoxDropReason, BlackBoxFullPolicy, BlackBoxShardStats } from "./rules.js";
