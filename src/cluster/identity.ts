@@ -8,8 +8,8 @@
  * Clock jumps do not matter for the lives of one id: a node that hears of a later start of its id continues from there.
  */
 import { quoted } from "../core/arguments.js";
+import { randomId } from "../core/bytes.js";
 import { InvalidArgumentError } from "../core/errors.js";
-import { randomId } from "../core/random.js";
 import { MAX_NAME, MAX_NAMESPACE_NAME } from "./bounds.js";
 
 /** 6 and 4 bytes. */

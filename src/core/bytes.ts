@@ -1,4 +1,4 @@
-/** Byte checks across realms: vm contexts, test runners and a page's frames have separate classes. */
+/** Bytes: checks of their type, big-endian numbers, hashes, and random bytes. */
 
 const tagOf = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag)
   ?.get as (this: unknown) => string | undefined;
@@ -44,4 +44,72 @@ type Frame = Uint8Array | string;
 export function copyOf(message: Frame | readonly Frame[]): Frame | readonly Frame[] {
   if (typeof message === "string") return message;
   return isBytes(message) ? Buffer.from(message) : message.map((frame) => copyOf(frame) as Frame);
+}
+
+export function readUint16(bytes: Uint8Array, at: number): number {
+  return ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
+}
+
+export function readUint32(bytes: Uint8Array, at: number): number {
+  return (
+    (((bytes[at] as number) << 24) |
+      ((bytes[at + 1] as number) << 16) |
+      ((bytes[at + 2] as number) << 8) |
+      (bytes[at + 3] as number)) >>>
+    0
+  );
+}
+
+/** @param value only its lowest 32 bits count */
+export function writeUint32(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value >>> 24;
+  bytes[at + 1] = value >>> 16;
+  bytes[at + 2] = value >>> 8;
+  bytes[at + 3] = value;
+}
+
+const OFFSET = 0x811c_9dc5;
+const FACTOR = 0x0100_0193;
+
+/**
+ * FNV-1a, 32 bits, signed. The low bits are weak. @param seed separates kinds of keys, without protection
+ * (see `seededHash`)
+ */
+export function fnv1a(bytes: Uint8Array, start: number, end: number, seed = 0): number {
+  let hash = (OFFSET ^ seed) | 0;
+  for (let i = start; i < end; i++) hash = Math.imul(hash ^ (bytes[i] as number), FACTOR);
+  return hash;
+}
+
+/**
+ * For short untrusted keys, with a secret seed. In FNV-1a only the seed's low byte affects collisions; here
+ * the high bits are mixed in after each byte.
+ */
+export function seededHash(bytes: Uint8Array, seed: number, start = 0, end: number = bytes.length): number {
+  let hash = (OFFSET ^ seed) | 0;
+  for (let i = start; i < end; i++) {
+    hash = Math.imul(hash ^ (bytes[i] as number), FACTOR);
+    hash ^= hash >>> 15;
+  }
+  return hash;
+}
+
+/** From 0 to 2^32 - 1, for ids that need not be secret. */
+export function randomStart(): number {
+  return Math.floor(Math.random() * 0x1_0000_0000);
+}
+
+/** Unpredictable, from 0 to 2^32 - 1. */
+export function randomSeed(): number {
+  return crypto.getRandomValues(new Uint32Array(1))[0] as number;
+}
+
+/** @param length at most 65,536 */
+export function randomBytes(length: number): Buffer {
+  return crypto.getRandomValues(Buffer.alloc(length));
+}
+
+/** 128 unpredictable bits in hexadecimal. */
+export function randomId(): string {
+  return randomBytes(16).toString("hex");
 }

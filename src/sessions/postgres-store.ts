@@ -8,7 +8,7 @@
  * A commit takes advisory locks for its keys, then compares versions. Keys share a fixed number of locks, so unrelated
  * commits can wait for each other. Databases without them use `isolation: "serializable"`.
  */
-import { fnv1a } from "../core/hash.js";
+import { fnv1a } from "../core/bytes.js";
 import { checkOptions, choice, type Given } from "../kit/options.js";
 import {
   type PgClient,

@@ -1,6 +1,7 @@
 /** Shared state of messaging's parts. */
+
+import { randomStart } from "../../core/bytes.js";
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
-import { randomStart } from "../../core/random.js";
 import type { Member } from "../membership/members.js";
 import { Addresses, SELF_ID } from "./addresses.js";
 import type { LocalClient } from "./client.js";

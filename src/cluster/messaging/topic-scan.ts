@@ -7,8 +7,7 @@
  * needs no second pass. Levels are hashed with a random seed, since peers choose topics.
  */
 import { Buffer } from "node:buffer";
-import { seededHash } from "../../core/hash.js";
-import { randomSeed } from "../../core/random.js";
+import { randomSeed, seededHash } from "../../core/bytes.js";
 import { MAX_TOPIC, MAX_TOPIC_LEVELS } from "./bounds.js";
 import { filterFault, type TopicFault, topicFault } from "./topics.js";
 

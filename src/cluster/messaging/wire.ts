@@ -10,7 +10,7 @@
  *
  * The sequence is the number of a batch's first item in its session. docs/spec/messaging.md has the rules.
  */
-import { readUint16, readUint32, writeUint32 } from "../../core/big-endian.js";
+import { readUint16, readUint32, writeUint32 } from "../../core/bytes.js";
 import { slice } from "../../core/memory.js";
 import { Reader, readUint48, Writer, writeUint48 } from "../compact.js";
 

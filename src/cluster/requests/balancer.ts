@@ -15,8 +15,9 @@
  * `FIRST_WINDOW`, shrinks on a refusal to the current number, and grows with reported capacity and each answer.
  * At most half of a service's nodes are ejected, and they serve if no others are left.
  */
+
+import { fnv1a } from "../../core/bytes.js";
 import { backOff } from "../../core/driver-timer.js";
-import { fnv1a } from "../../core/hash.js";
 import { FIRST_WINDOW } from "./bounds.js";
 import type { RequestsEvent } from "./types.js";
 

@@ -7,8 +7,7 @@
  * Deletion moves later entries up, so lookups never pass an empty place. A lookup in a Map makes a string of the key: a
  * last value cache takes 0.8 of the processor time of one with a Map.
  */
-import { seededHash } from "../hash.js";
-import { randomSeed } from "../random.js";
+import { randomSeed, seededHash } from "../bytes.js";
 
 /** A power of two. */
 const LEAST = 16;

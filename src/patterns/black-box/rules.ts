@@ -12,9 +12,9 @@
  * the next batch grow, so batches adapt to the load.
  */
 
+import { seededHash } from "../../core/bytes.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { costOf } from "../../core/frame-cost.js";
-import { seededHash } from "../../core/hash.js";
 
 export type BlackBoxFullPolicy =
   /** Drop the message. */

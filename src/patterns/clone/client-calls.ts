@@ -9,7 +9,7 @@
  * One update of a key is in flight, so that a repetition cannot overtake a later one.
  */
 
-import { readUint32 } from "../../core/big-endian.js";
+import { readUint32 } from "../../core/bytes.js";
 import { KeyTable } from "../../core/collections/key-table.js";
 import { Link } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";

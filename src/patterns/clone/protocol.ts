@@ -20,7 +20,7 @@
  * client of an empty subtree would apply old updates, and could not notice the loss of the last one.
  */
 
-import { readUint32, writeUint32 } from "../../core/big-endian.js";
+import { readUint32, writeUint32 } from "../../core/bytes.js";
 
 export const ICANHAZ: Buffer = Buffer.from("ICANHAZ?");
 export const KTHXBAI: Buffer = Buffer.from("KTHXBAI");

@@ -9,8 +9,7 @@
  * value has separate memory, which is never rewritten, so that it is passed on without a copy. A key keeps its id while it
  * exists, and scans go over ids.
  */
-import { seededHash } from "../../core/hash.js";
-import { randomSeed } from "../../core/random.js";
+import { randomSeed, seededHash } from "../../core/bytes.js";
 
 const MIN_CAPACITY = 16;
 const FREE = -1;

@@ -8,11 +8,11 @@
  * queue proxy with REP workers, a plain REP. The Guide's lbbroker expects a single routing id.
  */
 
+import { randomStart } from "../../core/bytes.js";
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import type { ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/frame-cost.js";
-import { randomStart } from "../../core/random.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../../kit/body.js";
 import {
   CALL_LIMITS,

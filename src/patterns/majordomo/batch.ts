@@ -10,7 +10,7 @@
  * The half is the lower one of the number in a member's id; the upper one is the first member's, as all else in the
  * head. Members are whole answers and first deliveries without headers, with bodies of one frame.
  */
-import { readUint16, readUint32, writeUint32 } from "../../core/big-endian.js";
+import { readUint16, readUint32, writeUint32 } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { allocate, forbidTransfer, slice } from "../../core/memory.js";
 import { takesMessage } from "../../sockets/internal.js";

@@ -29,8 +29,7 @@
  * Each command has one form, whichever way it goes.
  */
 import { describe, invalidArgument } from "../../core/arguments.js";
-import { readUint16, readUint32, writeUint32 } from "../../core/big-endian.js";
-import { owned } from "../../core/bytes.js";
+import { owned, readUint16, readUint32, writeUint32 } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { costOf, frameCost, MAX_FORWARDED_FRAMES } from "../../core/frame-cost.js";
 import { slice } from "../../core/memory.js";

@@ -1,6 +1,7 @@
 /** CURVE key pairs (26/CURVEZMQ, Security Handshake): X25519 as Z85. */
+
+import { randomBytes } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { randomBytes } from "../../core/random.js";
 import { publicKeyOf } from "../../core/x25519.js";
 import { decodeZ85, encodeZ85 } from "../../core/z85.js";
 

@@ -1,6 +1,6 @@
 import { describe, it } from "vitest";
+import { fnv1a } from "../../../src/core/bytes.js";
 import { KeyTable } from "../../../src/core/collections/key-table.js";
-import { fnv1a } from "../../../src/core/hash.js";
 import fc from "../../support/properties.js";
 import { expect } from "../../support/quick-expect.js";
 

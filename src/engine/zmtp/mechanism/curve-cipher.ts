@@ -9,7 +9,7 @@
  * drops a command frame). PING, SUBSCRIBE and the like go inside with flag 02. The nonce's text is not
  * "CurveZMQMESSAGE-".
  */
-import { readUint32, writeUint32 } from "../../../core/big-endian.js";
+import { readUint32, writeUint32 } from "../../../core/bytes.js";
 import { slice } from "../../../core/memory.js";
 import { type CurveBox, type FrameMemory, TAG_LENGTH } from "./curve-box.js";
 import { type CipherMemory, type Fault, type FrameCipher, protocolFault } from "./mechanism.js";

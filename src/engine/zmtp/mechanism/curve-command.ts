@@ -14,8 +14,9 @@
  * counter starts at 1 and spans all commands and messages. HELLO's padding has 70 bytes in RFC 26's prose;
  * all implementations send 72.
  */
+
+import { randomBytes } from "../../../core/bytes.js";
 import { InvalidArgumentError } from "../../../core/errors.js";
-import { randomBytes } from "../../../core/random.js";
 import { type CurveBox, KEY_LENGTH, TAG_LENGTH } from "./curve-box.js";
 import { type KeyPair, newKeyPair } from "./curve-key-pair.js";
 

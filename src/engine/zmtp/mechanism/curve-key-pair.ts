@@ -1,5 +1,5 @@
 /** Key pairs of CURVE. */
-import { randomBytes } from "../../../core/random.js";
+import { randomBytes } from "../../../core/bytes.js";
 import { publicKeyOf } from "../../../core/x25519.js";
 import { type CurveBox, KEY_LENGTH } from "./curve-box.js";
 

@@ -6,8 +6,7 @@
  *
  * Short frames are copied in and out many at a time: separate copies cost 20 to 39 % more processor time.
  */
-import { writeUint32 } from "../../../core/big-endian.js";
-import { randomSeed } from "../../../core/random.js";
+import { randomSeed, writeUint32 } from "../../../core/bytes.js";
 import { requireHere } from "../../../core/require-here.js";
 import { type CurveBox, type FrameMemory, KEY_LENGTH, NONCE_LENGTH, TAG_LENGTH } from "./curve-box.js";
 

@@ -7,7 +7,7 @@
  *   idle --offer--> asking --take--> idle
  *                     | offer, with `relaxed`: the old request is given up
  */
-import { randomStart } from "../../../core/random.js";
+import { randomStart } from "../../../core/bytes.js";
 import { OfferResult, type OutgoingMessage } from "../../engine.js";
 import type { Pipe } from "../pipe.js";
 import { PipelineRouting } from "./pipeline.js";

@@ -5,8 +5,8 @@
  * the same name is refused; with `handover` it replaces the first. (libzmq makes the second deaf.)
  */
 import { quoted } from "../../../core/arguments.js";
+import { randomStart } from "../../../core/bytes.js";
 import { allocate, keyOf } from "../../../core/memory.js";
-import { randomStart } from "../../../core/random.js";
 import {
   OfferResult,
   type OutgoingFrame,

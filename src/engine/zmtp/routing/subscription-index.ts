@@ -6,9 +6,10 @@
  *
  * Subscribing twice counts once, as in libzmq; by 37/ZMTP a lost CANCEL would leak.
  */
+
+import { randomSeed } from "../../../core/bytes.js";
 import { SteadyMap } from "../../../core/collections/steady-map.js";
 import { keyOf } from "../../../core/memory.js";
-import { randomSeed } from "../../../core/random.js";
 
 /** Most prefixes have one subscriber, and no set. */
 type Subscribers<S> = S | Set<S>;

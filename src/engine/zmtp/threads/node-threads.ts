@@ -1,6 +1,6 @@
 /** Carries words between threads of Node.js on a BroadcastChannel, and ports to one thread as a `workerMessage`. */
 import type { BroadcastChannel } from "node:worker_threads";
-import { randomId } from "../../../core/random.js";
+import { randomId } from "../../../core/bytes.js";
 import { InprocNames } from "../inproc-names.js";
 import { ZAP_ENDPOINT } from "../zap.js";
 import { ThreadNames, type ThreadReply, type ThreadWire, type ThreadWord } from "./thread-names.js";

@@ -2,8 +2,8 @@
  * The upgrade from HTTP/1.1 to WebSocket (RFC 6455, Opening Handshake). `node:http` reads the heads. Pure.
  */
 import type { IncomingMessage } from "node:http";
+import { randomBytes } from "../../../core/bytes.js";
 import { isLoopback, isLoopbackHost } from "../../../core/loopback.js";
-import { randomBytes } from "../../../core/random.js";
 import type { Mechanism } from "../mechanism/mechanism.js";
 import { acceptsOf, offersOf } from "./subprotocol.js";
 
