@@ -16,9 +16,8 @@ import {
   text,
 } from "../kit/options.js";
 import type { DealerOptions } from "../sockets/request-reply.js";
-import { MAX_SETTLED, MAX_TOKEN } from "./bounds.js";
 import type { SessionFailure } from "./error.js";
-import { isSessionId, type SessionDropPolicy } from "./records.js";
+import { isSessionId, MAX_SETTLED, MAX_TOKEN, type SessionDropPolicy } from "./records.js";
 
 export const SESSION_CLIENT_EVENTS = {
   "session:opened": event<{

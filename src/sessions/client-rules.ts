@@ -14,7 +14,6 @@
 import { RingBuffer } from "../core/collections/ring-buffer.js";
 import { backOff } from "../core/driver-timer.js";
 import type { PendingCall } from "../kit/calls.js";
-import { MAX_PUBLISHING, MAX_SETTLED } from "./bounds.js";
 import type { SessionClientSettings } from "./client-options.js";
 import { SessionError, type SessionFailure } from "./error.js";
 import {
@@ -25,7 +24,7 @@ import {
   type ServerMessage,
   VERSION,
 } from "./protocol.js";
-import { messageSize } from "./records.js";
+import { MAX_PUBLISHING, MAX_SETTLED, messageSize } from "./records.js";
 
 /** Reasons that end a client. Others end a connection. */
 const FINAL: ReadonlySet<SessionFailure> = new Set(["taken", "gone", "refused", "invalid", "too-large"]);

@@ -23,7 +23,6 @@ import { EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { CLOSE_LINGER, checkKeys, checkOptions } from "../kit/options.js";
 import { untilClosed } from "../kit/sockets.js";
 import { Dealer } from "../sockets/request-reply.js";
-import { HIGH_WATER_MARK, MAX_MESSAGE_ID, MAX_SESSION_FILTERS } from "./bounds.js";
 import {
   clientSettings,
   PUBLISH_OPTIONS,
@@ -42,6 +41,7 @@ import {
   decodeServerMessage,
   encodeClientMessage,
 } from "./protocol.js";
+import { HIGH_WATER_MARK, MAX_MESSAGE_ID, MAX_SESSION_FILTERS } from "./records.js";
 
 export interface SessionMessage {
   readonly topic: string;

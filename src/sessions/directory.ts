@@ -1,7 +1,6 @@
 /** Filters of all sessions in a server's memory. Each publication compares their version to the store's. */
 import { SubscriptionTable } from "../cluster/messaging/subscription-table.js";
-import { KEPT_CHANGES, PAGE, PAGE_BYTES } from "./bounds.js";
-import { after, decodeJson, keys, lastPart, rangeOf } from "./records.js";
+import { after, decodeJson, KEPT_CHANGES, keys, lastPart, PAGE, PAGE_BYTES, rangeOf } from "./records.js";
 import type { SubscriptionDirectory } from "./rules.js";
 import { readMany, type SessionStore } from "./store.js";
 

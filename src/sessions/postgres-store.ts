@@ -18,7 +18,7 @@ import {
   tableName,
 } from "../store/postgres.js";
 import { StoreError } from "../store/record.js";
-import { PAGE_BYTES } from "./bounds.js";
+import { PAGE_BYTES } from "./records.js";
 import type {
   SessionStore,
   SessionStoreCheck,

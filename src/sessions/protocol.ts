@@ -6,9 +6,15 @@ import { isUtf8 } from "node:buffer";
 import { filterFault, topicFault } from "../cluster/messaging/topics.js";
 import { ProtocolError } from "../core/errors.js";
 import { MAX_CONTEXT_BYTES } from "../core/trace-context.js";
-import { MAX_MESSAGE_ID, MAX_SESSION_FILTERS, MAX_SETTLED, MAX_TOKEN } from "./bounds.js";
 import { SESSION_FAILURES, type SessionFailure } from "./error.js";
-import { isSessionId, type SessionDropPolicy } from "./records.js";
+import {
+  isSessionId,
+  MAX_MESSAGE_ID,
+  MAX_SESSION_FILTERS,
+  MAX_SETTLED,
+  MAX_TOKEN,
+  type SessionDropPolicy,
+} from "./records.js";
 
 /** Field types. Lists (`u48s`, `texts`) and the optional trace `context` come last. */
 interface FieldTypes {

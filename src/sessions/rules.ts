@@ -9,14 +9,18 @@
  *
  * Messages have numbers from `head` to `tail`, except acknowledged and dropped ones.
  */
-import { KEPT_CHANGES, MAX_PUBLISHING, MAX_SESSION_FILTER_BYTES, MAX_SESSION_FILTERS } from "./bounds.js";
+
 import { SessionError } from "./error.js";
 import type { OpenRequest, Publication } from "./protocol.js";
 import {
   decodeMessage,
   encodeMessage,
   hashOf,
+  KEPT_CHANGES,
   keys,
+  MAX_PUBLISHING,
+  MAX_SESSION_FILTER_BYTES,
+  MAX_SESSION_FILTERS,
   messageSize,
   numberOf,
   type SessionLimits,

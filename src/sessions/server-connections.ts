@@ -13,7 +13,6 @@ import { CLOSE_LINGER } from "../kit/options.js";
 import { RouterReader } from "../kit/router-reader.js";
 import { Router } from "../sockets/request-reply.js";
 import { StoreError } from "../store/record.js";
-import { HIGH_WATER_MARK, PAGE } from "./bounds.js";
 import { Deliveries, InFlightBytes } from "./deliveries.js";
 import { SessionError, type SessionFailure } from "./error.js";
 import {
@@ -27,9 +26,11 @@ import {
 import {
   decodeJson,
   decodeMessage,
+  HIGH_WATER_MARK,
   keys,
   messageSize,
   numberOf,
+  PAGE,
   rangeOf,
   type SessionRecord,
 } from "./records.js";

@@ -9,7 +9,7 @@
  *        └────────────────────────────┘
  */
 
-import { PAGE } from "./bounds.js";
+import { PAGE } from "./records.js";
 
 export interface SessionStoreValue {
   readonly value: Buffer;

@@ -2,8 +2,16 @@
  * Upkeep of a store by each of its servers, part by part: signs of life, sessions of lost servers, expired sessions,
  * messages of removed sessions.
  */
-import { PAGE, PAGE_BYTES } from "./bounds.js";
-import { after, decodeJson, keys, lastPart, rangeOf, type SessionRecord } from "./records.js";
+import {
+  after,
+  decodeJson,
+  keys,
+  lastPart,
+  PAGE,
+  PAGE_BYTES,
+  rangeOf,
+  type SessionRecord,
+} from "./records.js";
 import * as rules from "./rules.js";
 import type { ServerContext } from "./server-context.js";
 import type { SessionStoreEntry, SessionStoreScan } from "./store.js";

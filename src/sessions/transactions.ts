@@ -10,7 +10,7 @@
 import { describe } from "../core/arguments.js";
 import { ClosedError } from "../core/errors.js";
 import { StoreError } from "../store/record.js";
-import { MAX_BATCH, MAX_COMMIT_TRIES, PAGE_BYTES } from "./bounds.js";
+import { MAX_BATCH, MAX_COMMIT_TRIES, PAGE_BYTES } from "./records.js";
 import type { SessionServerSettings } from "./server-options.js";
 import { readMany, type SessionStore, type SessionStoreEntry, type SessionStoreValue } from "./store.js";
 import { type KeyRange, NotPrepared, Unread, View } from "./view.js";

@@ -1,12 +1,12 @@
 /** Servers of sessions whose store fails, in virtual time: its commits do what a test says. */
 import { describe, expect } from "vitest";
-import { MAX_COMMIT_TRIES } from "../../src/sessions/bounds.js";
 import {
   MemorySessionStore,
   SessionClient,
   SessionServer,
   type SessionStore,
 } from "../../src/sessions/index.js";
+import { MAX_COMMIT_TRIES } from "../../src/sessions/records.js";
 import { StoreError } from "../../src/store/record.js";
 import { hostTest as it } from "../cluster/simulated.js";
 import { ScriptedStore } from "./scripted-store.js";
