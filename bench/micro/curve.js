@@ -5,8 +5,8 @@
  */
 import { xsalsa20poly1305 } from "@noble/ciphers/salsa.js";
 import b from "benny";
+import { newKeyPair } from "../../dist/micro/engine/zmtp/mechanism/curve-box.js";
 import { CurveCipher } from "../../dist/micro/engine/zmtp/mechanism/curve-cipher.js";
-import { newKeyPair } from "../../dist/micro/engine/zmtp/mechanism/curve-key-pair.js";
 import { boxWith, loadSodium } from "../../dist/micro/engine/zmtp/mechanism/curve-primitives.js";
 import { loadLibsodium } from "../../dist/micro/engine/zmtp/mechanism/libsodium.js";
 

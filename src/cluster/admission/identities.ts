@@ -6,7 +6,7 @@
 import { checkKeys, invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { decodeZ85, isKey } from "../../core/z85.js";
-import { type KeyPair, keyPairOf } from "../../engine/zmtp/mechanism/curve-key-pair.js";
+import { type KeyPair, keyPairOf } from "../../engine/zmtp/mechanism/curve-box.js";
 import { loadCurveBox } from "../../engine/zmtp/mechanism/curve-primitives.js";
 import { curvePublicKey } from "../../sockets/security/curve-keys.js";
 import { KeyFolder } from "../../sockets/security/key-folder.js";

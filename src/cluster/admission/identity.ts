@@ -12,8 +12,7 @@
  */
 import { createHash, hkdfSync, timingSafeEqual } from "node:crypto";
 import { encodeZ85 } from "../../core/z85.js";
-import { TAG_LENGTH } from "../../engine/zmtp/mechanism/curve-box.js";
-import { type KeyPair, newKeyPair } from "../../engine/zmtp/mechanism/curve-key-pair.js";
+import { type KeyPair, newKeyPair, TAG_LENGTH } from "../../engine/zmtp/mechanism/curve-box.js";
 import { curveBox } from "../../engine/zmtp/mechanism/curve-primitives.js";
 import { StreamFrame } from "../wire/stream.js";
 import type { Hellos, LinkRole } from "./proof.js";

@@ -79,7 +79,7 @@ export class Admission {
     return mechanismOf(chosen, given, this.#parts.curve);
   }
 
-  /** One array as long as the option stays, since the public key is kept with it (mechanism/curve-key-pair.ts). */
+  /** One array as long as the option stays, since the public key is kept with it (mechanism/curve-box.ts). */
   get #secretKey(): Uint8Array | undefined {
     const given = this.#state.options.curveSecretKey;
     if (this.#decoded?.given !== given) this.#decoded = { given, bytes: key(given) };

@@ -5,7 +5,7 @@ import { IdentityExchange } from "../../../src/cluster/admission/identity.js";
 import type { Hellos, LinkRole } from "../../../src/cluster/admission/proof.js";
 import { encodeHello } from "../../../src/cluster/wire/stream.js";
 import { encodeZ85 } from "../../../src/core/z85.js";
-import { type KeyPair, keyPairOf } from "../../../src/engine/zmtp/mechanism/curve-key-pair.js";
+import { type KeyPair, keyPairOf } from "../../../src/engine/zmtp/mechanism/curve-box.js";
 import { loadCurveBox } from "../../../src/engine/zmtp/mechanism/curve-primitives.js";
 import { curveKeyPair } from "../../../src/sockets/security/curve-keys.js";
 import { thrown } from "../../contract/support/wait.js";

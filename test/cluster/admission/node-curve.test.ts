@@ -17,7 +17,7 @@ import {
   streamWays,
 } from "../../../src/cluster/wire/stream.js";
 import { decodeZ85 } from "../../../src/core/z85.js";
-import { keyPairOf } from "../../../src/engine/zmtp/mechanism/curve-key-pair.js";
+import { keyPairOf } from "../../../src/engine/zmtp/mechanism/curve-box.js";
 import { curveKeyPair } from "../../../src/sockets/security/curve-keys.js";
 import { removeAfterEach } from "../../support/folders.js";
 import { managerOf, portOf, reasonsOf, testNodes, together, until } from "../nodes.js";

@@ -179,7 +179,7 @@ it("derives no public key again in the next handshake", () => {
   admission.mechanism(false);
   Object.assign(options, { curveSecretKey: curveKeyPair().secretKey });
   admission.mechanism(false);
-  expect(keys[1]).toBe(keys[0]); // Where the pair is kept (mechanism/curve-key-pair.ts).
+  expect(keys[1]).toBe(keys[0]); // Where the pair is kept (mechanism/curve-box.ts).
   expect(keys[2]).toEqual(decodeZ85(String(options.curveSecretKey)));
 });
 

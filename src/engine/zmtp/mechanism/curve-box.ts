@@ -1,9 +1,12 @@
 /**
- * NaCl's box (26/CURVEZMQ, Cryptography): X25519, HSalsa20 and XSalsa20-Poly1305.
+ * NaCl's box and its key pairs (26/CURVEZMQ, Cryptography): X25519, HSalsa20 and XSalsa20-Poly1305.
  *
  *   sealed = tag 16 | cipher text, as long as the plain text
  *   key(A, b) = HSalsa20(X25519(b, A), 16 x 00) = key(B, a)
  */
+
+import { randomBytes } from "../../../core/bytes.js";
+import { publicKeyOf } from "../../../core/x25519.js";
 import type { CipherMemory } from "./mechanism.js";
 
 export const TAG_LENGTH = 16;
@@ -48,4 +51,26 @@ export interface FrameMemory extends CipherMemory {
   seal(from: number, length: number, to: number, high: number, low: number): void;
   /** @param from of the input @param to of the text in the output @returns whether the box is genuine */
   open(from: number, length: number, to: number, high: number, low: number): boolean;
+}
+
+export interface KeyPair {
+  readonly publicKey: Buffer;
+  readonly secretKey: Buffer;
+}
+
+/** Any 32 bytes are a secret key. */
+export function newKeyPair(box: CurveBox): KeyPair {
+  const secretKey = randomBytes(KEY_LENGTH);
+  return { publicKey: box.publicKeyOf(secretKey), secretKey };
+}
+
+const known = new WeakMap<Uint8Array, KeyPair>();
+
+/** Cached as long as `secretKey` lives. */
+export function keyPairOf(secretKey: Uint8Array): KeyPair {
+  const kept = known.get(secretKey);
+  if (kept?.secretKey.equals(secretKey) === true) return kept;
+  const pair = { publicKey: publicKeyOf(secretKey), secretKey: Buffer.from(secretKey) };
+  known.set(secretKey, pair);
+  return pair;
 }

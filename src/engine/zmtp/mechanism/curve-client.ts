@@ -5,7 +5,7 @@
  */
 import { encodeZ85 } from "../../../core/z85.js";
 import { decodeMetadata, encodeCommand, parseCommand } from "../codec/command.js";
-import { type CurvePrimitives, KEY_LENGTH } from "./curve-box.js";
+import { type CurvePrimitives, KEY_LENGTH, type KeyPair } from "./curve-box.js";
 import { CurveCipher } from "./curve-cipher.js";
 import {
   COOKIE_LENGTH,
@@ -22,7 +22,6 @@ import {
   sealBox,
   Welcome,
 } from "./curve-command.js";
-import type { KeyPair } from "./curve-key-pair.js";
 import { CurveSide } from "./curve-side.js";
 import { errorReceived, type Mechanism, type MechanismOptions, type Step, unexpected } from "./mechanism.js";
 

@@ -17,8 +17,7 @@
 
 import { randomBytes } from "../../../core/bytes.js";
 import { InvalidArgumentError } from "../../../core/errors.js";
-import { type CurveBox, KEY_LENGTH, TAG_LENGTH } from "./curve-box.js";
-import { type KeyPair, newKeyPair } from "./curve-key-pair.js";
+import { type CurveBox, KEY_LENGTH, type KeyPair, newKeyPair, TAG_LENGTH } from "./curve-box.js";
 
 export const LONG_NONCE_LENGTH = 16;
 export const COOKIE_LENGTH = LONG_NONCE_LENGTH + TAG_LENGTH + 2 * KEY_LENGTH;

@@ -10,7 +10,7 @@
  */
 import { encodeZ85 } from "../../../core/z85.js";
 import { decodeMetadata, encodeCommand, parseCommand } from "../codec/command.js";
-import { KEY_LENGTH } from "./curve-box.js";
+import { KEY_LENGTH, type KeyPair } from "./curve-box.js";
 import { CurveCipher } from "./curve-cipher.js";
 import {
   COOKIE_LENGTH,
@@ -26,7 +26,6 @@ import {
   sealBox,
   VOUCH_LENGTH,
 } from "./curve-command.js";
-import type { KeyPair } from "./curve-key-pair.js";
 import { CurveSide } from "./curve-side.js";
 import {
   errorReceived,

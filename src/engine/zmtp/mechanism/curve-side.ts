@@ -1,8 +1,7 @@
 /** What both sides of CURVE's handshake have (curve-client.ts, curve-server.ts). */
 import type { ErrorCode } from "../../../core/errors.js";
-import type { CurveBox, CurvePrimitives } from "./curve-box.js";
+import { type CurveBox, type CurvePrimitives, type KeyPair, keyPairOf } from "./curve-box.js";
 import { type CurveRandom, needKey, SYSTEM_RANDOM } from "./curve-command.js";
-import { type KeyPair, keyPairOf } from "./curve-key-pair.js";
 import { type FrameCipher, failed, type MechanismOptions, type Step } from "./mechanism.js";
 import { Sealer } from "./sealer.js";
 

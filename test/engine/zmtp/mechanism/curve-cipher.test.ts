@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
+import { keyPairOf } from "../../../../src/engine/zmtp/mechanism/curve-box.js";
 import { CurveCipher } from "../../../../src/engine/zmtp/mechanism/curve-cipher.js";
-import { keyPairOf } from "../../../../src/engine/zmtp/mechanism/curve-key-pair.js";
 import { bodyOf, CURVE_MESSAGE, PONG_IN_MESSAGE } from "../../../vectors/mechanism.js";
 import { BOXES, LIBSODIUM, openSealed } from "./support.js";
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { keyPairOf, newKeyPair } from "../../../../src/engine/zmtp/mechanism/curve-key-pair.js";
+import { keyPairOf, newKeyPair } from "../../../../src/engine/zmtp/mechanism/curve-box.js";
 import { BOXES } from "./support.js";
 
 test.each(BOXES)("two new pairs agree, and with nobody else, by $name", (box) => {

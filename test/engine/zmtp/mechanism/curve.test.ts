@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { InvalidArgumentError } from "../../../../src/core/errors.js";
 import { encodeZ85 } from "../../../../src/core/z85.js";
 import { encodeCommand, encodeMetadata } from "../../../../src/engine/zmtp/codec/command.js";
-import type { CurveBox } from "../../../../src/engine/zmtp/mechanism/curve-box.js";
+import { type CurveBox, keyPairOf } from "../../../../src/engine/zmtp/mechanism/curve-box.js";
 import { CurveClient } from "../../../../src/engine/zmtp/mechanism/curve-client.js";
 import {
   type CurveRandom,
@@ -12,7 +12,6 @@ import {
   SYSTEM_RANDOM,
   sealBox,
 } from "../../../../src/engine/zmtp/mechanism/curve-command.js";
-import { keyPairOf } from "../../../../src/engine/zmtp/mechanism/curve-key-pair.js";
 import { CurveServer } from "../../../../src/engine/zmtp/mechanism/curve-server.js";
 import type { MechanismOptions, Step } from "../../../../src/engine/zmtp/mechanism/mechanism.js";
 import { LONG } from "../../../support/long.js";

@@ -3,9 +3,13 @@
 import { randomBytes } from "node:crypto";
 import { NOBLE } from "../../../../src/browser/curve/noble.js";
 import { encodeMetadata } from "../../../../src/engine/zmtp/codec/command.js";
-import type { CurveBox, CurvePrimitives } from "../../../../src/engine/zmtp/mechanism/curve-box.js";
+import {
+  type CurveBox,
+  type CurvePrimitives,
+  type KeyPair,
+  keyPairOf,
+} from "../../../../src/engine/zmtp/mechanism/curve-box.js";
 import type { CurveRandom } from "../../../../src/engine/zmtp/mechanism/curve-command.js";
-import { type KeyPair, keyPairOf } from "../../../../src/engine/zmtp/mechanism/curve-key-pair.js";
 import { boxWith, loadCurveBox, loadSodium } from "../../../../src/engine/zmtp/mechanism/curve-primitives.js";
 import { loadLibsodium } from "../../../../src/engine/zmtp/mechanism/libsodium.js";
 import type {
