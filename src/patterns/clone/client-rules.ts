@@ -14,9 +14,16 @@ import { owned } from "../../core/bytes.js";
 import { costOf } from "../../core/frame-cost.js";
 import type { FrameBatch } from "../../sockets/internal.js";
 import { ClientCalls, type ClientUpdate, type CloneCall, type UpdateResult } from "./client-calls.js";
-import { ClientMap, ClientSubtree, Loading } from "./client-map.js";
 import type { ClientRulesOptions, CloneClientStats, CloneState } from "./client-options.js";
-import { ClientAttempts, type ClientEffects, type FailOverReason } from "./client-state.js";
+import {
+  ClientAttempts,
+  type ClientEffects,
+  ClientMap,
+  ClientSubtree,
+  type FailOverReason,
+  Loading,
+  UpdateView,
+} from "./client-state.js";
 import { isConflict, isRefusedFull, revisionOf, supportsConditions } from "./properties.js";
 import {
   type CloneFault,
@@ -33,7 +40,6 @@ import {
   VALUE,
 } from "./protocol.js";
 import type { CloneTable } from "./table.js";
-import { UpdateView } from "./update-view.js";
 
 /** ms after which unacknowledged updates are sent again; up to half as much more, random. */
 const RESEND_INTERVAL = 1_000;
