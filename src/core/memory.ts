@@ -1,10 +1,11 @@
 /**
- * Memory shared by frames of several messages, and byte keys.
+ * Memory of frames, and their cost in byte budgets: the bytes + the header on the wire (37/ZMTP, Framing) + FRAME_COST.
  *
- * A transfer of one frame to a thread would detach the others. Of marked memory it throws `DataCloneError`, and
- * copies in Node.js 20. A mark costs 100 ns. Bun and pages have none.
+ * Frames of several messages share memory, and a transfer of one frame to a thread would detach the others. Of marked
+ * memory it throws `DataCloneError`, and copies in Node.js 20. A mark costs 100 ns. Bun and pages have none.
  */
 import threads from "node:worker_threads";
+import { isBytes } from "./bytes.js";
 import { ignore } from "./waiter.js";
 
 type Mark = (memory: object) => void;
@@ -73,4 +74,29 @@ export function keyOf(bytes: Uint8Array, start = 0, end: number = bytes.length):
   // Node.js 20 needs a Buffer here.
   const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   return buffer.toString("latin1", start, end);
+}
+
+/** Bytes added to those on the wire. */
+export const FRAME_COST = 64;
+
+/** Per message, empty ones included. */
+export const MAX_FRAMES = 65_536;
+/** Leaves room for routing frames. */
+export const MAX_FORWARDED_FRAMES = 65_472;
+
+export function frameCost(length: number): number {
+  return length + (length <= 255 ? 2 : 9) + FRAME_COST;
+}
+
+export function costOfMessage(message: Uint8Array | string | readonly (Uint8Array | string)[]): number {
+  return typeof message === "string" || isBytes(message) ? costOf([message]) : costOf(message);
+}
+
+export function costOf(frames: readonly (Uint8Array | string)[], start = 0): number {
+  let cost = 0;
+  for (let i = start; i < frames.length; i++) {
+    const frame = frames[i] as Uint8Array | string;
+    cost += frameCost(typeof frame === "string" ? Buffer.byteLength(frame) : frame.length);
+  }
+  return cost;
 }

@@ -17,8 +17,7 @@
  */
 import { Link, LinkedList } from "../core/collections/linked-list.js";
 import { type EventsOf, event } from "../core/event-stream.js";
-import { costOf } from "../core/frame-cost.js";
-import { keyOf } from "../core/memory.js";
+import { costOf, keyOf } from "../core/memory.js";
 import { type BROKER_OPTIONS, type BrokerEffects, REPLY_DROPPED } from "./broker-driver.js";
 import { errorReply, type FailureReason } from "./errors.js";
 import type { Settings } from "./options.js";

@@ -15,7 +15,7 @@ import { Link, LinkedList } from "../core/collections/linked-list.js";
 import { backOff } from "../core/driver-timer.js";
 import type { ShoalError } from "../core/errors.js";
 import { type EventsOf, event } from "../core/event-stream.js";
-import { costOf } from "../core/frame-cost.js";
+import { costOf } from "../core/memory.js";
 import { ignore } from "../core/waiter.js";
 import { engineStats, lastFailure } from "../sockets/internal.js";
 import { Request, type RequestOptions } from "../sockets/request-reply.js";

@@ -12,7 +12,7 @@
  * lbbroker2 and 3 send the byte). The Guide's spqueue checks the first byte only: it takes a reply for READY if the
  * client's routing id begins with 01.
  */
-import { MAX_FORWARDED_FRAMES } from "../core/frame-cost.js";
+import { MAX_FORWARDED_FRAMES } from "../core/memory.js";
 
 export const READY = 0x01;
 export const HEARTBEAT = 0x02;

@@ -9,7 +9,7 @@
  * this proxy repeatedly.
  */
 
-import { MAX_FORWARDED_FRAMES } from "../core/frame-cost.js";
+import { MAX_FORWARDED_FRAMES } from "../core/memory.js";
 import type { FrameBatch } from "../sockets/internal.js";
 
 /** More routing ids than any real chain of proxies adds. */

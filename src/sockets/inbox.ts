@@ -6,7 +6,7 @@
  */
 import { RingBuffer } from "../core/collections/ring-buffer.js";
 import { ClosedError, InvalidStateError, type ShoalError, TimeoutError } from "../core/errors.js";
-import { costOf } from "../core/frame-cost.js";
+import { costOf } from "../core/memory.js";
 import type { OptionValues } from "../core/option-table.js";
 import { TurnBudget } from "../core/turn-budget.js";
 import { ignore, refusedWait, rejectNextTurn, Waiter, type WaitOptions } from "../core/waiter.js";

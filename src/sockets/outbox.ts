@@ -21,7 +21,7 @@ import {
   TransportError,
   UnroutableError,
 } from "../core/errors.js";
-import { costOfMessage } from "../core/frame-cost.js";
+import { costOfMessage } from "../core/memory.js";
 import type { OptionValues } from "../core/option-table.js";
 import { TurnBudget } from "../core/turn-budget.js";
 import { refusedWait, Waiter, type WaitOptions } from "../core/waiter.js";

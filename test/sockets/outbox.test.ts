@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, test, vi } from "vitest";
-import { frameCost } from "../../src/core/frame-cost.js";
+import { frameCost } from "../../src/core/memory.js";
 import { OfferResult } from "../../src/engine/engine.js";
 import { Context, Push, Router } from "../../src/index.js";
 import { collectGarbage } from "../support/collect-garbage.js";

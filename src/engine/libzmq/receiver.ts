@@ -13,7 +13,7 @@
  *     +<--------------------- batch of reads
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
-import { costOf } from "../../core/frame-cost.js";
+import { costOf } from "../../core/memory.js";
 import type { NativeSocket } from "./native.js";
 
 const SLICE = 500;

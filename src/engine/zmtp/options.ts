@@ -1,6 +1,6 @@
 import { isBytes } from "../../core/bytes.js";
 import { NotSupportedError } from "../../core/errors.js";
-import { MAX_FRAMES } from "../../core/frame-cost.js";
+import { MAX_FRAMES } from "../../core/memory.js";
 import { OPTIONS, type OptionName, type OptionSpec, type OptionValues } from "../../core/option-table.js";
 import { copyOptions, heartbeatTimeoutOf } from "../../core/option-values.js";
 import type { SocketTypeName } from "../../core/socket-type.js";

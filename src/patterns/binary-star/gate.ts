@@ -11,7 +11,7 @@
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
-import { costOf } from "../../core/frame-cost.js";
+import { costOf } from "../../core/memory.js";
 import { Driver } from "../../kit/driver.js";
 import { bytes, checkOptions, type Given, integer, type Settings } from "../../kit/options.js";
 import type { BinaryStarAdmission } from "./rules.js";

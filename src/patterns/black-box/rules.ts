@@ -14,7 +14,7 @@
 
 import { seededHash } from "../../core/bytes.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
-import { costOf } from "../../core/frame-cost.js";
+import { costOf } from "../../core/memory.js";
 
 export type BlackBoxFullPolicy =
   /** Drop the message. */

@@ -11,7 +11,7 @@
  */
 
 import { owned } from "../../core/bytes.js";
-import { costOf } from "../../core/frame-cost.js";
+import { costOf } from "../../core/memory.js";
 import type { FrameBatch } from "../../sockets/internal.js";
 import { ClientCalls, type ClientUpdate, type CloneCall, type UpdateResult } from "./client-calls.js";
 import type { ClientRulesOptions, CloneClientStats, CloneState } from "./client-options.js";

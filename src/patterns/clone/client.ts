@@ -11,7 +11,7 @@
 import { quoted } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { frameCost } from "../../core/frame-cost.js";
+import { frameCost } from "../../core/memory.js";
 import type { WaitOptions } from "../../core/waiter.js";
 import { PendingCalls } from "../../kit/calls.js";
 import { Driver } from "../../kit/driver.js";

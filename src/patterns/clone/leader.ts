@@ -10,7 +10,7 @@
  */
 
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
-import { costOf } from "../../core/frame-cost.js";
+import { costOf } from "../../core/memory.js";
 import { encodeEnd, encodeEntry, encodeMark, encodeUpdate } from "./link.js";
 import type { Operation } from "./operation.js";
 import { EMPTY } from "./protocol.js";

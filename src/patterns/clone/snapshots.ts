@@ -9,7 +9,7 @@
  */
 
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
-import { costOf } from "../../core/frame-cost.js";
+import { costOf } from "../../core/memory.js";
 import { encodeSupport, type SubtreeSequences } from "./properties.js";
 import { EMPTY, encodeGoodbye, sequenceFrame } from "./protocol.js";
 import { type CloneSnapshotLoss, MAX_WAITING, type ServerRulesOptions } from "./server-options.js";

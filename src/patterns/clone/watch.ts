@@ -1,5 +1,5 @@
 /** Watches of a client: changes of keys with a prefix, with bounded queues. */
-import { frameCost } from "../../core/frame-cost.js";
+import { frameCost } from "../../core/memory.js";
 import { PushIterator } from "../../core/push-iterator.js";
 import type { ClientCoder } from "./client-coder.js";
 import type { CloneChange, WatchSettings } from "./client-options.js";

@@ -8,7 +8,7 @@
 
 import type { ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
-import { costOf } from "../../core/frame-cost.js";
+import { costOf } from "../../core/memory.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../../kit/body.js";
 import {
   CALL_LIMITS,

@@ -10,7 +10,7 @@
  */
 
 import { Link } from "../../core/collections/linked-list.js";
-import { FRAME_COST } from "../../core/frame-cost.js";
+import { FRAME_COST } from "../../core/memory.js";
 import { framesBetween } from "../../sockets/internal.js";
 
 /** Spare bytes. */

@@ -3,7 +3,7 @@
 import { Link } from "../../core/collections/linked-list.js";
 import type { ReceiveWindow } from "../../core/credit.js";
 import { ClosedError, type ShoalError } from "../../core/errors.js";
-import { costOf } from "../../core/frame-cost.js";
+import { costOf } from "../../core/memory.js";
 import { PushIterator } from "../../core/push-iterator.js";
 import { ignore } from "../../core/waiter.js";
 import { Body, Dialect, type Frames } from "./protocol.js";

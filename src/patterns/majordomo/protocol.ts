@@ -31,8 +31,7 @@
 import { describe, invalidArgument } from "../../core/arguments.js";
 import { owned, readUint16, readUint32, writeUint32 } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { costOf, frameCost, MAX_FORWARDED_FRAMES } from "../../core/frame-cost.js";
-import { slice } from "../../core/memory.js";
+import { costOf, frameCost, MAX_FORWARDED_FRAMES, slice } from "../../core/memory.js";
 import { ERROR_MARK, MAX_DETAILS } from "../../kit/errors.js";
 
 export const Dialect = { Mdp01: 1, Mdp02: 2, Shoal: 3 } as const;

@@ -11,7 +11,7 @@ import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { InvalidStateError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
-import { costOf } from "../../core/frame-cost.js";
+import { costOf } from "../../core/memory.js";
 import {
   bytes as byteCount,
   codec,

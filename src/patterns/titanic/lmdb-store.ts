@@ -2,7 +2,7 @@
  * Titanic's store on LMDB. Pending operations share a commit, which runs on a thread of the package `lmdb`.
  */
 
-import { costOf } from "../../core/frame-cost.js";
+import { costOf } from "../../core/memory.js";
 import { ignore } from "../../core/waiter.js";
 import { boolean, bytes, checkOptions, type Given } from "../../kit/options.js";
 import { FOLDER_OPTIONS, LmdbFolder } from "../../store/lmdb.js";

@@ -4,7 +4,7 @@
  */
 
 import crypto from "node:crypto";
-import { costOf } from "../../core/frame-cost.js";
+import { costOf } from "../../core/memory.js";
 import { checkOptions, type Given, integer } from "../../kit/options.js";
 import { POSTGRES_OPTIONS, PostgresDatabase, tableName } from "../../store/postgres.js";
 import { decodeRecord, encodeRecord, GroupCommit, type StoredRecord } from "../../store/record.js";

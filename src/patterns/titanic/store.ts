@@ -13,7 +13,7 @@
  * An unreadable record is "damaged", and never delivered, until it expires or is closed. A reply to a request that was
  * damaged in flight is kept.
  */
-import { costOf, frameCost } from "../../core/frame-cost.js";
+import { costOf, frameCost } from "../../core/memory.js";
 
 /** Bytes of claimed requests, about: a claim ends with the request that passes it. */
 export const MAX_CLAIM_BYTES = 33_554_432;

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { frameCost } from "../../../src/core/frame-cost.js";
+import { frameCost } from "../../../src/core/memory.js";
 import { BATCHES } from "../../../src/engine/zmtp/codec/take-front.js";
 import { InprocLink } from "../../../src/engine/zmtp/inproc.js";
 import { pipeOf, pipeOwner } from "./support/pipe-owner.js";

@@ -1,7 +1,7 @@
 /** Any bytes as frames: never an exception, never two readings of the same bytes, never more than the limits. */
 
 import { describe, it } from "vitest";
-import { MAX_FRAMES } from "../../../src/core/frame-cost.js";
+import { MAX_FRAMES } from "../../../src/core/memory.js";
 import type { TakenMessages } from "../../../src/engine/engine.js";
 import {
   decodeMetadata,

@@ -1,6 +1,6 @@
 /** Brokers behind the gate of a Binary Star: who is served, who votes, and whose answers leave. */
 import { describe, expect, it } from "vitest";
-import { frameCost } from "../../../src/core/frame-cost.js";
+import { frameCost } from "../../../src/core/memory.js";
 import { Dealer, Request } from "../../../src/index.js";
 import { BinaryStarGate } from "../../../src/patterns/binary-star/gate.js";
 import { BinaryStar } from "../../../src/patterns/binary-star/star.js";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { costOf } from "../../../src/core/frame-cost.js";
+import { costOf } from "../../../src/core/memory.js";
 import { pack, unpack } from "../../../src/patterns/black-box/messages.js";
 import { BoxRules, type BoxRulesOptions } from "../../../src/patterns/black-box/rules.js";
 

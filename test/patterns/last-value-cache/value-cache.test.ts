@@ -1,6 +1,6 @@
 /** What is kept, what has to go, and what a store gets. */
 import { describe, expect, it } from "vitest";
-import { FRAME_COST } from "../../../src/core/frame-cost.js";
+import { FRAME_COST } from "../../../src/core/memory.js";
 import { FrameBatch } from "../../../src/engine/frame-batch.js";
 import { encodeMessage } from "../../../src/engine/zmtp/codec/take-front.js";
 import { ValueCache } from "../../../src/patterns/last-value-cache/value-cache.js";

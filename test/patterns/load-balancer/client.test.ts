@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { describe, expect, it } from "vitest";
-import { frameCost } from "../../../src/core/frame-cost.js";
+import { frameCost } from "../../../src/core/memory.js";
 import { json, Reply, Router, registerTransport } from "../../../src/index.js";
 import { errorReply } from "../../../src/kit/errors.js";
 import {

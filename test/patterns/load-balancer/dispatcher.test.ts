@@ -1,6 +1,6 @@
 /** Who gets a request, and how often, when workers cannot be reached or are lost. */
 import { expect, it } from "vitest";
-import { FRAME_COST } from "../../../src/core/frame-cost.js";
+import { FRAME_COST } from "../../../src/core/memory.js";
 import { ignore } from "../../../src/core/waiter.js";
 import { Dispatcher, Job } from "../../../src/kit/dispatcher.js";
 import { readyFrames } from "../../../src/kit/worker-protocol.js";

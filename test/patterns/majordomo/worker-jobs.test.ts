@@ -1,6 +1,6 @@
 /** The requests in a worker's hands when their connection has no room, or their client no wish for more. */
 import { beforeEach, describe, expect, it } from "vitest";
-import { frameCost } from "../../../src/core/frame-cost.js";
+import { frameCost } from "../../../src/core/memory.js";
 import {
   Body,
   Command,

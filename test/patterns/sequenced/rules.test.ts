@@ -1,6 +1,6 @@
 /** The publisher's ring, the subscriber's table, the replays: each by itself. */
 import { describe, expect, it } from "vitest";
-import { frameCost } from "../../../src/core/frame-cost.js";
+import { frameCost } from "../../../src/core/memory.js";
 import { encodeMeta, parseMeta } from "../../../src/kit/sequence-meta.js";
 import {
   EndStatus,

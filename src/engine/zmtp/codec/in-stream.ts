@@ -11,8 +11,7 @@
  */
 import { constants } from "node:buffer";
 import { RingBuffer } from "../../../core/collections/ring-buffer.js";
-import { costOf, FRAME_COST, frameCost, MAX_FRAMES } from "../../../core/frame-cost.js";
-import { allocate, slice } from "../../../core/memory.js";
+import { allocate, costOf, FRAME_COST, frameCost, MAX_FRAMES, slice } from "../../../core/memory.js";
 import { Lease, type TakenMessages } from "../../engine.js";
 import {
   bodyAt,

@@ -9,7 +9,7 @@
  * kernel has its last byte.
  */
 import { RingBuffer } from "../../../core/collections/ring-buffer.js";
-import { FRAME_COST } from "../../../core/frame-cost.js";
+import { FRAME_COST } from "../../../core/memory.js";
 import { type Encoder, letGo } from "./encoder.js";
 import type { RefCounted } from "./pooled-buffer.js";
 

@@ -13,8 +13,7 @@
  * A departed peer's prefixes are removed in steps, while the program's queue has room for cancellations.
  */
 import { RingBuffer } from "../../../core/collections/ring-buffer.js";
-import { costOf } from "../../../core/frame-cost.js";
-import { keyOf } from "../../../core/memory.js";
+import { costOf, keyOf } from "../../../core/memory.js";
 import {
   type DirectedSending,
   type EngineSubscriber,

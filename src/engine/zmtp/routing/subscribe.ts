@@ -5,8 +5,7 @@
  * 3.0. For a publisher that does not read, only the difference is kept.
  */
 import { SteadyMap } from "../../../core/collections/steady-map.js";
-import { costOf } from "../../../core/frame-cost.js";
-import { keyOf } from "../../../core/memory.js";
+import { costOf, keyOf } from "../../../core/memory.js";
 import {
   type EngineSubscriptions,
   type Lease,

@@ -8,8 +8,7 @@
  *   open --close, or the other end is gone--> closed
  *    +-----halfClose--> half-closed: receives until the other has closed, or was silent ---^
  */
-import { FRAME_COST } from "../../../core/frame-cost.js";
-import { allocateTransferable, forbidTransfer } from "../../../core/memory.js";
+import { allocateTransferable, FRAME_COST, forbidTransfer } from "../../../core/memory.js";
 import type { Segment } from "../codec/out-queue.js";
 import { tooLargeText } from "../errors.js";
 import { type CloseReason, type Link, limitOf, type Pipe, type ReceiveMarks } from "../pipe.js";

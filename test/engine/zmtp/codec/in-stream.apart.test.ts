@@ -1,5 +1,5 @@
 import { describe, test, vi } from "vitest";
-import { FRAME_COST, MAX_FRAMES } from "../../../../src/core/frame-cost.js";
+import { FRAME_COST, MAX_FRAMES } from "../../../../src/core/memory.js";
 import { InStream } from "../../../../src/engine/zmtp/codec/in-stream.js";
 import { BATCHES } from "../../../../src/engine/zmtp/codec/take-front.js";
 import fc from "../../../support/properties.js";

@@ -1,5 +1,5 @@
 import { describe, test } from "vitest";
-import { FRAME_COST } from "../../../../src/core/frame-cost.js";
+import { FRAME_COST } from "../../../../src/core/memory.js";
 import { Encoder, FIRST_SLAB_SIZE } from "../../../../src/engine/zmtp/codec/encoder.js";
 import { OutQueue } from "../../../../src/engine/zmtp/codec/out-queue.js";
 import fc from "../../../support/properties.js";

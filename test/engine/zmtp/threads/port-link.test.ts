@@ -1,6 +1,6 @@
 /** A link over a MessagePort, whose posts arrive when the test lets them. */
 import { test, vi } from "vitest";
-import { frameCost } from "../../../../src/core/frame-cost.js";
+import { frameCost } from "../../../../src/core/memory.js";
 import { PortLink } from "../../../../src/engine/zmtp/threads/port-link.js";
 import type { MessagePortLike } from "../../../../src/engine/zmtp/threads/thread-port.js";
 import { HANG_UP_TIMEOUT } from "../../../../src/engine/zmtp/writer.js";
