@@ -16,7 +16,7 @@ import {
   text,
 } from "../kit/options.js";
 import type { DealerOptions } from "../sockets/request-reply.js";
-import type { SessionFailure } from "./error.js";
+import type { SessionFailure } from "./protocol.js";
 import { isSessionId, MAX_SETTLED, MAX_TOKEN, type SessionDropPolicy } from "./records.js";
 
 export const SESSION_CLIENT_EVENTS = {

@@ -15,13 +15,14 @@ import { RingBuffer } from "../core/collections/ring-buffer.js";
 import { backOff } from "../core/driver-timer.js";
 import type { PendingCall } from "../kit/calls.js";
 import type { SessionClientSettings } from "./client-options.js";
-import { SessionError, type SessionFailure } from "./error.js";
 import {
   type ClientMessage,
   type DeliveredMessage,
   type OpenRequest,
   type Publication,
   type ServerMessage,
+  SessionError,
+  type SessionFailure,
   VERSION,
 } from "./protocol.js";
 import { MAX_PUBLISHING, MAX_SETTLED, messageSize } from "./records.js";

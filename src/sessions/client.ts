@@ -34,12 +34,12 @@ import {
   type SessionPublishOptions,
 } from "./client-options.js";
 import { type OpenedMessage, type PublishedResult, SessionClientRules } from "./client-rules.js";
-import { SessionError } from "./error.js";
 import {
   type ClientMessage,
   type DeliveredMessage,
   decodeServerMessage,
   encodeClientMessage,
+  SessionError,
 } from "./protocol.js";
 import { HIGH_WATER_MARK, MAX_MESSAGE_ID, MAX_SESSION_FILTERS } from "./records.js";
 

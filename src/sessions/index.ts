@@ -8,10 +8,10 @@ export type {
   SessionPublishOptions,
 } from "./client-options.js";
 export type { PublishedResult as SessionPublishResult } from "./client-rules.js";
-export { SessionError, type SessionFailure } from "./error.js";
 export { LmdbSessionStore, type LmdbSessionStoreOptions } from "./lmdb-store.js";
 export { MemorySessionStore } from "./memory-store.js";
 export { PostgresSessionStore, type PostgresSessionStoreOptions } from "./postgres-store.js";
+export { SessionError, type SessionFailure } from "./protocol.js";
 export type { SessionDropPolicy } from "./records.js";
 export { SessionServer } from "./server.js";
 export type {

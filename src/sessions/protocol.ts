@@ -1,12 +1,12 @@
 /**
- * Messages between clients and servers (docs/spec/sessions.md): tables give types, encoding and decoding. The first
- * frame has code and numbers, big-endian; other fields are frames. Times are ms since 1970.
+ * Messages between clients and servers (docs/spec/sessions.md), and the reasons with which servers refuse: tables give
+ * types, encoding and decoding. The first frame has code and numbers, big-endian; other fields are frames. Times are ms
+ * since 1970.
  */
 import { isUtf8 } from "node:buffer";
 import { filterFault, topicFault } from "../cluster/messaging/topics.js";
-import { ProtocolError } from "../core/errors.js";
+import { type ErrorDetails, ProtocolError, ShoalError } from "../core/errors.js";
 import { MAX_CONTEXT_BYTES } from "../core/trace-context.js";
-import { SESSION_FAILURES, type SessionFailure } from "./error.js";
 import {
   isSessionId,
   MAX_MESSAGE_ID,
@@ -15,6 +15,30 @@ import {
   MAX_TOKEN,
   type SessionDropPolicy,
 } from "./records.js";
+
+/** {@link SessionError.reason}, also on the wire. */
+export const SESSION_FAILURES = {
+  taken: "Another connection has the session now.",
+  refused: "The server does not give this session to this client.",
+  full: 'The store, or a session with the policy "refuse" that should get the message, is full.',
+  "too-large": "The message, or the list of filters, is larger than the server allows.",
+  invalid: "The server received a malformed message.",
+  unavailable: "The store of the sessions fails or cannot be reached.",
+  stopping: "The server stops.",
+  gone: "The session was removed.",
+} as const;
+
+export type SessionFailure = keyof typeof SESSION_FAILURES;
+
+/** A session refused a call, or ended; `reason` says why. Code `ERR_SESSION`. */
+export class SessionError extends ShoalError {
+  readonly reason: SessionFailure;
+
+  constructor(reason: SessionFailure, text = "", details: ErrorDetails = {}) {
+    super("ERR_SESSION", text === "" ? SESSION_FAILURES[reason] : text, details);
+    this.reason = reason;
+  }
+}
 
 /** Field types. Lists (`u48s`, `texts`) and the optional trace `context` come last. */
 interface FieldTypes {

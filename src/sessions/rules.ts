@@ -10,8 +10,7 @@
  * Messages have numbers from `head` to `tail`, except acknowledged and dropped ones.
  */
 
-import { SessionError } from "./error.js";
-import type { OpenRequest, Publication } from "./protocol.js";
+import { type OpenRequest, type Publication, SessionError } from "./protocol.js";
 import {
   decodeMessage,
   encodeMessage,

@@ -14,7 +14,6 @@ import { RouterReader } from "../kit/router-reader.js";
 import { Router } from "../sockets/request-reply.js";
 import { StoreError } from "../store/record.js";
 import { Deliveries, InFlightBytes } from "./deliveries.js";
-import { SessionError, type SessionFailure } from "./error.js";
 import {
   type ClientMessage,
   decodeClientMessage,
@@ -22,6 +21,8 @@ import {
   type OpenRequest,
   type Publication,
   type ServerMessage,
+  SessionError,
+  type SessionFailure,
 } from "./protocol.js";
 import {
   decodeJson,

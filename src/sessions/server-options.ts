@@ -3,7 +3,7 @@ import { InvalidArgumentError } from "../core/errors.js";
 import { type EventsOf, event } from "../core/event-stream.js";
 import { bytes, checkOptions, func, type GivenWith, integer, methods, object, text } from "../kit/options.js";
 import type { RouterOptions } from "../sockets/request-reply.js";
-import type { SessionFailure } from "./error.js";
+import type { SessionFailure } from "./protocol.js";
 import { decodeJson, lastPart, type SessionDropPolicy, type SessionRecord } from "./records.js";
 import type { SessionStore } from "./store.js";
 

@@ -13,7 +13,7 @@ import { withTimeout } from "../core/waiter.js";
 import { Driver } from "../kit/driver.js";
 import { CLOSE_LINGER, checkOptions } from "../kit/options.js";
 import { Directory } from "./directory.js";
-import { SessionError } from "./error.js";
+import { SessionError } from "./protocol.js";
 import { after, isSessionId, keys, PAGE, PAGE_BYTES, rangeOf } from "./records.js";
 import * as rules from "./rules.js";
 import { SessionConnections } from "./server-connections.js";

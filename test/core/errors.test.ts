@@ -17,7 +17,7 @@ import {
   UnroutableError,
 } from "../../src/core/errors.js";
 import { FAILURES, ServiceError } from "../../src/kit/errors.js";
-import { SESSION_FAILURES, SessionError } from "../../src/sessions/error.js";
+import { SESSION_FAILURES, SessionError } from "../../src/sessions/protocol.js";
 import { StoreError } from "../../src/store/record.js";
 
 const cause = new Error("underneath");

@@ -2,8 +2,7 @@
 import { expect, it } from "vitest";
 import { type ClientEffects, SessionClientRules } from "../../src/sessions/client-rules.js";
 import { Deliveries, InFlightBytes } from "../../src/sessions/deliveries.js";
-import type { SessionError } from "../../src/sessions/error.js";
-import type { ClientMessage } from "../../src/sessions/protocol.js";
+import type { ClientMessage, SessionError } from "../../src/sessions/protocol.js";
 
 const HEARTBEAT = 5_000;
 const OPTIONS = {

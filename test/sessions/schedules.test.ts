@@ -1,7 +1,7 @@
 /** Operations on sessions in generated orders, held against a model; each may run again after it was committed, as when the store's answer was lost. */
 import { expect, it } from "vitest";
 import { matches } from "../../src/cluster/messaging/topics.js";
-import { SessionError } from "../../src/sessions/error.js";
+import { SessionError } from "../../src/sessions/protocol.js";
 import {
   decodeMessage,
   keys,
