@@ -1,5 +1,5 @@
 /**
- * The client's side of CURVE (26/CURVEZMQ, Security Handshake; curve-command.ts).
+ * The client's side of CURVE (26/CURVEZMQ, Security Handshake; curve-handshake.ts).
  *
  *   start, send HELLO -> hello sent -- WELCOME, send INITIATE --> initiate sent -- READY --> over
  */
@@ -10,6 +10,7 @@ import { CurveCipher } from "./curve-cipher.js";
 import {
   COOKIE_LENGTH,
   type CurveRandom,
+  CurveSide,
   counter,
   HELLO_HEAD,
   LONG_NONCE_LENGTH,
@@ -21,8 +22,7 @@ import {
   SIGNATURE,
   sealBox,
   Welcome,
-} from "./curve-command.js";
-import { CurveSide } from "./curve-side.js";
+} from "./curve-handshake.js";
 import { errorReceived, type Mechanism, type MechanismOptions, type Step, unexpected } from "./mechanism.js";
 
 /** Counters of this side; its first MESSAGE has 3. */

@@ -1,5 +1,5 @@
 /**
- * The server's side of CURVE (26/CURVEZMQ, Security Handshake; curve-command.ts).
+ * The server's side of CURVE (26/CURVEZMQ, Security Handshake; curve-handshake.ts).
  *
  *   start -- HELLO, send WELCOME --> welcome sent -- INITIATE --> (asks: asking -- allowed -->) send READY -> over
  *
@@ -14,6 +14,7 @@ import { KEY_LENGTH, type KeyPair } from "./curve-box.js";
 import { CurveCipher } from "./curve-cipher.js";
 import {
   COOKIE_LENGTH,
+  CurveSide,
   counter,
   HELLO_HEAD,
   Hello,
@@ -25,8 +26,7 @@ import {
   SIGNATURE,
   sealBox,
   VOUCH_LENGTH,
-} from "./curve-command.js";
-import { CurveSide } from "./curve-side.js";
+} from "./curve-handshake.js";
 import {
   errorReceived,
   type Mechanism,

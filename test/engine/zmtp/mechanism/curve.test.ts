@@ -11,7 +11,7 @@ import {
   nonce,
   SYSTEM_RANDOM,
   sealBox,
-} from "../../../../src/engine/zmtp/mechanism/curve-command.js";
+} from "../../../../src/engine/zmtp/mechanism/curve-handshake.js";
 import { CurveServer } from "../../../../src/engine/zmtp/mechanism/curve-server.js";
 import type { MechanismOptions, Step } from "../../../../src/engine/zmtp/mechanism/mechanism.js";
 import { LONG } from "../../../support/long.js";

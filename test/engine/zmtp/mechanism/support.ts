@@ -9,7 +9,7 @@ import {
   type KeyPair,
   keyPairOf,
 } from "../../../../src/engine/zmtp/mechanism/curve-box.js";
-import type { CurveRandom } from "../../../../src/engine/zmtp/mechanism/curve-command.js";
+import type { CurveRandom } from "../../../../src/engine/zmtp/mechanism/curve-handshake.js";
 import { boxWith, loadCurveBox, loadSodium } from "../../../../src/engine/zmtp/mechanism/curve-primitives.js";
 import { loadLibsodium } from "../../../../src/engine/zmtp/mechanism/libsodium.js";
 import type {

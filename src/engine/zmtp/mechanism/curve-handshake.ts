@@ -1,6 +1,7 @@
 /**
- * CURVE's handshake commands (26/CURVEZMQ, CurveZMQ Commands). C and S are the permanent keys of client and server,
- * C' and S' those of one connection. Box[x](A->B) is x sealed with the shared key of A and B, 16 bytes longer than x.
+ * What both sides of CURVE's handshake share: its commands (26/CURVEZMQ, CurveZMQ Commands), and the class CurveSide. C
+ * and S are the permanent keys of client and server, C' and S' those of one connection. Box[x](A->B) is x sealed with the
+ * shared key of A and B, 16 bytes longer than x.
  *
  *   HELLO     05 "HELLO" | version 01 00 | 72 x 00 | C' @80 | nonce @112 | Box[64 x 00](C'->S) @120        200 bytes
  *   WELCOME   07 "WELCOME" | long nonce @8 | Box[S', cookie](S->C') @24                                   168 bytes
@@ -14,10 +15,19 @@
  * counter starts at 1 and spans all commands and messages. HELLO's padding has 70 bytes in RFC 26's prose;
  * all implementations send 72.
  */
-
 import { randomBytes } from "../../../core/bytes.js";
-import { InvalidArgumentError } from "../../../core/errors.js";
-import { type CurveBox, KEY_LENGTH, type KeyPair, newKeyPair, TAG_LENGTH } from "./curve-box.js";
+import { type ErrorCode, InvalidArgumentError } from "../../../core/errors.js";
+import {
+  type CurveBox,
+  type CurvePrimitives,
+  KEY_LENGTH,
+  type KeyPair,
+  keyPairOf,
+  newKeyPair,
+  TAG_LENGTH,
+} from "./curve-box.js";
+import { type FrameCipher, failed, type MechanismOptions, type Step } from "./mechanism.js";
+import { Sealer } from "./sealer.js";
 
 export const LONG_NONCE_LENGTH = 16;
 export const COOKIE_LENGTH = LONG_NONCE_LENGTH + TAG_LENGTH + 2 * KEY_LENGTH;
@@ -84,4 +94,46 @@ export function openBox(
 export function needKey(key: Uint8Array | undefined, name: string): Uint8Array {
   if (key?.length === KEY_LENGTH) return key;
   throw new InvalidArgumentError(`CURVE needs ${name} of ${KEY_LENGTH} bytes; got ${key?.length ?? "none"}`);
+}
+
+/** The common part of curve-client.ts and curve-server.ts. */
+export abstract class CurveSide<State> {
+  readonly name = "CURVE";
+  /** Set with `done`. */
+  cipher: FrameCipher | undefined = undefined;
+  protected readonly options: MechanismOptions;
+  protected readonly permanent: KeyPair;
+  protected readonly random: CurveRandom;
+  protected state: State | { readonly at: "start" | "over" } = { at: "start" };
+  readonly #primitives: CurvePrimitives;
+
+  /** @throws InvalidArgumentError `EINVAL` without a secret key; as `primitives.load` */
+  constructor(options: MechanismOptions, primitives: CurvePrimitives, random = SYSTEM_RANDOM) {
+    this.options = options;
+    this.permanent = keyPairOf(needKey(options.curveSecretKey, "a secret key"));
+    this.random = random;
+    this.#primitives = primitives;
+    primitives.load();
+  }
+
+  get loading(): Promise<void> | undefined {
+    return this.#primitives.load();
+  }
+
+  protected get box(): CurveBox {
+    return this.#primitives.box();
+  }
+
+  sealer(): Sealer {
+    return new Sealer(this.cipher as FrameCipher);
+  }
+
+  protected fail(code: ErrorCode, what: string): Step {
+    return this.end(failed(code, `CURVE: ${what}`));
+  }
+
+  protected end(step: Step): Step {
+    this.state = { at: "over" };
+    return step;
+  }
 }
