@@ -18,7 +18,6 @@ export type {
   CloneWatchOptions,
 } from "./client-options.js";
 export type { CloneEndpoints } from "./endpoints.js";
-export { CloneLmdbStore, type CloneLmdbStoreOptions } from "./lmdb-store.js";
 export type { CloneFault } from "./protocol.js";
 export { CloneServer } from "./server.js";
 export type {
@@ -37,4 +36,5 @@ export type {
   CloneStoredState,
   CloneStoreReplacement,
 } from "./store.js";
+export { CloneLmdbStore, type CloneLmdbStoreOptions } from "./store.js";
 export { CloneWatch } from "./watch.js";

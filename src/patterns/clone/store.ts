@@ -1,4 +1,8 @@
-/** A server's durable store: on LMDB (lmdb-store.ts), or a program's own. */
+/** A server's durable store: on LMDB, or a program's own. */
+import { checkOptions, type Given } from "../../kit/options.js";
+import { FOLDER_OPTIONS, type LmdbDatabase, LmdbFolder } from "../../store/lmdb.js";
+import { decodeRecord, encodeRecord, StoreError } from "../../store/record.js";
+import { readSequence, SEQUENCE_BYTES, sequenceFrame, UUID_BYTES } from "./protocol.js";
 
 /** A stored key. */
 export interface CloneStoredEntry {
@@ -49,4 +53,168 @@ export interface CloneStore {
   /** Stores a pair's standing: about 100 opaque bytes. */
   mark(standing: Buffer): Promise<void>;
   close(): Promise<void>;
+}
+
+/** Options of {@link CloneLmdbStore.open}. */
+export type CloneLmdbStoreOptions = Given<typeof FOLDER_OPTIONS>;
+
+/** Updates whose UUIDs are kept. */
+const MAX_RECENT = 262_144;
+const CLEAR_BATCH = 5_000;
+const CURRENT = Buffer.from("map");
+const SEQUENCE = Buffer.from("sequence");
+const STANDING = Buffer.from("standing");
+
+const TABLES = ["map-0", "map-1", "recent", "state"] as const;
+
+/**
+ * A {@link CloneStore} in a folder of LMDB. Needs the package `lmdb`.
+ *
+ * @example
+ * ```ts
+ * import { mkdtempSync } from "node:fs";
+ * import { CloneLmdbStore, CloneServer } from "shoal/clone";
+ *
+ * const server = new CloneServer({ store: CloneLmdbStore.open(mkdtempSync("/tmp/clone-")) });
+ * await server.bind("tcp://127.0.0.1:*");
+ * await server.close(); // The folder keeps the map.
+ * ```
+ */
+export class CloneLmdbStore implements CloneStore {
+  readonly name = "lmdb";
+  readonly #folder: LmdbFolder<(typeof TABLES)[number]>;
+  readonly #maps: readonly [LmdbDatabase, LmdbDatabase];
+  readonly #recent: LmdbDatabase;
+  readonly #state: LmdbDatabase;
+  #current: 0 | 1;
+
+  /**
+   * Opens a folder, or makes it. A second process that opens it takes it over: the first one's commits are refused
+   * with `taken`.
+   *
+   * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the package `lmdb`; InvalidArgumentError `EINVAL`;
+   *   StoreError `ERR_STORE` for a folder that cannot be opened, or is open in this process
+   */
+  static open(directory: string, options: CloneLmdbStoreOptions = {}): CloneLmdbStore {
+    return new CloneLmdbStore(directory, options);
+  }
+
+  private constructor(directory: string, options: CloneLmdbStoreOptions) {
+    const settings = checkOptions("CloneLmdbStore", FOLDER_OPTIONS, options);
+    this.#folder = new LmdbFolder(directory, { ...settings, tables: TABLES, owner: "state" });
+    const { recent, state, "map-0": map0, "map-1": map1 } = this.#folder.tables;
+    this.#maps = [map0, map1];
+    this.#recent = recent;
+    this.#state = state;
+    this.#current = state.getBinary(CURRENT)?.[0] === 1 ? 1 : 0;
+  }
+
+  async load(visit: (entry: CloneStoredEntry) => void): Promise<CloneStoredState> {
+    this.#folder.assertOpen();
+    try {
+      const map = this.#maps[this.#current];
+      let damaged = 0;
+      for (const key of map.getKeys({})) {
+        const record = map.getBinary(key);
+        const entry = record === undefined ? undefined : decode(key, record);
+        if (entry === undefined) damaged += 1;
+        else visit(entry);
+      }
+      const uuids: Buffer[] = [];
+      for (const key of this.#recent.getKeys({})) {
+        const bytes = this.#recent.getBinary(key) as Buffer;
+        for (let at = 0; at + UUID_BYTES <= bytes.length; at += UUID_BYTES)
+          uuids.push(Buffer.from(bytes.subarray(at, at + UUID_BYTES)));
+      }
+      const sequence = this.#state.getBinary(SEQUENCE);
+      const standing = this.#state.getBinary(STANDING);
+      return {
+        sequence: sequence?.length === 8 ? sequence.readDoubleBE() : 0,
+        uuids,
+        damaged,
+        standing: standing === undefined ? undefined : Buffer.from(standing),
+      };
+    } catch (cause) {
+      throw new StoreError("failed", `The store in ${this.#folder.directory} cannot be read`, { cause });
+    }
+  }
+
+  async commit(
+    changes: readonly CloneStoredChange[],
+    sequence: number,
+    uuids: readonly Buffer[],
+  ): Promise<void> {
+    this.#folder.assertOpen();
+    const grows = changes.some(({ value }) => value !== undefined);
+    const refusal = grows ? this.#folder.refusal() : undefined;
+    if (refusal !== undefined) throw refusal;
+    await this.#folder.transaction(() => {
+      const map = this.#maps[this.#current];
+      for (const { key, value, sequence: revision, expires } of changes) {
+        if (value === undefined) map.remove(key);
+        else map.put(key, encode(value, revision, expires));
+      }
+      this.#state.put(SEQUENCE, double(sequence));
+      if (uuids.length > 0) this.#recent.put(double(sequence), Buffer.concat(uuids));
+      // Each update has a sequence, and one UUID or none.
+      for (const key of [...this.#recent.getKeys({ end: double(Math.max(0, sequence - MAX_RECENT)) })])
+        this.#recent.remove(Buffer.from(key));
+    });
+  }
+
+  async replace(): Promise<CloneStoreReplacement> {
+    this.#folder.assertOpen();
+    const target = this.#current === 0 ? 1 : 0;
+    const map = this.#maps[target];
+    for (;;) {
+      const keys = [...map.getKeys({ limit: CLEAR_BATCH })].map((key) => Buffer.from(key));
+      if (keys.length === 0) break;
+      await this.#folder.transaction(() => {
+        for (const key of keys) map.remove(key);
+      });
+    }
+    return {
+      add: (entries) =>
+        this.#folder.transaction(() => {
+          for (const { key, value, sequence, expires } of entries)
+            map.put(key, encode(value, sequence, expires));
+        }),
+      finish: async (sequence, uuids, standing) => {
+        await this.#folder.transaction(() => {
+          for (const key of [...this.#recent.getKeys({})]) this.#recent.remove(Buffer.from(key));
+          if (uuids.length > 0) this.#recent.put(double(sequence), Buffer.concat(uuids));
+          this.#state.put(SEQUENCE, double(sequence));
+          this.#state.put(CURRENT, Buffer.of(target));
+          this.#state.put(STANDING, standing);
+        });
+        this.#current = target;
+      },
+    };
+  }
+
+  async mark(standing: Buffer): Promise<void> {
+    await this.#folder.transaction(() => void this.#state.put(STANDING, standing));
+  }
+
+  close(): Promise<void> {
+    return this.#folder.close();
+  }
+}
+
+function encode(value: Buffer, sequence: number, expires: number): Buffer {
+  return encodeRecord([value, sequenceFrame(sequence)], expires);
+}
+
+function decode(key: Buffer, bytes: Buffer): CloneStoredEntry | undefined {
+  const record = decodeRecord(bytes);
+  if (typeof record === "string") return undefined;
+  const [value, sequence] = record.frames;
+  if (value === undefined || sequence?.length !== SEQUENCE_BYTES) return undefined;
+  return { key, value, sequence: readSequence(sequence), expires: record.expires };
+}
+
+function double(value: number): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(8);
+  bytes.writeDoubleBE(value);
+  return bytes;
 }

@@ -16,7 +16,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, expect, it } from "vitest";
-import { CloneLmdbStore } from "../../../src/patterns/clone/lmdb-store.js";
+import { CloneLmdbStore } from "../../../src/patterns/clone/store.js";
 import { LastValueCache } from "../../../src/patterns/last-value-cache/last-value-cache.js";
 import { LmdbStore } from "../../../src/patterns/titanic/lmdb-store.js";
 import { findDamage } from "../../../src/store/lmdb.js";
