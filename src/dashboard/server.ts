@@ -20,10 +20,9 @@ import { ignore, Once } from "../core/waiter.js";
 import { isHostAllowed, isOwnOrigin, SECURITY_HEADERS, TokenCheck } from "./access.js";
 import { MAX_PAGE, pageOf } from "./build.js";
 import { Collector, type Snapshot } from "./collector.js";
-import { PAGE } from "./document.js";
+import { PAGE, STYLE } from "./document.js";
 import type { DashboardOptions, DashboardServer } from "./options.js";
 import type { DashboardAction } from "./state.js";
-import { STYLE } from "./style.js";
 import type { Subject } from "./subject.js";
 
 const INTERVAL_DEFAULT = 2_000;
