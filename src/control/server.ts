@@ -19,6 +19,13 @@ import { Pair } from "../sockets/pair.js";
 import { Reply, Router } from "../sockets/request-reply.js";
 import type { Socket } from "../sockets/socket.js";
 
+/** Timeout of a reply, ms. A silent controller must not block the next command. */
+const REPLY_TIME = 1_000;
+/** Maximum concurrent commands of a ROUTER; further ones are refused. */
+const MAX_WAITING_COMMANDS = 64;
+/** Default maximum frame size of a control socket, bytes. */
+export const MAX_BYTES = 65_536;
+
 /** A member of a command, apart from `command`. */
 export interface CommandMember {
   readonly required?: boolean;
@@ -85,15 +92,6 @@ export function errorReply(error: unknown): Buffer[] {
   const message = error instanceof Error ? error.message : String(error);
   return [Buffer.from(JSON.stringify({ ok: false, error: { code, message } }))];
 }
-
-/** Timeout of a reply, ms. A silent controller must not block the next command. */
-const REPLY_TIME = 1_000;
-
-/** Maximum concurrent commands of a ROUTER; further ones are refused. */
-const MAX_WAITING_COMMANDS = 64;
-
-/** Default maximum frame size of a control socket, bytes. */
-export const MAX_BYTES = 65_536;
 
 export interface ControlAnswer {
   /** Absent: no reply, as libzmq's proxies over PAIR. */
