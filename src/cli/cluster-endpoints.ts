@@ -4,8 +4,7 @@
  *   options ──> a node for the time of the command ──> resolver of NAME ──> socket or pattern
  */
 import { ClusterNode, parseDiscovery } from "../cluster/index.js";
-import { defined } from "../core/arguments.js";
-import { suggest } from "../core/suggestions.js";
+import { defined, suggest } from "../core/arguments.js";
 import type { EndpointSource } from "../index.js";
 import { type ClusterSettings, isOfCluster, SCHEME } from "./cluster-options.js";
 import { asUsage, UsageError } from "./failure.js";

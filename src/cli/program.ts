@@ -1,9 +1,8 @@
 /** The program: its commands, errors and exit code. Commands load on use: loading all takes a quarter of a second. */
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
-import { quoted } from "../core/arguments.js";
+import { quoted, suggest } from "../core/arguments.js";
 import { builtFile } from "../core/built-file.js";
-import { suggest } from "../core/suggestions.js";
 import { describe, exitCodeOf, Reported, UsageError } from "./failure.js";
 import { logFailure } from "./log.js";
 import { addCommonOptions, applyCommonOptions, pathOf } from "./options.js";

@@ -1,6 +1,6 @@
 /** Checks a configuration against its schema, with faults in words. */
 import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
-import { suggest } from "../core/suggestions.js";
+import { suggest } from "../core/arguments.js";
 import { type Expanded, type Finding, type Path, placeKey, SHOWN } from "./file.js";
 
 export interface Schema {

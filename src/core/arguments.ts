@@ -1,7 +1,8 @@
 /** Checks shared by public calls. Errors suggest the nearest known name. */
+
+import type { Duplex } from "node:stream";
 import { isBytes } from "./bytes.js";
 import { InvalidArgumentError } from "./errors.js";
-import { suggest } from "./suggestions.js";
 
 const MAX_SHOWN = 60;
 
@@ -106,4 +107,90 @@ export function isAsyncIterable(value: unknown): value is AsyncIterable<unknown>
 /** The members that have a value. */
 export function defined<T extends object>(members: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as never;
+}
+
+/** The share of a word's letters that may differ. */
+const WRONG = 0.4;
+
+export function nearest(word: string, known: readonly string[]): string | undefined {
+  let best: string | undefined;
+  let least = Number.POSITIVE_INFINITY;
+  for (const candidate of known) {
+    const most = WRONG * Math.max(word.length, candidate.length);
+    if (Math.abs(word.length - candidate.length) > most) continue;
+    const changes = distance(word.toLowerCase(), candidate.toLowerCase());
+    if (changes > most || changes >= least) continue;
+    best = candidate;
+    least = changes;
+  }
+  return best;
+}
+
+/** `; did you mean WORD?`, or "". */
+export function suggest(word: unknown, known: readonly string[]): string {
+  const meant = typeof word === "string" ? nearest(word, known) : undefined;
+  return meant === undefined ? "" : `; did you mean ${meant}?`;
+}
+
+/** Edit distance with swaps of neighbours (optimal string alignment). */
+function distance(one: string, other: string): number {
+  let before: number[] = [];
+  let last = Array.from({ length: other.length + 1 }, (_, at) => at);
+  for (let i = 1; i <= one.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= other.length; j++) {
+      const same = one[i - 1] === other[j - 1] ? 0 : 1;
+      let least = Math.min(at(last, j) + 1, at(row, j - 1) + 1, at(last, j - 1) + same);
+      if (i > 1 && j > 1 && one[i - 1] === other[j - 2] && one[i - 2] === other[j - 1])
+        least = Math.min(least, at(before, j - 2) + 1);
+      row.push(least);
+    }
+    before = last;
+    last = row;
+  }
+  return at(last, other.length);
+}
+
+function at(row: readonly number[], index: number): number {
+  return row[index] as number;
+}
+
+const CALLS = ["on", "once", "off", "write", "end", "cork", "uncork", "pause", "resume", "destroy"] as const;
+const given = new WeakSet<Duplex>();
+
+/**
+ * Takes a stream that has not been given before, by any call.
+ *
+ * @throws InvalidArgumentError `EINVAL` also for a stream with an encoding or in object mode
+ */
+export function takeDuplex(duplex: Duplex): void {
+  if (CALLS.some((call) => typeof duplex?.[call] !== "function"))
+    throw invalidArgument("the stream must be a Duplex", duplex);
+  const { readableObjectMode, writableObjectMode, readableEncoding } = duplex;
+  if (readableObjectMode || writableObjectMode || readableEncoding)
+    throw new InvalidArgumentError("the stream must be of bytes, without an encoding or objectMode");
+  if (given.has(duplex)) throw new InvalidArgumentError("the stream has been given before");
+  given.add(duplex);
+}
+
+/**
+ * Node.js ignores an unreadable certificate and those after it, and refuses their peers.
+ *
+ * @param what names the option
+ * @throws InvalidArgumentError `EINVAL`
+ */
+export function checkAuthorities(what: string, pem: string): void {
+  const found = pem.match(
+    /-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----[\s\S]*?(?:-----END (?:X509 |TRUSTED )?CERTIFICATE-----|$)/g,
+  );
+  if (found === null) throw new InvalidArgumentError(`${what} has no certificate in PEM`);
+  const { X509Certificate } = process.getBuiltinModule("node:crypto");
+  for (const [at, each] of found.entries()) {
+    try {
+      new X509Certificate(each);
+    } catch {
+      const which = found.length === 1 ? "" : `, number ${at + 1} of ${found.length},`;
+      throw new InvalidArgumentError(`${what} has a certificate${which} that cannot be read`);
+    }
+  }
 }

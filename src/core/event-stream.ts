@@ -3,11 +3,10 @@
  * are dropped and counted in `lost`. Queueing starts with the first read, or at once with `keepsUnread` while
  * there are no listeners.
  */
-import { describe, invalidArgument } from "./arguments.js";
+import { describe, invalidArgument, suggest } from "./arguments.js";
 import { Link, LinkedList } from "./collections/linked-list.js";
 import { RingBuffer } from "./collections/ring-buffer.js";
 import { ClosedError, InvalidArgumentError, TimeoutError } from "./errors.js";
-import { suggest } from "./suggestions.js";
 import { refusedWait, Waiter, type WaitOptions } from "./waiter.js";
 
 const MAX_QUEUED = 1_000;

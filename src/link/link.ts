@@ -7,9 +7,8 @@
 
 import type { Duplex } from "node:stream";
 import { addAbortSignal } from "node:stream";
-import { describe, invalidArgument, isInstance, isThenable } from "../core/arguments.js";
+import { describe, invalidArgument, isInstance, isThenable, takeDuplex } from "../core/arguments.js";
 import { DriverTimer } from "../core/driver-timer.js";
-import { takeDuplex } from "../core/duplex.js";
 import {
   ClosedError,
   HandshakeError,

@@ -5,7 +5,7 @@
  *
  * An unbound name's channel is refused; the socket retries, as with a closed port.
  */
-import { describe, invalidArgument, quoted } from "../core/arguments.js";
+import { describe, invalidArgument, quoted, suggest } from "../core/arguments.js";
 import { InvalidArgumentError, TransportError, UnroutableError } from "../core/errors.js";
 import type {
   Transport,
@@ -13,7 +13,6 @@ import type {
   TransportListener,
   TransportStream,
 } from "../core/schemes/custom-transport.js";
-import { suggest } from "../core/suggestions.js";
 import { anything, checkOptions, func, type Given, integer } from "../kit/options.js";
 import type { LinkChannel } from "./channel.js";
 import { URGENCIES } from "./frames.js";

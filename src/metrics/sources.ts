@@ -1,7 +1,6 @@
 /** Served drivers and custom sources by name, and their statistics as samples. */
-import { invalidArgument } from "../core/arguments.js";
+import { invalidArgument, suggest } from "../core/arguments.js";
 import { InvalidArgumentError, TimeoutError } from "../core/errors.js";
-import { suggest } from "../core/suggestions.js";
 import { waitFor } from "../core/waiter.js";
 import {
   FAMILIES,

@@ -1,6 +1,6 @@
 /** Checks a program's options, and completes them. */
 
-import { quoted } from "../core/arguments.js";
+import { quoted, suggest } from "../core/arguments.js";
 import { isBytes } from "../core/bytes.js";
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
 import {
@@ -13,7 +13,6 @@ import {
 } from "../core/option-table.js";
 import { type GivenOptions, optionValues, setOption } from "../core/option-values.js";
 import type { SocketTypeName } from "../core/socket-type.js";
-import { suggest } from "../core/suggestions.js";
 import { whyNoOption } from "../core/system-options.js";
 import { isKey } from "../core/z85.js";
 

@@ -1,9 +1,8 @@
-import { invalidArgument, refuseExtra } from "../core/arguments.js";
+import { invalidArgument, refuseExtra, suggest } from "../core/arguments.js";
 import { InvalidArgumentError, TransportError } from "../core/errors.js";
 import { INT32, type OptionSpec } from "../core/option-spec.js";
 import { CONTEXT_OPTIONS, type OptionValues, type ValuesOf } from "../core/option-table.js";
 import type { SocketType } from "../core/socket-type.js";
-import { suggest } from "../core/suggestions.js";
 import type { Engine, EngineContext, EngineListener, EngineOptions, EngineSocket } from "../engine/engine.js";
 import { selectEngine } from "../engine/select.js";
 import { expected, isValid } from "./check-options.js";

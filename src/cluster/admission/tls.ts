@@ -5,8 +5,7 @@
  *
  * `set` renews certificates: the transport reads the options again for each handshake.
  */
-import { checkKeys, invalidArgument } from "../../core/arguments.js";
-import { checkAuthorities } from "../../core/authorities.js";
+import { checkAuthorities, checkKeys, invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { OptionValues } from "../../core/option-table.js";
 import { optionValues } from "../../core/option-values.js";

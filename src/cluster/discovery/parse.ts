@@ -7,9 +7,8 @@
  *
  * Options follow as `?NAME=VALUE&NAME=VALUE`, named as in the source's options.
  */
-import { checkKeys, describe, invalidArgument } from "../../core/arguments.js";
+import { checkKeys, describe, invalidArgument, suggest } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { suggest } from "../../core/suggestions.js";
 import { broadcastSource, multicastSource } from "./beacon.js";
 import { dnsSource } from "./dns.js";
 import { etcdSource } from "./etcd.js";

@@ -10,9 +10,8 @@
  * Hooks are synchronous. A returned promise is a veto.
  */
 
-import { describe, invalidArgument, isInstance } from "../../core/arguments.js";
+import { describe, invalidArgument, isInstance, suggest } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, ShoalError } from "../../core/errors.js";
-import { suggest } from "../../core/suggestions.js";
 import type { Member } from "../node/member.js";
 import { MAX_HOOKS, MAX_VETO_REASON } from "./bounds.js";
 import { type ClusterChannel, channelSet, checkChannel } from "./channels.js";

@@ -5,7 +5,7 @@
  *
  * Received data is never evaluated as code: only the program's own hooks and handlers read its texts or bytes.
  */
-import { checkCallOptions, describe, invalidArgument, quoted } from "../../core/arguments.js";
+import { checkCallOptions, describe, invalidArgument, quoted, suggest } from "../../core/arguments.js";
 import { isObserved, MESSAGE_SEND } from "../../core/diagnostics.js";
 import {
   ClosedError,
@@ -21,7 +21,6 @@ import {
   observeMessageSend,
   startMessageSend,
 } from "../../core/message-operations.js";
-import { suggest } from "../../core/suggestions.js";
 import { checkOptions } from "../../kit/options.js";
 import { MAX_MEMBERS } from "../bounds.js";
 import type { Member } from "../node/member.js";

@@ -6,8 +6,8 @@
  */
 import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { takeDuplex } from "../../core/arguments.js";
 import { backOff } from "../../core/driver-timer.js";
-import { takeDuplex } from "../../core/duplex.js";
 import { HandshakeError, NotSupportedError, TransportError } from "../../core/errors.js";
 import { optionValues } from "../../core/option-values.js";
 import { ignore } from "../../core/waiter.js";

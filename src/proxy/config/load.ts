@@ -21,7 +21,7 @@ import {
 } from "../../config/file.js";
 import { Source } from "../../config/source.js";
 import { SchemaChecker } from "../../config/validate.js";
-import { checkAuthorities } from "../../core/authorities.js";
+import { checkAuthorities } from "../../core/arguments.js";
 import { ShoalError } from "../../core/errors.js";
 import { context } from "../../sockets/context.js";
 import { readCertificate } from "../../sockets/security/certificate.js";

@@ -1,7 +1,6 @@
 /** Transports of programs as streams of the engine. */
 import type { Duplex } from "node:stream";
-import { invalidArgument } from "../../../core/arguments.js";
-import { takeDuplex } from "../../../core/duplex.js";
+import { invalidArgument, takeDuplex } from "../../../core/arguments.js";
 import { NotSupportedError } from "../../../core/errors.js";
 import type {
   TransportAcceptor,

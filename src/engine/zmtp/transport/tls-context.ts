@@ -8,7 +8,7 @@
  */
 import { isIP } from "node:net";
 import type { PeerCertificate, SecureContext } from "node:tls";
-import { checkAuthorities } from "../../../core/authorities.js";
+import { checkAuthorities } from "../../../core/arguments.js";
 import { InvalidArgumentError } from "../../../core/errors.js";
 import type { EndpointUse } from "../../../core/schemes/scheme.js";
 import type { TransportOptions } from "./transport.js";
