@@ -12,12 +12,11 @@ import { ClosedError } from "../core/errors.js";
 import { withTimeout } from "../core/waiter.js";
 import { Driver } from "../kit/driver.js";
 import { CLOSE_LINGER, checkOptions } from "../kit/options.js";
-import { Directory } from "./directory.js";
 import { SessionError } from "./protocol.js";
 import { after, isSessionId, keys, PAGE, PAGE_BYTES, rangeOf } from "./records.js";
 import * as rules from "./rules.js";
 import { SessionConnections } from "./server-connections.js";
-import type { ServerContext } from "./server-context.js";
+import { Directory, type ServerContext } from "./server-context.js";
 import {
   LIST_OPTIONS,
   SESSION_SERVER_EVENTS,

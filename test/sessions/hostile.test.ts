@@ -1,6 +1,5 @@
 /** Clients that want to harm a server of sessions, over real sockets, and others that notice nothing of it. */
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import { Directory } from "../../src/sessions/directory.js";
 import {
   MemorySessionStore,
   SessionClient,
@@ -12,7 +11,7 @@ import {
 import type { ClientMessage } from "../../src/sessions/protocol.js";
 import { encodeJson, keys, type SessionRecord } from "../../src/sessions/records.js";
 import * as rules from "../../src/sessions/rules.js";
-import type { ServerContext } from "../../src/sessions/server-context.js";
+import { Directory, type ServerContext } from "../../src/sessions/server-context.js";
 import { serverSettings } from "../../src/sessions/server-options.js";
 import { Sweeper } from "../../src/sessions/sweeper.js";
 import { Transactions } from "../../src/sessions/transactions.js";
