@@ -1,5 +1,5 @@
 /** Sessions that outlive connections and nodes: `shoal/sessions`. */
-export { StoreError, type StoreErrorReason } from "../store/record.js";
+export { StoreError, type StoreErrorReason } from "../store/store.js";
 export { SessionClient, type SessionMessage } from "./client.js";
 export type {
   SessionClientEvent,

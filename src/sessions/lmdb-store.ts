@@ -8,7 +8,7 @@ import { randomBytes } from "node:crypto";
 import { ignore } from "../core/waiter.js";
 import { checkOptions, type Given } from "../kit/options.js";
 import { FOLDER_OPTIONS, type LmdbDatabase, LmdbFolder } from "../store/lmdb.js";
-import type { StoreError } from "../store/record.js";
+import type { StoreError } from "../store/store.js";
 import type {
   SessionStore,
   SessionStoreCheck,

@@ -17,7 +17,7 @@ import {
   READ_COMMITTED,
   tableName,
 } from "../store/postgres.js";
-import { StoreError } from "../store/record.js";
+import { StoreError } from "../store/store.js";
 import { PAGE_BYTES } from "./records.js";
 import type {
   SessionStore,

@@ -13,10 +13,10 @@
  *   g/ID/LIFE           a removed session, whose messages and message ids are still there
  *
  * Each new session has a new LIFE, so message numbers are never reused. Values are records with a checksum
- * (store/record.ts).
+ * (store/store.ts).
  */
 import { createHash } from "node:crypto";
-import { decodeRecord, encodeRecord, StoreError } from "../store/record.js";
+import { decodeRecord, encodeRecord, StoreError } from "../store/store.js";
 
 /** Bounds of sessions, at servers and clients. */
 export const MAX_BATCH = 256;

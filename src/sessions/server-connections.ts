@@ -12,7 +12,7 @@ import type { MessageProcessOperation } from "../core/message-operations.js";
 import { CLOSE_LINGER } from "../kit/options.js";
 import { RouterReader } from "../kit/router-reader.js";
 import { Router } from "../sockets/request-reply.js";
-import { StoreError } from "../store/record.js";
+import { StoreError } from "../store/store.js";
 import { Deliveries, InFlightBytes } from "./deliveries.js";
 import {
   type ClientMessage,

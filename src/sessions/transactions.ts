@@ -9,7 +9,7 @@
  */
 import { describe } from "../core/arguments.js";
 import { ClosedError } from "../core/errors.js";
-import { StoreError } from "../store/record.js";
+import { StoreError } from "../store/store.js";
 import { MAX_BATCH, MAX_COMMIT_TRIES, PAGE_BYTES } from "./records.js";
 import type { SessionServerSettings } from "./server-options.js";
 import { readMany, type SessionStore, type SessionStoreEntry, type SessionStoreValue } from "./store.js";

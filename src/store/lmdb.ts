@@ -20,7 +20,7 @@ import { ClosedError, InvalidArgumentError, NotSupportedError } from "../core/er
 import { makeFolder } from "../core/make-folder.js";
 import { loadOptional } from "../core/optional-package.js";
 import { bytes } from "../kit/options.js";
-import { StoreError } from "./record.js";
+import { StoreError } from "./store.js";
 
 export interface LmdbRange {
   readonly start?: Buffer;
@@ -258,6 +258,27 @@ export class LmdbFolder<Name extends string> {
     throw new StoreError("taken", `Another process has taken over the store in ${this.directory}`);
   }
 }
+
+// --- The check of a file ---------------------------------------------------------------------------------------------
+
+/*
+ * Whether a file is whole, before LMDB maps it: a truncated file would end the process by a signal.
+ *
+ * The check covers both meta pages, and the place, number and kind of each page of each tree, not flipped bits within
+ * a page: stores add checksums to their values.
+ *
+ * The pages of a file (data format 2), in the machine's order; only little-endian machines are read:
+ *
+ *   page      @0 number 8 | @8 transaction 8 | @18 flags 2 | @20 lower 2 | @22 upper 2 | @24 ...
+ *             overflow pages: @20 how many 4
+ *   meta @24  magic 4 | version 4 | address 8 | map size 8 | tree of free pages 48 | tree of names 48 | last page 8 |
+ *             transaction 8
+ *   tree      page size, in the first tree only, 4 | flags 2 | depth 2 | counts 32 | root page 8
+ *   node      @0 size of the value, or page of a branch, 4 | @4 flags 2 (a branch: more of the page) | @6 size of the key 2 |
+ *             key | value; with the flag "big" in place of the value: page 8
+ *
+ * Byte 24 begins the array of node places, 2 bytes each; places and `lower` count from there.
+ */
 
 const PAGE_HEADER = 24;
 const TREE_SIZE = 48;

@@ -6,7 +6,7 @@ import { ClosedError, InvalidArgumentError } from "../core/errors.js";
 import { loadOptional } from "../core/optional-package.js";
 import { ignore } from "../core/waiter.js";
 import { integer, type OptionSpec, type Settings, text } from "../kit/options.js";
-import { StoreError } from "./record.js";
+import { StoreError } from "./store.js";
 
 /** Options of every store. */
 export const POSTGRES_OPTIONS = {

@@ -18,7 +18,7 @@ import {
 } from "../../src/core/errors.js";
 import { FAILURES, ServiceError } from "../../src/kit/errors.js";
 import { SESSION_FAILURES, SessionError } from "../../src/sessions/protocol.js";
-import { StoreError } from "../../src/store/record.js";
+import { StoreError } from "../../src/store/store.js";
 
 const cause = new Error("underneath");
 const details = { cause, endpoint: "tcp://127.0.0.1:1" };

@@ -7,7 +7,7 @@ import {
   type SessionStore,
 } from "../../src/sessions/index.js";
 import { MAX_COMMIT_TRIES } from "../../src/sessions/records.js";
-import { StoreError } from "../../src/store/record.js";
+import { StoreError } from "../../src/store/store.js";
 import { hostTest as it } from "../cluster/simulated.js";
 import { ScriptedStore } from "./scripted-store.js";
 

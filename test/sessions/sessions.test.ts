@@ -20,7 +20,7 @@ import {
 } from "../../src/sessions/protocol.js";
 import { Context } from "../../src/sockets/context.js";
 import { Router } from "../../src/sockets/request-reply.js";
-import { StoreError } from "../../src/store/record.js";
+import { StoreError } from "../../src/store/store.js";
 import { hostTest } from "../cluster/simulated.js";
 import { ListedEndpoints } from "../support/listed-endpoints.js";
 import { freePort } from "../support/ports.js";

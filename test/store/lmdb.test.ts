@@ -5,7 +5,7 @@ import { beforeEach, expect, test, vi } from "vitest";
 import { CloneLmdbStore, LmdbStore } from "../../src/patterns/index.js";
 import { LmdbValueStore } from "../../src/patterns/last-value-cache/lmdb-value-store.js";
 import { LmdbFolder } from "../../src/store/lmdb.js";
-import { StoreError } from "../../src/store/record.js";
+import { StoreError } from "../../src/store/store.js";
 import { removeAfterEach } from "../support/folders.js";
 
 const makeFolder = removeAfterEach();

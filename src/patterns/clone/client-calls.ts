@@ -16,7 +16,7 @@ import { NumberTable } from "../../core/collections/number-table.js";
 import { Deadlines } from "../../core/driver-timer.js";
 import { NotSupportedError, ShoalError, TimeoutError } from "../../core/errors.js";
 import type { PendingCall } from "../../kit/calls.js";
-import { StoreError } from "../../store/record.js";
+import { StoreError } from "../../store/store.js";
 import type { ClientEffects } from "./client-state.js";
 import { encodeSet, UUID_BYTES, uuidOf, VALUE } from "./protocol.js";
 

@@ -1,6 +1,6 @@
 /** Clone: a key-value map that every client holds, in one order for all (12/CHP). */
 export * from "../../kit/index.js";
-export { StoreError, type StoreErrorReason } from "../../store/record.js";
+export { StoreError, type StoreErrorReason } from "../../store/store.js";
 export { CloneClient } from "./client.js";
 export { CloneConflictError } from "./client-calls.js";
 export type { CloneKey } from "./client-coder.js";

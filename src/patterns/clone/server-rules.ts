@@ -13,7 +13,7 @@
 import { thrownText } from "../../core/arguments.js";
 import { ShoalError } from "../../core/errors.js";
 import { IdleWaits } from "../../core/waiter.js";
-import { StoreError } from "../../store/record.js";
+import { StoreError } from "../../store/store.js";
 import type { BinaryStarOrder, BinaryStarState } from "../binary-star/index.js";
 import { parseLink } from "./link.js";
 import { CommitQueue, type Operation, operationOf } from "./operation.js";

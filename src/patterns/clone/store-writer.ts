@@ -1,6 +1,6 @@
 /** Between a server's rules and its store: one call at a time, with wall-clock times. */
 import type { DriverTimer } from "../../core/driver-timer.js";
-import { StoreError } from "../../store/record.js";
+import { StoreError } from "../../store/store.js";
 import type { Operation } from "./operation.js";
 import { isOwnUuid } from "./protocol.js";
 import { conflictMark, type LoadedMap, uuidsOf } from "./server-map.js";

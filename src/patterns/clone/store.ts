@@ -1,7 +1,7 @@
 /** A server's durable store: on LMDB, or a program's own. */
 import { checkOptions, type Given } from "../../kit/options.js";
 import { FOLDER_OPTIONS, type LmdbDatabase, LmdbFolder } from "../../store/lmdb.js";
-import { decodeRecord, encodeRecord, StoreError } from "../../store/record.js";
+import { decodeRecord, encodeRecord, StoreError } from "../../store/store.js";
 import { readSequence, SEQUENCE_BYTES, sequenceFrame, UUID_BYTES } from "./protocol.js";
 
 /** A stored key. */

@@ -2,7 +2,7 @@
 
 export * from "../../kit/index.js";
 export type { ProxySide } from "../../sockets/pump.js";
-export { StoreError, type StoreErrorReason } from "../../store/record.js";
+export { StoreError, type StoreErrorReason } from "../../store/store.js";
 export { LastValueCache } from "./last-value-cache.js";
 export type { LastValueCacheEvent, LastValueCacheOptions, LastValueCacheStats } from "./options.js";
 export type { LastValueCacheSnapshotStats } from "./snapshots.js";

@@ -7,7 +7,7 @@
  * The number is that of the value's last update: eviction goes on in the same order after a restart.
  */
 import { type LmdbDatabase, LmdbFolder } from "../../store/lmdb.js";
-import { decodeRecord, encodeRecord } from "../../store/record.js";
+import { decodeRecord, encodeRecord } from "../../store/store.js";
 import type { CacheChanges } from "./value-cache.js";
 
 const TABLES = ["values", "owner"] as const;

@@ -3,7 +3,7 @@ import { InvalidArgumentError, ProtocolError, TimeoutError } from "../../core/er
 import { rejectNextTurn } from "../../core/waiter.js";
 import { anything, checkKeys, checkOptions, type Given, integer } from "../../kit/options.js";
 import type { MessageLike } from "../../sockets/message.js";
-import { StoreError } from "../../store/record.js";
+import { StoreError } from "../../store/store.js";
 import { type MajordomoCallOptions, MajordomoClient } from "../majordomo/index.js";
 import {
   isServiceName,

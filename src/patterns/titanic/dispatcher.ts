@@ -14,7 +14,7 @@ import {
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { ENDPOINT_SOURCE_EVENTS } from "../../kit/endpoint-list.js";
 import { type FailureReason, ServiceError } from "../../kit/errors.js";
-import { StoreError } from "../../store/record.js";
+import { StoreError } from "../../store/store.js";
 import type { MajordomoClient } from "../majordomo/index.js";
 import { type DeliveryEnd, DispatchRules, type TitanicDispatchStats } from "./dispatch-rules.js";
 import type { TitanicSettings } from "./options.js";

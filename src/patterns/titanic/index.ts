@@ -1,5 +1,5 @@
 export * from "../../kit/index.js";
-export { StoreError, type StoreErrorReason } from "../../store/record.js";
+export { StoreError, type StoreErrorReason } from "../../store/store.js";
 export {
   TitanicClient,
   type TitanicReply,

@@ -6,7 +6,7 @@ import { costOf } from "../../core/memory.js";
 import { ignore } from "../../core/waiter.js";
 import { boolean, bytes, checkOptions, type Given } from "../../kit/options.js";
 import { FOLDER_OPTIONS, LmdbFolder } from "../../store/lmdb.js";
-import { GroupCommit, StoreError } from "../../store/record.js";
+import { GroupCommit, StoreError } from "../../store/store.js";
 import { Changes, type Counts, LmdbTables, letterOf, TABLES } from "./lmdb-tables.js";
 import { formatUuid } from "./protocol.js";
 import {

@@ -13,7 +13,7 @@
  * record stays until it expires or is closed.
  */
 import type { LmdbDatabase } from "../../store/lmdb.js";
-import { decodeRecord, encodeRecord, type StoredRecord } from "../../store/record.js";
+import { decodeRecord, encodeRecord, type StoredRecord } from "../../store/store.js";
 import { UUID_BYTES } from "./protocol.js";
 import type { TitanicDeath, TitanicNewRequest, TitanicStoredDeadLetter } from "./store.js";
 

@@ -7,7 +7,7 @@ import crypto from "node:crypto";
 import { costOf } from "../../core/memory.js";
 import { checkOptions, type Given, integer } from "../../kit/options.js";
 import { POSTGRES_OPTIONS, PostgresDatabase, tableName } from "../../store/postgres.js";
-import { decodeRecord, encodeRecord, GroupCommit, type StoredRecord } from "../../store/record.js";
+import { decodeRecord, encodeRecord, GroupCommit, type StoredRecord } from "../../store/store.js";
 import { type Statements, statementsFor } from "./postgres-statements.js";
 import { formatUuid, UUID_BYTES } from "./protocol.js";
 import {

@@ -17,7 +17,7 @@ import { Driver } from "../../kit/driver.js";
 import type { PatternEndpoints } from "../../kit/endpoint-list.js";
 import { checkCount, checkOptions } from "../../kit/options.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
-import { StoreError } from "../../store/record.js";
+import { StoreError } from "../../store/store.js";
 import { MajordomoClient, MajordomoWorker } from "../majordomo/index.js";
 import type { TitanicDispatchStats } from "./dispatch-rules.js";
 import { Dispatcher, EVENTS, MAX_QUEUED, type TitanicEvent } from "./dispatcher.js";

@@ -16,7 +16,7 @@ import * as federation from "../../../src/patterns/federation/protocol.js";
 import * as freelance from "../../../src/patterns/freelance/protocol.js";
 import * as sequenced from "../../../src/patterns/sequenced/protocol.js";
 import * as titanic from "../../../src/patterns/titanic/protocol.js";
-import { decodeRecord, encodeRecord } from "../../../src/store/record.js";
+import { decodeRecord, encodeRecord } from "../../../src/store/store.js";
 import { fuzz, hex, same, type Target } from "../messages.js";
 
 const ADDRESS = Buffer.from("client");

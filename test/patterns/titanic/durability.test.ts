@@ -6,7 +6,7 @@ import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { MajordomoHandler } from "../../../src/patterns/majordomo/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../../src/patterns/majordomo/index.js";
 import { Titanic, TitanicClient } from "../../../src/patterns/titanic/index.js";
-import { GroupCommit } from "../../../src/store/record.js";
+import { GroupCommit } from "../../../src/store/store.js";
 import { type Child, start } from "../../process/child.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 import { deferred } from "../../support/deferred.js";

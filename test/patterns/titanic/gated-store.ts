@@ -1,5 +1,5 @@
 /** A store in memory whose writes reach the disk when the test says so, or fail. */
-import { StoreError, type StoreErrorReason } from "../../../src/store/record.js";
+import { StoreError, type StoreErrorReason } from "../../../src/store/store.js";
 import { MemoryStore } from "./memory-store.js";
 
 export class GatedStore extends MemoryStore {

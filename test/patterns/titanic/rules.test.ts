@@ -3,7 +3,7 @@ import { DispatchRules } from "../../../src/patterns/titanic/dispatch-rules.js";
 import type { DispatchLimits } from "../../../src/patterns/titanic/options.js";
 import { formatUuid, parseStatus, parseStore, UuidSource } from "../../../src/patterns/titanic/protocol.js";
 import type { TitanicClaimedRequest } from "../../../src/patterns/titanic/store.js";
-import { decodeRecord, encodeRecord } from "../../../src/store/record.js";
+import { decodeRecord, encodeRecord } from "../../../src/store/store.js";
 import fc from "../../support/properties.js";
 
 it("a UUID is greater than the one before, whatever the clock does", () => {

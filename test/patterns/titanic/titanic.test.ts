@@ -9,7 +9,7 @@ import type { TitanicOptions } from "../../../src/patterns/titanic/options.js";
 import { Titanic } from "../../../src/patterns/titanic/titanic.js";
 import { Context } from "../../../src/sockets/context.js";
 import { Dealer } from "../../../src/sockets/request-reply.js";
-import { StoreError } from "../../../src/store/record.js";
+import { StoreError } from "../../../src/store/store.js";
 import { failure, turn, until } from "../../contract/support/wait.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 import { removeAfterEach } from "../../support/folders.js";

@@ -40,6 +40,17 @@ export interface StoredRecord {
   readonly frames: readonly Buffer[];
 }
 
+/**
+ * Record of frames in a store, with a checksum that shows damage.
+ *
+ *   @0  1  version, 01
+ *   @1  4  CRC-32 of everything after it
+ *   @5  8  ms since 1970 at which the record expires, as a double
+ *   @13 4  number of frames
+ *   @17    each frame: length 4 | bytes
+ *
+ * All numbers big-endian.
+ */
 export function encodeRecord(frames: readonly Uint8Array[], expires: number): Buffer {
   let size = HEADER;
   for (const frame of frames) size += 4 + frame.length;
@@ -92,6 +103,11 @@ interface Waiting<Op, Result> {
   readonly reject: (error: unknown) => void;
 }
 
+/**
+ * Group commit: operations that arrive during a commit share the next one.
+ *
+ *   idle --add--> scheduled --turn ends--> committing --done--> idle, or committing the next
+ */
 export class GroupCommit<Op, Result> {
   readonly #commit: (ops: readonly Op[]) => Promise<readonly (Result | Error)[]>;
   readonly #maxPending: number;
