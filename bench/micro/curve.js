@@ -7,8 +7,11 @@ import { xsalsa20poly1305 } from "@noble/ciphers/salsa.js";
 import b from "benny";
 import { newKeyPair } from "../../dist/micro/engine/zmtp/mechanism/curve-box.js";
 import { CurveCipher } from "../../dist/micro/engine/zmtp/mechanism/curve-cipher.js";
-import { boxWith, loadSodium } from "../../dist/micro/engine/zmtp/mechanism/curve-primitives.js";
-import { loadLibsodium } from "../../dist/micro/engine/zmtp/mechanism/libsodium.js";
+import {
+  boxWith,
+  loadLibsodium,
+  loadSodium,
+} from "../../dist/micro/engine/zmtp/mechanism/curve-primitives.js";
 
 const smoke = process.argv.includes("--smoke");
 const options = smoke ? { minSamples: 1, maxTime: 0.02 } : { maxTime: 1 };

@@ -10,8 +10,12 @@ import {
   keyPairOf,
 } from "../../../../src/engine/zmtp/mechanism/curve-box.js";
 import type { CurveRandom } from "../../../../src/engine/zmtp/mechanism/curve-handshake.js";
-import { boxWith, loadCurveBox, loadSodium } from "../../../../src/engine/zmtp/mechanism/curve-primitives.js";
-import { loadLibsodium } from "../../../../src/engine/zmtp/mechanism/libsodium.js";
+import {
+  boxWith,
+  loadCurveBox,
+  loadLibsodium,
+  loadSodium,
+} from "../../../../src/engine/zmtp/mechanism/curve-primitives.js";
 import type {
   Credentials,
   Fault,
