@@ -18,9 +18,14 @@ import type { BinaryStarOrder, BinaryStarState } from "../binary-star/index.js";
 import { parseLink } from "./link.js";
 import { CommitQueue, type Operation, operationOf } from "./operation.js";
 import { parseRequest } from "./protocol.js";
-import { type LoadedMap, ServerMap } from "./server-map.js";
 import type { CloneServerStats, ServerRulesOptions } from "./server-options.js";
-import { type ServerEffects, type ServerState, ServerStatistics } from "./server-state.js";
+import {
+  type LoadedMap,
+  type ServerEffects,
+  ServerMap,
+  type ServerState,
+  ServerStatistics,
+} from "./server-state.js";
 import { Serving } from "./serving.js";
 import { Standby } from "./standby.js";
 import { ServerStanding } from "./standing.js";

@@ -11,8 +11,7 @@ import { isRequest, parseLink } from "./link.js";
 import { copyOf, type Operation, sizeOf } from "./operation.js";
 import { encodeTimeToLive, REFUSED_FULL } from "./properties.js";
 import { EMPTY, encodeHugz, encodeSet, isHugz, ownUuidOf, readSequence, SEQUENCE } from "./protocol.js";
-import { conflictMark } from "./server-map.js";
-import type { ServerState } from "./server-state.js";
+import { conflictMark, type ServerState } from "./server-state.js";
 import { ServerSnapshots } from "./snapshots.js";
 
 /** Bytes in flight; more are refused. */

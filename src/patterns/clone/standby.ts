@@ -14,8 +14,7 @@ import { encodeFollow, encodeMark, parseLink, parseUpdate, SESSION_BYTES, standi
 import { copyOf, type Operation, sizeOf } from "./operation.js";
 import { timeToLive } from "./properties.js";
 import { isGoodbye, isHugz, KEY, PROPERTIES, readSequence, SEQUENCE, VALUE } from "./protocol.js";
-import { conflictMark, type LoadedMap, ServerMap, uuidsOf } from "./server-map.js";
-import type { ServerState } from "./server-state.js";
+import { conflictMark, type LoadedMap, ServerMap, type ServerState, uuidsOf } from "./server-state.js";
 
 /** Updates, and their bytes, while the store takes the map. Above, it is asked for again. */
 const MAX_QUEUED = 1_000_000;

@@ -3,8 +3,8 @@ import type { DriverTimer } from "../../core/driver-timer.js";
 import { StoreError } from "../../store/store.js";
 import type { Operation } from "./operation.js";
 import { isOwnUuid } from "./protocol.js";
-import { conflictMark, type LoadedMap, uuidsOf } from "./server-map.js";
 import type { ServerRules } from "./server-rules.js";
+import { conflictMark, type LoadedMap, uuidsOf } from "./server-state.js";
 import { adopted, encodeStanding } from "./standing.js";
 import type { CloneStore, CloneStoredChange, CloneStoredEntry } from "./store.js";
 

@@ -10,7 +10,7 @@ import {
   timeToLive,
 } from "../../../src/patterns/clone/properties.js";
 import { isSubtree } from "../../../src/patterns/clone/protocol.js";
-import { UuidWindow, uuidsOf } from "../../../src/patterns/clone/server-map.js";
+import { UuidWindow, uuidsOf } from "../../../src/patterns/clone/server-state.js";
 
 test("a subtree is nothing, or segments between slashes", () => {
   for (const good of ["", "/a/", "/a/b/", "/\0\xff/"])

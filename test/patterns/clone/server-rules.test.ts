@@ -19,10 +19,14 @@ import {
   SEQUENCE,
   VALUE,
 } from "../../../src/patterns/clone/protocol.js";
-import { type LoadedMap, uuidsOf } from "../../../src/patterns/clone/server-map.js";
 import type { ServerRulesOptions } from "../../../src/patterns/clone/server-options.js";
 import { ServerRules } from "../../../src/patterns/clone/server-rules.js";
-import type { SendResult, ServerEffects } from "../../../src/patterns/clone/server-state.js";
+import {
+  type LoadedMap,
+  type SendResult,
+  type ServerEffects,
+  uuidsOf,
+} from "../../../src/patterns/clone/server-state.js";
 import { encodePosition, NO_STANDING } from "../../../src/patterns/clone/standing.js";
 
 const CLIENT = Buffer.from("client");

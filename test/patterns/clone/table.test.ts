@@ -1,6 +1,6 @@
 /** The hashmap in memory against one of JavaScript, and snapshots of it while it changes. */
 import { expect, test } from "vitest";
-import { Expiry } from "../../../src/patterns/clone/server-map.js";
+import { Expiry } from "../../../src/patterns/clone/server-state.js";
 import { CloneTable } from "../../../src/patterns/clone/table.js";
 import { Random } from "../../../src/testing/random.js";
 
