@@ -55,7 +55,7 @@ async function top(texts: readonly string[], settings: TopSettings): Promise<voi
   const security = await clientSecurityOptions(settings);
   const [{ checkSecured, openSubject }, { Watch }, views] = await Promise.all([
     import("./subjects.js"),
-    import("../dashboard/watch.js"),
+    import("../dashboard/collector.js"),
     import("./top/view.js"),
   ]);
   checkSecured(texts, settings);
