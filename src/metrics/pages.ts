@@ -28,6 +28,15 @@ import {
   samplesOf,
 } from "./sources.js";
 
+/** ms between samples of the event loop's delay. */
+const LOOP_RESOLUTION = 20;
+
+/** Read by undocumented calls, with which Node.js 20 may end the process; `nodejs_active_resources` has the same counts. */
+const UNSAFE = ["handles", "requests"].flatMap((what) => [
+  `nodejs_active_${what}`,
+  `nodejs_active_${what}_total`,
+]);
+
 export interface MetricsServer {
   /** Address, such as `http://127.0.0.1:9464`. */
   readonly url: string;
@@ -202,18 +211,10 @@ function reply(
   response.end(text); // node:http leaves out the body for HEAD.
 }
 
-/** ms between samples of the event loop's delay. */
-const LOOP_RESOLUTION = 20;
-
-/** Read by undocumented calls, with which Node.js 20 may end the process; `nodejs_active_resources` has the same counts. */
-const UNSAFE = ["handles", "requests"].flatMap((what) => [
-  `nodejs_active_${what}`,
-  `nodejs_active_${what}_total`,
-]);
-
 /** Its observers cannot be removed. */
 let ofProcess: PromClient.Registry | undefined;
 
+/** Samples of sources and process as Prometheus's text. */
 export class Exposition {
   readonly #client: typeof PromClient;
   readonly #process: PromClient.Registry;

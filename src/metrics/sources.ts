@@ -18,6 +18,8 @@ import {
 export const STATS_TIME = 5_000;
 /** ms for a client that has to connect, to see whether a server is there. */
 const CONNECT_TIME = 500;
+/** There are about a dozen reasons. */
+const MAX_LABEL_VALUES = 64;
 
 /** A client, server, worker, broker or proxy. */
 export interface MetricsDriver {
@@ -163,9 +165,6 @@ export function readinessOf(
   return { ready, text: lines.length === 0 ? "nothing is running yet\n" : lines.join("") };
 }
 
-/** There are about a dozen reasons. */
-const MAX_LABEL_VALUES = 64;
-
 export interface Sample {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
@@ -181,7 +180,7 @@ export interface SourceStats {
 
 type Labels = Readonly<Record<string, string>>;
 
-/** Samples in table order, without unknown values. */
+/** Samples in table order, without unknown values, of statistics that may be a remote program's. Never throws. */
 export function samplesOf({ name, kind, stats }: SourceStats): Sample[] {
   const { label, metrics } = FAMILIES[familyOf(kind)];
   const samples: Sample[] = [
