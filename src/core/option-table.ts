@@ -2,6 +2,8 @@
  * The tables of the options of sockets and contexts, from which their types, checks, accessors and docs/limits.md derive.
  * Names and meanings follow the package `zeromq`; `zeromqDefault` marks a different default (docs/engines.md). Most
  * options of sockets count for later connections.
+ *
+ * The option values of a socket inherit the defaults, so iterate over `OPTIONS` to get all.
  */
 import { bytes, flag, INT32, int, key, type OptionSpec, READABLE, text, WRITABLE } from "./option-spec.js";
 import type { SocketTypeName } from "./socket-type.js";
@@ -239,4 +241,55 @@ const SECRETS: readonly OptionName[] = ["curveSecretKey", "plainPassword", "tlsK
 
 export function isSecret(option: string): boolean {
   return (SECRETS as readonly string[]).includes(option);
+}
+
+/** Includes other types' options: they also bound its peers. */
+const DEFAULTS: OptionValues = Object.freeze(
+  Object.fromEntries(Object.entries(OPTIONS).map(([name, spec]) => [name, spec.default])),
+) as unknown as OptionValues;
+
+/** Heartbeat intervals of silence until a peer is lost, by default. */
+const SILENT_INTERVALS = 6;
+
+/** Values by name; `undefined` counts as absent. */
+export type GivenOptions = Readonly<Record<string, unknown>>;
+
+export function optionValues(given: GivenOptions): OptionValues {
+  const options = Object.create(DEFAULTS) as OptionValues;
+  for (const name of Object.keys(given)) {
+    const value = given[name];
+    if (value !== undefined) setOption(options, name, value);
+  }
+  return options;
+}
+
+/** The same object if it already inherits the defaults. */
+export function completeOptions(given: GivenOptions): OptionValues {
+  return Object.getPrototypeOf(given) === DEFAULTS ? (given as OptionValues) : optionValues(given);
+}
+
+export function copyOptions(options: Readonly<OptionValues>): OptionValues {
+  const copy = Object.create(DEFAULTS) as OptionValues;
+  for (const name of Object.getOwnPropertyNames(options)) setOption(copy, name, options[name as OptionName]);
+  return copy;
+}
+
+/** Secrets are not enumerable, and so not shown. */
+export function setOption(options: OptionValues, name: string, value: unknown): void {
+  // The inherited default is read-only.
+  Object.defineProperty(options, name, {
+    value,
+    writable: true,
+    enumerable: !isSecret(name),
+    configurable: true,
+  });
+}
+
+/** ms from a PING until a silent peer is lost; 0 for never. */
+export function heartbeatTimeoutOf(options: {
+  readonly heartbeatInterval: number;
+  readonly heartbeatTimeout: number;
+}): number {
+  const { heartbeatInterval, heartbeatTimeout } = options;
+  return heartbeatTimeout >= 0 ? heartbeatTimeout : Math.min(INT32, SILENT_INTERVALS * heartbeatInterval);
 }

@@ -4,14 +4,16 @@ import { quoted, suggest } from "../core/arguments.js";
 import { isBytes } from "../core/bytes.js";
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
 import {
+  type GivenOptions,
   hasOption,
   isSecret,
   OPTIONS,
   type OptionName,
   type OptionSpec,
   type OptionValues,
+  optionValues,
+  setOption,
 } from "../core/option-table.js";
-import { type GivenOptions, optionValues, setOption } from "../core/option-values.js";
 import type { SocketTypeName } from "../core/socket-type.js";
 import { whyNoOption } from "../core/system-options.js";
 import { isKey } from "../core/z85.js";

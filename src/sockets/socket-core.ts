@@ -10,8 +10,13 @@ import { isBytes } from "../core/bytes.js";
 import { IS_DEBUG } from "../core/debug-log.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError, type ShoalError } from "../core/errors.js";
 import { MAX_FRAMES } from "../core/memory.js";
-import { OPTIONS, type OptionName, type OptionSpec, type OptionValues } from "../core/option-table.js";
-import { setOption } from "../core/option-values.js";
+import {
+  OPTIONS,
+  type OptionName,
+  type OptionSpec,
+  type OptionValues,
+  setOption,
+} from "../core/option-table.js";
 import { SocketType, type SocketTypeName } from "../core/socket-type.js";
 import { IdleWaits, Once, withTimeout } from "../core/waiter.js";
 import type {

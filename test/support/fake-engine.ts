@@ -3,8 +3,7 @@
  * messages by script, receives what the test hands it, and sends its
  * notifications at once or when the test says. Its sockets have no peers.
  */
-import type { OptionValues } from "../../src/core/option-table.js";
-import { completeOptions, setOption } from "../../src/core/option-values.js";
+import { completeOptions, type OptionValues, setOption } from "../../src/core/option-table.js";
 import { checkEndpoint } from "../../src/core/schemes/schemes.js";
 import { SocketType } from "../../src/core/socket-type.js";
 import {

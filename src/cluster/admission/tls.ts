@@ -7,8 +7,7 @@
  */
 import { checkAuthorities, checkKeys, invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import type { OptionValues } from "../../core/option-table.js";
-import { optionValues } from "../../core/option-values.js";
+import { type OptionValues, optionValues } from "../../core/option-table.js";
 import { contextOf } from "../../engine/zmtp/transport/tls-context.js";
 
 export interface ClusterCertificate {

@@ -1,6 +1,6 @@
 /** The protocol "ws": streams between nodes over WebSockets, for networks that block everything else. */
 import { NotSupportedError } from "../../core/errors.js";
-import { optionValues } from "../../core/option-values.js";
+import { optionValues } from "../../core/option-table.js";
 import { renewedOptions } from "../../engine/zmtp/options.js";
 import type { Transport, TransportOptions } from "../../engine/zmtp/transport/transport.js";
 import type { TransportTable } from "../../engine/zmtp/transport/transports.js";

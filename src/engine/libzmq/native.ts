@@ -14,8 +14,13 @@ import {
   type ShoalError,
   TransportError,
 } from "../../core/errors.js";
-import { hasOption, OPTIONS, type OptionName, type OptionSpec } from "../../core/option-table.js";
-import { heartbeatTimeoutOf } from "../../core/option-values.js";
+import {
+  hasOption,
+  heartbeatTimeoutOf,
+  OPTIONS,
+  type OptionName,
+  type OptionSpec,
+} from "../../core/option-table.js";
 import { requireHere } from "../../core/require-here.js";
 import { type SocketType, type SocketTypeName, socketTypeName } from "../../core/socket-type.js";
 import type { EngineOptions, OutgoingMessage } from "../engine.js";

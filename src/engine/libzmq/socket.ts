@@ -1,7 +1,6 @@
 /** A socket of the engine `libzmq`: one of the package `zeromq`, read and written in turns. */
 import { InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
-import type { OptionValues } from "../../core/option-table.js";
-import { completeOptions, setOption } from "../../core/option-values.js";
+import { completeOptions, type OptionValues, setOption } from "../../core/option-table.js";
 import { SocketType, type SocketTypeName, socketTypeName } from "../../core/socket-type.js";
 import { ignore } from "../../core/waiter.js";
 import {

@@ -1,8 +1,14 @@
 import { isBytes } from "../../core/bytes.js";
 import { NotSupportedError } from "../../core/errors.js";
 import { MAX_FRAMES } from "../../core/memory.js";
-import { OPTIONS, type OptionName, type OptionSpec, type OptionValues } from "../../core/option-table.js";
-import { copyOptions, heartbeatTimeoutOf } from "../../core/option-values.js";
+import {
+  copyOptions,
+  heartbeatTimeoutOf,
+  OPTIONS,
+  type OptionName,
+  type OptionSpec,
+  type OptionValues,
+} from "../../core/option-table.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
 import { encodeMetadata } from "./codec/command.js";
 import type { ConnectionOptions } from "./connection.js";

@@ -6,8 +6,7 @@
  */
 import { systemClock } from "../../core/driver-timer.js";
 import { InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
-import { CONTEXT_OPTIONS, type OptionValues } from "../../core/option-table.js";
-import { completeOptions, setOption } from "../../core/option-values.js";
+import { CONTEXT_OPTIONS, completeOptions, type OptionValues, setOption } from "../../core/option-table.js";
 import { SocketType, type SocketTypeName, socketTypeName } from "../../core/socket-type.js";
 import type { Spin } from "../../core/spin.js";
 import type {

@@ -1,6 +1,6 @@
 /** Who is let in: only who was allowed, whatever the hook or the authentication service does. */
 import { describe, expect, it } from "vitest";
-import { optionValues } from "../../../src/core/option-values.js";
+import { optionValues } from "../../../src/core/option-table.js";
 import { SocketType } from "../../../src/core/socket-type.js";
 import { decodeZ85 } from "../../../src/core/z85.js";
 import type { EngineListener } from "../../../src/engine/engine.js";

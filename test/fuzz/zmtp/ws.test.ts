@@ -1,6 +1,6 @@
 /** Any bytes as WebSocket frames and as the heads of upgrades: one reading of them, however they are cut, and no exception. */
 import { describe, expect, it } from "vitest";
-import { optionValues } from "../../../src/core/option-values.js";
+import { optionValues } from "../../../src/core/option-table.js";
 import { COMMAND, MORE, writeHeader } from "../../../src/engine/frame.js";
 import type { Stream } from "../../../src/engine/zmtp/transport/transport.js";
 import { upgrade } from "../../../src/engine/zmtp/transport/ws-client.js";

@@ -2,8 +2,7 @@
  * A routing with real pipes over a link that a test plays: what the routing sent is
  * taken from it when the test says so, and what the peer says is put in.
  */
-import type { OptionValues } from "../../../../src/core/option-table.js";
-import { optionValues } from "../../../../src/core/option-values.js";
+import { type OptionValues, optionValues } from "../../../../src/core/option-table.js";
 import type { SocketTypeName } from "../../../../src/core/socket-type.js";
 import type { SocketEvent } from "../../../../src/engine/events.js";
 import { NODE_PARTS } from "../../../../src/engine/zmtp/engine.js";

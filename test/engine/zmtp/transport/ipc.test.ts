@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { describe, expect, it, vi } from "vitest";
-import { optionValues } from "../../../../src/core/option-values.js";
+import { optionValues } from "../../../../src/core/option-table.js";
 import { ipc } from "../../../../src/engine/zmtp/transport/ipc.js";
 import { turn, until } from "../../../contract/support/wait.js";
 import { start } from "../../../process/child.js";

@@ -1,7 +1,7 @@
 /** A transport's listeners and dials, looked at from outside; all ended after each test. */
 import type { Socket } from "node:net";
 import { afterEach } from "vitest";
-import { optionValues } from "../../../../src/core/option-values.js";
+import { optionValues } from "../../../../src/core/option-table.js";
 import type { KernelStream } from "../../../../src/engine/zmtp/transport/kernel-stream.js";
 import type {
   Listener,

@@ -2,7 +2,7 @@ import dns from "node:dns";
 import { connect, Socket } from "node:net";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { interceptAccepts } from "../../../../src/core/node-internals.js";
-import { optionValues } from "../../../../src/core/option-values.js";
+import { optionValues } from "../../../../src/core/option-table.js";
 import { tcp } from "../../../../src/engine/zmtp/transport/tcp.js";
 import type { Stream } from "../../../../src/engine/zmtp/transport/transport.js";
 import { turn, until } from "../../../contract/support/wait.js";

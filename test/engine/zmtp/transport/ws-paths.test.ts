@@ -1,6 +1,6 @@
 /** Upgrades that are refused: they count, are bounded, and give way first. */
 import { describe, expect, it } from "vitest";
-import { optionValues } from "../../../../src/core/option-values.js";
+import { optionValues } from "../../../../src/core/option-table.js";
 import type { Fault } from "../../../../src/engine/zmtp/mechanism/mechanism.js";
 import type { Acceptor } from "../../../../src/engine/zmtp/transport/transport.js";
 import { Paths } from "../../../../src/engine/zmtp/transport/ws-paths.js";
