@@ -1,5 +1,6 @@
 /**
- * A server of sessions: a ROUTER, and a store with all its state that any number of servers can share.
+ * A server of sessions, with the upkeep of their store: a ROUTER, and a store with all state that any number of servers
+ * can share.
  *
  *   client ──OPEN──> server ──open──> store          takes the session from its server, and wakes that one
  *          <─MESSAGE─       <─scan───                as many as the client's window allows
@@ -13,7 +14,17 @@ import { withTimeout } from "../core/waiter.js";
 import { Driver } from "../kit/driver.js";
 import { CLOSE_LINGER, checkOptions } from "../kit/options.js";
 import { SessionError } from "./protocol.js";
-import { after, isSessionId, keys, PAGE, PAGE_BYTES, rangeOf } from "./records.js";
+import {
+  after,
+  decodeJson,
+  isSessionId,
+  keys,
+  lastPart,
+  PAGE,
+  PAGE_BYTES,
+  rangeOf,
+  type SessionRecord,
+} from "./records.js";
 import * as rules from "./rules.js";
 import { SessionConnections } from "./server-connections.js";
 import { Directory, type ServerContext } from "./server-context.js";
@@ -27,7 +38,7 @@ import {
   serverSettings,
   sessionInfo,
 } from "./server-options.js";
-import { Sweeper } from "./sweeper.js";
+import type { SessionStoreEntry, SessionStoreScan } from "./store.js";
 import { Transactions } from "./transactions.js";
 
 /**
@@ -253,4 +264,100 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
 /** Topic of wake-ups for a server. */
 function topicOf(name: string, server: string): string {
   return `$sessions/${name}/${server}`;
+}
+
+export class Sweeper {
+  readonly #context: ServerContext;
+  /** Running servers: their numbers in the store, and since when. */
+  #servers = new Map<string, { readonly heartbeats: number; readonly since: number }>();
+  #cursor = "";
+  #heartbeats = 0;
+  #hasLeft = false;
+
+  constructor(context: ServerContext) {
+    this.#context = context;
+  }
+
+  async heartbeat(): Promise<void> {
+    if (this.#hasLeft) return; // No sign of life may follow the leave.
+    const { server, transactions } = this.#context;
+    const heartbeats = ++this.#heartbeats;
+    await transactions.run((view) => view.setJson(keys.server(server), heartbeats));
+  }
+
+  leave(): Promise<void> {
+    this.#hasLeft = true;
+    const { server, transactions } = this.#context;
+    return transactions.run((view) => view.set(keys.server(server), undefined));
+  }
+
+  async sweep(): Promise<void> {
+    await this.heartbeat();
+    await this.#sweepServers();
+    await this.#sweepSessions();
+    // It may take half of an interval.
+    if (await this.#sweepMessages()) await this.heartbeat();
+  }
+
+  #scan(range: Omit<SessionStoreScan, "maxBytes">): Promise<readonly SessionStoreEntry[]> {
+    return this.#context.settings.store.scan({ ...range, maxBytes: PAGE_BYTES });
+  }
+
+  /** A server without its key is lost: its sessions are free. */
+  async #sweepServers(): Promise<void> {
+    const { server: self, settings, transactions } = this.#context;
+    const entries = await this.#scan({ ...rangeOf(keys.server("")), limit: 1_000 });
+    const now = performance.now();
+    const before = this.#servers;
+    this.#servers = new Map();
+    for (const { key, value } of entries) {
+      const server = lastPart(key);
+      const heartbeats = decodeJson(key, value) as number;
+      const seen = before.get(server);
+      const since = seen?.heartbeats === heartbeats ? seen.since : now;
+      if (server === self || now - since <= settings.serverTimeout)
+        this.#servers.set(server, { heartbeats, since });
+      else
+        await transactions.run((view) => {
+          if (view.getJson(key) === heartbeats) view.set(key, undefined);
+        });
+    }
+  }
+
+  async #sweepSessions(): Promise<void> {
+    const { to, from } = rangeOf(keys.session(""));
+    const entries = await this.#scan({ from: this.#cursor === "" ? from : this.#cursor, to, limit: PAGE });
+    const last = entries.at(-1);
+    this.#cursor = entries.length < PAGE || last === undefined ? "" : after(last.key);
+    const now = Date.now();
+    const { events, transactions } = this.#context;
+    for (const { key, value } of entries) {
+      const record = decodeJson(key, value) as SessionRecord;
+      if (!rules.isDue(record, (server) => this.#servers.has(server), now)) continue;
+      const id = lastPart(key);
+      const isRemoved = await transactions.run((view) => rules.expire(view, id, now));
+      if (isRemoved) events.emit({ type: "session:removed", id, reason: "expired" });
+    }
+  }
+
+  /** @returns whether there were any */
+  async #sweepMessages(): Promise<boolean> {
+    const { settings, transactions } = this.#context;
+    let wereAny = false;
+    // The other half of the time is left to clients.
+    for (const until = performance.now() + settings.pollInterval / 2; performance.now() < until; ) {
+      const [removed] = await this.#scan({ ...rangeOf("g/"), limit: 1 });
+      if (removed === undefined) break;
+      wereAny = true;
+      const [, id, life] = removed.key.split("/") as [string, string, string];
+      let entries: readonly SessionStoreEntry[] = [];
+      for (const kind of ["q", "i", "j"])
+        if (entries.length === 0)
+          entries = await this.#scan({ ...rangeOf(`${kind}/${id}/${life}/`), limit: PAGE });
+      await transactions.run((view) => {
+        for (const { key } of entries.length === 0 ? [removed] : entries) view.set(key, undefined);
+      });
+    }
+    return wereAny;
+  }
 }

@@ -11,9 +11,9 @@ import {
 import type { ClientMessage } from "../../src/sessions/protocol.js";
 import { encodeJson, keys, type SessionRecord } from "../../src/sessions/records.js";
 import * as rules from "../../src/sessions/rules.js";
+import { Sweeper } from "../../src/sessions/server.js";
 import { Directory, type ServerContext } from "../../src/sessions/server-context.js";
 import { serverSettings } from "../../src/sessions/server-options.js";
-import { Sweeper } from "../../src/sessions/sweeper.js";
 import { Transactions } from "../../src/sessions/transactions.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { gate } from "../support/gate.js";
