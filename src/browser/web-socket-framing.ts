@@ -12,8 +12,7 @@ import { bodyAt, COMMAND, commandFrame, frameEnd, MORE, writeHeader } from "../e
 import { pingCommand } from "../engine/zmtp/heartbeat.js";
 import { type Fault, type Mechanism, protocolFault } from "../engine/zmtp/mechanism/mechanism.js";
 import type { DecodedFrames, FramePiece, Framing, FramingClose } from "../engine/zmtp/transport/framing.js";
-import { isStream } from "../engine/zmtp/ws/subprotocol.js";
-import { WS_COMMAND, WS_MORE } from "../engine/zmtp/ws/ws-frame.js";
+import { isStream, WS_COMMAND, WS_MORE } from "../engine/zmtp/ws/zws.js";
 import type { StandardWebSocket } from "./standard-web-socket.js";
 
 /** Bytes shared by writes; larger ones allocate. */

@@ -12,7 +12,7 @@ import {
   type Transport,
   type TransportOptions,
 } from "../engine/zmtp/transport/transport.js";
-import { browserOffersOf } from "../engine/zmtp/ws/subprotocol.js";
+import { browserOffersOf } from "../engine/zmtp/ws/zws.js";
 import { hostOf } from "./endpoints.js";
 import { ABNORMAL, type StandardWebSocket, standardWebSocket } from "./standard-web-socket.js";
 import { WebSocketFraming } from "./web-socket-framing.js";

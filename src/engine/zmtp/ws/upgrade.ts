@@ -5,7 +5,7 @@ import type { IncomingMessage } from "node:http";
 import { randomBytes } from "../../../core/bytes.js";
 import { isLoopback, isLoopbackHost } from "../../../core/loopback.js";
 import type { Mechanism } from "../mechanism/mechanism.js";
-import { acceptsOf, offersOf } from "./subprotocol.js";
+import { acceptsOf, offersOf } from "./zws.js";
 
 /** Bytes of a head: the option `maxHeaderSize`. */
 export const MAX_HEAD = 16_384;

@@ -1,23 +1,23 @@
 /**
- * Decodes WebSocket frames (ws-frame.ts) into ZMTP frames. Pure.
+ * Decodes WebSocket frames (zws.ts) into ZMTP frames. Pure.
  *
  *   chunk -> decode() -> ZMTP frames, the last one maybe in part, so that limits are checked before a body arrives
  *         -> assembled: a message in fragments from several chunks; ZMTP's header needs its whole size
  *         -> pong, closed, fault: effects of control frames and faults
  *
- * In pieces of ZMTP's stream (subprotocol.ts) payloads pass unchanged; a text message is the peer's limit, or
+ * In pieces of ZMTP's stream (zws.ts) payloads pass unchanged; a text message is the peer's limit, or
  * its end (docs/spec/ws.md).
  */
 import { allocate } from "../../../core/memory.js";
 import { COMMAND, LONG_HEADER, MAX_SHORT, MORE, SHORT_HEADER, writeHeader } from "../../frame.js";
 import type { StreamFault } from "../codec/in-stream.js";
 import { type Fault, protocolFault } from "../mechanism/mechanism.js";
-import { copyMasked, rotate, Words } from "./mask.js";
-import { END } from "./subprotocol.js";
 import {
   BINARY,
   CLOSE,
   CONTINUATION,
+  copyMasked,
+  END,
   FIN,
   HEADER_MOST,
   KEY_SIZE,
@@ -28,11 +28,13 @@ import {
   PING,
   PONG,
   RESERVED,
+  rotate,
   TEXT,
   TINY_MOST,
+  Words,
   WS_COMMAND,
   WS_MORE,
-} from "./ws-frame.js";
+} from "./zws.js";
 
 /** A close frame without a code (RFC 6455, Reserved Status Codes). */
 const NO_CODE = 1_005;

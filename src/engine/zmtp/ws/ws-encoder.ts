@@ -1,10 +1,10 @@
-/** Encodes ZMTP frames as WebSocket frames (ws-frame.ts), unfragmented. */
+/** Encodes ZMTP frames as WebSocket frames (zws.ts), unfragmented. */
 import { allocate } from "../../../core/memory.js";
 import { COMMAND, LONG, LONG_HEADER, MORE, readLongSize, SHORT_HEADER } from "../../frame.js";
 import type { FramePiece } from "../transport/framing.js";
-import { copyMasked, rotate, Words } from "./mask.js";
 import {
   BINARY,
+  copyMasked,
   FIN,
   headerSize,
   KEY_SIZE,
@@ -12,10 +12,12 @@ import {
   LENGTH_16_MOST,
   LENGTH_64,
   MASKED,
+  rotate,
   TINY_MOST,
+  Words,
   WS_COMMAND,
   WS_MORE,
-} from "./ws-frame.js";
+} from "./zws.js";
 
 /** Bytes of memory shared by writes; a peer may not read, so a write takes the smallest size. */
 const SMALL_SCRATCH = 8_192;

@@ -14,11 +14,9 @@ import { acquire, type PooledBuffer } from "../codec/pooled-buffer.js";
 import { DIRECT } from "../codec/split-frame.js";
 import type { Fault, Mechanism } from "../mechanism/mechanism.js";
 import type { DecodedFrames, FramePiece, Framing, FramingClose } from "../transport/framing.js";
-import { Words } from "./mask.js";
-import { FIRST_LIMIT, isBare, isStream } from "./subprotocol.js";
 import { decodedSize, WsDecoder } from "./ws-decoder.js";
 import { type RandomWord, WsEncoder } from "./ws-encoder.js";
-import { CLOSE, CloseCode, PING, PONG } from "./ws-frame.js";
+import { CLOSE, CloseCode, FIRST_LIMIT, isBare, isStream, PING, PONG, Words } from "./zws.js";
 
 const NOTHING = Buffer.alloc(0);
 

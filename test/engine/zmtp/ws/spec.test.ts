@@ -2,16 +2,16 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { Words } from "../../../../src/engine/zmtp/ws/mask.js";
+import { decodedSize, WsDecoder } from "../../../../src/engine/zmtp/ws/ws-decoder.js";
+import { WsEncoder } from "../../../../src/engine/zmtp/ws/ws-encoder.js";
+import { WsFraming } from "../../../../src/engine/zmtp/ws/ws-framing.js";
 import {
   acceptsOf,
   browserOffersOf,
   FIRST_LIMIT,
   offersOf,
-} from "../../../../src/engine/zmtp/ws/subprotocol.js";
-import { decodedSize, WsDecoder } from "../../../../src/engine/zmtp/ws/ws-decoder.js";
-import { WsEncoder } from "../../../../src/engine/zmtp/ws/ws-encoder.js";
-import { WsFraming } from "../../../../src/engine/zmtp/ws/ws-framing.js";
+  Words,
+} from "../../../../src/engine/zmtp/ws/zws.js";
 import fc from "../../../support/properties.js";
 import { masked } from "../support/ws-peer.js";
 

@@ -1,6 +1,5 @@
 /** What both sides of an upgrade say, and which origins a server lets in. */
 import { describe, expect, it } from "vitest";
-import { offersOf } from "../../../../src/engine/zmtp/ws/subprotocol.js";
 import {
   acceptResponse,
   chooseProtocol,
@@ -9,6 +8,7 @@ import {
   refusalResponse,
   upgradeHeaders,
 } from "../../../../src/engine/zmtp/ws/upgrade.js";
+import { offersOf } from "../../../../src/engine/zmtp/ws/zws.js";
 
 const KEY = "dGhlIHNhbXBsZSBub25jZQ==";
 
