@@ -5,10 +5,20 @@
 
 import { defined, quoted } from "../core/arguments.js";
 import { reachableForms, reachesProcesses } from "../core/schemes/schemes.js";
-import { isCount, itemOfPeer, memberTexts, PEER_SIDES, sidesOf, textsOf } from "../dashboard/build.js";
+import {
+  isCount,
+  itemOfPeer,
+  memberTexts,
+  PEER_SIDES,
+  type SourceDetails,
+  type SourceList,
+  type Subject,
+  type SubjectReading,
+  sidesOf,
+  textsOf,
+} from "../dashboard/build.js";
 import { actionsIn } from "../dashboard/local.js";
 import type { DashboardAction, DashboardItem } from "../dashboard/state.js";
-import type { SourceDetails, SourceList, Subject, SubjectReading } from "../dashboard/subject.js";
 import { ShoalError } from "../index.js";
 import type { ProcessReading } from "../metrics/reading.js";
 import { isRead, readingOf } from "../metrics/readings.js";

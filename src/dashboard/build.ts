@@ -1,11 +1,12 @@
 /**
- * Builds the dashboard's state from readings. Pure, and bounded whatever remote programs answer: sources, links,
- * endpoints per side, characters per text.
+ * The dashboard's state, built from what subjects answer. Pure, and bounded whatever remote programs answer: sources,
+ * links, endpoints per side, characters per text.
  */
 import { defined } from "../core/arguments.js";
-import type { RatedReading, RatedSource } from "../metrics/reading.js";
+import type { RatedReading, RatedSource, Reading } from "../metrics/reading.js";
 import type { PeerView } from "../sockets/peer-views.js";
 import type {
+  DashboardAction,
   DashboardItem,
   DashboardLink,
   DashboardList,
@@ -14,7 +15,36 @@ import type {
   DashboardSource,
   DashboardState,
 } from "./state.js";
-import type { SideDetails, SourceDetails } from "./subject.js";
+
+/** `drops` may contain zeros. */
+export type SideDetails = Pick<DashboardSide, "type" | "drops"> &
+  Required<Pick<DashboardSide, "bound" | "connected">>;
+
+/** Made on request. */
+export interface SourceList {
+  readonly length: number;
+  /** At most 20,000. */
+  items(): readonly DashboardItem[] | Promise<readonly DashboardItem[]>;
+}
+
+export interface SourceDetails extends Partial<Pick<DashboardSource, "members" | "actions" | "refusal">> {
+  readonly sides?: Readonly<Record<string, SideDetails>>;
+  readonly lists?: Readonly<Record<string, SourceList>>;
+}
+
+export interface SubjectReading {
+  readonly reading: Reading;
+  readonly details: ReadonlyMap<string, SourceDetails>;
+}
+
+export interface Subject {
+  readonly address: string;
+  /** Rejects without a response. @param timeout ms */
+  read(timeout: number, signal: AbortSignal): Promise<SubjectReading>;
+  /** @throws the source's error */
+  act(source: string, action: DashboardAction): Promise<void>;
+  reasonOf(error: unknown): string;
+}
 
 const MAX_SOURCES_SHOWN = 2_000;
 const MAX_LINKS = 4_096;

@@ -9,9 +9,8 @@ import { InvalidArgumentError } from "../core/errors.js";
 import { ignore, withTimeout } from "../core/waiter.js";
 import type { TimedReading } from "../metrics/reading.js";
 import { rated } from "../metrics/readings.js";
-import { type SeenProcess, type StateOptions, sourceId, stateOf } from "./build.js";
+import { type SeenProcess, type StateOptions, type Subject, sourceId, stateOf } from "./build.js";
 import type { DashboardAction, DashboardItem, DashboardState } from "./state.js";
-import type { Subject } from "./subject.js";
 
 /** Pause between polls, as a multiple of the response time. */
 const COST_FACTOR = 100;

@@ -11,10 +11,18 @@ import { endpointsOf } from "../sockets/internal.js";
 import { type PeerList, peerListOf, peerListsOf } from "../sockets/peer-views.js";
 import { Socket } from "../sockets/socket.js";
 import type { SocketStats } from "../sockets/stats.js";
-import { itemOfPeer, memberTexts, sidesOf } from "./build.js";
+import {
+  itemOfPeer,
+  memberTexts,
+  type SideDetails,
+  type SourceDetails,
+  type SourceList,
+  type Subject,
+  type SubjectReading,
+  sidesOf,
+} from "./build.js";
 import { type DashboardSources, type DashboardSourcesByName, THIS_PROGRAM } from "./options.js";
 import type { DashboardAction, DashboardItem } from "./state.js";
-import type { SideDetails, SourceDetails, SourceList, Subject, SubjectReading } from "./subject.js";
 
 const MAX_LISTED = 20_000;
 

@@ -18,12 +18,11 @@ import { InvalidArgumentError, ShoalError } from "../core/errors.js";
 import { boundedServer, parseListenAddress, serveAt, shut } from "../core/http-server.js";
 import { ignore, Once } from "../core/waiter.js";
 import { isHostAllowed, isOwnOrigin, SECURITY_HEADERS, TokenCheck } from "./access.js";
-import { MAX_PAGE, pageOf } from "./build.js";
+import { MAX_PAGE, pageOf, type Subject } from "./build.js";
 import { Collector, type Snapshot } from "./collector.js";
 import { PAGE, STYLE } from "./document.js";
 import type { DashboardOptions, DashboardServer } from "./options.js";
 import type { DashboardAction } from "./state.js";
-import type { Subject } from "./subject.js";
 
 const INTERVAL_DEFAULT = 2_000;
 const MIN_READ_INTERVAL = 200;

@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { openSubject } from "../../src/cli/subjects.js";
-import type { Subject, SubjectReading } from "../../src/dashboard/subject.js";
+import type { Subject, SubjectReading } from "../../src/dashboard/build.js";
 import { Push } from "../../src/index.js";
 import { serveMetrics } from "../../src/metrics/index.js";
 import { StreamerProxy } from "../../src/proxy/index.js";

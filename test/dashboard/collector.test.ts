@@ -1,7 +1,7 @@
 /** When the dashboard reads what it watches: while somebody looks, and the slow ones less often. Time is virtual. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Subject } from "../../src/dashboard/build.js";
 import { Collector } from "../../src/dashboard/collector.js";
-import type { Subject } from "../../src/dashboard/subject.js";
 
 beforeEach(() => {
   const timers = ["setInterval", "clearInterval", "setTimeout", "clearTimeout"] as const;
