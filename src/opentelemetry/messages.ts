@@ -32,6 +32,19 @@ import {
 /** Characters of a name. */
 const MAX_TRACED_NAME = 128;
 
+const CALLS: Readonly<Record<MessageSendOperation["call"], OperationName>> = {
+  publish: "publish",
+  sendTo: "send",
+  sendToNodes: "send",
+  send: "send",
+  query: "query",
+};
+
+const SENDERS: Readonly<Record<MessageSystem, string>> = {
+  cluster: SHOAL_CLUSTER_SENDER,
+  sessions: SHOAL_SESSION_PUBLISHER,
+};
+
 const traced = new WeakMap<object, string>();
 interface Received {
   readonly context: Context;
@@ -111,19 +124,6 @@ export function processMessage<M, R>(message: M, handle: (message: M) => R): R {
     (error) => running.end(error),
   );
 }
-
-const CALLS: Readonly<Record<MessageSendOperation["call"], OperationName>> = {
-  publish: "publish",
-  sendTo: "send",
-  sendToNodes: "send",
-  send: "send",
-  query: "query",
-};
-
-const SENDERS: Readonly<Record<MessageSystem, string>> = {
-  cluster: SHOAL_CLUSTER_SENDER,
-  sessions: SHOAL_SESSION_PUBLISHER,
-};
 
 /** Attaches the span's context to the message. */
 export function beginMessageSend(telemetry: Telemetry, operation: MessageSendOperation): Running {

@@ -59,6 +59,8 @@ const OPERATIONS = {
 /** Characters of an error's message. */
 const MAX_ERROR_TEXT = 256;
 
+const MAX_CONTEXT_HEADERS = 8;
+
 /** Each topic is a series of every metric until the process ends. */
 const MAX_TEMPLATES = 1_024;
 /** Further topics, as in OpenTelemetry's conventions. */
@@ -192,8 +194,6 @@ export function setActiveTelemetry(telemetry: Telemetry | undefined): void {
   active = telemetry;
 }
 
-const MAX_CONTEXT_HEADERS = 8;
-
 type Headers = Readonly<Record<string, string>>;
 
 /** @returns `undefined` for no headers, or too many */
@@ -208,7 +208,7 @@ export function injected(context: Context): Headers | undefined {
   return isSmall(headers) ? headers : undefined;
 }
 
-/** @returns the context without a local parent, if any */
+/** A remote peer's headers never throw. @returns the context without a local parent, if any */
 export function extracted(headers: Headers | undefined): Context | undefined {
   if (headers === undefined) return undefined;
   try {
