@@ -1,8 +1,10 @@
-/** Files of the built package that are loaded by name. */
+/** Loads at run time: files of the built package, packages bundled in it, and optional packages. */
 import { randomUUID } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { createRequire } from "node:module";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { NotSupportedError } from "./errors.js";
 
 let root: URL | undefined;
 let version: string | undefined;
@@ -50,4 +52,54 @@ function packageRoot(): URL {
     folder = above;
   }
   return folder;
+}
+
+/** Defined in CommonJS bundles only. */
+declare const __filename: unknown;
+
+/**
+ * Resolves from the bundle where `import.meta.url` is empty. Paths become real ones: after a lookup of a
+ * socket file Node.js 20 and 22 keep symbolic links, and a linked package would load twice.
+ */
+export function requireHere(): (id: string) => unknown {
+  const url: string | undefined = import.meta.url;
+  const require = createRequire(
+    url ?? (typeof __filename === "string" ? __filename : join(process.cwd(), "bundle.js")),
+  );
+  return (id) => require(realPathOf(require.resolve(id)));
+}
+
+/** Some have none: unreadable folders, and file systems in archives or memory. */
+function realPathOf(path: string): string {
+  try {
+    return realpathSync.native(path);
+  } catch {
+    return path;
+  }
+}
+
+/** @param purpose subject of the error's sentence @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` */
+export function loadOptional(
+  name: string,
+  purpose: string,
+  require: (id: string) => unknown = requireHere(),
+): unknown {
+  try {
+    return require(name);
+  } catch (cause) {
+    throw new NotSupportedError(
+      `${purpose} needs the npm package ${name}, which ${reasonFor(name, cause)}`,
+      "ERR_PACKAGE_UNAVAILABLE",
+      { cause },
+    );
+  }
+}
+
+function reasonFor(name: string, cause: unknown): string {
+  const { code, message } = cause as { code?: unknown; message?: unknown };
+  // A missing dependency of the package gives the same code.
+  if (code === "MODULE_NOT_FOUND" && String(message).includes(`'${name}'`))
+    return `is not installed: npm install ${name}`;
+  const reason = String(message ?? cause).split("\n", 1)[0];
+  return `does not load on this machine (${reason}); npm install ${name} installs it again`;
 }

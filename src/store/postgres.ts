@@ -2,8 +2,9 @@
  * A PostgreSQL database for stores: transactions are done, refused, or of unknown outcome. The interfaces name the
  * used part of the package `pg`, so that the types do not need it.
  */
+
+import { loadOptional } from "../core/built-file.js";
 import { ClosedError, InvalidArgumentError } from "../core/errors.js";
-import { loadOptional } from "../core/optional-package.js";
 import { ignore } from "../core/waiter.js";
 import { integer, type OptionSpec, type Settings, text } from "../kit/options.js";
 import { StoreError } from "./store.js";
