@@ -29,7 +29,7 @@ import {
   type StoreTotals,
 } from "./records.js";
 import type { SessionServerSettings } from "./server-options.js";
-import { NotPrepared, type View } from "./view.js";
+import { NotPrepared, type View } from "./transactions.js";
 
 export interface SessionHandle {
   readonly id: string;

@@ -11,7 +11,7 @@ import {
 } from "../../src/sessions/records.js";
 import * as rules from "../../src/sessions/rules.js";
 import type { SessionStoreEntry, SessionStoreValue } from "../../src/sessions/store.js";
-import { type KeyRange, NotPrepared, Unread, View } from "../../src/sessions/view.js";
+import { type KeyRange, NotPrepared, Unread, View } from "../../src/sessions/transactions.js";
 import type { Random } from "../../src/testing/random.js";
 import { runSchedules, SCHEDULES_TIMEOUT } from "../support/schedules.js";
 
