@@ -7,7 +7,7 @@ import { upgrade } from "../../../src/engine/zmtp/transport/ws-client.js";
 import { Paths } from "../../../src/engine/zmtp/transport/ws-paths.js";
 import { acceptResponse } from "../../../src/engine/zmtp/ws/upgrade.js";
 import { decodedSize, WsDecoder } from "../../../src/engine/zmtp/ws/ws-decoder.js";
-import { WsEncoder } from "../../../src/engine/zmtp/ws/ws-encoder.js";
+import { WsEncoder } from "../../../src/engine/zmtp/ws/ws-framing.js";
 import { Words } from "../../../src/engine/zmtp/ws/zws.js";
 import { encodeFrame } from "../../engine/zmtp/codec/support.js";
 import { acceptOf, KEY, request, streamOf, Wire } from "../../engine/zmtp/support/ws-peer.js";

@@ -3,8 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { decodedSize, WsDecoder } from "../../../../src/engine/zmtp/ws/ws-decoder.js";
-import { WsEncoder } from "../../../../src/engine/zmtp/ws/ws-encoder.js";
-import { WsFraming } from "../../../../src/engine/zmtp/ws/ws-framing.js";
+import { WsEncoder, WsFraming } from "../../../../src/engine/zmtp/ws/ws-framing.js";
 import {
   acceptsOf,
   browserOffersOf,

@@ -3,8 +3,7 @@ import { describe, expect, it } from "vitest";
 import { COMMAND, MORE } from "../../../../src/engine/frame.js";
 import { PooledBuffer } from "../../../../src/engine/zmtp/codec/pooled-buffer.js";
 import { decodedSize, WsDecoder } from "../../../../src/engine/zmtp/ws/ws-decoder.js";
-import { WsEncoder } from "../../../../src/engine/zmtp/ws/ws-encoder.js";
-import { WsFraming } from "../../../../src/engine/zmtp/ws/ws-framing.js";
+import { WsEncoder, WsFraming } from "../../../../src/engine/zmtp/ws/ws-framing.js";
 import { copyMasked, rotate, Words } from "../../../../src/engine/zmtp/ws/zws.js";
 import { encodeFrame } from "../codec/support.js";
 
