@@ -9,7 +9,7 @@ import { lstatSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isMainThread } from "node:worker_threads";
-import { makeFolder } from "../core/make-folder.js";
+import { makeFolder } from "../core/file-limit.js";
 import { Failure, hasCode } from "./failure.js";
 
 const NAME_DIGITS = 12;

@@ -1,11 +1,12 @@
 /**
- * Detects that the process can open no more files, which the system does not report: libuv accepts new connections and
- * closes them at once.
+ * The file system: makes folders, and detects that the process can open no more files. The system does not report that:
+ * libuv accepts new connections and closes them at once.
  *
  *   open /dev/null ──fails with EMFILE or ENFILE──> exhausted, once ──opens again──> available
  */
-import { closeSync, openSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, statSync } from "node:fs";
 import { devNull } from "node:os";
+import { dirname } from "node:path";
 import { type ShoalError, TransportError } from "./errors.js";
 
 type Listener = (error: ShoalError | undefined) => void;
@@ -55,4 +56,20 @@ function fault(): NodeJS.ErrnoException | undefined {
     if (code === "EMFILE" || code === "ENFILE") return error as NodeJS.ErrnoException;
   }
   return undefined;
+}
+
+/** @param path absolute @param mode of created folders @throws the system's error */
+export function makeFolder(path: string, mode = 0o777): void {
+  if (isFolder(path)) return;
+  const parent = dirname(path);
+  if (parent !== path && !existsSync(parent)) makeFolder(parent, mode);
+  try {
+    mkdirSync(path, { mode });
+  } catch (error) {
+    if (!isFolder(path)) throw error;
+  }
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }

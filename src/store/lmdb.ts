@@ -18,7 +18,7 @@ import { join, resolve } from "node:path";
 import { describe } from "../core/arguments.js";
 import { loadOptional } from "../core/built-file.js";
 import { ClosedError, InvalidArgumentError, NotSupportedError } from "../core/errors.js";
-import { makeFolder } from "../core/make-folder.js";
+import { makeFolder } from "../core/file-limit.js";
 import { bytes } from "../kit/options.js";
 import { StoreError } from "./store.js";
 
