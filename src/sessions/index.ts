@@ -9,7 +9,6 @@ export type {
 } from "./client-options.js";
 export type { PublishedResult as SessionPublishResult } from "./client-rules.js";
 export { LmdbSessionStore, type LmdbSessionStoreOptions } from "./lmdb-store.js";
-export { MemorySessionStore } from "./memory-store.js";
 export { PostgresSessionStore, type PostgresSessionStoreOptions } from "./postgres-store.js";
 export { SessionError, type SessionFailure } from "./protocol.js";
 export type { SessionDropPolicy } from "./records.js";
@@ -30,3 +29,4 @@ export type {
   SessionStoreValue,
   SessionStoreWrite,
 } from "./store.js";
+export { MemorySessionStore } from "./store.js";

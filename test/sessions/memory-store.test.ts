@@ -1,5 +1,5 @@
 import { describe } from "vitest";
-import { MemorySessionStore } from "../../src/sessions/memory-store.js";
+import { MemorySessionStore } from "../../src/sessions/store.js";
 import { sessionStoreContract, userOf } from "./store-contract.js";
 
 describe("sessions in memory, as every store", () => {
