@@ -43,9 +43,15 @@ import {
 } from "./client-options.js";
 import { ClientRules } from "./client-rules.js";
 import type { ClientEffects } from "./client-state.js";
-import { type CloneEndpoints, endpointsOf, HANDSHAKE_ERRORS } from "./endpoints.js";
 import { encodeSetProperties } from "./properties.js";
-import { EMPTY, encodeRequest, HUGZ } from "./protocol.js";
+import {
+  type CloneEndpoints,
+  EMPTY,
+  encodeRequest,
+  endpointsOf,
+  HANDSHAKE_ERRORS,
+  HUGZ,
+} from "./protocol.js";
 import { ClientWatches, type CloneWatch } from "./watch.js";
 
 const RECEIVE_MARK = 10_000;

@@ -17,8 +17,7 @@ export type {
   CloneValueIn,
   CloneWatchOptions,
 } from "./client-options.js";
-export type { CloneEndpoints } from "./endpoints.js";
-export type { CloneFault } from "./protocol.js";
+export type { CloneEndpoints, CloneFault } from "./protocol.js";
 export { CloneServer } from "./server.js";
 export type {
   ClonePairOptions,

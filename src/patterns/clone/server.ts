@@ -31,16 +31,17 @@ import {
   type BinaryStarReplica,
 } from "../binary-star/index.js";
 import { ClientCoder } from "./client-coder.js";
+import type { Operation } from "./operation.js";
 import {
   bindRow,
   type CloneEndpoints,
+  EMPTY,
   endpointAt,
   endpointsOf,
   HANDSHAKE_ERRORS,
+  isOwnUuid,
   type PortOwner,
-} from "./endpoints.js";
-import type { Operation } from "./operation.js";
-import { EMPTY, isOwnUuid } from "./protocol.js";
+} from "./protocol.js";
 import {
   type CloneServerEvent,
   type CloneServerOptions,

@@ -1,6 +1,5 @@
 /** The bytes of 12/CHP, and what is refused. */
 import { expect, test } from "vitest";
-import { endpointAt, endpointsOf } from "../../../src/patterns/clone/endpoints.js";
 import {
   encodeTimeToLive,
   property,
@@ -9,7 +8,7 @@ import {
   subtreeSequence,
   timeToLive,
 } from "../../../src/patterns/clone/properties.js";
-import { isSubtree } from "../../../src/patterns/clone/protocol.js";
+import { endpointAt, endpointsOf, isSubtree } from "../../../src/patterns/clone/protocol.js";
 import { UuidWindow, uuidsOf } from "../../../src/patterns/clone/server-state.js";
 
 test("a subtree is nothing, or segments between slashes", () => {
