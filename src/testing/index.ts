@@ -1,11 +1,11 @@
 /** `shoal/testing`: a seeded network and clock for tests of programs and pure rules. */
 export type { TimedRules } from "../core/driver-timer.js";
-export { NodeClock } from "./clock.js";
 export { Disk } from "./disk.js";
 export { simulated } from "./engine.js";
 export type { LinkOptions } from "./fabric.js";
 export { NodeDownError, type Program, type ProgramContext, SimulatedNode } from "./node.js";
 export { Random } from "./random.js";
+export { NodeClock } from "./scope.js";
 export { type ShrinkLimits, shrink, shrinkAsync } from "./shrink.js";
 export {
   type SimulateOptions,

@@ -7,13 +7,12 @@
  */
 import { InvalidArgumentError, InvalidStateError, ShoalError } from "../core/errors.js";
 import { Context } from "../sockets/context.js";
-import { NodeClock } from "./clock.js";
 import { Disk } from "./disk.js";
 import { place, simulated } from "./engine.js";
 import type { Machine } from "./machine.js";
 import { Random, seedFor } from "./random.js";
 import type { Schedule } from "./schedule.js";
-import { Scope, scopes } from "./scope.js";
+import { NodeClock, Scope, scopes } from "./scope.js";
 
 export interface ProgramContext {
   readonly node: SimulatedNode;

@@ -9,7 +9,6 @@
 import { checkKeys, thrownText } from "../core/arguments.js";
 import { InvalidArgumentError, TimeoutError } from "../core/errors.js";
 import { runTicks } from "../core/node-internals.js";
-import { NodeClock } from "./clock.js";
 import { place } from "./engine.js";
 import { Fabric, LINK_OPTIONS, type LinkOptions } from "./fabric.js";
 import { real } from "./globals.js";
@@ -17,7 +16,7 @@ import { type Machine, Machines } from "./machine.js";
 import { SimulatedNode } from "./node.js";
 import { Random, seedFor } from "./random.js";
 import { Schedule } from "./schedule.js";
-import { Scope, scopes } from "./scope.js";
+import { NodeClock, Scope, scopes } from "./scope.js";
 
 export type NodeOrName = SimulatedNode | string;
 
