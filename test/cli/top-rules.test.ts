@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { parsePrometheusText } from "../../src/cli/prometheus-text.js";
 import { parseStatus } from "../../src/cli/subjects.js";
 import { type AddressView, duration, jsonLines, tableLines, type View } from "../../src/cli/top/view.js";
-import { refusalTexts } from "../../src/dashboard/page/format.js";
+import { refusalTexts } from "../../src/dashboard/page/model.js";
 import { FAMILIES, KINDS } from "../../src/metrics/metrics-table.js";
 import { Exposition } from "../../src/metrics/pages.js";
 import type { SourceReading, TimedReading } from "../../src/metrics/reading.js";

@@ -2,9 +2,9 @@
 import { describe, expect, it } from "vitest";
 import { hostOf } from "../../src/core/loopback.js";
 import { linksOf, memberTexts, pageOf, type SeenProcess, stateOf } from "../../src/dashboard/build.js";
-import { short, since } from "../../src/dashboard/page/format.js";
 import { layoutOf, MAX_BOXES } from "../../src/dashboard/page/layout.js";
 import * as model from "../../src/dashboard/page/model.js";
+import { short, since } from "../../src/dashboard/page/model.js";
 import { isHostAllowed, isOwnOrigin, TokenCheck } from "../../src/dashboard/server.js";
 import type { DashboardProcess, DashboardSide } from "../../src/dashboard/state.js";
 

@@ -1,7 +1,7 @@
 /** Addresses as a table or JSON. Pure. */
 import { styleText } from "node:util";
 import type { SeenProcess } from "../../dashboard/build.js";
-import { refusalTexts, short } from "../../dashboard/page/format.js";
+import { refusalTexts, short } from "../../dashboard/page/model.js";
 import type { RatedSide, RatedSource } from "../../metrics/reading.js";
 import { printable, table } from "../terminal.js";
 

@@ -1,8 +1,7 @@
 /** A chart per source, by uPlot: rates (left) and queued messages (right) of the last five minutes. */
 import uPlot from "uplot";
 import { byId, html } from "./dom.js";
-import { short } from "./format.js";
-import { CHART_TIME, type History, type Point, type Shown } from "./model.js";
+import { CHART_TIME, type History, type Point, type Shown, short } from "./model.js";
 
 const HEIGHT = 180;
 /** The filter selects others. */

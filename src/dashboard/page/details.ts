@@ -1,8 +1,7 @@
 /** The dialog of a source: sides, lists, actions. */
 import type { DashboardAction, DashboardList } from "../state.js";
 import { byId, html, setText } from "./dom.js";
-import { short } from "./format.js";
-import { programOf, type Shown } from "./model.js";
+import { programOf, type Shown, short } from "./model.js";
 
 const PAGE_LENGTH = 50;
 

@@ -1,9 +1,8 @@
 /** The map of boxes and links as SVG, redrawn on changes. */
 import type { DashboardState } from "../state.js";
 import { byId, setText, svg } from "./dom.js";
-import { counted, short } from "./format.js";
 import { BOX_HEIGHT, BOX_WIDTH, type Box, type Edge, type Layout, layoutOf } from "./layout.js";
-import { isRefusing, isWell, type Shown } from "./model.js";
+import { counted, isRefusing, isWell, type Shown, short } from "./model.js";
 
 const MAX_BOX_TEXT = 18;
 const PILL_WIDTH = 92;

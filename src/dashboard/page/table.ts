@@ -1,7 +1,16 @@
 /** The table of sources, each with its sides on request. Rows are reused, so focus and selection survive updates. */
 import { byId, html, setClass, setText } from "./dom.js";
-import { counted, short } from "./format.js";
-import { isRefusing, isWell, programOf, type Row, rowOf, type Shown, withSides } from "./model.js";
+import {
+  counted,
+  isRefusing,
+  isWell,
+  programOf,
+  type Row,
+  rowOf,
+  type Shown,
+  short,
+  withSides,
+} from "./model.js";
 
 /** The filter selects others. */
 const MAX_ROWS = 300;
