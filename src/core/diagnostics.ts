@@ -1,11 +1,13 @@
 /**
- * Operations published through `node:diagnostics_channel` (docs/tracing.md).
+ * What the library shows of its work: operations published through `node:diagnostics_channel` (docs/tracing.md), and the
+ * log of `NODE_DEBUG=shoal`. Pages have neither.
  *
  *   start is published ──> a subscriber adds headers and wraps the handler ──> it runs ──> end is published, once
  *
  * Without subscribers an operation costs one check. A subscriber's error becomes an uncaught exception.
  */
 import { type Channel, channel } from "node:diagnostics_channel";
+import { debuglog } from "node:util";
 import { isThenable } from "./arguments.js";
 import { ClosedError } from "./errors.js";
 import { ignore } from "./waiter.js";
@@ -232,3 +234,8 @@ export function withAdded(
   for (const [name, value] of entries) bytes += Buffer.byteLength(name) + Buffer.byteLength(String(value));
   return entries.length > maxHeaders || bytes > maxBytes ? headers : all;
 }
+
+/** Remote programs may have written part of a line: `%j` escapes it. */
+export const DEBUG = debuglog("shoal");
+
+export const IS_DEBUG: boolean = DEBUG.enabled;

@@ -1,6 +1,5 @@
 /** Shows what sockets do to subscribers (src/core/diagnostics.ts) and to `NODE_DEBUG=shoal`; pages have neither. */
-import { DEBUG } from "../core/debug-log.js";
-import { begin, isObserved, type Operation, RECEIVE, SEND } from "../core/diagnostics.js";
+import { begin, DEBUG, isObserved, type Operation, RECEIVE, SEND } from "../core/diagnostics.js";
 import { TimeoutError, UnroutableError } from "../core/errors.js";
 import type { OutgoingMessage } from "../engine/engine.js";
 import type { SocketEvent } from "../engine/events.js";

@@ -7,7 +7,7 @@
  *           sends refused          leaves, what waits for room, too
  */
 import { isBytes } from "../core/bytes.js";
-import { IS_DEBUG } from "../core/debug-log.js";
+import { IS_DEBUG } from "../core/diagnostics.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError, type ShoalError } from "../core/errors.js";
 import { MAX_FRAMES } from "../core/memory.js";
 import {

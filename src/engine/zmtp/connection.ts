@@ -14,7 +14,7 @@
  * Every exit calls #end once. Nothing here throws.
  */
 import { thrownText } from "../../core/arguments.js";
-import { DEBUG, IS_DEBUG } from "../../core/debug-log.js";
+import { DEBUG, IS_DEBUG } from "../../core/diagnostics.js";
 import { ignore } from "../../core/waiter.js";
 import type { PeerCredentials } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
