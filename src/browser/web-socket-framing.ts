@@ -11,7 +11,7 @@
 import { bodyAt, COMMAND, commandFrame, frameEnd, MORE, writeHeader } from "../engine/frame.js";
 import { pingCommand } from "../engine/zmtp/heartbeat.js";
 import { type Fault, type Mechanism, protocolFault } from "../engine/zmtp/mechanism/mechanism.js";
-import type { DecodedFrames, FramePiece, Framing, FramingClose } from "../engine/zmtp/transport/framing.js";
+import type { DecodedFrames, FramePiece, Framing, FramingClose } from "../engine/zmtp/transport/transport.js";
 import { isStream, WS_COMMAND, WS_MORE } from "../engine/zmtp/ws/zws.js";
 import type { StandardWebSocket } from "./standard-web-socket.js";
 

@@ -1,9 +1,8 @@
 /** A WebSocket of the engine as a stream of bytes: each chunk is a ZMTP frame with meaningless boundaries. */
 import { Duplex } from "node:stream";
 import { LONG, LONG_HEADER, readLongSize, SHORT_HEADER } from "../../engine/frame.js";
-import type { FramePiece, Framing } from "../../engine/zmtp/transport/framing.js";
 import type { Sink } from "../../engine/zmtp/transport/reader.js";
-import type { Stream } from "../../engine/zmtp/transport/transport.js";
+import type { FramePiece, Framing, Stream } from "../../engine/zmtp/transport/transport.js";
 
 /** Bytes of a WebSocket frame: a fragmented message is joined before its bytes are passed on. */
 const MAX_CHUNK = 65_536;

@@ -37,9 +37,8 @@ import type {
 } from "./mechanism/mechanism.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
 import type { ByteStream } from "./transport/byte-stream.js";
-import type { Framing, FramingClose } from "./transport/framing.js";
 import type { ReadTarget, Sink, StreamReader } from "./transport/reader.js";
-import type { Stream } from "./transport/transport.js";
+import type { Framing, FramingClose, Stream } from "./transport/transport.js";
 import { HANG_UP_TIMEOUT, PipeWriter, type WriterEffects } from "./writer.js";
 
 const NOTHING = Buffer.alloc(0);

@@ -6,7 +6,7 @@
  *   its commands, one by one  -> Steps, until one is done or failed
  *   bytes after the handshake -> takeRemaining(): the first traffic
  *
- * A transport that agrees on the mechanism omits greetings (transport/framing.ts).
+ * A transport that agrees on the mechanism omits greetings (transport/transport.ts).
  */
 import { COMMAND, LONG, LONG_HEADER, messageFrame, readLongSize, SHORT_HEADER } from "../frame.js";
 import {

@@ -8,7 +8,7 @@ import type { StreamFault } from "./codec/in-stream.js";
 import { acquire } from "./codec/pooled-buffer.js";
 import { DIRECT } from "./codec/split-frame.js";
 import type { Mechanism } from "./mechanism/mechanism.js";
-import type { DecodedFrames, Framing } from "./transport/framing.js";
+import type { DecodedFrames, Framing } from "./transport/transport.js";
 
 const NOTHING = Buffer.alloc(0);
 const EMPTY_FRAME = Buffer.alloc(2);

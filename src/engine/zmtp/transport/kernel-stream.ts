@@ -1,9 +1,8 @@
 /** Connections that pass bytes unchanged: tcp and ipc. */
 import type { Socket } from "node:net";
 import { pendingOf } from "../../../core/node-internals.js";
-import type { Framing } from "./framing.js";
 import type { Reader } from "./reader.js";
-import type { Stream } from "./transport.js";
+import type { Framing, Stream } from "./transport.js";
 
 /** Bun and Deno hand bytes to the system later. */
 const IS_PROMPT = process.versions.bun === undefined && process.versions.deno === undefined;

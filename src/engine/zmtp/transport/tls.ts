@@ -14,13 +14,12 @@ import { onTlsError, pendingOf, verifyError } from "../../../core/node-internals
 import { parseHostPort } from "../../../core/schemes/host-port.js";
 import { ignore } from "../../../core/waiter.js";
 import type { Fault } from "../mechanism/mechanism.js";
-import type { Framing } from "./framing.js";
 import { Reader } from "./reader.js";
 import { makeRawServer } from "./server.js";
 import { readSocket } from "./socket-read.js";
 import { overTcp, peerOf, tune } from "./tcp.js";
 import { contextOf, identityFault, lastContextOf, serverNameOf } from "./tls-context.js";
-import type { Acceptor, Stream, Transport, TransportOptions } from "./transport.js";
+import type { Acceptor, Framing, Stream, Transport, TransportOptions } from "./transport.js";
 
 class TlsStream implements Stream {
   readonly socket: TLSSocket;

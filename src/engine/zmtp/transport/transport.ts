@@ -1,17 +1,18 @@
 /**
- * A transport listens and dials; core/schemes has the form of its endpoints.
+ * A transport listens and dials; core/schemes has the form of its endpoints. What it gives the engine is
  *
  *   a byte stream     tcp, ipc, tls: the engine speaks ZMTP, greeting and frame headers included
- *   a framed stream   ws: the engine sends whole frames (framing.ts)
+ *   a framed stream   ws: the engine sends whole frames (Framing)
  */
 import type { X509Certificate } from "node:crypto";
 import type { ShoalError } from "../../../core/errors.js";
 import type { OptionValues } from "../../../core/option-table.js";
 import type { HttpServerEndpoint } from "../../../core/schemes/http-server.js";
 import type { EndpointUse } from "../../../core/schemes/scheme.js";
-import type { Fault } from "../mechanism/mechanism.js";
+import type { StreamFault } from "../codec/in-stream.js";
+import type { PooledBuffer } from "../codec/pooled-buffer.js";
+import type { Fault, Mechanism } from "../mechanism/mechanism.js";
 import type { ByteStream } from "./byte-stream.js";
-import type { Framing } from "./framing.js";
 import type { StreamReader } from "./reader.js";
 
 export interface Stream {
@@ -88,3 +89,63 @@ export interface Transport {
 
 /** What binds an endpoint: a transport, or datagrams. */
 export type Binder = Pick<Transport, "assertUsable" | "listen" | "listenSync">;
+
+export interface FramePiece {
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface DecodedFrames {
+  readonly bytes: Buffer;
+  readonly length: number;
+  /** The caller releases it; absent: the next `decode` overwrites the memory. */
+  readonly pooled: PooledBuffer | undefined;
+  /** The caller owns the memory; absent: `pooled` decides. */
+  readonly kept?: boolean;
+  /** A whole frame before `bytes`, in memory of the caller. */
+  readonly assembled?: Buffer;
+}
+
+export type FramingClose = "done" | "protocol" | "refused" | "too-long";
+
+/**
+ * How frames travel on a stream with frame borders, such as a WebSocket. Its handshake agrees on the
+ * mechanism and replaces the greeting. The bytes of a STREAM have no frames (raw.ts): they leave as they are.
+ *
+ *   out:  the pipe's frames --cipher, if any--> encode --> the stream
+ *   in:   the stream --> decode --cipher, if any--> the pipe's frames
+ */
+export interface Framing {
+  /** The handshake fails unless it is the socket's. */
+  readonly mechanism: Mechanism["name"];
+  /** No handshake: the first message of each side is its routing id. */
+  readonly bare: boolean;
+  /** Of a STREAM: the frame for its program at the connection's start and end, or no bytes. */
+  readonly notice?: Buffer;
+  readonly closed: boolean;
+  /** Ends the connection; frames decoded before are valid. */
+  readonly fault: Fault | StreamFault | undefined;
+  /**
+   * @param pieces whole frames; a body may be a separate piece
+   * @returns wire bytes, valid until `release`; without `release` the caller owns them
+   */
+  encode?(pieces: readonly FramePiece[]): Uint8Array;
+  release?(): void;
+  /** Encoded bytes beyond the peer's limit; absent: no limit. */
+  readonly excess?: number;
+  readonly unfinished?: number;
+  /** As `StreamSink.headroom`, for `decode` in place. */
+  headroom?(size: number): number;
+  /**
+   * @param pooled owner of `bytes`, if decoded frames may keep it
+   * @param maxSize most bytes of an assembled frame; negative: such frames are discarded
+   */
+  decode(bytes: Uint8Array, length: number, pooled?: PooledBuffer, maxSize?: number): DecodedFrames;
+  /** Bytes to send after each `decode`, such as a pong. */
+  takeReply?(): Uint8Array | undefined;
+  /** `false`: the peer does not answer pings. */
+  readonly pings?: boolean;
+  ping?(): Uint8Array;
+  closeFrame?(why: FramingClose): Uint8Array;
+}

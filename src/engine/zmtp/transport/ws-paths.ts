@@ -25,10 +25,9 @@ import {
   type UpgradeRefusal,
 } from "../ws/upgrade.js";
 import { WsFraming } from "../ws/ws-framing.js";
-import type { Framing } from "./framing.js";
 import type { Reader } from "./reader.js";
 import { readSocket } from "./socket-read.js";
-import type { Acceptor, Stream, TransportOptions } from "./transport.js";
+import type { Acceptor, Framing, Stream, TransportOptions } from "./transport.js";
 
 /** ms for a refusal to leave before its connection is cut. */
 const REFUSAL_TIMEOUT = 1_000;

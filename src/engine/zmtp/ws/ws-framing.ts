@@ -14,7 +14,7 @@ import type { StreamFault } from "../codec/in-stream.js";
 import { acquire, type PooledBuffer } from "../codec/pooled-buffer.js";
 import { DIRECT } from "../codec/split-frame.js";
 import type { Fault, Mechanism } from "../mechanism/mechanism.js";
-import type { DecodedFrames, FramePiece, Framing, FramingClose } from "../transport/framing.js";
+import type { DecodedFrames, FramePiece, Framing, FramingClose } from "../transport/transport.js";
 import { decodedSize, WsDecoder } from "./ws-decoder.js";
 import {
   BINARY,
