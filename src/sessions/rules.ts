@@ -213,7 +213,7 @@ function release(view: View, id: string, record: SessionRecord, sent: number, no
   return false;
 }
 
-/** A sweep (sweeper.ts) removes messages and message ids. */
+/** A sweep (Sweeper) removes messages and message ids. */
 function remove(view: View, id: string, record: SessionRecord): void {
   view.set(keys.session(id), undefined);
   const filters = readFilters(view, id);
@@ -233,7 +233,7 @@ export function end(view: View, id: string): SessionOwner | undefined {
   return record.owner;
 }
 
-/** Whether a server has its sign of life (sweeper.ts). */
+/** Whether a server has its sign of life (Sweeper). */
 function isRunning(view: View, server: string): boolean {
   return view.get(keys.server(server)) !== undefined;
 }

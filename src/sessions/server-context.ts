@@ -19,6 +19,7 @@ export interface ServerContext {
   storeFailed(error: unknown): void;
 }
 
+/** Filters of all sessions in a server's memory. Each publication compares their version to the store's. */
 export class Directory implements SubscriptionDirectory {
   readonly #store: SessionStore;
   /** Bounded by the servers' `maxFilters` and `maxFilterBytes`. */

@@ -266,6 +266,12 @@ function topicOf(name: string, server: string): string {
   return `$sessions/${name}/${server}`;
 }
 
+// --- Upkeep ----------------------------------------------------------------------------------------------------------
+
+/**
+ * Upkeep of a store by each of its servers, part by part: signs of life, sessions of lost servers, expired sessions,
+ * messages of removed sessions.
+ */
 export class Sweeper {
   readonly #context: ServerContext;
   /** Running servers: their numbers in the store, and since when. */

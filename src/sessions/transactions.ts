@@ -22,6 +22,8 @@ import {
   type SessionStoreWrite,
 } from "./store.js";
 
+// --- View ------------------------------------------------------------------------------------------------------------
+
 export type KeyRange = Omit<SessionStoreScan, "maxBytes">;
 
 export class Unread extends Error {
@@ -45,6 +47,10 @@ export class NotPrepared extends Error {
   }
 }
 
+/**
+ * An operation's view of the store: values read, under the writes of this operation and earlier ones of its batch. A
+ * missing value ends the operation, to run again after a read.
+ */
 export class View {
   readonly #known: ReadonlyMap<string, SessionStoreValue | undefined>;
   /** By the ranges' beginnings. */
@@ -131,6 +137,8 @@ export class View {
     return Array.from(this.#written, ([key, value]) => ({ key, value }));
   }
 }
+
+// --- Batches ---------------------------------------------------------------------------------------------------------
 
 /** Reads and writes a view. Runs again after {@link Unread} or {@link NotPrepared}; other errors are its result. */
 export type Operation<T> = (view: View) => T;
