@@ -23,13 +23,14 @@ import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
 import { Dealer } from "../../sockets/request-reply.js";
 import type { Raw, Settled } from "../../sockets/shape.js";
 import type { CloneCall } from "./client-calls.js";
-import type { ClientCoder, CloneKey } from "./client-coder.js";
 import {
+  type ClientCoder,
   type CloneClientEvent,
   type CloneClientOptions,
   type CloneClientStats,
   type CloneDeleteOptions,
   type CloneEntry,
+  type CloneKey,
   type CloneSetOptions,
   type CloneState,
   type CloneValue,

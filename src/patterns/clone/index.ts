@@ -3,7 +3,6 @@ export * from "../../kit/index.js";
 export { StoreError, type StoreErrorReason } from "../../store/store.js";
 export { CloneClient } from "./client.js";
 export { CloneConflictError } from "./client-calls.js";
-export type { CloneKey } from "./client-coder.js";
 export type {
   CloneChange,
   CloneClientEvent,
@@ -11,6 +10,7 @@ export type {
   CloneClientStats,
   CloneDeleteOptions,
   CloneEntry,
+  CloneKey,
   CloneSetOptions,
   CloneState,
   CloneValue,

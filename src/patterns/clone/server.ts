@@ -30,7 +30,7 @@ import {
   type BinaryStarOptions,
   type BinaryStarReplica,
 } from "../binary-star/index.js";
-import { ClientCoder } from "./client-coder.js";
+import { ClientCoder } from "./client-options.js";
 import type { Operation } from "./operation.js";
 import {
   bindRow,

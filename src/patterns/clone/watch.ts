@@ -1,8 +1,7 @@
 /** Watches of a client: changes of keys with a prefix, with bounded queues. */
 import { frameCost } from "../../core/memory.js";
 import { PushIterator } from "../../core/push-iterator.js";
-import type { ClientCoder } from "./client-coder.js";
-import type { CloneChange, WatchSettings } from "./client-options.js";
+import type { ClientCoder, CloneChange, WatchSettings } from "./client-options.js";
 
 interface QueuedChange<V> {
   readonly change: CloneChange<V>;
