@@ -4,9 +4,8 @@ export { Disk } from "./disk.js";
 export { simulated } from "./engine.js";
 export type { LinkOptions } from "./fabric.js";
 export { NodeDownError, type Program, type ProgramContext, SimulatedNode } from "./node.js";
-export { Random } from "./random.js";
+export { Random, type ShrinkLimits, shrink, shrinkAsync } from "./random.js";
 export { NodeClock } from "./scope.js";
-export { type ShrinkLimits, shrink, shrinkAsync } from "./shrink.js";
 export {
   type SimulateOptions,
   SimulationError,

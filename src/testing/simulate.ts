@@ -12,9 +12,8 @@ import { currentPlatform, machineOf } from "./engine.js";
 import type { LinkOptions } from "./fabric.js";
 import { replaceGlobals } from "./globals.js";
 import { contextNow } from "./node.js";
-import { Random, seedFor, TapeOverrun } from "./random.js";
+import { Random, seedFor, shrinkAsync, TapeOverrun } from "./random.js";
 import { scopes } from "./scope.js";
-import { shrinkAsync } from "./shrink.js";
 import { checkLink, World } from "./world.js";
 
 /** A test of a world: starts nodes, injects faults, throws for an error. */

@@ -3,8 +3,7 @@
  * (shrink.ts), and what happened in it is printed with the command that repeats it.
  */
 
-import { Random, TapeOverrun } from "../../src/testing/random.js";
-import { shrink } from "../../src/testing/shrink.js";
+import { Random, shrink, TapeOverrun } from "../../src/testing/random.js";
 import { Simulation } from "../../src/testing/simulation.js";
 import { LONG } from "./long.js";
 import { FIXED_SEED, replayCommand, SEEDS_NOW } from "./seed.js";
