@@ -1,7 +1,7 @@
 /** The small rules: envelopes, replies that are waited for, the end of a drain, a proxy's own endpoints. */
 
 import { describe, expect, it } from "vitest";
-import { DrainRules, type DrainView } from "../../src/proxy/drain-rules.js";
+import { DrainRules, type DrainView } from "../../src/proxy/drain.js";
 import { checkReply, checkRequest } from "../../src/proxy/envelopes.js";
 import { collides, leadsTo, overlaps } from "../../src/proxy/own-endpoints.js";
 import { PendingReplies } from "../../src/proxy/pumps.js";
