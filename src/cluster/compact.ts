@@ -10,7 +10,7 @@
 
 import { isUtf8 } from "node:buffer";
 import { readUint16, readUint32, writeUint32 } from "../core/bytes.js";
-import { MAX_CONTEXT_BYTES } from "../core/trace-context.js";
+import { MAX_CONTEXT_BYTES } from "../core/message-operations.js";
 
 const MAX_UINT_BYTES = 8;
 

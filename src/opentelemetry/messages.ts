@@ -9,8 +9,13 @@
 import { type Context, context, ROOT_CONTEXT, trace } from "@opentelemetry/api";
 import { invalidArgument } from "../core/arguments.js";
 import { observed } from "../core/diagnostics.js";
-import type { MessageSendOperation, MessageSystem, ObservedMessage } from "../core/message-operations.js";
-import { decodeContext, encodeContext } from "../core/trace-context.js";
+import {
+  decodeContext,
+  encodeContext,
+  type MessageSendOperation,
+  type MessageSystem,
+  type ObservedMessage,
+} from "../core/message-operations.js";
 import { Socket } from "../sockets/socket.js";
 import {
   MESSAGING_MESSAGE_BODY_SIZE,

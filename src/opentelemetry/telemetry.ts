@@ -25,7 +25,7 @@ import {
   trace,
 } from "@opentelemetry/api";
 import { thrownText } from "../core/arguments.js";
-import { MAX_CONTEXT_BYTES } from "../core/trace-context.js";
+import { MAX_CONTEXT_BYTES } from "../core/message-operations.js";
 import {
   CONSUMED_MESSAGES,
   DURATION_BUCKETS,

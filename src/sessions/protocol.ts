@@ -6,7 +6,7 @@
 import { isUtf8 } from "node:buffer";
 import { filterFault, topicFault } from "../cluster/messaging/topics.js";
 import { type ErrorDetails, ProtocolError, ShoalError } from "../core/errors.js";
-import { MAX_CONTEXT_BYTES } from "../core/trace-context.js";
+import { MAX_CONTEXT_BYTES } from "../core/message-operations.js";
 import {
   isSessionId,
   MAX_MESSAGE_ID,

@@ -2,7 +2,7 @@
 import { SpanKind, trace } from "@opentelemetry/api";
 import type { ReadableSpan } from "@opentelemetry/sdk-trace-base";
 import { beforeEach, describe, expect, it } from "vitest";
-import { encodeContext } from "../../src/core/trace-context.js";
+import { encodeContext } from "../../src/core/message-operations.js";
 import { contextOf, processMessage } from "../../src/opentelemetry/index.js";
 import { MemorySessionStore, SessionClient, SessionServer } from "../../src/sessions/index.js";
 import type { ClientMessage } from "../../src/sessions/protocol.js";

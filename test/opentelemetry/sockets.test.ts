@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { trace } from "@opentelemetry/api";
 import { expect, it } from "vitest";
-import { decodeContext, encodeContext } from "../../src/core/trace-context.js";
+import { decodeContext, encodeContext } from "../../src/core/message-operations.js";
 import { Pull, Push, type Socket } from "../../src/index.js";
 import { contextOf, processMessage, traceSocket } from "../../src/opentelemetry/index.js";
 import { closeAfterEach } from "../support/close-after-each.js";

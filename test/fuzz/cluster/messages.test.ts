@@ -5,7 +5,7 @@
 import { describe, expect, it } from "vitest";
 import { encodeDirect, ItemReader, PublishItem } from "../../../src/cluster/messaging/items.js";
 import { decodeMemberItem, encodeMemberItem, MemberOp } from "../../../src/cluster/messaging/member-wire.js";
-import { decodeContext } from "../../../src/core/trace-context.js";
+import { decodeContext } from "../../../src/core/message-operations.js";
 import { publishItem } from "../../cluster/messaging/published.js";
 import fc from "../../support/properties.js";
 
