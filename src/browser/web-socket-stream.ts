@@ -9,8 +9,7 @@
  * are disconnected once too much waits.
  */
 import { isBytes, isMemory } from "../core/bytes.js";
-import type { ByteStream } from "../engine/zmtp/transport/byte-stream.js";
-import type { Sink, StreamReader } from "../engine/zmtp/transport/reader.js";
+import type { ByteStream, Sink, StreamReader } from "../engine/zmtp/transport/reader.js";
 import type { Stream } from "../engine/zmtp/transport/transport.js";
 import { END, FIRST_LIMIT } from "../engine/zmtp/ws/zws.js";
 import { ABNORMAL, type StandardWebSocket } from "./standard-web-socket.js";

@@ -36,8 +36,7 @@ import type {
   Verdict,
 } from "./mechanism/mechanism.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
-import type { ByteStream } from "./transport/byte-stream.js";
-import type { ReadTarget, Sink, StreamReader } from "./transport/reader.js";
+import type { ByteStream, ReadTarget, Sink, StreamReader } from "./transport/reader.js";
 import type { Framing, FramingClose, Stream } from "./transport/transport.js";
 import { HANG_UP_TIMEOUT, PipeWriter, type WriterEffects } from "./writer.js";
 

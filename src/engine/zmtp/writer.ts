@@ -9,7 +9,7 @@
 import { forbidTransfer } from "../../core/memory.js";
 import type { Segment } from "./codec/out-queue.js";
 import type { Pipe } from "./pipe.js";
-import type { ByteStream } from "./transport/byte-stream.js";
+import type { ByteStream } from "./transport/reader.js";
 import type { Framing } from "./transport/transport.js";
 
 /** Bytes per write, and so in flight when a connection is lost. */

@@ -1,5 +1,5 @@
 /**
- * Chooses the memory for received bytes:
+ * Reads a stream, and chooses the memory for received bytes:
  *
  *   a small read                --> memory shared by all streams of the thread; the sink copies what it keeps
  *   a read after a large one    --> dedicated memory, kept by the sink
@@ -14,10 +14,34 @@
  *      ^                 |  READ_AHEAD
  *      +---- resume -----+--> stopped
  */
+
+import type { Duplex } from "node:stream";
+import type { TLSSocket } from "node:tls";
 import { allocate } from "../../../core/memory.js";
+import { readInto, readsInto } from "../../../core/node-internals.js";
 import { loopTurned } from "../../../core/turn-budget.js";
 import { acquire, type PooledBuffer } from "../codec/pooled-buffer.js";
-import type { ByteStream } from "./byte-stream.js";
+
+/** What the engine needs of a stream: one of node:net, of node:tls, or of a program. */
+export interface ByteStream {
+  /** Written bytes that the layer beneath has not taken. */
+  readonly writableLength: number;
+  readonly errored: Error | null;
+  /** `false` once ended on either side. */
+  readonly writable: boolean;
+  write(bytes: Uint8Array, done?: (error?: Error | null) => void): boolean;
+  /** Collects writes until `uncork`. */
+  cork(): void;
+  uncork(): void;
+  /** @param done called when all bytes are taken, or none can be */
+  end(done?: () => void): unknown;
+  end(last: Uint8Array): unknown;
+  destroy(error?: Error): unknown;
+  pause(): unknown;
+  resume(): unknown;
+  on(event: "error", listener: (error: Error) => void): unknown;
+  on(event: "end" | "close", listener: () => void): unknown;
+}
 
 const READ_BYTES = 65_536;
 /** For a relay: each read costs two callbacks. */
@@ -253,4 +277,25 @@ function copyOf(bytes: Uint8Array, length: number): Buffer {
   const copy = allocate(length);
   copy.set(bytes.subarray(0, length));
   return copy;
+}
+
+/** Bun's class for encrypted sockets differs. */
+export function isEncrypted(socket: object): boolean {
+  return (socket as Partial<TLSSocket>).encrypted === true;
+}
+
+/**
+ * Reads an existing socket of TLS, or of `node:http` after its upgrade. Events would cost a receiver over ws
+ * 17 to 39 % more processor time.
+ */
+export function readSocket(socket: Duplex, reader: Reader): void {
+  if (!readsInto(socket)) {
+    reader.follow(socket);
+    return;
+  }
+  // Bytes may have arrived between an upgrade and this call.
+  const waiting: Buffer | null = socket.read();
+  if (waiting !== null) reader.giveBack(waiting);
+  readInto(socket, isEncrypted(socket) ? reader.onrecord() : reader.onread);
+  socket.resume();
 }

@@ -14,9 +14,8 @@ import { onTlsError, pendingOf, verifyError } from "../../../core/node-internals
 import { parseHostPort } from "../../../core/schemes/host-port.js";
 import { ignore } from "../../../core/waiter.js";
 import type { Fault } from "../mechanism/mechanism.js";
-import { Reader } from "./reader.js";
+import { Reader, readSocket } from "./reader.js";
 import { makeRawServer } from "./server.js";
-import { readSocket } from "./socket-read.js";
 import { overTcp, peerOf, tune } from "./tcp.js";
 import { contextOf, identityFault, lastContextOf, serverNameOf } from "./tls-context.js";
 import type { Acceptor, Framing, Stream, Transport, TransportOptions } from "./transport.js";

@@ -12,8 +12,7 @@ import type { EndpointUse } from "../../../core/schemes/scheme.js";
 import type { StreamFault } from "../codec/in-stream.js";
 import type { PooledBuffer } from "../codec/pooled-buffer.js";
 import type { Fault, Mechanism } from "../mechanism/mechanism.js";
-import type { ByteStream } from "./byte-stream.js";
-import type { StreamReader } from "./reader.js";
+import type { ByteStream, StreamReader } from "./reader.js";
 
 export interface Stream {
   readonly socket: ByteStream;

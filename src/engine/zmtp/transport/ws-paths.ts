@@ -25,8 +25,7 @@ import {
   type UpgradeRefusal,
 } from "../ws/upgrade.js";
 import { WsFraming } from "../ws/ws-framing.js";
-import type { Reader } from "./reader.js";
-import { readSocket } from "./socket-read.js";
+import { type Reader, readSocket } from "./reader.js";
 import type { Acceptor, Framing, Stream, TransportOptions } from "./transport.js";
 
 /** ms for a refusal to leave before its connection is cut. */

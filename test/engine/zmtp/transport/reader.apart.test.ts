@@ -5,9 +5,7 @@ import { connect as connectTls, createServer } from "node:tls";
 import { describe, expect, it } from "vitest";
 import { makeCertificate } from "../../../../bench/certificate.js";
 import { TurnBudget } from "../../../../src/core/turn-budget.js";
-import type { ByteStream } from "../../../../src/engine/zmtp/transport/byte-stream.js";
-import { Reader } from "../../../../src/engine/zmtp/transport/reader.js";
-import { readSocket } from "../../../../src/engine/zmtp/transport/socket-read.js";
+import { type ByteStream, Reader, readSocket } from "../../../../src/engine/zmtp/transport/reader.js";
 
 const socket = { on: () => undefined } as unknown as ByteStream;
 
