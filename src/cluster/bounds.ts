@@ -1,6 +1,6 @@
 /**
  * Bounds on what peers and networks can make a node keep. Unless a comment says otherwise, the oldest entry is dropped
- * above a bound.
+ * above a bound, as by LatestMap.
  */
 
 /** Including dead ones. */
@@ -49,3 +49,20 @@ export const MAX_ENDPOINTS = 8;
 export const REPLAY_WINDOW = 256;
 /** The key that seals, and the one before or after it. */
 export const MAX_KEYS = 2;
+
+/** Keeps the keys that were set last, `most` of them, the oldest first. */
+export class LatestMap<K, V> extends Map<K, V> {
+  readonly #most: number;
+
+  constructor(most: number) {
+    super();
+    this.#most = most;
+  }
+
+  override set(key: K, value: V): this {
+    this.delete(key);
+    super.set(key, value);
+    if (this.size > this.#most) this.delete(this.keys().next().value as K);
+    return this;
+  }
+}

@@ -10,8 +10,7 @@ import { type KeyPair, keyPairOf } from "../../engine/zmtp/mechanism/curve-box.j
 import { loadCurveBox } from "../../engine/zmtp/mechanism/curve-primitives.js";
 import { curvePublicKey } from "../../sockets/security/curve-keys.js";
 import { KeyFolder } from "../../sockets/security/key-folder.js";
-import { MAX_MEMBERS } from "../bounds.js";
-import { LatestMap } from "../latest-map.js";
+import { LatestMap, MAX_MEMBERS } from "../bounds.js";
 import { IdentityExchange, type ProvedNode } from "./identity.js";
 import type { LinkRole } from "./proof.js";
 

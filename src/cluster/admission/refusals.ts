@@ -1,7 +1,7 @@
 /** Why nodes are refused, and how often refusals are reported: once per minute for each address and reason. Pure. */
 
 import { TokenBucket } from "../../core/rate-meter.js";
-import { LatestMap } from "../latest-map.js";
+import { LatestMap } from "../bounds.js";
 
 export const REFUSED_REASONS = [
   /** The node has another password or key. */

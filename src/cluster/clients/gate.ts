@@ -6,7 +6,7 @@
  */
 import { isIPv4 } from "node:net";
 import { RefusalReports } from "../admission/refusals.js";
-import { LatestMap } from "../latest-map.js";
+import { LatestMap } from "../bounds.js";
 import { plainIp } from "./addresses.js";
 import {
   type CallerCredentials,

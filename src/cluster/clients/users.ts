@@ -13,7 +13,7 @@ import {
 } from "node:crypto";
 import { checkKeys, describe, invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { LatestMap } from "../latest-map.js";
+import { LatestMap } from "../bounds.js";
 
 export const DISCOVERY_PERMISSION = "dynamicDiscovery";
 

@@ -1,5 +1,5 @@
 /** Pings addresses instead of members: seeds, dead members and forgotten ones. */
-import { LatestMap } from "../latest-map.js";
+import { LatestMap } from "../bounds.js";
 import { PacketType, Update } from "../wire/packets.js";
 import { type Context, NEVER, pick } from "./context.js";
 import { type Member, MemberState } from "./members.js";

@@ -1,9 +1,8 @@
 /** Tables of members, names, tombstones and removals, with their bounds and the digest. */
 
-import { MAX_MEMBERS, MAX_REMOVALS } from "../bounds.js";
+import { LatestMap, MAX_MEMBERS, MAX_REMOVALS } from "../bounds.js";
 import { type Details, NO_DETAILS } from "../details.js";
 import { compareIncarnations, type Incarnation, keepsName, shortId } from "../identity.js";
-import { LatestMap } from "../latest-map.js";
 import { ALIVE_DRAINING, type AliveFields, Update } from "../wire/packets.js";
 import { Digest, idHash, memberHash, removalHash } from "./digest.js";
 import type { Suspicion } from "./suspicion.js";

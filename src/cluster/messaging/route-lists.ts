@@ -14,8 +14,7 @@
  */
 
 import { InvalidStateError } from "../../core/errors.js";
-import { MAX_MEMBERS } from "../bounds.js";
-import { LatestMap } from "../latest-map.js";
+import { LatestMap, MAX_MEMBERS } from "../bounds.js";
 import { ROUTE_FLUSH, ROUTE_PARTS, ROUTE_PARTS_TIME } from "./bounds.js";
 import type { MessageRoutesStats, SendResult } from "./parts.js";
 import { ROUTE_LIMITS, type RouteCopies, RouteCopy, type RouteLimits } from "./route-copies.js";

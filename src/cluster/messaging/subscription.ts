@@ -14,7 +14,7 @@ import { begin, isObserved, MESSAGE_PROCESS, MESSAGE_RECEIVE } from "../../core/
 import { ClosedError } from "../../core/errors.js";
 import type { MessageProcessOperation, ObservedMessage } from "../../core/message-operations.js";
 import { IdleWaits } from "../../core/waiter.js";
-import { LatestMap } from "../latest-map.js";
+import { LatestMap } from "../bounds.js";
 import type { ClusterMessage, ReceivedMessage } from "./message.js";
 
 /** A returned promise delays the next message. */

@@ -1,5 +1,5 @@
 /** Nodes that can serve a request, and their distances. */
-import { LatestMap } from "../latest-map.js";
+import { LatestMap } from "../bounds.js";
 import type { RouteDriver } from "../messaging/route-driver.js";
 import type { Candidate } from "../requests/balancer.js";
 import { MAX_CALLED_SERVICES } from "../requests/bounds.js";

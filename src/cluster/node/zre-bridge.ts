@@ -12,8 +12,8 @@ import {
   type ZrePeer,
   ZrePlane,
 } from "../../zre/index.js";
+import { LatestMap } from "../bounds.js";
 import { endpointsByName } from "../endpoints.js";
-import { LatestMap } from "../latest-map.js";
 import type { ClusterEvent, LostReason } from "./events.js";
 import type { Member } from "./member.js";
 import type { NamespaceParts } from "./namespace-parts.js";

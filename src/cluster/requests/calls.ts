@@ -21,7 +21,7 @@ import {
 } from "../../core/errors.js";
 import { TokenBucket } from "../../core/rate-meter.js";
 import { decodeDetails, FAILURES, type FailureReason, ServiceError, toReason } from "../../kit/errors.js";
-import { LatestMap } from "../latest-map.js";
+import { LatestMap } from "../bounds.js";
 import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS } from "../messaging/bounds.js";
 import type { NodeQueues } from "../messaging/node-queues.js";
 import { type AttemptResult, Balancer, type Candidate, type NodeLoad } from "./balancer.js";
