@@ -2,7 +2,6 @@
 
 export * from "../../kit/index.js";
 export type { ProxySide } from "../../sockets/pump.js";
-export type { EspressoFilter, EspressoSample } from "./filter.js";
 export {
   EspressoListener,
   type EspressoListenerOptions,
@@ -10,3 +9,4 @@ export {
   type EspressoRecord,
 } from "./listener.js";
 export { EspressoTap, type EspressoTapEvent, type EspressoTapOptions, type EspressoTapStats } from "./tap.js";
+export type { EspressoFilter, EspressoSample } from "./tap-rules.js";

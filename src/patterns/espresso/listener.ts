@@ -10,8 +10,14 @@ import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
 import type { ProxySide } from "../../sockets/pump.js";
 import type { ReceiveManyOptions } from "../../sockets/readable.js";
 import type { SocketStats } from "../../sockets/stats.js";
-import { type EspressoFilter, type EspressoSample, Filter, prefixesOf, sizeOf } from "./filter.js";
-import { parseTrailer } from "./protocol.js";
+import {
+  type EspressoFilter,
+  type EspressoSample,
+  Filter,
+  parseTrailer,
+  prefixesOf,
+  sizeOf,
+} from "./tap-rules.js";
 
 const OPTIONS = {
   /** Selects records. `topics` are subscribed to at the tap. Default: all. */

@@ -1,7 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { type EspressoFilter, type EspressoSample, Filter } from "../../../src/patterns/espresso/filter.js";
-import { encodeTrailer, parseTrailer, type Trailer } from "../../../src/patterns/espresso/protocol.js";
-import { TapRules, type TapRulesOptions } from "../../../src/patterns/espresso/tap-rules.js";
+import {
+  type EspressoFilter,
+  type EspressoSample,
+  encodeTrailer,
+  Filter,
+  parseTrailer,
+  TapRules,
+  type TapRulesOptions,
+  type Trailer,
+} from "../../../src/patterns/espresso/tap-rules.js";
 
 const frames = (...texts: string[]): Buffer[] => texts.map((text) => Buffer.from(text));
 
