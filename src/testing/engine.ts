@@ -213,8 +213,11 @@ export const simulated: Engine = {
   },
 };
 
+// --- Streams ---------------------------------------------------------------------------------------------------------
+
 type Done = (error?: Error | null) => void;
 
+/** A program's side of a simulated connection, like a `net.Socket` with `onread`. */
 class SimulatedStream extends Duplex {
   readonly #end: LinkEnd;
   readonly #reader: Reader;

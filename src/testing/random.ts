@@ -1,7 +1,15 @@
 /** Random choices of a run: drawn from a seed, recorded, repeated, and shrunk to simpler ones that fail alike. */
 
+/** Attempts, and their total ms; one takes from under 1 to some hundred ms. */
+const ATTEMPTS = 1_000;
+const PATIENCE = 15_000;
+/** Steps towards a choice's smallest failing value. */
+const BISECTIONS = 5;
+/** The global clock is virtual in a simulation. */
+const realNow = performance.now.bind(performance);
+
 /**
- * Random numbers from a seed, or from a recorded tape of choices, so that runs shrink (shrink.ts).
+ * Random numbers from a seed, or from a recorded tape of choices, so that runs shrink.
  *
  * A choice is a number from 0 up to 1, smaller is simpler: 0 is a range's minimum, the first item, and `false`, so no
  * choices mean no faults.
@@ -84,16 +92,6 @@ export function seedFor(seed: number, name: string): number {
 /** The story needs random numbers to end, which shows nothing about the tested code. */
 export class TapeOverrun extends Error {}
 
-/** Attempts, and their total ms; one takes from under 1 to some hundred ms. */
-const ATTEMPTS = 1_000;
-const PATIENCE = 15_000;
-
-/** Steps towards a choice's smallest failing value. */
-const BISECTIONS = 5;
-
-/** The global clock is virtual in a simulation. */
-const realNow = performance.now.bind(performance);
-
 export interface ShrinkLimits {
   /** Most runs. Default 1,000. */
   readonly attempts?: number;
@@ -102,6 +100,9 @@ export interface ShrinkLimits {
 }
 
 /**
+ * Shrinks a failing run by simpler choices: drops the tape's end, then pieces (an action, a fault), zeroes pieces, and
+ * lowers single choices. Attempts that fail alike become the new base.
+ *
  * @param choices of a failing run
  * @param fails whether a run with these choices fails in the same way
  * @returns failing choices, at most as many as given

@@ -117,6 +117,9 @@ export class Scope implements Owner {
 
 /** Above all ids of Node's timers. */
 let timerIds = 2 ** 40;
+
+// --- Timers ----------------------------------------------------------------------------------------------------------
+
 const byId = new Map<number, VirtualTimer>();
 
 /** A simulated `setTimeout`'s or `setInterval`'s result, with all members of Node.js's. */
@@ -253,6 +256,9 @@ export function timerOf(given: unknown): VirtualTimer | VirtualImmediate | undef
   return typeof given === "number" || typeof given === "string" ? byId.get(Number(given)) : undefined;
 }
 
+// --- Clocks ----------------------------------------------------------------------------------------------------------
+
+/** A machine's clocks, which can run fast or slow and be set. A suspend stops the monotonic one. */
 export class NodeClock {
   readonly #schedule: Schedule;
   readonly #epoch: number;

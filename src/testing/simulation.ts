@@ -103,6 +103,7 @@ export class Simulation {
   }
 }
 
+/** Ticks rules in virtual time; core/driver-timer.ts does so in real time. */
 export class RulesTimer {
   readonly #simulation: Simulation;
   readonly #rules: TimedRules;
@@ -136,6 +137,8 @@ export class RulesTimer {
   }
 }
 
+// --- Network ---------------------------------------------------------------------------------------------------------
+
 export interface Faults {
   /** ms, least and most. */
   readonly delay: readonly [number, number];
@@ -165,6 +168,9 @@ export function readable(frame: Uint8Array | string): string {
 }
 
 /**
+ * Messages between nodes in a simulation of pure rules. Links keep order unless set to reorder. Faults lose, duplicate
+ * and delay whole messages. Messages to a crashed node are lost, even if a later one has its name.
+ *
  * @example
  * ```ts
  * import { Network, Random, Simulation } from "shoal/testing";

@@ -1,6 +1,6 @@
 /**
  * Runs a story under many seeds: the same in every run (seed.ts). One that fails is made smaller
- * (shrink.ts), and what happened in it is printed with the command that repeats it.
+ * (src/testing/random.ts), and what happened in it is printed with the command that repeats it.
  */
 
 import { Random, shrink, TapeOverrun } from "../../src/testing/random.js";
