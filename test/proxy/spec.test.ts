@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { errorReply, jsonReply } from "../../src/control/server.js";
 import { InvalidArgumentError, InvalidStateError } from "../../src/core/errors.js";
 import { encodeTrailer, parseTrailer, type Trailer } from "../../src/patterns/espresso/tap-rules.js";
-import { parseControl, statisticsReply, wordReply } from "../../src/proxy/control-protocol.js";
+import { parseControl, statisticsReply, wordReply } from "../../src/proxy/control.js";
 import { codes, tableUnder } from "../support/markdown.js";
 
 /** The last code of each row: frames in hexadecimal, spaces between, `-` for an empty one. */

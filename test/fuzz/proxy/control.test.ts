@@ -1,7 +1,7 @@
 /** What comes at a proxy's control socket, whatever it is: refused with a reason, or exactly one known command. */
 import { expect, test } from "vitest";
 import { InvalidArgumentError } from "../../../src/index.js";
-import { type ControlCommand, parseControl } from "../../../src/proxy/control-protocol.js";
+import { type ControlCommand, parseControl } from "../../../src/proxy/control.js";
 import { fuzz } from "../messages.js";
 
 const WORDS = ["PAUSE", "RESUME", "TERMINATE", "KILL", "STATISTICS"];
