@@ -6,7 +6,7 @@
  */
 import { invalidArgument } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
-import { isLoopbackHost } from "../core/loopback.js";
+import { isLoopbackHost } from "../core/http-server.js";
 import { MAX_TAG } from "./bounds.js";
 import { isReservedTag } from "./tags.js";
 

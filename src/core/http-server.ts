@@ -1,14 +1,43 @@
 /**
  * A bounded HTTP server for untrusted clients. node:http answers malformed requests with 400, large headers
  * with 431 and slow requests with 408.
+ *
+ * Servers on loopback accept local host names only, against DNS rebinding: a name that resolves to 127.0.0.1 gives a
+ * foreign page the origin of a local server. Only unregistrable names count as local.
  */
 import { once } from "node:events";
 import type { IncomingMessage, RequestListener, Server } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
+import { type AddressInfo, isIP, isIPv4, type Socket } from "node:net";
 import type { SecureContextOptions } from "node:tls";
 import { quoted } from "./arguments.js";
 import { ERROR_CODES, type ErrorCode, InvalidArgumentError, TransportError } from "./errors.js";
-import { isLocalNameOrAddress, isLoopback } from "./loopback.js";
+
+/** 127.0.0.0/8 or ::1, also as IPv4 within IPv6. */
+export function isLoopback(address: string): boolean {
+  const ip = address.replace(/^::ffff:(?=\d+\.)/i, "");
+  return ip === "::1" || (isIPv4(ip) && ip.startsWith("127."));
+}
+
+/** In lower case. */
+export function hostOf(header: string | undefined): string | undefined {
+  const match = /^(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::\d{1,5})?$/i.exec(header ?? "");
+  return (match?.[1] ?? match?.[2])?.toLowerCase();
+}
+
+export function isLoopbackHost(header: string | undefined): boolean {
+  const host = hostOf(header);
+  return host !== undefined && (isLocalName(host) || isLoopback(host));
+}
+
+/** DNS rebinding needs a name, so any address is accepted. */
+export function isLocalNameOrAddress(header: string | undefined): boolean {
+  const host = hostOf(header);
+  return host !== undefined && (isLocalName(host) || isIP(host) !== 0);
+}
+
+function isLocalName(host: string): boolean {
+  return host === "localhost" || host.endsWith(".localhost");
+}
 
 /** ms for responses in flight when the server closes. */
 const CLOSE_TIME = 1_000;

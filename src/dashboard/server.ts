@@ -22,8 +22,14 @@ import type { IncomingMessage, RequestListener, ServerResponse } from "node:http
 import { checkInteger, checkKeys, invalidArgument, thrownText } from "../core/arguments.js";
 import { builtFile } from "../core/built-file.js";
 import { InvalidArgumentError, ShoalError } from "../core/errors.js";
-import { boundedServer, parseListenAddress, serveAt, shut } from "../core/http-server.js";
-import { hostOf, isLocalNameOrAddress } from "../core/loopback.js";
+import {
+  boundedServer,
+  hostOf,
+  isLocalNameOrAddress,
+  parseListenAddress,
+  serveAt,
+  shut,
+} from "../core/http-server.js";
 import { ignore, Once } from "../core/waiter.js";
 import { MAX_PAGE, pageOf, type Subject } from "./build.js";
 import { Collector, type Snapshot } from "./collector.js";

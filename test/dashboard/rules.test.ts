@@ -1,6 +1,6 @@
 /** What the dashboard decides without a socket: who may ask, states and links of what was read, and where boxes are. */
 import { describe, expect, it } from "vitest";
-import { hostOf } from "../../src/core/loopback.js";
+import { hostOf } from "../../src/core/http-server.js";
 import { linksOf, memberTexts, pageOf, type SeenProcess, stateOf } from "../../src/dashboard/build.js";
 import { layoutOf, MAX_BOXES } from "../../src/dashboard/page/layout.js";
 import * as model from "../../src/dashboard/page/model.js";

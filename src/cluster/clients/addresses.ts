@@ -1,6 +1,6 @@
 /** Classifies machine addresses, IPv4 and IPv6. */
 import { BlockList, isIP } from "node:net";
-import { isLoopback } from "../../core/loopback.js";
+import { isLoopback } from "../../core/http-server.js";
 
 /** An address of a machine, as an {@link AddressProvider} reports it. */
 export interface HostAddress {

@@ -6,7 +6,7 @@
  * `t` is the discovery server, `l` the same over TLS; `p` and `s` are the clients' ports. Above 400 bytes the last
  * addresses are omitted.
  */
-import { isLoopback } from "../../core/loopback.js";
+import { isLoopback } from "../../core/http-server.js";
 import { isWithinReach } from "../endpoints.js";
 import { joinAddress, readAddress } from "../net/addresses.js";
 import type { Member } from "../node/member.js";

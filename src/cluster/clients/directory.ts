@@ -4,7 +4,7 @@
  * encoding takes 1.5 ms, and comparing 0.03 ms.
  */
 import { type BlockList, isIP, SocketAddress } from "node:net";
-import { isLoopback } from "../../core/loopback.js";
+import { isLoopback } from "../../core/http-server.js";
 import { type AddressScope, isPrivate, networkOf } from "./addresses.js";
 import {
   type DescribedMember,

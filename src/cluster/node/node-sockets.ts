@@ -6,7 +6,7 @@
 
 import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { isLoopback } from "../../core/loopback.js";
+import { isLoopback } from "../../core/http-server.js";
 import {
   type HostInterface,
   MACHINE,

@@ -3,7 +3,7 @@
  */
 import type { IncomingMessage } from "node:http";
 import { randomBytes } from "../../../core/bytes.js";
-import { isLoopback, isLoopbackHost } from "../../../core/loopback.js";
+import { isLoopback, isLoopbackHost } from "../../../core/http-server.js";
 import type { Mechanism } from "../mechanism/mechanism.js";
 import { acceptsOf, offersOf } from "./zws.js";
 
