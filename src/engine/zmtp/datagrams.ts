@@ -23,7 +23,7 @@ import { transportError } from "./errors.js";
 import type { Peers } from "./peers.js";
 import type { CloseReason, Link, Peer, Pipe } from "./pipe.js";
 import type { SocketState } from "./socket-state.js";
-import { bindAddress } from "./transport/address.js";
+import { bindAddress } from "./transport/server.js";
 import type { Binder, Listener } from "./transport/transport.js";
 import { bindUdp } from "./transport/udp.js";
 

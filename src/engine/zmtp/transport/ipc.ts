@@ -8,9 +8,8 @@ import { addressOf, checkIpcPath } from "../../../core/schemes/scheme.js";
 import { ignore } from "../../../core/waiter.js";
 import { transportError } from "../errors.js";
 import { disown, own, removeSocket, socketAt } from "./ipc-path.js";
-import { KernelStream } from "./kernel-stream.js";
 import { Reader } from "./reader.js";
-import { closeServer, listen, listenSync, makeServer } from "./server.js";
+import { closeServer, KernelStream, listen, listenSync, makeServer } from "./server.js";
 import { whenConnected } from "./tcp.js";
 import type { Acceptor, Listener, Transport } from "./transport.js";
 

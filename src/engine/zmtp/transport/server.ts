@@ -1,19 +1,22 @@
-/** `net.Server` as a Listener. */
+/** What transports over tcp and ipc share: addresses to bind, servers of `node:net`, and the streams of its sockets. */
 import { existsSync } from "node:fs";
-import { createServer, type ListenOptions, type Server, Socket } from "node:net";
+import { createServer, isIP, type ListenOptions, type Server, Socket } from "node:net";
+import { type NetworkInterfaceInfo, type NetworkInterfaceInfoIPv6, networkInterfaces } from "node:os";
 import { dirname } from "node:path";
-import { NotSupportedError } from "../../../core/errors.js";
+import { quoted } from "../../../core/arguments.js";
+import { NotSupportedError, TransportError } from "../../../core/errors.js";
 import { watchFileLimit } from "../../../core/file-limit.js";
 import {
   type AcceptedHandle,
   type AcceptedPeer,
   bindNow,
   interceptAccepts,
+  pendingOf,
 } from "../../../core/node-internals.js";
 import { ignore } from "../../../core/waiter.js";
 import { transportError } from "../errors.js";
 import { Reader } from "./reader.js";
-import type { Acceptor } from "./transport.js";
+import type { Acceptor, Framing, Stream } from "./transport.js";
 
 /**
  * Servers of node:net have no option `onread`, so sockets are made from accepted handles. Without access to
@@ -143,4 +146,59 @@ export function bindError(error: Error, endpoint: string, path: string | undefin
     "bind",
     endpoint,
   );
+}
+
+/** Bun and Deno hand bytes to the system later. */
+const IS_PROMPT = process.versions.bun === undefined && process.versions.deno === undefined;
+
+/** A connection that passes bytes unchanged: tcp and ipc. */
+export class KernelStream implements Stream {
+  readonly prompt = IS_PROMPT;
+  /** Set by an upgrade to WebSocket. */
+  framing: Framing | undefined = undefined;
+  readonly socket: Socket;
+  readonly reader: Reader;
+  readonly #remote: string;
+  readonly address: string;
+
+  constructor(socket: Socket, reader: Reader, remote: string, address: string) {
+    this.socket = socket;
+    this.reader = reader;
+    this.#remote = remote;
+    this.address = address;
+  }
+
+  get remote(): string {
+    return this.#remote;
+  }
+
+  pending(): number {
+    return pendingOf(this.socket);
+  }
+}
+
+/**
+ * @param host `*`, an address, or an interface's name
+ * @throws TransportError `ENODEV` for an unknown interface
+ */
+export function bindAddress(host: string, ipv6: boolean, endpoint: string): string {
+  if (host === "*") return ipv6 ? "::" : "0.0.0.0";
+  if (isIP(host) !== 0 || host === "localhost")
+    return host === "localhost" ? (ipv6 ? "::1" : "127.0.0.1") : host;
+  const addresses = networkInterfaces()[host];
+  const family = ipv6 ? "IPv6" : "IPv4";
+  const own = addresses?.filter((each) => each.family === family);
+  // A link-local address needs its interface (RFC 4007).
+  const wanted = own?.find((each) => !isOfLink(each)) ?? own?.[0] ?? addresses?.[0];
+  if (wanted === undefined) {
+    throw new TransportError("ENODEV", `Cannot bind ${endpoint}: there is no interface ${quoted(host)}`, {
+      endpoint,
+    });
+  }
+  if (!isOfLink(wanted)) return wanted.address;
+  return `${wanted.address}%${process.platform === "win32" ? wanted.scopeid : host}`;
+}
+
+function isOfLink(info: NetworkInterfaceInfo): info is NetworkInterfaceInfoIPv6 {
+  return info.family === "IPv6" && info.scopeid > 0;
 }

@@ -6,10 +6,17 @@ import { RunningTimeout } from "../../../core/driver-timer.js";
 import type { AcceptedPeer } from "../../../core/node-internals.js";
 import { formatHostPort, parseHostPort } from "../../../core/schemes/host-port.js";
 import { ignore } from "../../../core/waiter.js";
-import { bindAddress } from "./address.js";
-import { KernelStream } from "./kernel-stream.js";
 import { Reader } from "./reader.js";
-import { closeServer, listen, listenSync, makeRawServer, makeServer, plainAddress } from "./server.js";
+import {
+  bindAddress,
+  closeServer,
+  KernelStream,
+  listen,
+  listenSync,
+  makeRawServer,
+  makeServer,
+  plainAddress,
+} from "./server.js";
 import type { Acceptor, Listener, Stream, Transport, TransportOptions } from "./transport.js";
 
 function prepare(
