@@ -3,12 +3,14 @@
  * sent when they change and on request.
  *
  *   encoded: tags as texts | props as a record | endpoints as texts       (compact.ts)
+ *
+ * A program changes tags by modifiers, and advertises endpoints by name.
  */
-import { quoted } from "../core/arguments.js";
+import { invalidArgument, quoted } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
-import { MAX_DETAILS, MAX_ENDPOINTS, MAX_PROPS, MAX_TAG, MAX_TAGS } from "./bounds.js";
+import { isLoopbackHost } from "../core/http-server.js";
+import { MAX_DETAILS, MAX_ENDPOINTS, MAX_PROPS, MAX_TAG, MAX_TAG_CHANGES, MAX_TAGS } from "./bounds.js";
 import { sizeOfText, sizeOfUint } from "./compact.js";
-import { isReservedTag } from "./tags.js";
 
 export interface Details {
   readonly version: number;
@@ -98,4 +100,171 @@ export function tryDetails(
     endpoints: Object.freeze([...endpoints]),
     size,
   });
+}
+
+/** Nodes cannot set these. */
+const RESERVED: ReadonlySet<string> = new Set(["localhost", "self", "draining"]);
+
+export function isReservedTag(tag: string): boolean {
+  return RESERVED.has(tag);
+}
+
+export type TagPair = readonly [from: string, to: string];
+
+/** A tag to append, or modifiers, applied in the order in which their keys were written. */
+export type TagChange =
+  | string
+  | {
+      readonly append?: readonly string[];
+      readonly remove?: readonly string[];
+      readonly replace?: readonly string[];
+      readonly map?: readonly TagPair[];
+      readonly mappend?: readonly TagPair[];
+    };
+
+const MODIFIERS = ["append", "remove", "replace", "map", "mappend"] as const;
+type Modifier = (typeof MODIFIERS)[number];
+
+/**
+ * Returns the changed tags as a new array.
+ *
+ * @throws InvalidArgumentError `EINVAL` for an unknown modifier, items that are not tags or pairs of tags, or more than
+ * 1,000 changes
+ */
+export function changeTags(tags: readonly string[], changes: readonly TagChange[]): string[] {
+  checkCount(changes);
+  let current = [...new Set(tags)];
+  for (const change of changes) {
+    if (typeof change === "string") {
+      current = apply(current, "append", [change]);
+      continue;
+    }
+    if (typeof change !== "object" || change === null)
+      throw invalidArgument("a change of tags must be a tag or an object", change);
+    for (const [key, items] of Object.entries(change)) {
+      if (!MODIFIERS.includes(key as Modifier))
+        throw new InvalidArgumentError(
+          `a modifier of tags must be one of ${MODIFIERS.join(", ")}; got "${key}"`,
+        );
+      if (items !== undefined) current = apply(current, key as Modifier, items);
+    }
+  }
+  return current;
+}
+
+/** Checked first, since more changes end in too many tags, or are repetitions. */
+function checkCount(changes: readonly TagChange[]): void {
+  let count = changes.length;
+  for (const change of changes) {
+    if (typeof change !== "object" || change === null) continue;
+    for (const items of Object.values(change)) if (Array.isArray(items)) count += items.length;
+    if (count > MAX_TAG_CHANGES) break;
+  }
+  if (count > MAX_TAG_CHANGES)
+    throw new InvalidArgumentError(`a call must have at most ${MAX_TAG_CHANGES} changes of tags; got more`);
+}
+
+function apply(tags: string[], modifier: Modifier, items: readonly (string | TagPair)[]): string[] {
+  if (!Array.isArray(items)) throw invalidArgument(`${modifier} must be an array`, items);
+  const isPaired = modifier === "map" || modifier === "mappend";
+  for (const item of items) {
+    const isRight = isPaired
+      ? Array.isArray(item) && item.length === 2 && item.every((each) => typeof each === "string")
+      : typeof item === "string";
+    if (!isRight)
+      throw invalidArgument(`${modifier} must have ${isPaired ? "pairs [from, to] of tags" : "tags"}`, item);
+  }
+  switch (modifier) {
+    case "append":
+      return [...new Set([...tags, ...(items as readonly string[])])];
+    case "remove":
+      return tags.filter((tag) => !items.includes(tag));
+    case "replace":
+      return [...new Set(items as readonly string[])];
+    case "map":
+      return (items as readonly TagPair[]).reduce(
+        (current, [from, to]) => [...new Set(current.map((tag) => (tag === from ? to : tag)))],
+        tags,
+      );
+    case "mappend":
+      return (items as readonly TagPair[]).reduce(
+        (current, [from, to]) => [...new Set([...current.filter((tag) => tag !== from), to])],
+        tags,
+      );
+  }
+}
+
+export interface AdvertisedEndpoint {
+  readonly name: string;
+  readonly endpoint: string;
+}
+
+/** Bytes of an ipc path: the rest of an endpoint is its name. */
+const MAX_PATH = 107;
+const WILDCARDS = ["0.0.0.0", "[::]", "*"];
+
+/** A name is a tag, too. @throws InvalidArgumentError `EINVAL` */
+export function checkServiceName(name: unknown): asserts name is string {
+  if (typeof name === "string" && isReservedTag(name))
+    throw new InvalidArgumentError(`an endpoint's name must not be the built-in tag "${name}"`);
+  if (typeof name !== "string" || !/^[^=\s\p{C}]+$/u.test(name) || Buffer.byteLength(name) > MAX_TAG)
+    throw invalidArgument(`an endpoint's name must have 1 to ${MAX_TAG} bytes without spaces and "="`, name);
+}
+
+/** The host may be a wildcard, the port may not. @throws InvalidArgumentError `EINVAL` */
+export function checkAdvertised(endpoint: unknown): asserts endpoint is string {
+  if (typeof endpoint === "string" && isForPeers(published(endpoint, "127.0.0.1"))) return;
+  throw invalidArgument(
+    "an advertised endpoint must be tcp://HOST:PORT, tls://HOST:PORT or ipc://PATH with a port from 1 to 65,535",
+    endpoint,
+  );
+}
+
+function isForPeers(endpoint: string): boolean {
+  const [, port] =
+    /^(?:tcp|tls):\/\/(?:\[[\da-fA-F:.]+(?:%[\w.-]+)?\]|[\w.-]+):(\d{1,5})$/.exec(endpoint) ?? [];
+  if (port !== undefined) return Number(port) >= 1 && Number(port) <= 65_535;
+  const path = endpoint.startsWith("ipc://") ? endpoint.slice(6) : "";
+  return path !== "" && path !== "*" && Buffer.byteLength(path) <= MAX_PATH && !path.includes("\0");
+}
+
+/** Replaces a wildcard host. @param host the node's address without its port */
+export function published(endpoint: string, host: string): string {
+  const at = endpoint.lastIndexOf(":");
+  if (!/^t(?:cp|ls):/.test(endpoint) || !WILDCARDS.includes(endpoint.slice(6, at))) return endpoint;
+  return `${endpoint.slice(0, 6)}${host}${endpoint.slice(at)}`;
+}
+
+export function endpointText({ name, endpoint }: AdvertisedEndpoint): string {
+  return `${name}=${endpoint}`;
+}
+
+/** The name is empty if the text has none. */
+export function readEndpoint(text: string): AdvertisedEndpoint {
+  const at = text.indexOf("=");
+  return { name: text.slice(0, Math.max(0, at)), endpoint: text.slice(at + 1) };
+}
+
+export function advertisedNames(texts: readonly string[]): string[] {
+  if (texts.length === 0) return [];
+  return [...new Set(texts.map((text) => readEndpoint(text).name))].filter((name) => name !== "");
+}
+
+export function endpointsByName(texts: readonly string[]): Readonly<Record<string, readonly string[]>> {
+  // No prototype: a name may be "__proto__".
+  const found = Object.create(null) as Record<string, string[]>;
+  for (const text of texts) {
+    const { name, endpoint } = readEndpoint(text);
+    found[name] ??= [];
+    found[name].push(endpoint);
+  }
+  for (const endpoints of Object.values(found)) Object.freeze(endpoints);
+  return Object.freeze(found);
+}
+
+/** @param isSameHost whether the member is on this node's host */
+export function isWithinReach(endpoint: string, isSameHost: boolean): boolean {
+  if (!isForPeers(endpoint)) return false;
+  if (endpoint.startsWith("ipc://")) return isSameHost;
+  return isSameHost || !isLoopbackHost(endpoint.slice(6));
 }

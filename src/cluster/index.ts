@@ -59,6 +59,7 @@ export {
   type ConnectionManagerStats,
   type ConnectionStatus,
 } from "./connections/manager.js";
+export type { TagChange, TagPair } from "./details.js";
 export {
   type BroadcastSourceOptions,
   broadcastSource,
@@ -174,4 +175,3 @@ export type {
   ServiceStreamOptions,
 } from "./requests/types.js";
 export type { MatchMode, ResolverStep } from "./resolver.js";
-export type { TagChange, TagPair } from "./tags.js";

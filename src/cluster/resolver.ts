@@ -11,8 +11,7 @@
 import { invalidArgument, quoted } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { MAX_TAG, MAX_TAGS } from "./bounds.js";
-import { type AdvertisedEndpoint, advertisedNames } from "./endpoints.js";
-import { isReservedTag } from "./tags.js";
+import { type AdvertisedEndpoint, advertisedNames, isReservedTag } from "./details.js";
 
 const MODES = ["equal", "match", "regexp"] as const;
 export type MatchMode = (typeof MODES)[number];

@@ -8,7 +8,7 @@ import {
   endpointText,
   isWithinReach,
   readEndpoint,
-} from "../../src/cluster/endpoints.js";
+} from "../../src/cluster/details.js";
 import { CompiledResolver, type ResolverStep } from "../../src/cluster/resolver.js";
 
 describe("an advertised endpoint", () => {

@@ -1,8 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { createDetails, tryDetails } from "../../src/cluster/details.js";
-import { checkServiceName } from "../../src/cluster/endpoints.js";
+import { changeTags, checkServiceName, createDetails, tryDetails } from "../../src/cluster/details.js";
 import { CompiledResolver, matches } from "../../src/cluster/resolver.js";
-import { changeTags } from "../../src/cluster/tags.js";
 import fc from "../support/properties.js";
 
 describe("changes of tags", () => {

@@ -7,7 +7,7 @@
  * addresses are omitted.
  */
 import { isLoopback } from "../../core/http-server.js";
-import { isWithinReach } from "../endpoints.js";
+import { isWithinReach } from "../details.js";
 import { joinAddress, readAddress } from "../net/addresses.js";
 import type { Member } from "../node/member.js";
 import { checkAddresses } from "./address-providers.js";

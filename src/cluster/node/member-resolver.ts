@@ -4,8 +4,8 @@
  *   change of a member ──20 ms, for the rest of its packet or its tags──> the list of endpoints ──another than the last──> its readers
  */
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
+import { isWithinReach, readEndpoint } from "../details.js";
 import { AddressFeed } from "../discovery/source.js";
-import { isWithinReach, readEndpoint } from "../endpoints.js";
 import { mix } from "../membership/digest.js";
 import { CompiledResolver, hostOf, type ResolverStep } from "../resolver.js";
 import type { Member } from "./member.js";

@@ -1,6 +1,5 @@
 /** A member as programs see it. */
-import type { Details } from "../details.js";
-import { endpointsByName, readEndpoint } from "../endpoints.js";
+import { type Details, endpointsByName, readEndpoint } from "../details.js";
 import { type Member as KnownMember, MemberState as KnownState } from "../membership/members.js";
 import { MESSAGES_PROP } from "../messaging/advert.js";
 import { hostOf } from "../resolver.js";

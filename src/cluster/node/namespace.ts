@@ -11,6 +11,7 @@ import type { Socket } from "../../sockets/socket.js";
 import { MAX_SEEDS } from "../bounds.js";
 import type { ClusterClients, OwnDiscovery } from "../clients/client-registry.js";
 import { DISCOVERY_PROP } from "../clients/description.js";
+import type { TagChange } from "../details.js";
 import type { DiscoveryStatus } from "../discovery/source.js";
 import { isId } from "../identity.js";
 import type { ClusterAddress } from "../messaging/addresses.js";
@@ -49,7 +50,6 @@ import type {
   ServiceStreamOptions,
 } from "../requests/types.js";
 import { CompiledResolver, type ResolverStep } from "../resolver.js";
-import type { TagChange } from "../tags.js";
 import { type AnnouncedProgram, Announcement } from "./announcements.js";
 import { CLUSTER_EVENTS, type ClusterEvent } from "./events.js";
 import { type Member, shownProps } from "./member.js";

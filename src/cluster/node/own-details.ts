@@ -3,11 +3,19 @@ import { invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import { watchBound } from "../../sockets/internal.js";
 import { Socket } from "../../sockets/socket.js";
-import { createDetails, type Details } from "../details.js";
-import { checkAdvertised, checkServiceName, endpointText, published, readEndpoint } from "../endpoints.js";
+import {
+  changeTags,
+  checkAdvertised,
+  checkServiceName,
+  createDetails,
+  type Details,
+  endpointText,
+  published,
+  readEndpoint,
+  type TagChange,
+} from "../details.js";
 import { MESSAGES_PROP } from "../messaging/advert.js";
 import { splitAddress } from "../net/addresses.js";
-import { changeTags, type TagChange } from "../tags.js";
 import { changeProps, checkShown, type PropValue } from "./options.js";
 
 export interface OwnDetailsEffects {

@@ -13,7 +13,7 @@ import {
   ZrePlane,
 } from "../../zre/index.js";
 import { LatestMap } from "../bounds.js";
-import { endpointsByName } from "../endpoints.js";
+import { endpointsByName } from "../details.js";
 import type { ClusterEvent, LostReason } from "./events.js";
 import type { Member } from "./member.js";
 import type { NamespaceParts } from "./namespace-parts.js";
