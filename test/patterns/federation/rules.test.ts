@@ -1,6 +1,6 @@
 /** What a site does with the states that others publish: their names and numbers are whatever they say. */
 import { describe, expect, it } from "vitest";
-import { parseState, stateFrames } from "../../../src/patterns/federation/protocol.js";
+import { parseState, stateFrames } from "../../../src/patterns/federation/broker.js";
 import { type FederationEvent, FederationRules, LOCAL } from "../../../src/patterns/federation/rules.js";
 
 function lonelySite(liveness: number): { rules: FederationRules; events: FederationEvent[] } {
