@@ -1,9 +1,18 @@
-/** A proxy's pumps, one per direction, with checks and the count of unanswered requests. */
+/**
+ * A proxy's pumps, one per direction, with checks of envelopes and the count of unanswered requests.
+ *
+ *   request   client's routing id | frame…           from a ROUTER: its id, and at least one frame; few enough that the next
+ *                                                    peer, which gets one more, does not end this proxy's connection
+ *   reply     client's routing id | frame…           to a ROUTER: the receiver, and at least one frame
+ *
+ * Each proxy on the way adds a routing id before a request's delimiter (28/REQREP). With many ids a request has passed
+ * this proxy repeatedly.
+ */
 
-import { countersOf } from "../sockets/internal.js";
+import { MAX_FORWARDED_FRAMES } from "../core/memory.js";
+import { countersOf, type FrameBatch } from "../sockets/internal.js";
 import { Pump, type PumpEffects } from "../sockets/pump.js";
 import type { Capture } from "./capture.js";
-import { checkReply, checkRequest, repliesNeedInspection, requestsNeedInspection } from "./envelopes.js";
 import type { ProxyEvents } from "./events.js";
 import { type Direction, type ProxySide, type ProxySocketType, WITH_TOPICS } from "./pairs.js";
 import type { SidePolicy } from "./policy/side-policy.js";
@@ -171,4 +180,33 @@ export class PendingReplies {
       left -= taken;
     }
   }
+}
+
+/** More routing ids than any real chain of proxies adds. */
+const MAX_HOPS = 32;
+
+export type Verdict = "pass" | "malformed" | "loop" | "policy";
+
+export type Check = (frames: readonly Buffer[]) => Verdict;
+
+/** Without a delimiter, as from a DEALER, hops cannot be counted. */
+export function checkRequest(frames: readonly Buffer[]): Verdict {
+  if (frames.length < 2 || frames.length > MAX_FORWARDED_FRAMES) return "malformed";
+  if (frames.length <= MAX_HOPS) return "pass";
+  for (let i = 0; i <= MAX_HOPS; i++) if ((frames[i] as Buffer).length === 0) return "pass";
+  return "loop";
+}
+
+export function checkReply(frames: readonly Buffer[]): Verdict {
+  return frames.length < 2 || (frames[0] as Buffer).length === 0 ? "malformed" : "pass";
+}
+
+/** Whether each message of the batch needs `checkRequest`. */
+function requestsNeedInspection(batch: FrameBatch): boolean {
+  return batch.tally.mostFrames + (batch.first === undefined ? 0 : 1) > MAX_HOPS;
+}
+
+/** Whether `checkReply` would refuse some. */
+function repliesNeedInspection(batch: FrameBatch): boolean {
+  return batch.first === undefined ? !batch.allHaveAddress() : batch.first.length === 0;
 }

@@ -2,9 +2,8 @@
 
 import { describe, expect, it } from "vitest";
 import { DrainRules, type DrainView } from "../../src/proxy/drain.js";
-import { checkReply, checkRequest } from "../../src/proxy/envelopes.js";
 import { collides, leadsTo, overlaps } from "../../src/proxy/own-endpoints.js";
-import { PendingReplies } from "../../src/proxy/pumps.js";
+import { checkReply, checkRequest, PendingReplies } from "../../src/proxy/pumps.js";
 import fc from "../support/properties.js";
 
 const frames = (...texts: string[]): Buffer[] => texts.map((text) => Buffer.from(text));
