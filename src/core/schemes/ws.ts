@@ -21,13 +21,13 @@ export interface WsAddress {
 }
 
 export function parseWs(endpoint: string): WsAddress {
-  const { authority, suffix } = split(addressOf(endpoint));
+  const { authority, suffix } = splitPath(addressOf(endpoint));
   const target = suffix.startsWith("/") ? suffix : `/${suffix}`;
   const query = target.indexOf("?");
   return { authority, path: query < 0 ? target : target.slice(0, query), target, suffix };
 }
 
-function split(address: string): { authority: string; suffix: string } {
+function splitPath(address: string): { authority: string; suffix: string } {
   const at = address.search(/[/?#]/);
   return at < 0
     ? { authority: address, suffix: "" }
@@ -40,7 +40,7 @@ export function webSocketScheme(name: string): Scheme {
     form: `${name}://HOST:PORT/PATH`,
     reachesProcesses: true,
     check(endpoint, address, use) {
-      const { authority, suffix } = split(address);
+      const { authority, suffix } = splitPath(address);
       checkHostPort(endpoint, authority, use, name);
       if (suffix === "") return;
       checkLength(endpoint, suffix, MAX_PATH, "path");
