@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { optionValues } from "../../../src/core/option-table.js";
 import { COMMAND, MORE, writeHeader } from "../../../src/engine/frame.js";
 import type { Stream } from "../../../src/engine/zmtp/transport/transport.js";
-import { upgrade } from "../../../src/engine/zmtp/transport/ws-client.js";
+import { upgrade } from "../../../src/engine/zmtp/transport/ws.js";
 import { Paths } from "../../../src/engine/zmtp/transport/ws-paths.js";
 import { acceptResponse } from "../../../src/engine/zmtp/ws/upgrade.js";
 import { decodedSize, WsDecoder } from "../../../src/engine/zmtp/ws/ws-decoder.js";
