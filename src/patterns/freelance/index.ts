@@ -7,7 +7,6 @@ export {
   type FreelanceClientStats,
 } from "./client.js";
 export type { FreelanceRulesStats, FreelanceServerStatus } from "./client-rules.js";
-export { FreelanceFailoverClient, type FreelanceFailoverClientOptions } from "./failover-client.js";
 export type { FreelanceModel } from "./protocol.js";
 export {
   FreelanceServer,
@@ -16,6 +15,8 @@ export {
   type FreelanceServerStats,
 } from "./server.js";
 export {
+  FreelanceFailoverClient,
+  type FreelanceFailoverClientOptions,
   FreelanceShotgunClient,
   type FreelanceShotgunClientEvent,
   type FreelanceShotgunClientOptions,

@@ -3,10 +3,12 @@ import { describe, expect, test } from "vitest";
 import { Context, Dealer, json, type Raw, Router } from "../../../src/index.js";
 import type { RequestHandler } from "../../../src/kit/handler-runtime.js";
 import { FreelanceClient } from "../../../src/patterns/freelance/client.js";
-import { FreelanceFailoverClient } from "../../../src/patterns/freelance/failover-client.js";
 import type { FreelanceModel } from "../../../src/patterns/freelance/protocol.js";
 import { FreelanceServer } from "../../../src/patterns/freelance/server.js";
-import { FreelanceShotgunClient } from "../../../src/patterns/freelance/shotgun-client.js";
+import {
+  FreelanceFailoverClient,
+  FreelanceShotgunClient,
+} from "../../../src/patterns/freelance/shotgun-client.js";
 import { failure, texts, thrown, until, within } from "../../contract/support/wait.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 import { removeAfterEach } from "../../support/folders.js";

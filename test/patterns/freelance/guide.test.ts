@@ -2,9 +2,11 @@
 import { describe, expect, test } from "vitest";
 import type { Raw } from "../../../src/index.js";
 import { FreelanceClient } from "../../../src/patterns/freelance/client.js";
-import { FreelanceFailoverClient } from "../../../src/patterns/freelance/failover-client.js";
 import { FreelanceServer } from "../../../src/patterns/freelance/server.js";
-import { FreelanceShotgunClient } from "../../../src/patterns/freelance/shotgun-client.js";
+import {
+  FreelanceFailoverClient,
+  FreelanceShotgunClient,
+} from "../../../src/patterns/freelance/shotgun-client.js";
 import { texts, until, within } from "../../contract/support/wait.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 import { freePort } from "../../support/ports.js";
