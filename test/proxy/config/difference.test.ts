@@ -1,6 +1,6 @@
 /** What leads from one configuration to the next, over generated pairs, in a world that has each endpoint once. */
 import { describe, expect, it } from "vitest";
-import { type Change, changed, difference } from "../../../src/proxy/config/difference.js";
+import { type Change, changed, difference } from "../../../src/proxy/config/fleet.js";
 import type { Proxies, ProxyConfiguration, SocketConfiguration } from "../../../src/proxy/config/model.js";
 import { socketsOf } from "../../../src/proxy/config/model.js";
 import { overlaps } from "../../../src/proxy/own-endpoints.js";
