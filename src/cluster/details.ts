@@ -102,6 +102,8 @@ export function tryDetails(
   });
 }
 
+// --- Tags ------------------------------------------------------------------------------------------------------------
+
 /** Nodes cannot set these. */
 const RESERVED: ReadonlySet<string> = new Set(["localhost", "self", "draining"]);
 
@@ -111,7 +113,15 @@ export function isReservedTag(tag: string): boolean {
 
 export type TagPair = readonly [from: string, to: string];
 
-/** A tag to append, or modifiers, applied in the order in which their keys were written. */
+/**
+ * A tag to append, or modifiers, applied in the order in which their keys were written. A node has each tag once.
+ *
+ *   append    adds missing tags                                                 a b, append b c         -> a b c
+ *   remove    removes tags                                                      a b, remove b c         -> a
+ *   replace   replaces all tags                                                 a b, replace c          -> c
+ *   map       [from, to]: replaces `from` by `to`, if `from` is there           a b, map [a, c]         -> c b
+ *   mappend   [from, to]: removes `from`, and appends `to` in any case          a b, mappend [x, c]     -> a b c
+ */
 export type TagChange =
   | string
   | {
@@ -194,6 +204,9 @@ function apply(tags: string[], modifier: Modifier, items: readonly (string | Tag
   }
 }
 
+// --- Endpoints -------------------------------------------------------------------------------------------------------
+
+/** An endpoint that a member advertises under a name, a text in its details: billing=tcp://10.0.0.1:5555 */
 export interface AdvertisedEndpoint {
   readonly name: string;
   readonly endpoint: string;
@@ -262,7 +275,12 @@ export function endpointsByName(texts: readonly string[]): Readonly<Record<strin
   return Object.freeze(found);
 }
 
-/** @param isSameHost whether the member is on this node's host */
+/**
+ * Another node wrote the endpoint, so unusable ones are skipped: invalid ones, inproc names and source addresses; and for
+ * other hosts also ipc paths and loopback addresses.
+ *
+ * @param isSameHost whether the member is on this node's host
+ */
 export function isWithinReach(endpoint: string, isSameHost: boolean): boolean {
   if (!isForPeers(endpoint)) return false;
   if (endpoint.startsWith("ipc://")) return isSameHost;
