@@ -11,7 +11,7 @@ export {
   type TransportListener,
   type TransportStream,
 } from "./core/schemes/custom-transport.js";
-export type { HttpServerEndpoint } from "./core/schemes/http-server.js";
+export type { HttpServerEndpoint } from "./core/schemes/scheme.js";
 export { ENGINE_NAMES } from "./engine/select.js";
 export {
   FAILURES,

@@ -6,8 +6,8 @@ import {
   type EndpointUse,
   INPROC,
   type Scheme,
+  webSocketScheme,
 } from "../core/schemes/scheme.js";
-import { webSocketScheme } from "../core/schemes/ws.js";
 
 const SCHEMES: ReadonlyMap<string, Scheme> = new Map(
   [webSocketScheme("ws"), webSocketScheme("wss"), INPROC].map((scheme) => [scheme.name, scheme]),

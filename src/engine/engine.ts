@@ -11,8 +11,7 @@
  */
 import type { X509Certificate } from "node:crypto";
 import type { Rate } from "../core/rate-meter.js";
-import type { HttpServerEndpoint } from "../core/schemes/http-server.js";
-import type { EndpointUse } from "../core/schemes/scheme.js";
+import type { EndpointUse, HttpServerEndpoint } from "../core/schemes/scheme.js";
 import type { SocketType } from "../core/socket-type.js";
 import type { EngineDropReason, SocketEvent } from "./events.js";
 import type { FrameBatch, Pooled } from "./frame-batch.js";

@@ -1,8 +1,7 @@
 /** A socket's endpoints, checked so that all engines report the same errors. */
 import { checkCallOptions, quoted, refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError, type ShoalError, TransportError } from "../core/errors.js";
-import { checkServer, type HttpServerEndpoint } from "../core/schemes/http-server.js";
-import type { EndpointUse } from "../core/schemes/scheme.js";
+import { checkServer, type EndpointUse, type HttpServerEndpoint } from "../core/schemes/scheme.js";
 import type { SocketTypeName } from "../core/socket-type.js";
 import type { Engine, EngineSocket } from "../engine/engine.js";
 import { type EndpointSource, isEndpointSource, SourceReader } from "./endpoint-source.js";

@@ -7,7 +7,7 @@ import {
 } from "../core/arguments.js";
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
 import { OPTIONS } from "../core/option-table.js";
-import type { HttpServerEndpoint } from "../core/schemes/http-server.js";
+import type { HttpServerEndpoint } from "../core/schemes/scheme.js";
 import { SocketType, type SocketTypeName, socketTypeName } from "../core/socket-type.js";
 import { ignore, type WaitOptions } from "../core/waiter.js";
 import type { PeerCredentials } from "../engine/engine.js";

@@ -10,18 +10,18 @@
  * Programs add schemes with `registerTransport` (custom-transport.ts).
  */
 import { customSchemes, customTransport } from "./custom-transport.js";
-import { hostPortScheme } from "./host-port.js";
 import {
   badEndpoint,
   checkForm,
   checkIpcPath,
   type EndpointUse,
+  hostPortScheme,
   INPROC,
   type Scheme,
   schemeOf,
+  webSocketScheme,
 } from "./scheme.js";
 import { UDP } from "./udp.js";
-import { webSocketScheme } from "./ws.js";
 
 const IPC: Scheme = {
   name: "ipc",

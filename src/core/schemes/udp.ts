@@ -8,8 +8,7 @@
  *   INTERFACE is the address or name of the machine's interface for a group
  */
 import { isIP } from "node:net";
-import { checkHostPort } from "./host-port.js";
-import { addressOf, badEndpoint, type Scheme } from "./scheme.js";
+import { addressOf, badEndpoint, checkHostPort, type Scheme } from "./scheme.js";
 
 export interface UdpAddress {
   readonly host: string;

@@ -13,7 +13,7 @@ import { networkInterfaces } from "node:os";
 import { quoted } from "../../core/arguments.js";
 import { systemClock } from "../../core/driver-timer.js";
 import { NotSupportedError, TransportError } from "../../core/errors.js";
-import { formatHostPort } from "../../core/schemes/host-port.js";
+import { formatHostPort } from "../../core/schemes/scheme.js";
 import { isMulticast, parseUdp, type UdpAddress } from "../../core/schemes/udp.js";
 import { ignore } from "../../core/waiter.js";
 import { MAX_DATAGRAM } from "../frame.js";

@@ -4,7 +4,7 @@ import { type LookupAddress, lookup } from "node:dns";
 import { type AddressInfo, connect, isIP, type Server, type Socket, type TcpNetConnectOpts } from "node:net";
 import { RunningTimeout } from "../../../core/driver-timer.js";
 import type { AcceptedPeer } from "../../../core/node-internals.js";
-import { formatHostPort, parseHostPort } from "../../../core/schemes/host-port.js";
+import { formatHostPort, parseHostPort } from "../../../core/schemes/scheme.js";
 import { ignore } from "../../../core/waiter.js";
 import { Reader } from "./reader.js";
 import {

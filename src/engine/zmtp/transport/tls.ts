@@ -11,7 +11,7 @@ import { connect, type Server, type Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { NotSupportedError, type ShoalError, TransportError } from "../../../core/errors.js";
 import { onTlsError, pendingOf, verifyError } from "../../../core/node-internals.js";
-import { parseHostPort } from "../../../core/schemes/host-port.js";
+import { parseHostPort } from "../../../core/schemes/scheme.js";
 import { ignore } from "../../../core/waiter.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import { Reader, readSocket } from "./reader.js";

@@ -7,8 +7,7 @@
 import type { X509Certificate } from "node:crypto";
 import type { ShoalError } from "../../../core/errors.js";
 import type { OptionValues } from "../../../core/option-table.js";
-import type { HttpServerEndpoint } from "../../../core/schemes/http-server.js";
-import type { EndpointUse } from "../../../core/schemes/scheme.js";
+import type { EndpointUse, HttpServerEndpoint } from "../../../core/schemes/scheme.js";
 import type { StreamFault } from "../codec/in-stream.js";
 import type { PooledBuffer } from "../codec/pooled-buffer.js";
 import type { Fault, Mechanism } from "../mechanism/mechanism.js";
