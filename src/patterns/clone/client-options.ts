@@ -261,6 +261,7 @@ export interface CloneChange<V> {
 /** Bytes, or a text in `keyEncoding`. */
 export type CloneKey = string | Uint8Array;
 
+/** Keys and values as bytes; invalid ones are reported. */
 export class ClientCoder {
   readonly #codec: Codec<unknown> | undefined;
   readonly #encoding: "utf8" | "latin1";

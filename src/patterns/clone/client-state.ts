@@ -159,6 +159,8 @@ export class ClientAttempts {
   }
 }
 
+// --- Map -------------------------------------------------------------------------------------------------------------
+
 /**
  * A snapshot in flight.
  *
@@ -292,12 +294,22 @@ export class ClientSubtree {
   }
 }
 
+// --- Updates in received bytes ---------------------------------------------------------------------------------------
+
 const LINE_FEED = 0x0a;
 /** The first letter of `revision`, the only property that matters to a client of the whole map. */
 const R = 0x72;
 
 const NO_BYTES = new Uint8Array(0);
 
+/**
+ * Finds the parts of an update in received bytes, without an object for each: 140 ns for an update of 64 B, frame by frame
+ * 320.
+ *
+ *   key | sequence | uuid | properties | value         five frames of a KVPUB (protocol.ts)
+ *
+ * A *plain* update sets a key, without a property `revision`. Others are read frame by frame elsewhere.
+ */
 export class UpdateView implements EntryBytes {
   bytes: Uint8Array = NO_BYTES;
   memory: ArrayBufferLike = NO_BYTES.buffer;

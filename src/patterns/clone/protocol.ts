@@ -188,7 +188,17 @@ export interface CloneEndpoints {
   readonly collector: string;
 }
 
-/** @throws InvalidArgumentError `EINVAL` */
+/**
+ * Ports of a server. Over ipc and inproc: NAME, NAME-1 … NAME-4.
+ *
+ *   P      snapshots    ROUTER
+ *   P + 1  publisher    PUB
+ *   P + 2  collector    SUB
+ *   P + 3  the pair's states (Binary Star), PUB        only in a pair
+ *   P + 4  replication  ROUTER                         only in a pair
+ *
+ * @throws InvalidArgumentError `EINVAL`
+ */
 export function endpointAt(base: string, offset: number): string {
   if (typeof base !== "string" || base === "")
     throw invalidArgument("A clone's endpoint must be such as tcp://HOST:5556", base);

@@ -76,6 +76,8 @@ export class ServerStatistics {
   }
 }
 
+// --- Map -------------------------------------------------------------------------------------------------------------
+
 /** A whole map of the other server. */
 export interface LoadedMap {
   readonly map: ServerMap;
@@ -88,6 +90,7 @@ export function uuidsOf(bytes: Buffer): Buffer[] {
   );
 }
 
+/** The map of a server: its keys, when they end, and which updates it has had. */
 export class ServerMap {
   readonly subtrees = new SubtreeSequences();
   #table = new CloneTable();

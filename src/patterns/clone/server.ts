@@ -439,10 +439,13 @@ class PairStar extends BinaryStar {
   }
 }
 
+// --- Store -----------------------------------------------------------------------------------------------------------
+
 /** Entries and bytes of one commit of a whole map, about. */
 const REPLACE_BATCH = 2_000;
 const REPLACE_BYTES = 4_194_304;
 
+/** Between a server's rules and its store: one call at a time, with wall-clock times. */
 class StoreWriter {
   readonly #store: CloneStore;
   readonly #rules: ServerRules;

@@ -284,10 +284,22 @@ function conflictOf(operation: Operation): Operation {
   return { ...operation, kind: "conflict", value: EMPTY, expires: 0, condition: undefined };
 }
 
+// --- The other server ------------------------------------------------------------------------------------------------
+
 /** Updates that wait for the end of the map, or for room. With more the follower is too slow. */
 const MAX_QUEUED = 1_000_000;
 const MAX_QUEUED_BYTES = 268_435_456;
 
+/**
+ * Sends the map, then every update since, to one follower.
+ *
+ *   none ──ICANHAZ──> sending ──map sent──> sent ──HUGZ at its end or later──> in step
+ *     ^                  │                    │                                   │
+ *     └──────── gone, slower than its queue is long, or, in step, silent ────────┘
+ *
+ * Nobody waits for a follower before it is in step, so it may be silent: it stores the map, or has little processor
+ * time.
+ */
 class Leader {
   readonly #server: ServerState;
   readonly #onLeft: (reason: "gone" | "slow", now: number) => void;

@@ -65,6 +65,16 @@ const CURRENT = Buffer.from("map");
 const SEQUENCE = Buffer.from("sequence");
 const STANDING = Buffer.from("standing");
 
+/**
+ * Tables.
+ *
+ *   map-0, map-1  key -> record with expiry: value | sequence 8 (store/store.ts)   one of the two counts
+ *   recent        last sequence 8 -> UUIDs of a commit, 16 bytes each
+ *   state         "map" -> 0 or 1   "sequence" -> 8   "owner" -> 16   "standing" -> standing.ts
+ *
+ * Numbers are big-endian, sequences of `recent` and `state` doubles. The other server's map goes to the unused table in many
+ * commits, and is in use from the last: a process killed in between keeps the old map.
+ */
 const TABLES = ["map-0", "map-1", "recent", "state"] as const;
 
 /**
