@@ -6,8 +6,7 @@
 import { OfferResult, type OutgoingMessage, type RelaySink, type RelaySource } from "../../engine.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { Peer, Pipe } from "../pipe.js";
-import { FairRouting } from "./fair-routing.js";
-import type { RoutingEffects } from "./routing.js";
+import { FairRouting, type RoutingEffects } from "./routing.js";
 
 export class PairRouting extends FairRouting {
   #pipe: Pipe | undefined = undefined;

@@ -5,9 +5,8 @@
 
 import { OfferResult, type OutgoingMessage, type RelaySink, type RelaySource } from "../../engine.js";
 import type { Pipe } from "../pipe.js";
-import { FairRouting } from "./fair-routing.js";
 import { LoadBalancer, moveToOthers } from "./queues.js";
-import type { RoutingEffects } from "./routing.js";
+import { FairRouting, type RoutingEffects } from "./routing.js";
 
 export class PipelineRouting extends FairRouting {
   protected readonly out = new LoadBalancer();

@@ -17,7 +17,7 @@ import {
 } from "../../engine.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import { isSameId, lastGiven, type Peer, type Pipe } from "../pipe.js";
-import { FairRouting } from "./fair-routing.js";
+import { FairRouting } from "./routing.js";
 
 /** Bytes (37/ZMTP, The Identity Property). */
 const MAX_IDENTITY = 255;

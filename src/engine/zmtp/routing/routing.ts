@@ -24,6 +24,7 @@ import type {
 import type { EngineDropReason, InvalidReason, SocketEvent } from "../../events.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { CloseReason, Peer, Pipe } from "../pipe.js";
+import { FairQueue } from "./queues.js";
 import type { Relays } from "./relaying.js";
 
 /** Departed peers with untaken messages; beyond, none is accepted. */
@@ -230,4 +231,43 @@ export function wireNameOf(type: SocketTypeName): string {
 
 export function fits(type: SocketTypeName, peer: string): boolean {
   return READY[type].split(" ").indexOf(peer, 1) > 0;
+}
+
+/** The receiving half of PULL, DEALER, PAIR, SUB, ROUTER and SERVER. */
+export abstract class FairRouting extends Routing {
+  protected readonly in: FairQueue;
+
+  /** @param inTurn as of FairQueue */
+  constructor(effects: RoutingEffects, inTurn = true) {
+    super(effects);
+    this.in = new FairQueue(inTurn);
+  }
+
+  get readable(): boolean {
+    return this.in.next() !== undefined;
+  }
+
+  override messages(pipe: Pipe): void {
+    this.in.add(pipe);
+    this.effects.routingOnReadable();
+  }
+
+  take(lease?: Lease): Buffer[] | undefined {
+    const pipe = this.in.next();
+    if (pipe === undefined) return undefined;
+    const message = pipe.take(this.idFor(pipe), lease);
+    this.in.advance(pipe);
+    return message;
+  }
+
+  override takeMany(taken: TakenMessages, max: number, maxCost: number, lease: Lease | undefined): void {
+    this.in.takeMany(taken, max, maxCost, lease, this.#idFor);
+  }
+
+  /** @returns a frame to prepend to messages of this peer */
+  protected idFor(_pipe: Pipe): Buffer | undefined {
+    return undefined;
+  }
+
+  #idFor = (pipe: Pipe): Buffer | undefined => this.idFor(pipe);
 }

@@ -18,8 +18,7 @@ import {
 import { commandFrame, messageBytes, messageFrame } from "../../frame.js";
 import { encodeCommand } from "../codec/command.js";
 import type { Pipe } from "../pipe.js";
-import { FairRouting } from "./fair-routing.js";
-import type { RoutingEffects } from "./routing.js";
+import { FairRouting, type RoutingEffects } from "./routing.js";
 import { LengthSet } from "./subscription-index.js";
 
 export class SubscribeRouting extends FairRouting implements EngineSubscriptions {
