@@ -8,12 +8,179 @@
  * store are deferred, so a topic that changes often pays once. With 1,000 topics of 64 B, doing all of it per message
  * slowed the forwarder to 71 % of a plain one.
  */
-
 import { KeyTable } from "../../core/collections/key-table.js";
-import { LinkedList } from "../../core/collections/linked-list.js";
-import { type FrameBatch, frameEnd } from "../../sockets/internal.js";
-import { CachedValue, valueSize } from "./cached-value.js";
-import { SortedTopics } from "./sorted-topics.js";
+import { Link, LinkedList } from "../../core/collections/linked-list.js";
+import { FRAME_COST } from "../../core/memory.js";
+import { type FrameBatch, frameEnd, framesBetween } from "../../sockets/internal.js";
+
+/** Spare bytes. */
+const SMALL = 256;
+const NO_BYTES: Buffer = Buffer.alloc(0);
+
+/**
+ * @param bytes of its frames
+ * @param frames their number, without the topic
+ */
+function valueSize(bytes: number, frames: number): number {
+  return bytes + FRAME_COST * Math.max(0, frames - 1);
+}
+
+export class CachedValue {
+  /** The topic. */
+  readonly key: Buffer;
+  /** The topic, one character per byte. */
+  readonly name: string;
+  readonly link: Link<CachedValue> = new Link<CachedValue>(this);
+  order = 0;
+  /** In the store, or about to be. */
+  stored = false;
+  /** Cost, by {@link valueSize}. */
+  size = 0;
+  /** As received; settled, in separate memory. */
+  fresh = false;
+  gone = false;
+  /** After the topic; `undefined`: encoded, between two positions of `#bytes`. */
+  #frames: readonly Buffer[] | undefined = undefined;
+  #bytes: Uint8Array = NO_BYTES;
+  #start = 0;
+  #end = 0;
+  /** Of encoded frames, used again. */
+  #memory: Buffer = NO_BYTES;
+
+  /** @param topic copied */
+  constructor(topic: Uint8Array) {
+    this.key = Buffer.from(topic);
+    this.name = this.key.toString("latin1");
+  }
+
+  /** @param frames topic first */
+  set(frames: readonly Buffer[]): void {
+    this.#frames = frames.slice(1);
+    this.#bytes = NO_BYTES;
+    this.fresh = true;
+  }
+
+  /** Frames after the topic. */
+  setEncoded(bytes: Uint8Array, start: number, end: number): void {
+    this.#frames = undefined;
+    this.#bytes = bytes;
+    this.#start = start;
+    this.#end = end;
+    this.fresh = true;
+  }
+
+  settle(): void {
+    if (!this.fresh) return;
+    this.fresh = false;
+    if (this.#frames !== undefined) {
+      this.#frames = this.#frames.map(unpooled);
+      return;
+    }
+    const length = this.#end - this.#start;
+    if (length > this.#memory.length || this.#memory.length > 2 * length + SMALL)
+      this.#memory = Buffer.allocUnsafe(length);
+    this.#memory.set(this.#bytes.subarray(this.#start, this.#end));
+    this.#bytes = this.#memory;
+    this.#start = 0;
+    this.#end = length;
+  }
+
+  /** Topic first: immutable bytes. */
+  message(): Buffer[] {
+    const frames = this.#frames ?? framesBetween(this.#bytes, this.#start, this.#end);
+    // A socket may send it after the next update overwrites settled memory.
+    return [this.key, ...(this.fresh ? frames : frames.map((frame) => Buffer.from(frame)))];
+  }
+}
+
+/** Node.js's pool would be kept as a whole. */
+function unpooled(frame: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(frame.length);
+  frame.copy(copy);
+  return copy;
+}
+
+/** A chunk above this is split in two. */
+const MAX_CHUNK = 1_024;
+
+export class SortedTopics<V extends { readonly name: string }> {
+  /** In order, none empty. */
+  readonly #chunks: V[][] = [];
+
+  set(value: V): void {
+    const { name } = value;
+    const index = this.#chunkOf(name);
+    const chunk = this.#chunks[index];
+    if (chunk === undefined) {
+      this.#chunks.push([value]);
+      return;
+    }
+    const at = countBelow(chunk, name);
+    chunk.splice(at, chunk[at]?.name === name ? 1 : 0, value);
+    if (chunk.length > MAX_CHUNK) this.#chunks.splice(index + 1, 0, chunk.splice(MAX_CHUNK / 2));
+  }
+
+  delete(name: string): void {
+    const index = this.#chunkOf(name);
+    const chunk = this.#chunks[index];
+    if (chunk === undefined) return;
+    const at = countBelow(chunk, name);
+    if (chunk[at]?.name !== name) return;
+    chunk.splice(at, 1);
+    if (chunk.length === 0) this.#chunks.splice(index, 1);
+  }
+
+  /**
+   * Values under a prefix, at most `max`.
+   * @param last topic where an earlier call ended; perhaps removed since
+   */
+  beneath(prefix: string, last: string | undefined, max: number): V[] {
+    const found: V[] = [];
+    const from = last !== undefined && last > prefix ? last : prefix;
+    let index = this.#chunkOf(from);
+    let chunk = this.#chunks[index] ?? [];
+    let at = countBelow(chunk, from);
+    if (last !== undefined && chunk[at]?.name === last) at += 1;
+    while (found.length < max) {
+      if (at === chunk.length) {
+        index += 1;
+        const next = this.#chunks[index];
+        if (next === undefined) break;
+        chunk = next;
+        at = 0;
+      }
+      const value = chunk[at] as V;
+      if (!value.name.startsWith(prefix)) break;
+      found.push(value);
+      at += 1;
+    }
+    return found;
+  }
+
+  /** Index of the chunk that has this name, or would have it. */
+  #chunkOf(name: string): number {
+    let low = 0;
+    let high = this.#chunks.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (((this.#chunks[middle] as V[])[0] as V).name <= name) low = middle + 1;
+      else high = middle;
+    }
+    return Math.max(0, low - 1);
+  }
+}
+
+/** How many names are lower. */
+function countBelow(values: readonly { readonly name: string }[], name: string): number {
+  let low = 0;
+  let high = values.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((values[middle] as { readonly name: string }).name < name) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
 
 /** Bytes before values are settled: bounds the memory that views retain. */
 const SETTLE_BYTES = 1_048_576;

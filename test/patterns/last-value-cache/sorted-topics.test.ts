@@ -1,6 +1,6 @@
 /** Chunks of topics against a sorted list that does the same slowly. */
 import { expect, it } from "vitest";
-import { SortedTopics } from "../../../src/patterns/last-value-cache/sorted-topics.js";
+import { SortedTopics } from "../../../src/patterns/last-value-cache/value-cache.js";
 import { Random } from "../../../src/testing/random.js";
 
 type Value = { readonly name: string; readonly number?: number };
