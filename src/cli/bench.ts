@@ -2,8 +2,7 @@
 import type { Command } from "commander";
 import { builtFile } from "../core/built-file.js";
 import { Reported, UsageError } from "./failure.js";
-import { addCommand } from "./options.js";
-import { repeatable } from "./values.js";
+import { addCommand, repeatable } from "./options.js";
 
 /** The harness, compiled to dist/bench apart from the library. */
 interface Harness {

@@ -7,10 +7,9 @@ import { endpointOf } from "./clone-session.js";
 import { asUsage, describe, UsageError } from "./failure.js";
 import { Log } from "./log.js";
 import { addOperationOptions, type OperationSettings, serve } from "./operation.js";
-import { addCommand, checkEndpoints } from "./options.js";
+import { addCommand, checkEndpoints, wholeNumber } from "./options.js";
 import { handOver, roleOption } from "./pair.js";
 import { addSecurityOptions, clientOf, type SecuritySettings, securityOptions } from "./security.js";
-import { wholeNumber } from "./values.js";
 
 /** A server binds up to four more ports. */
 const MAX_PORT = 65_531;

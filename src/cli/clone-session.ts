@@ -11,16 +11,22 @@ import type { Command } from "commander";
 import { defined } from "../core/arguments.js";
 import { CloneClient, type PatternEndpoints } from "../patterns/clone/index.js";
 import { keyFault, MAX_KEY } from "../patterns/clone/protocol.js";
-import { addClusterOptions, isOfCluster } from "./cluster-options.js";
 import { withEndpoints } from "./endpoints.js";
 import { asUsage, describe, FormatError, UsageError, waitFailed } from "./failure.js";
 import { bytesFromJson, bytesToJson, type Format, parseJson } from "./format.js";
 import { Log } from "./log.js";
-import { checkSettings, type Given, type Settings } from "./options.js";
+import {
+  addClusterOptions,
+  checkSettings,
+  type Given,
+  isOfCluster,
+  repeatable,
+  type Settings,
+  wholeNumber,
+} from "./options.js";
 import { LINES, type Output, printing } from "./output.js";
 import { addSecurityOptions, clientSecurityOptions } from "./security.js";
 import type { Stop } from "./stop.js";
-import { repeatable, wholeNumber } from "./values.js";
 
 /** Timeout of the map and of an update, ms. */
 const TIMEOUT = 10_000;

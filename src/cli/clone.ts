@@ -16,9 +16,8 @@ import {
 import { asUsage, describe, Failure, InputError, UsageError } from "./failure.js";
 import { bytesFromJson, bytesToJson, formatFor, parseJson } from "./format.js";
 import { Input } from "./input.js";
-import { addCommand, addGroup, type Given } from "./options.js";
+import { addCommand, addGroup, type Given, wholeNumber } from "./options.js";
 import type { Stop } from "./stop.js";
-import { wholeNumber } from "./values.js";
 
 interface ConditionSettings extends CloneSettings {
   readonly revision?: number;

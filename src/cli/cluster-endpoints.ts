@@ -6,10 +6,10 @@
 import { ClusterNode, parseDiscovery } from "../cluster/index.js";
 import { defined, suggest } from "../core/arguments.js";
 import type { EndpointSource } from "../index.js";
-import { type ClusterSettings, isOfCluster, SCHEME } from "./cluster-options.js";
 import { asUsage, UsageError } from "./failure.js";
 import { readKeyFile, readPasswordFile } from "./key-file.js";
 import type { Log } from "./log.js";
+import { type ClusterSettings, isOfCluster, SCHEME } from "./options.js";
 
 /** ms without an endpoint before a warning. */
 const TIMEOUT = 3_000;

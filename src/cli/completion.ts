@@ -5,9 +5,8 @@
  */
 import { Argument, type Command, type Option } from "commander";
 import { reachableForms } from "../core/schemes/schemes.js";
-import { SCHEME } from "./cluster-options.js";
 import { manPage } from "./man-page.js";
-import { addCommand } from "./options.js";
+import { addCommand, SCHEME } from "./options.js";
 import { printText } from "./output.js";
 
 const SCRIPTS = {

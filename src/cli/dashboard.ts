@@ -3,11 +3,10 @@ import type { Command } from "commander";
 import { asUsage, UsageError } from "./failure.js";
 import { readPasswordFile } from "./key-file.js";
 import { Log } from "./log.js";
-import { addCommand } from "./options.js";
+import { addCommand, repeatable, seconds } from "./options.js";
 import { addSecurityOptions, clientSecurityOptions, type SecuritySettings } from "./security.js";
 import { Stop } from "./stop.js";
 import type { RemoteSubject } from "./subjects.js";
-import { repeatable, seconds } from "./values.js";
 
 const DASHBOARD_ADDRESS = "127.0.0.1:9465";
 const MAX_DASHBOARD_ADDRESSES = 256;

@@ -8,10 +8,9 @@ import { builtFile, loadOptional } from "../core/built-file.js";
 import { Context, Dealer, ENGINE_NAMES, Pull, Push, ShoalError, TimeoutError, version } from "../index.js";
 import { causeOf, remedyOf } from "../sockets/stalls.js";
 import { asUsage, describe, hasCode, Reported, UsageError } from "./failure.js";
-import { addCommand } from "./options.js";
+import { addCommand, repeatable, wholeNumber } from "./options.js";
 import { printText } from "./output.js";
 import { addSecurityOptions, clientSecurityOptions, type SecuritySettings } from "./security.js";
-import { repeatable, wholeNumber } from "./values.js";
 
 interface Finding {
   /** `runtime`, `files`, `tcp`. */

@@ -3,10 +3,9 @@ import { reachesProcesses } from "../core/schemes/schemes.js";
 import type { EndpointSource, EventOfType, Socket } from "../index.js";
 import { causeOf } from "../sockets/stalls.js";
 import type { ClusterEndpoints } from "./cluster-endpoints.js";
-import { type ClusterSettings, isOfCluster } from "./cluster-options.js";
 import { asUsage, Failure, UsageError } from "./failure.js";
 import type { Log } from "./log.js";
-import type { Settings } from "./options.js";
+import { type ClusterSettings, isOfCluster, type Settings } from "./options.js";
 
 type HandshakeFault = EventOfType<
   "handshake:error:auth" | "handshake:error:protocol" | "handshake:error:other"

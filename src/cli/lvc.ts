@@ -2,16 +2,21 @@
 import type { Command } from "commander";
 import { defined } from "../core/arguments.js";
 import { LastValueCache } from "../patterns/last-value-cache/last-value-cache.js";
-import { addClusterOptions, type ClusterSettings } from "./cluster-options.js";
 import { withEndpoints } from "./endpoints.js";
 import { asUsage, describe } from "./failure.js";
 import { Log } from "./log.js";
 import { addOperationOptions, type OperationSettings, serve } from "./operation.js";
-import { addCommand, checkEndpoints } from "./options.js";
+import {
+  addClusterOptions,
+  addCommand,
+  type ClusterSettings,
+  checkEndpoints,
+  repeatable,
+  wholeNumber,
+} from "./options.js";
 import { addPairOptions, Pair, type PairSettings } from "./pair.js";
 import { addSecurityOptions, securityOptions } from "./security.js";
 import { GRACE } from "./stop.js";
-import { repeatable, wholeNumber } from "./values.js";
 
 interface LvcSettings extends OperationSettings, PairSettings, ClusterSettings {
   readonly frontend?: readonly string[];

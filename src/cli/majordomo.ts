@@ -6,23 +6,23 @@ import type { MetricsSourcesByName } from "../metrics/index.js";
 import type { BinaryStar } from "../patterns/binary-star/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../patterns/majordomo/index.js";
 import { LmdbStore, Titanic } from "../patterns/titanic/index.js";
-import { addClusterOptions } from "./cluster-options.js";
 import { withEndpoints } from "./endpoints.js";
 import { asUsage, describe, describeDeep, Failure, UsageError } from "./failure.js";
 import { Log } from "./log.js";
 import { addOperationOptions, type OperationSettings, serve } from "./operation.js";
 import {
+  addClusterOptions,
   addCommand,
   addGroup,
   addSharedOptions,
   checkSettings,
   type Given,
   type Settings,
+  wholeNumber,
 } from "./options.js";
 import { addPairOptions, Pair, type PairSettings } from "./pair.js";
 import { addSecurityOptions, clientOf, type SecurityOptions, securityOptions } from "./security.js";
 import { type AnswerSettings, addAnswerOptions, answerer, callFailure, runCalls } from "./service.js";
-import { wholeNumber } from "./values.js";
 
 /** ms. */
 const TIMEOUT = 30_000;

@@ -8,7 +8,7 @@ import { PROFILES } from "../cluster/profiles.js";
 import type { Schema } from "../config/validate.js";
 import { quoted } from "../core/arguments.js";
 import { UsageError } from "./failure.js";
-import { repeatable, wholeNumber } from "./values.js";
+import { repeatable, wholeNumber } from "./options.js";
 
 const text = (description: string, more: Schema = {}): Schema => ({
   type: "string",

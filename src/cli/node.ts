@@ -4,9 +4,16 @@ import { type Members, NODE_COMMANDS, type NodeCommand } from "./node-commands.j
 import { nodeFlags } from "./node-schema.js";
 import type { StartSettings } from "./node-start.js";
 import type { SteerSettings } from "./node-steer.js";
-import { addCheckCommand, addCommand, addGroup, type CommandFace, checkEndpoints } from "./options.js";
+import {
+  addCheckCommand,
+  addCommand,
+  addGroup,
+  type CommandFace,
+  checkEndpoints,
+  repeatable,
+  wholeNumber,
+} from "./options.js";
 import { addSecurityOptions } from "./security.js";
-import { repeatable, wholeNumber } from "./values.js";
 
 /** Default timeout of a reply, ms. */
 const TIMEOUT = 5_000;

@@ -1,13 +1,11 @@
-/** Commands with their help, and options that many commands share. */
+/** Commands with their help, the options that many commands share, and how values of options are read. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { schemeOf } from "../core/schemes/scheme.js";
 import { findScheme, reachableForms } from "../core/schemes/schemes.js";
-import type { ClusterSettings } from "./cluster-options.js";
 import { UsageError } from "./failure.js";
 import { jsonLog, SEVERITIES, type Severity, useLog } from "./log.js";
 import type { SecuritySettings } from "./security.js";
 import { terminal } from "./terminal.js";
-import { repeatable, wholeNumber } from "./values.js";
 
 export interface CommandFace {
   readonly name: string;
@@ -185,4 +183,63 @@ export function checkSettings<S extends Settings>(
   if (raw !== true && multipart?.includes("\n") === true)
     throw new UsageError("--multipart: a line cannot contain a line feed");
   return settings;
+}
+
+export function repeatable(flags: string, description: string): Option {
+  return new Option(flags, description).argParser((value: string, previous: unknown) => [
+    ...(Array.isArray(previous) ? (previous as string[]) : []),
+    value,
+  ]);
+}
+
+/** Default maximum; also the longest timer, ms. */
+const MAX = 2_147_483_647;
+
+export function wholeNumber(min: number, max: number = MAX): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`Expected a whole number from ${min} to ${max}.`);
+  };
+}
+
+/** A decimal fraction is allowed. */
+export function seconds(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+(?:\.\d+)?$/.test(text) && value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`Expected seconds from ${min} to ${max}.`);
+  };
+}
+
+export const SCHEME = "cluster:";
+
+export interface ClusterSettings {
+  readonly clusterName?: string;
+  readonly clusterKey?: string;
+  readonly clusterPasswordFile?: string;
+  readonly clusterDiscovery?: readonly string[];
+}
+
+/** @param prefix of the options' names, such as `frontend-` */
+export function addClusterOptions(command: Command, prefix = ""): Command {
+  const flags = `--${prefix}cluster`;
+  const options = [
+    new Option(`${flags}-name <N>`, `cluster of --${prefix}connect cluster:NAME (default default)`),
+    new Option(
+      `${flags}-key <FILE>`,
+      "file with its key, as for shoal node start; finds nodes on the network, too",
+    ),
+    new Option(`${flags}-password-file <FILE>`, "its password in place of a key, as for shoal node start"),
+    repeatable(
+      `${flags}-discovery <TEXT>`,
+      "where to find its nodes, in place of multicast, as for shoal node start (repeatable)",
+    ),
+  ];
+  for (const option of options) command.addOption(option.helpGroup("Cluster options:"));
+  return command;
+}
+
+export function isOfCluster(endpoint: string): boolean {
+  return endpoint.startsWith(SCHEME);
 }

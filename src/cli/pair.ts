@@ -10,8 +10,8 @@ import {
 } from "../patterns/binary-star/index.js";
 import { asUsage, describe, UsageError } from "./failure.js";
 import type { Log } from "./log.js";
+import { wholeNumber } from "./options.js";
 import { clientOf, type SecurityOptions, type SecuritySettings } from "./security.js";
-import { wholeNumber } from "./values.js";
 
 /** Interval of state messages, ms, as in the Guide. */
 const HEARTBEAT = 1_000;

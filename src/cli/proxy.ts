@@ -13,12 +13,20 @@ import {
 import { isName, NAME_RULE } from "../proxy/options.js";
 import { canDrain } from "../proxy/states.js";
 import type { ClusterEndpoints } from "./cluster-endpoints.js";
-import { addClusterOptions, type ClusterSettings, isOfCluster } from "./cluster-options.js";
 import { clusterSource } from "./endpoints.js";
 import { asUsage, Failure, UsageError } from "./failure.js";
 import { Log } from "./log.js";
 import { addOperationOptions, type OperationSettings, serve } from "./operation.js";
-import { addCheckCommand, addCommand, checkEndpoints } from "./options.js";
+import {
+  addCheckCommand,
+  addClusterOptions,
+  addCommand,
+  type ClusterSettings,
+  checkEndpoints,
+  isOfCluster,
+  repeatable,
+  wholeNumber,
+} from "./options.js";
 import type { ConfigSettings } from "./proxy-fleet.js";
 import { leftOf, report, reportEndpoints } from "./proxy-report.js";
 import {
@@ -27,7 +35,6 @@ import {
   type SecuritySettings,
   securityOptions,
 } from "./security.js";
-import { repeatable, wholeNumber } from "./values.js";
 
 /** Default timeout of a drain, s. */
 const DRAIN = 10;

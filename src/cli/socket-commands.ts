@@ -17,15 +17,20 @@ import {
   XPublisher,
   XSubscriber,
 } from "../index.js";
-import { addClusterOptions } from "./cluster-options.js";
 import { describe, Failure, hasCode, waitFailed } from "./failure.js";
 import { encodeRoutingId } from "./format.js";
-import { addCommand, addSharedOptions, type CommandFace, type Given } from "./options.js";
+import {
+  addClusterOptions,
+  addCommand,
+  addSharedOptions,
+  type CommandFace,
+  type Given,
+  repeatable,
+} from "./options.js";
 import { addSecurityOptions, type SecurityOptions } from "./security.js";
 import { addAnswerOptions, answerer } from "./service.js";
 import { type Ending, runSocket, type Session, type SocketSettings } from "./session.js";
 import { converse, receiveAll, type Send, sendAll, sendTo, waitFor } from "./transfer.js";
-import { repeatable } from "./values.js";
 
 /** First byte of a subscription (29/PUBSUB). */
 const SUBSCRIBE = 1;

@@ -6,17 +6,23 @@ import { defined } from "../core/arguments.js";
 import type { ReceiveManyOptions, Socket } from "../index.js";
 import { EspressoListener, type EspressoRecord } from "../patterns/espresso/listener.js";
 import type { EspressoFilter } from "../patterns/espresso/tap-rules.js";
-import { addClusterOptions, type ClusterSettings } from "./cluster-options.js";
 import { watchPeers, withEndpoints } from "./endpoints.js";
 import { asUsage, UsageError } from "./failure.js";
 import { bytesToJson } from "./format.js";
 import { Log } from "./log.js";
-import { addCommand, checkSettings, type Given } from "./options.js";
+import {
+  addClusterOptions,
+  addCommand,
+  type ClusterSettings,
+  checkSettings,
+  type Given,
+  repeatable,
+  wholeNumber,
+} from "./options.js";
 import { LINES, printing } from "./output.js";
 import { addSecurityOptions, clientSecurityOptions } from "./security.js";
 import { printable } from "./terminal.js";
 import { receiveAll } from "./transfer.js";
-import { repeatable, wholeNumber } from "./values.js";
 
 interface TapSettings extends Given, ClusterSettings {
   readonly topic?: readonly string[];

@@ -3,12 +3,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { WriteStream } from "node:tty";
 import type { Command } from "commander";
 import { Failure } from "./failure.js";
-import { addCommand } from "./options.js";
+import { addCommand, seconds } from "./options.js";
 import { LINES, printing } from "./output.js";
 import { addSecurityOptions, clientSecurityOptions, type SecuritySettings } from "./security.js";
 import type { RemoteSubject } from "./subjects.js";
 import { terminal } from "./terminal.js";
-import { seconds } from "./values.js";
 
 /** Default interval, s. */
 const INTERVAL = 2;
