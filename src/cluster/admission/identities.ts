@@ -1,18 +1,150 @@
 /**
- * Node keys: this node's, the admitted ones, and those that nodes proved. Revoking a key:
+ * Keys of nodes: how both ends of a stream prove theirs, and which ones this node admits.
  *
- *   the folder changes ──> keys are missing ──> their streams end, and the nodes that proved them are removed
+ * The proof follows that of the cluster's key (docs/spec/cluster.md, Identities). Boxes are those of CURVE: X25519,
+ * XSalsa20-Poly1305.
+ *
+ *   KEY        42 | ephemeral public key 32, fresh
+ *   IDENTITY   43 | box by both ephemeral keys of (the node's public key 32 | its id 16 | vouch 48)
+ *   vouch      box by the node's key and the other end's ephemeral key of the transcript's hash 32
+ *
+ * A vouch is valid for one direction of this stream, since the hash covers both hellos, both ephemeral keys, the role,
+ * the key and the id. The ephemeral keys' shared secret is mixed into the keys that seal the stream, so another holder
+ * of the cluster's key can neither read nor take over the stream.
  */
+
+import { createHash, hkdfSync, timingSafeEqual } from "node:crypto";
 import { checkKeys, invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { decodeZ85, isKey } from "../../core/z85.js";
-import { type KeyPair, keyPairOf } from "../../engine/zmtp/mechanism/curve-box.js";
-import { loadCurveBox } from "../../engine/zmtp/mechanism/curve-primitives.js";
+import { decodeZ85, encodeZ85, isKey } from "../../core/z85.js";
+import { type KeyPair, keyPairOf, newKeyPair, TAG_LENGTH } from "../../engine/zmtp/mechanism/curve-box.js";
+import { curveBox, loadCurveBox } from "../../engine/zmtp/mechanism/curve-primitives.js";
 import { curvePublicKey } from "../../sockets/security/curve-keys.js";
 import { KeyFolder } from "../../sockets/security/key-folder.js";
 import { LatestMap, MAX_MEMBERS } from "../bounds.js";
-import { IdentityExchange, type ProvedNode } from "./identity.js";
-import type { LinkRole } from "./proof.js";
+import { StreamFrame } from "../wire/stream.js";
+import type { Hellos, LinkRole } from "./proof.js";
+
+const KEY_SIZE = 32;
+const ID_SIZE = 16;
+const HASH_SIZE = 32;
+const PLAIN_SIZE = KEY_SIZE + ID_SIZE + HASH_SIZE + TAG_LENGTH;
+const IDENTITY_FRAME = 1 + PLAIN_SIZE + TAG_LENGTH;
+
+/** Nonces can be fixed, since each key is used for one stream, and for one box per direction. */
+const NONCES: Readonly<Record<LinkRole, { readonly identity: Buffer; readonly vouch: Buffer }>> = {
+  initiator: { identity: nonceOf("shoal identity dialler"), vouch: nonceOf("shoal vouch dialler") },
+  responder: { identity: nonceOf("shoal identity acceptor"), vouch: nonceOf("shoal vouch acceptor") },
+};
+
+function nonceOf(text: string): Buffer {
+  const nonce = Buffer.alloc(24);
+  nonce.write(text, "latin1");
+  return nonce;
+}
+
+/** A node whose key the other end of a stream proved. */
+export interface ProvedNode {
+  /** 40 characters of Z85. */
+  readonly publicKey: string;
+  /** 32 hexadecimal digits. */
+  readonly id: string;
+}
+
+export class IdentityExchange {
+  readonly #own: KeyPair;
+  readonly #id: string;
+  readonly #role: LinkRole;
+  readonly #ephemeral: KeyPair;
+  #theirs: Buffer | undefined;
+  #shared: Uint8Array | undefined;
+
+  /**
+   * @param own the node's key pair
+   * @param id the node's
+   * @param ephemeral key pair of this stream; tests set it
+   */
+  constructor(own: KeyPair, id: string, role: LinkRole, ephemeral: KeyPair = newKeyPair(curveBox())) {
+    this.#own = own;
+    this.#id = id;
+    this.#role = role;
+    this.#ephemeral = ephemeral;
+  }
+
+  get key(): Buffer {
+    return Buffer.concat([Buffer.of(StreamFrame.KEY), this.#ephemeral.publicKey]);
+  }
+
+  get hasKey(): boolean {
+    return this.#shared !== undefined;
+  }
+
+  /** @returns whether the KEY is acceptable: the first one, not this end's own, and not a point of low order */
+  onKey(frame: Buffer): boolean {
+    if (frame.length !== 1 + KEY_SIZE || this.#theirs !== undefined) return false;
+    const key = Buffer.from(frame.subarray(1));
+    if (key.equals(this.#ephemeral.publicKey)) return false;
+    this.#shared = curveBox().agree(key, this.#ephemeral.secretKey);
+    this.#theirs = key;
+    return this.#shared !== undefined;
+  }
+
+  identity(hellos: Hellos): Buffer {
+    const box = curveBox();
+    const plain = Buffer.alloc(PLAIN_SIZE);
+    this.#own.publicKey.copy(plain, 0);
+    plain.write(this.#id, KEY_SIZE, "hex");
+    const hash = this.#hash(hellos, this.#role, plain.subarray(0, KEY_SIZE + ID_SIZE));
+    const { identity, vouch } = NONCES[this.#role];
+    const vouching = box.agree(this.#theirs as Buffer, this.#own.secretKey) as Uint8Array;
+    box.seal(plain.subarray(KEY_SIZE + ID_SIZE), hash, vouch, vouching);
+    const frame = Buffer.alloc(IDENTITY_FRAME);
+    frame.writeUInt8(StreamFrame.IDENTITY, 0);
+    box.seal(frame.subarray(1), plain, identity, this.#shared as Uint8Array);
+    return frame;
+  }
+
+  /** @returns the node at the other end, or `undefined` if its IDENTITY does not prove it */
+  open(frame: Buffer, hellos: Hellos): ProvedNode | undefined {
+    if (frame.length !== IDENTITY_FRAME || this.#shared === undefined) return undefined;
+    const box = curveBox();
+    const role = this.#role === "initiator" ? "responder" : "initiator";
+    const { identity, vouch } = NONCES[role];
+    const plain = Buffer.alloc(PLAIN_SIZE);
+    if (!box.open(plain, frame.subarray(1), identity, this.#shared)) return undefined;
+    const key = plain.subarray(0, KEY_SIZE);
+    const vouching = box.agree(key, this.#ephemeral.secretKey);
+    const hash = Buffer.alloc(HASH_SIZE);
+    if (vouching === undefined || !box.open(hash, plain.subarray(KEY_SIZE + ID_SIZE), vouch, vouching))
+      return undefined;
+    const expected = this.#hash(hellos, role, plain.subarray(0, KEY_SIZE + ID_SIZE));
+    if (!timingSafeEqual(hash, expected)) return undefined;
+    return {
+      publicKey: encodeZ85(key),
+      id: plain.subarray(KEY_SIZE, KEY_SIZE + ID_SIZE).toString("hex"),
+    };
+  }
+
+  /** Mixed into the keys that seal the stream; only both ends know it. */
+  secret(hellos: Hellos): Buffer {
+    const salt = createHash("sha256").update(hellos.initiator).update(hellos.responder).digest();
+    return Buffer.from(hkdfSync("sha256", this.#shared as Uint8Array, salt, "shoal link secret 1", 32));
+  }
+
+  #hash({ initiator, responder }: Hellos, role: LinkRole, who: Buffer): Buffer {
+    const theirs = this.#theirs as Buffer;
+    const own = this.#ephemeral.publicKey;
+    return createHash("sha256")
+      .update("shoal link identity 1")
+      .update(Buffer.of(role === "initiator" ? 1 : 2))
+      .update(initiator)
+      .update(responder)
+      .update(this.#role === "initiator" ? own : theirs)
+      .update(this.#role === "initiator" ? theirs : own)
+      .update(who)
+      .digest();
+  }
+}
 
 /** A node that asks for admission. */
 export interface AdmissionRequest {

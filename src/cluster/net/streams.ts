@@ -22,7 +22,7 @@ import type {
   TransportOptions,
 } from "../../engine/zmtp/transport/transport.js";
 import type { TransportTable } from "../../engine/zmtp/transport/transports.js";
-import type { ProvedNode } from "../admission/identity.js";
+import type { ProvedNode } from "../admission/identities.js";
 import type { NodeTls } from "../admission/tls.js";
 import { MAX_LINKS } from "../bounds.js";
 import type { PairStreamTable } from "../messaging/pair-streams.js";

@@ -1,7 +1,6 @@
 /** The exchange of nodes' keys at the beginning of a stream. No sockets. */
 import { beforeAll, expect, it } from "vitest";
-import { checkCurve, NodeIdentities } from "../../../src/cluster/admission/identities.js";
-import { IdentityExchange } from "../../../src/cluster/admission/identity.js";
+import { checkCurve, IdentityExchange, NodeIdentities } from "../../../src/cluster/admission/identities.js";
 import type { Hellos, LinkRole } from "../../../src/cluster/admission/proof.js";
 import { encodeHello } from "../../../src/cluster/wire/stream.js";
 import { encodeZ85 } from "../../../src/core/z85.js";

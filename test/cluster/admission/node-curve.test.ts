@@ -4,7 +4,7 @@ import { rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { IdentityExchange } from "../../../src/cluster/admission/identity.js";
+import { IdentityExchange } from "../../../src/cluster/admission/identities.js";
 import { proveNamespaces } from "../../../src/cluster/admission/proof.js";
 import { ClusterNode } from "../../../src/cluster/index.js";
 import { NamespaceCodec } from "../../../src/cluster/net/namespace-codec.js";
