@@ -4,14 +4,14 @@
  * @module
  */
 
+export type { HttpServerEndpoint } from "./core/schemes/scheme.js";
 export {
   registerTransport,
   type Transport,
   type TransportAcceptor,
   type TransportListener,
   type TransportStream,
-} from "./core/schemes/custom-transport.js";
-export type { HttpServerEndpoint } from "./core/schemes/scheme.js";
+} from "./core/schemes/schemes.js";
 export { ENGINE_NAMES } from "./engine/select.js";
 export {
   FAILURES,

@@ -12,7 +12,7 @@ import type {
   TransportAcceptor,
   TransportListener,
   TransportStream,
-} from "../core/schemes/custom-transport.js";
+} from "../core/schemes/schemes.js";
 import { anything, checkOptions, func, type Given, integer } from "../kit/options.js";
 import type { LinkChannel } from "./channel.js";
 import { URGENCIES } from "./frames.js";

@@ -14,7 +14,7 @@ import { quoted } from "../../core/arguments.js";
 import { systemClock } from "../../core/driver-timer.js";
 import { NotSupportedError, TransportError } from "../../core/errors.js";
 import { formatHostPort } from "../../core/schemes/scheme.js";
-import { isMulticast, parseUdp, type UdpAddress } from "../../core/schemes/udp.js";
+import { isMulticast, parseUdp, type UdpAddress } from "../../core/schemes/schemes.js";
 import { ignore } from "../../core/waiter.js";
 import { MAX_DATAGRAM } from "../frame.js";
 import { InStream } from "./codec/in-stream.js";

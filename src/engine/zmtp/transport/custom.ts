@@ -2,13 +2,13 @@
 import type { Duplex } from "node:stream";
 import { invalidArgument, takeDuplex } from "../../../core/arguments.js";
 import { NotSupportedError } from "../../../core/errors.js";
+import { addressOf } from "../../../core/schemes/scheme.js";
 import type {
   TransportAcceptor,
   TransportListener,
   TransportStream,
   Transport as UserTransport,
-} from "../../../core/schemes/custom-transport.js";
-import { addressOf } from "../../../core/schemes/scheme.js";
+} from "../../../core/schemes/schemes.js";
 import { ignore } from "../../../core/waiter.js";
 import { transportError } from "../errors.js";
 import { Reader } from "./reader.js";

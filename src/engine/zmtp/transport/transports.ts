@@ -1,6 +1,6 @@
 /** The table of transports. core/schemes/schemes.ts has the form of their endpoints. */
 import { hostname, networkInterfaces } from "node:os";
-import { customSchemes, customTransport } from "../../../core/schemes/custom-transport.js";
+import { customSchemes, customTransport } from "../../../core/schemes/schemes.js";
 import { type Spin, spinHere } from "../../../core/spin.js";
 import { customAsTransport } from "./custom.js";
 import { ipc } from "./ipc.js";
