@@ -5,7 +5,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { defined } from "../core/arguments.js";
 import type { ReceiveManyOptions, Socket } from "../index.js";
 import { EspressoListener, type EspressoRecord } from "../patterns/espresso/listener.js";
-import type { EspressoFilter } from "../patterns/espresso/tap-rules.js";
+import type { EspressoFilter } from "../patterns/espresso/rules.js";
 import { watchPeers, withEndpoints } from "./endpoints.js";
 import { asUsage, UsageError } from "./failure.js";
 import { bytesToJson } from "./format.js";

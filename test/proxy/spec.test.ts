@@ -3,7 +3,7 @@ import { endianness } from "node:os";
 import { describe, expect, it } from "vitest";
 import { errorReply, jsonReply } from "../../src/control/server.js";
 import { InvalidArgumentError, InvalidStateError } from "../../src/core/errors.js";
-import { encodeTrailer, parseTrailer, type Trailer } from "../../src/patterns/espresso/tap-rules.js";
+import { encodeTrailer, parseTrailer, type Trailer } from "../../src/patterns/espresso/rules.js";
 import { parseControl, statisticsReply, wordReply } from "../../src/proxy/control.js";
 import { codes, tableUnder } from "../support/markdown.js";
 

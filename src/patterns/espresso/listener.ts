@@ -17,7 +17,7 @@ import {
   parseTrailer,
   prefixesOf,
   sizeOf,
-} from "./tap-rules.js";
+} from "./rules.js";
 
 const OPTIONS = {
   /** Selects records. `topics` are subscribed to at the tap. Default: all. */

@@ -14,7 +14,7 @@ import { endpointsOf, forwards } from "../../sockets/internal.js";
 import { XPublisher, type XPublisherOptions } from "../../sockets/pub-sub.js";
 import type { ProxySide } from "../../sockets/pump.js";
 import type { SocketStats } from "../../sockets/stats.js";
-import { type EspressoFilter, type EspressoSample, type TapCounts, TapRules } from "./tap-rules.js";
+import { type EspressoFilter, type EspressoSample, type TapCounts, TapRules } from "./rules.js";
 
 /** ms between events about a throwing predicate. */
 const QUIET = 1_000;

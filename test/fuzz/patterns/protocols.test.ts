@@ -11,7 +11,7 @@ import type { Operation, OperationKind } from "../../../src/patterns/clone/opera
 import * as cloneProperties from "../../../src/patterns/clone/properties.js";
 import * as cloneProtocol from "../../../src/patterns/clone/protocol.js";
 import * as cloneStanding from "../../../src/patterns/clone/standing.js";
-import * as espresso from "../../../src/patterns/espresso/tap-rules.js";
+import * as espresso from "../../../src/patterns/espresso/rules.js";
 import * as federation from "../../../src/patterns/federation/broker.js";
 import * as freelance from "../../../src/patterns/freelance/protocol.js";
 import * as sequenced from "../../../src/patterns/sequenced/protocol.js";

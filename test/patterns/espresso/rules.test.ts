@@ -8,7 +8,7 @@ import {
   TapRules,
   type TapRulesOptions,
   type Trailer,
-} from "../../../src/patterns/espresso/tap-rules.js";
+} from "../../../src/patterns/espresso/rules.js";
 
 const frames = (...texts: string[]): Buffer[] => texts.map((text) => Buffer.from(text));
 

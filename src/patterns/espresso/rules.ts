@@ -9,7 +9,24 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import { anything, checkOptions, choice, func, type Given, integer } from "../../kit/options.js";
 import type { ProxySide } from "../../sockets/pump.js";
 
-/** Fields of a trailer. */
+// --- Records ---------------------------------------------------------------------------------------------------------
+
+/**
+ * Record of a message: its frames, followed by a trailer. Subscriptions to topic prefixes work at the capture
+ * endpoint as at the proxy. Foreign readers see the messages as captured by libzmq's `zmq_proxy`, each with one more
+ * frame.
+ *
+ *   frame 0 … n-1   the message, cut off after `snapLength` bytes
+ *   frame n         the trailer, big-endian:
+ *
+ *   @0   8  "SHOALTAP"
+ *   @8   1  version, 01
+ *   @9   1  side: 00 frontend, 01 backend
+ *   @10  2  00 00
+ *   @12  4  frames of the message
+ *   @16  8  its bytes, as a double
+ *   @24  8  ms since 1970 when it passed, as a double
+ */
 export interface Trailer {
   readonly from: ProxySide;
   readonly frames: number;
@@ -44,6 +61,8 @@ export function parseTrailer(frame: Buffer): Trailer | undefined {
   if (!Number.isSafeInteger(size) || size < 0 || !Number.isFinite(time)) return undefined;
   return { from: side === 0 ? "frontend" : "backend", frames: frame.readUInt32BE(12), size, time };
 }
+
+// --- Filter ----------------------------------------------------------------------------------------------------------
 
 const FILTER = {
   /** Side of the proxy. Default: both. */
@@ -95,6 +114,7 @@ export function sizeOf(frames: readonly Buffer[]): number {
   return size;
 }
 
+/** Which messages a tap copies: by topic, size and sample. */
 export class Filter {
   failures = 0;
   readonly #from: ProxySide | undefined;
@@ -147,6 +167,8 @@ export class Filter {
   }
 }
 
+// --- Rules -----------------------------------------------------------------------------------------------------------
+
 /** First byte of a message (29/PUBSUB). */
 const SUBSCRIBE = 1;
 const UNSUBSCRIBE = 0;
@@ -183,6 +205,13 @@ export interface TapEffects {
   predicateFailed(error: unknown): void;
 }
 
+/**
+ * Turns a message into a record, or a count.
+ *
+ *   passed = published + unheard + filtered + sampled + refused
+ *
+ * A record shares the message's memory unless truncated.
+ */
 export class TapRules {
   readonly #snapLength: number;
   readonly #effects: TapEffects;
