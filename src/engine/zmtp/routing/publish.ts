@@ -26,7 +26,7 @@ import {
 import { parseCommand } from "../codec/command.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { Pipe } from "../pipe.js";
-import { FanOuts } from "./fan-out.js";
+import { FanOuts } from "./queues.js";
 import type { Matching } from "./relaying.js";
 import { Routing, type RoutingEffects } from "./routing.js";
 import { SubscriptionIndex } from "./subscription-index.js";

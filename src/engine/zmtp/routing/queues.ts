@@ -1,8 +1,15 @@
 /**
- * Fair queueing and load balancing over pipes (30/PIPELINE, The PULL and The PUSH Socket Type).
+ * How messages are shared out over pipes: fair queueing and load balancing (30/PIPELINE, The PULL and The PUSH Socket
+ * Type), and fan-out (PUB, XPUB, RADIO).
  */
-
-import type { Lease, OutgoingFrame, OutgoingMessage, TakenMessages } from "../../engine.js";
+import {
+  type Lease,
+  OfferResult,
+  type OutgoingFrame,
+  type OutgoingMessage,
+  type TakenMessages,
+} from "../../engine.js";
+import { Encoder, letGo } from "../codec/encoder.js";
 import type { Pipe } from "../pipe.js";
 
 /** One message from each pipe in turn, or all from one pipe before the next. */
@@ -135,4 +142,56 @@ export function moveToOthers(from: Pipe, pipes: Iterable<Pipe>, most = Number.PO
   if (targets.length > 0) from.moveTo(targets);
   else for (const pipe of pipes) if (pipe !== from && !pipe.released) pipe.awaitRoom();
   return targets;
+}
+
+export interface FanOutEffects {
+  readonly options: { readonly noDrop?: boolean | undefined };
+  dropped(reason: "peer-full", messages: number, pipe: Pipe): void;
+}
+
+/** One message to many pipes, encoded once. In use during one send. Small neighbours share the encoder's slab. */
+export class FanOut {
+  readonly encoder = new Encoder();
+  readonly pipes: Pipe[] = [];
+
+  /** Drops the message for full pipes; with `noDrop` none gets it then. */
+  send(message: OutgoingMessage, pipes: readonly Pipe[], effects: FanOutEffects): OfferResult {
+    if (pipes.length === 0) return OfferResult.Accepted;
+    const { encoder } = this;
+    const { noDrop } = effects.options;
+    if (noDrop === true) {
+      let isFull = false;
+      for (let i = 0; i < pipes.length; i++) if (!(pipes[i] as Pipe).hasRoom()) isFull = true;
+      if (isFull) return OfferResult.Mute;
+    }
+    encoder.encode(message, 0, undefined);
+    const held = encoder.hold();
+    let full: Pipe[] | undefined;
+    for (let i = 0; i < pipes.length; i++) {
+      const pipe = pipes[i] as Pipe;
+      if (noDrop === true || pipe.hasRoom()) pipe.sendEncoded(encoder);
+      else if (full === undefined) full = [pipe];
+      else full.push(pipe);
+    }
+    letGo(held);
+    // Last, because a listener may publish: its message comes after this one.
+    if (full !== undefined) for (const pipe of full) effects.dropped("peer-full", 1, pipe);
+    return OfferResult.Accepted;
+  }
+}
+
+/** A transport of the program may publish within a write, when the first one is in use. */
+export class FanOuts {
+  #idle: FanOut | undefined = undefined;
+
+  begin(): FanOut {
+    const fanOut = this.#idle ?? new FanOut();
+    this.#idle = undefined;
+    return fanOut;
+  }
+
+  end(fanOut: FanOut): void {
+    if (this.#idle === undefined) this.#idle = fanOut;
+    else fanOut.encoder.close();
+  }
 }

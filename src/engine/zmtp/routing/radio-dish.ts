@@ -17,7 +17,7 @@ import {
 import { commandFrame, MAX_GROUP } from "../../frame.js";
 import { encodeCommand, parseCommand } from "../codec/command.js";
 import type { Pipe } from "../pipe.js";
-import { FanOuts } from "./fan-out.js";
+import { FanOuts } from "./queues.js";
 import { Routing, type RoutingEffects } from "./routing.js";
 import { SubscribeRouting } from "./subscribe.js";
 import { SubscriptionIndex } from "./subscription-index.js";

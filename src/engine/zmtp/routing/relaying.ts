@@ -13,8 +13,7 @@ import {
   takeStrippingRoutingId,
 } from "../codec/take-front.js";
 import type { Pipe } from "../pipe.js";
-import type { FanOutEffects, FanOuts } from "./fan-out.js";
-import type { FairQueue, LoadBalancer } from "./queues.js";
+import type { FairQueue, FanOutEffects, FanOuts, LoadBalancer } from "./queues.js";
 
 /** Bytes from which messages are passed by reference. */
 const BY_REFERENCE = 4_096;
