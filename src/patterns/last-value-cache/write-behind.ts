@@ -1,14 +1,16 @@
 /**
- * Writes changes to a store in the background.
+ * Store of a last value cache: values on LMDB, written in the background.
  *
  *   idle --interval--> committing --done--> idle
  *                         └─ failed: the same is written at the next interval
  *
  * A topic that changes often is written once per commit. A crash loses the changes since the last one.
  */
-import { LmdbValueStore } from "./lmdb-value-store.js";
+
+import { type LmdbDatabase, LmdbFolder } from "../../store/lmdb.js";
+import { decodeRecord, encodeRecord } from "../../store/store.js";
 import type { LastValueCacheStats } from "./options.js";
-import type { ValueCache } from "./value-cache.js";
+import type { CacheChanges, ValueCache } from "./value-cache.js";
 
 type StoreStats = NonNullable<LastValueCacheStats["store"]>;
 
@@ -90,4 +92,74 @@ export class WriteBehind {
     this.#counts.written += count;
     return true;
   }
+}
+
+const TABLES = ["values", "owner"] as const;
+/** LMDB has no empty key, which the empty topic is. */
+const KEY_PREFIX = Buffer.from("t");
+
+interface StoredValue {
+  readonly order: number;
+  /** Topic first. */
+  readonly frames: readonly Buffer[];
+}
+
+export class LmdbValueStore {
+  readonly #folder: LmdbFolder<(typeof TABLES)[number]>;
+  readonly #values: LmdbDatabase;
+
+  /**
+   * Opens a folder, or makes it. A second process that opens it takes it over.
+   *
+   * @throws InvalidArgumentError `EINVAL` for a bad path; NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the package `lmdb`; StoreError `taken` when this
+   *   process has it open; `damaged`; `failed`
+   */
+  constructor(directory: string) {
+    this.#folder = new LmdbFolder(directory, { tables: TABLES, owner: "owner" });
+    this.#values = this.#folder.tables.values;
+  }
+
+  /** Call it first. @returns values, the least recently updated first; damaged records are removed */
+  load(): { readonly values: readonly StoredValue[]; readonly damaged: number } {
+    const found: StoredValue[] = [];
+    const damaged: Buffer[] = [];
+    for (const key of this.#values.getKeys({})) {
+      const bytes = this.#values.getBinary(key);
+      const record = bytes === undefined ? "gone" : decodeRecord(bytes);
+      if (typeof record === "string" || !keyFor(record.frames[0] ?? KEY_PREFIX).equals(key))
+        damaged.push(Buffer.from(key));
+      else found.push({ order: record.expires, frames: record.frames });
+    }
+    if (damaged.length > 0) {
+      this.#folder.transactionSync(() => {
+        for (const key of damaged) this.#values.remove(key);
+      });
+    }
+    found.sort((a, b) => a.order - b.order);
+    return { values: found, damaged: damaged.length };
+  }
+
+  /**
+   * Writes everything or nothing.
+   * @throws StoreError `taken` when another process has opened the store since; `failed`
+   */
+  async commit({ changed, removed }: CacheChanges): Promise<void> {
+    // Read now: the next message of a topic rewrites its value.
+    const records = changed.map((value) => ({
+      key: keyFor(value.key),
+      record: encodeRecord(value.message(), value.order),
+    }));
+    await this.#folder.transaction(() => {
+      for (const key of removed) this.#values.remove(keyFor(Buffer.from(key, "latin1")));
+      for (const { key, record } of records) this.#values.put(key, record);
+    });
+  }
+
+  close(): Promise<void> {
+    return this.#folder.close();
+  }
+}
+
+function keyFor(topic: Buffer): Buffer {
+  return Buffer.concat([KEY_PREFIX, topic]);
 }
