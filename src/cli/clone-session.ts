@@ -26,7 +26,7 @@ import {
 } from "./options.js";
 import { LINES, type Output, printing } from "./output.js";
 import { addSecurityOptions, clientSecurityOptions } from "./security.js";
-import type { Stop } from "./stop.js";
+import type { Stop } from "./terminal.js";
 
 /** Timeout of the map and of an update, ms. */
 const TIMEOUT = 10_000;

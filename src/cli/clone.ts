@@ -17,7 +17,7 @@ import { asUsage, describe, Failure, InputError, UsageError } from "./failure.js
 import { bytesFromJson, bytesToJson, formatFor, parseJson } from "./format.js";
 import { Input } from "./input.js";
 import { addCommand, addGroup, type Given, wholeNumber } from "./options.js";
-import type { Stop } from "./stop.js";
+import type { Stop } from "./terminal.js";
 
 interface ConditionSettings extends CloneSettings {
   readonly revision?: number;

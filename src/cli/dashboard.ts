@@ -5,8 +5,8 @@ import { readPasswordFile } from "./key-file.js";
 import { Log } from "./log.js";
 import { addCommand, repeatable, seconds } from "./options.js";
 import { addSecurityOptions, clientSecurityOptions, type SecuritySettings } from "./security.js";
-import { Stop } from "./stop.js";
 import type { RemoteSubject } from "./subjects.js";
+import { Stop } from "./terminal.js";
 
 const DASHBOARD_ADDRESS = "127.0.0.1:9465";
 const MAX_DASHBOARD_ADDRESSES = 256;

@@ -16,7 +16,7 @@ import {
 } from "./options.js";
 import { addPairOptions, Pair, type PairSettings } from "./pair.js";
 import { addSecurityOptions, securityOptions } from "./security.js";
-import { GRACE } from "./stop.js";
+import { GRACE } from "./terminal.js";
 
 interface LvcSettings extends OperationSettings, PairSettings, ClusterSettings {
   readonly frontend?: readonly string[];

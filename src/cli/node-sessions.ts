@@ -14,7 +14,7 @@ import { asUsage } from "./failure.js";
 import type { Log } from "./log.js";
 import { DRAIN } from "./operation.js";
 import { serverKeysFrom } from "./security.js";
-import { GRACE } from "./stop.js";
+import { GRACE } from "./terminal.js";
 
 /** The key `sessions` of a configuration, checked by its schema. */
 export interface SessionsValues

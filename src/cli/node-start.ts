@@ -23,8 +23,7 @@ import { NodeSessions } from "./node-sessions.js";
 import { operate, type Service } from "./operation.js";
 import { checkEndpoints } from "./options.js";
 import { checkFile, failureOf, Reloads } from "./reloads.js";
-import { Stop } from "./stop.js";
-import { terminal } from "./terminal.js";
+import { Stop, terminal } from "./terminal.js";
 
 /** Unread bytes of standard output beyond which lines are dropped, with a warning. */
 const MAX_UNREAD = 1_048_576;

@@ -13,7 +13,7 @@ import type { Log } from "./log.js";
 import type { MessageData, MessageLine, MessagesReply } from "./node-messages.js";
 import { eventsText, list } from "./node-text.js";
 import type { Output } from "./output.js";
-import type { Stop } from "./stop.js";
+import type { Stop } from "./terminal.js";
 
 type Members = Readonly<Record<string, unknown>>;
 

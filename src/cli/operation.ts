@@ -12,8 +12,7 @@ import type { MetricsServer, MetricsSourcesByName } from "../metrics/index.js";
 import { asUsage, describe, Failure } from "./failure.js";
 import type { Log } from "./log.js";
 import type { Pair } from "./pair.js";
-import { Stop, unlessAborted } from "./stop.js";
-import { terminal } from "./terminal.js";
+import { Stop, terminal, unlessAborted } from "./terminal.js";
 
 export interface OperationSettings {
   readonly metrics?: string;

@@ -4,8 +4,7 @@
  */
 import { Failure, hasCode } from "./failure.js";
 import type { Format } from "./format.js";
-import { Stop, unlessAborted } from "./stop.js";
-import { terminal } from "./terminal.js";
+import { Stop, terminal, unlessAborted } from "./terminal.js";
 
 /** Formatted lines. */
 export const LINES: Format = {

@@ -15,8 +15,7 @@ import { Log } from "./log.js";
 import { type OperationSettings, operate, type Service } from "./operation.js";
 import { leftOf, report, reportEndpoints } from "./proxy-report.js";
 import { checkFile, failureOf, Reloads } from "./reloads.js";
-import { Stop } from "./stop.js";
-import { terminal } from "./terminal.js";
+import { Stop, terminal } from "./terminal.js";
 
 export interface ConfigSettings extends OperationSettings {
   readonly config?: string;

@@ -16,7 +16,7 @@ import { checkSettings, type Given, type Settings } from "./options.js";
 import { type Output, printing } from "./output.js";
 import { type SecurityOptions, securityOptions } from "./security.js";
 import type { AnswerSettings } from "./service.js";
-import { GRACE, type Stop, unlessAborted } from "./stop.js";
+import { GRACE, type Stop, unlessAborted } from "./terminal.js";
 
 export interface SocketSettings extends Settings, AnswerSettings {
   /** Topic prefixes; `false` with --no-subscribe. */

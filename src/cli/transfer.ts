@@ -5,7 +5,7 @@ import { waitFor as wait } from "../core/waiter.js";
 import { type Readable, type Socket, TimeoutError, type Writable } from "../index.js";
 import { Failure, hasCode, waitFailed } from "./failure.js";
 import type { Ending, Session } from "./session.js";
-import { GRACE } from "./stop.js";
+import { GRACE } from "./terminal.js";
 
 const BATCH = 1_000;
 /** ms of silence after a signal until everything counts as printed. */

@@ -4,8 +4,7 @@ import { PassThrough } from "node:stream";
 import { expect, it } from "vitest";
 import { Log } from "../../src/cli/log.js";
 import { operate } from "../../src/cli/operation.js";
-import { Stop } from "../../src/cli/stop.js";
-import { withTerminal } from "../../src/cli/terminal.js";
+import { Stop, withTerminal } from "../../src/cli/terminal.js";
 
 it.each([
   ["without a state", { requests: 0 }, [503, 200, 503]],
