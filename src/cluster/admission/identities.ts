@@ -146,6 +146,8 @@ export class IdentityExchange {
   }
 }
 
+// --- Admission -------------------------------------------------------------------------------------------------------
+
 /** A node that asks for admission. */
 export interface AdmissionRequest {
   /** Proved public key, 40 characters of Z85. */
@@ -187,6 +189,11 @@ export function checkCurve(options: CurveOptions): CurveOptions {
   return Object.freeze({ ...options, allow: Array.isArray(allow) ? [...allow] : allow });
 }
 
+/**
+ * Node keys: this node's, the admitted ones, and those that nodes proved. Revoking a key:
+ *
+ *   the folder changes ──> keys are missing ──> their streams end, and the nodes that proved them are removed
+ */
 export class NodeIdentities {
   readonly #allow: CurveOptions["allow"];
   readonly #pair: KeyPair;

@@ -7,7 +7,7 @@
  *   initiator   hello, PROOF and packets as soon as the other hello is there
  *   responder  hello, then nothing until the initiator has proved itself: PROOF and packets, or REFUSED
  *
- * With node keys (admission/identity.ts), KEY comes before each PROOF, and packets after IDENTITY:
+ * With node keys (admission/identities.ts), KEY comes before each PROOF, and packets after IDENTITY:
  *
  *   initiator   hello, KEY, PROOF                        IDENTITY, packets
  *   responder  hello             KEY, PROOF, IDENTITY                      packets
