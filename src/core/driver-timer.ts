@@ -2,7 +2,7 @@
  * Clocks, timers and deadlines. Those of state machines exclude pauses of the process (SIGSTOP, a closed lid, a blocked
  * event loop), in which a peer's silence proves nothing.
  */
-import { type Link, LinkedList } from "./collections/linked-list.js";
+import { type Link, LinkedList } from "./collections/ring-buffer.js";
 
 /** State machines get one, so that tests can stop time and advance it. */
 export interface Clock {

@@ -4,8 +4,7 @@
  * there are no listeners.
  */
 import { describe, invalidArgument, suggest } from "./arguments.js";
-import { Link, LinkedList } from "./collections/linked-list.js";
-import { RingBuffer } from "./collections/ring-buffer.js";
+import { Link, LinkedList, RingBuffer } from "./collections/ring-buffer.js";
 import { ClosedError, InvalidArgumentError, TimeoutError } from "./errors.js";
 import { refusedWait, Waiter, type WaitOptions } from "./waiter.js";
 

@@ -3,7 +3,7 @@
  * flight ({@link IdleWaits}), or for a call that runs only once ({@link Once}).
  */
 import { checkCallOptions, invalidArgument } from "./arguments.js";
-import { Link, LinkedList } from "./collections/linked-list.js";
+import { Link, LinkedList } from "./collections/ring-buffer.js";
 import { AbortedError, InvalidArgumentError, type ShoalError, TimeoutError } from "./errors.js";
 
 /** A callback that does nothing. */

@@ -15,7 +15,7 @@
  * Deviations from the Guide's ppqueue: a heartbeat does not make a busy worker ready, which would give it a second
  * request; expired workers are removed first; a reply must match the worker's request.
  */
-import { Link, LinkedList } from "../core/collections/linked-list.js";
+import { Link, LinkedList } from "../core/collections/ring-buffer.js";
 import { type EventsOf, event } from "../core/event-stream.js";
 import { costOf, keyOf } from "../core/memory.js";
 import { type BROKER_OPTIONS, type BrokerEffects, REPLY_DROPPED } from "./broker-driver.js";

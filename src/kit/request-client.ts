@@ -11,7 +11,7 @@
  * jitter.
  */
 
-import { Link, LinkedList } from "../core/collections/linked-list.js";
+import { Link, LinkedList } from "../core/collections/ring-buffer.js";
 import { backOff } from "../core/driver-timer.js";
 import type { ShoalError } from "../core/errors.js";
 import { type EventsOf, event } from "../core/event-stream.js";

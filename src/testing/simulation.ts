@@ -2,7 +2,7 @@
  * A simulation of pure rules: virtual time, and messages between nodes. A seed repeats the order of events, and a trace
  * records them. Synchronous; world.ts is for programs.
  */
-import { Heap } from "../core/collections/heap.js";
+import { Heap } from "../core/collections/ring-buffer.js";
 import type { TimedRules } from "../core/driver-timer.js";
 import type { Random } from "./random.js";
 import { before, type Happening, Trace } from "./schedule.js";

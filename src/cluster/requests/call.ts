@@ -1,5 +1,5 @@
 /** Request in flight; calls.ts has its rules. */
-import { Link, LinkedList } from "../../core/collections/linked-list.js";
+import { Link, LinkedList } from "../../core/collections/ring-buffer.js";
 import type { Due } from "../../core/driver-timer.js";
 import type { ShoalError } from "../../core/errors.js";
 import type { TokenBucket } from "../../core/rate-meter.js";

@@ -13,7 +13,7 @@
 import { createHash } from "node:crypto";
 import { Readable } from "node:stream";
 import { thrownText } from "../../core/arguments.js";
-import { Link } from "../../core/collections/linked-list.js";
+import { Link } from "../../core/collections/ring-buffer.js";
 import { SendCredit } from "../../core/credit.js";
 import type { Clock, Due } from "../../core/driver-timer.js";
 import { AbortedError } from "../../core/errors.js";

@@ -11,8 +11,8 @@
 
 import { readUint32 } from "../../core/bytes.js";
 import { KeyTable } from "../../core/collections/key-table.js";
-import { Link } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
+import { Link } from "../../core/collections/ring-buffer.js";
 import { Deadlines } from "../../core/driver-timer.js";
 import { NotSupportedError, ShoalError, TimeoutError } from "../../core/errors.js";
 import type { PendingCall } from "../../kit/calls.js";

@@ -14,8 +14,8 @@
  * it, and when all had it, to all in turn again.
  */
 
-import { Link } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
+import { Link } from "../../core/collections/ring-buffer.js";
 import { Deadlines } from "../../core/driver-timer.js";
 import type { DeliveryResult } from "../../sockets/index.js";
 import type { MessageLike } from "../../sockets/message.js";

@@ -9,7 +9,7 @@
  */
 
 import { randomStart } from "../../core/bytes.js";
-import { Link, LinkedList } from "../../core/collections/linked-list.js";
+import { Link, LinkedList } from "../../core/collections/ring-buffer.js";
 import type { ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/memory.js";

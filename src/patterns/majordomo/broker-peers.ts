@@ -1,6 +1,6 @@
 /** Workers and clients of a broker. */
 
-import { LinkedList } from "../../core/collections/linked-list.js";
+import { LinkedList } from "../../core/collections/ring-buffer.js";
 import type { MajordomoBrokerLimits, MajordomoWorkerLeaveReason } from "./broker-options.js";
 import type { BrokerRequests } from "./broker-requests.js";
 import { type BrokerEffects, Client, Worker } from "./broker-tables.js";

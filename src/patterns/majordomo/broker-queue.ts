@@ -5,7 +5,7 @@
  * else for `noServiceTimeout`; if the service has a worker by then, for the rest of `queueTimeout`.
  */
 
-import { Link } from "../../core/collections/linked-list.js";
+import { Link } from "../../core/collections/ring-buffer.js";
 import { Deadlines } from "../../core/driver-timer.js";
 import type { FailureReason } from "../../kit/errors.js";
 import { MAX_BATCH_BYTES } from "./batch.js";

@@ -1,7 +1,7 @@
 /** State of a broker. */
 
 import { owned } from "../../core/bytes.js";
-import { Link, LinkedList } from "../../core/collections/linked-list.js";
+import { Link, LinkedList } from "../../core/collections/ring-buffer.js";
 import type { FailureReason } from "../../kit/errors.js";
 import type { MajordomoBrokerEvent } from "./broker-options.js";
 import {

@@ -10,8 +10,8 @@
  * could be mistaken for the next one's.
  */
 
-import { LinkedList } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
+import { LinkedList } from "../../core/collections/ring-buffer.js";
 import { ReceiveWindow } from "../../core/credit.js";
 import { Deadlines } from "../../core/driver-timer.js";
 import { InvalidStateError, NotSupportedError, type ShoalError } from "../../core/errors.js";

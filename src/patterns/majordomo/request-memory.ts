@@ -7,8 +7,9 @@
  * Each request reports the client's oldest pending one; older ones are forgotten. (Keeping the newest 20,000 caused two
  * thirds of all garbage collection.)
  */
-import { type Link, LinkedList } from "../../core/collections/linked-list.js";
+
 import { NumberTable } from "../../core/collections/number-table.js";
+import { type Link, LinkedList } from "../../core/collections/ring-buffer.js";
 import type { ClientId } from "./protocol.js";
 
 /** Answers that may share a received buffer; older ones are copied. To copy all at once costs a request a tenth more. */

@@ -7,8 +7,7 @@
  *                  higher stream number.
  */
 
-import { Link, LinkedList } from "../../core/collections/linked-list.js";
-import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { Link, LinkedList, RingBuffer } from "../../core/collections/ring-buffer.js";
 import { InvalidStateError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/memory.js";

@@ -10,7 +10,7 @@
  * `attemptTimeout`: those to a page's first request count as those to a repetition, which would be as slow.
  */
 
-import { Link, LinkedList } from "../../core/collections/linked-list.js";
+import { Link, LinkedList } from "../../core/collections/ring-buffer.js";
 import { Deadlines, type Due } from "../../core/driver-timer.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { type Meta, parseMeta } from "../../kit/sequence-meta.js";

@@ -13,7 +13,7 @@
  * answer only calls that have ended.
  */
 
-import { Link } from "../../core/collections/linked-list.js";
+import { Link } from "../../core/collections/ring-buffer.js";
 import { backOff, Deadlines, type Due } from "../../core/driver-timer.js";
 import type { DispatchLimits } from "./options.js";
 import { costOfRequest, MAX_CLAIM_BYTES, type TitanicClaimedRequest } from "./store.js";

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { Link } from "../../../src/core/collections/linked-list.js";
+import { Link } from "../../../src/core/collections/ring-buffer.js";
 import { Deadlines, type Due } from "../../../src/core/driver-timer.js";
 
 it("deadlines come due in time, in few lists, and not when they were set again", () => {
