@@ -16,6 +16,17 @@ import type {
   DashboardState,
 } from "./state.js";
 
+const MAX_SOURCES_SHOWN = 2_000;
+const MAX_LINKS = 4_096;
+const MAX_SIDE_ENDPOINTS = 16;
+const MAX_REASONS = 32;
+const MAX_MEMBERS = 32;
+/** A node's side. */
+const MEMBERS = "members";
+const MAX_TEXT = 256;
+export const MAX_PAGE = 200;
+export const PEER_SIDES = ["frontend", "backend"] as const;
+
 /** `drops` may contain zeros. */
 export type SideDetails = Pick<DashboardSide, "type" | "drops"> &
   Required<Pick<DashboardSide, "bound" | "connected">>;
@@ -37,6 +48,7 @@ export interface SubjectReading {
   readonly details: ReadonlyMap<string, SourceDetails>;
 }
 
+/** This program or a remote address, read in the same way. */
 export interface Subject {
   readonly address: string;
   /** Rejects without a response. @param timeout ms */
@@ -45,18 +57,6 @@ export interface Subject {
   act(source: string, action: DashboardAction): Promise<void>;
   reasonOf(error: unknown): string;
 }
-
-const MAX_SOURCES_SHOWN = 2_000;
-const MAX_LINKS = 4_096;
-const MAX_SIDE_ENDPOINTS = 16;
-const MAX_REASONS = 32;
-const MAX_MEMBERS = 32;
-/** A node's side. */
-const MEMBERS = "members";
-const MAX_TEXT = 256;
-export const MAX_PAGE = 200;
-
-export const PEER_SIDES = ["frontend", "backend"] as const;
 
 type Members = Readonly<Record<string, unknown>>;
 
@@ -67,6 +67,8 @@ export interface SeenProcess
 }
 
 export type StateOptions = Pick<DashboardState, "time" | "interval" | "control">;
+
+// --- State -----------------------------------------------------------------------------------------------------------
 
 export function stateOf(seen: readonly SeenProcess[], options: StateOptions): DashboardState {
   const isShown = shownOnce(seen);
@@ -229,6 +231,8 @@ export function memberTexts(
   return [...troubled.values(), ...names];
 }
 
+// --- Links -----------------------------------------------------------------------------------------------------------
+
 /** Connections between sides, as far as endpoints show them, and from a node to its members. */
 export function linksOf(processes: readonly DashboardProcess[]): DashboardLink[] {
   const listeners = new Map<string, { readonly to: string; readonly toSide: string }>();
@@ -285,6 +289,8 @@ function key(scheme: string, host: string, port: string, path: string): string {
   const name = host.toLowerCase();
   return `${scheme}://${LOOPBACK.has(name) ? "loopback" : name}:${port}${path === "/" ? "" : path}`;
 }
+
+// --- Lists -----------------------------------------------------------------------------------------------------------
 
 /** An unanswered heartbeat shows as silence. */
 export function itemOfPeer({ name, type, address, queuedOut, queuedIn, silentFor }: PeerView): DashboardItem {

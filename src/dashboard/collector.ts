@@ -20,7 +20,16 @@ const MAX_LOOK_TIMEOUT = 5_000;
 const MIN_LOOK_TIMEOUT = 1_000;
 /** The fastest of these last responses counts, since a pause of the reader can slow one. */
 const COSTS = 3;
+/** ms of polling after the last request. */
+const IDLE_LOOK_TIME = 10_000;
+/** ms that a state waits for responses: a silent subject delays no one. */
+const FIRST_LOOK_TIME = 150;
 
+/**
+ * A subject that is read at an interval.
+ *
+ *   up <--answer-- | --no answer--> away, since then
+ */
 export class Watch {
   readonly subject: Subject;
   /** ms. */
@@ -86,11 +95,6 @@ export class Watch {
     return Math.max(this.#interval, pause);
   }
 }
-
-/** ms of polling after the last request. */
-const IDLE_LOOK_TIME = 10_000;
-/** ms that a state waits for responses: a silent subject delays no one. */
-const FIRST_LOOK_TIME = 150;
 
 /** The JSON is written once for all clients. */
 export interface Snapshot {

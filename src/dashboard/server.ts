@@ -300,6 +300,8 @@ async function bodyOf(request: IncomingMessage): Promise<{ source?: unknown; act
   }
 }
 
+// --- Access ----------------------------------------------------------------------------------------------------------
+
 /** Wrong tokens per minute from all clients; beyond it no token is checked. */
 const MAX_WRONG_TOKENS = 30;
 const MINUTE = 60_000;

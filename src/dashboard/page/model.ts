@@ -9,6 +9,8 @@ import type {
   DashboardState,
 } from "../state.js";
 
+const UNITS = ["", "k", "M", "G", "T", "P", "E"] as const;
+
 export interface Shown {
   readonly process: DashboardProcess;
   readonly source: DashboardSource;
@@ -228,8 +230,6 @@ export class History {
     return this.#points.get(id) ?? [];
   }
 }
-
-const UNITS = ["", "k", "M", "G", "T", "P", "E"] as const;
 
 /** `0`, `0.5`, `12`, `1.23k`, `12.3M`; `–` for unknown. */
 export function short(value: number | undefined): string {
