@@ -2,8 +2,8 @@
 import { PairRouting } from "./pair.js";
 import { PipelineRouting } from "./pipeline.js";
 import { DishRouting, RadioRouting } from "./radio-dish.js";
+import { ServerRouting } from "./router.js";
 import type { RoutingOf } from "./routing.js";
-import { ServerRouting } from "./server.js";
 
 export const Client: RoutingOf = (effects) => new PipelineRouting(effects, true, true, true);
 export const Server: RoutingOf = (effects) => new ServerRouting(effects);

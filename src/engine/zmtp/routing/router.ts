@@ -1,5 +1,5 @@
 /**
- * ROUTER and STREAM: the first frame of a message names the peer (28/REQREP, The ROUTER Socket Type).
+ * ROUTER, STREAM, SERVER and PEER: the first frame of a message names the peer (28/REQREP, The ROUTER Socket Type).
  *
  * The name is the Identity of the peer's handshake, or else 5 bytes, `00` and a counter. A second peer with
  * the same name is refused; with `handover` it replaces the first. (libzmq makes the second deaf.)
@@ -161,5 +161,31 @@ export class StreamRouting extends RouterRouting {
     else if (!pipe.hasRoom()) return OfferResult.PeerFull;
     else pipe.sendRaw(bytes, 1);
     return OfferResult.Accepted;
+  }
+}
+
+/**
+ * SERVER and PEER (41/CLISRV, The SERVER Socket Type): as ROUTER, with messages [id | body] of two frames.
+ *
+ * Ids are non-zero 32-bit numbers as 4 bytes, big-endian. A peer connected to keeps its id across
+ * connections.
+ */
+export class ServerRouting extends RouterRouting {
+  override isRelayed = false;
+
+  /** Peers do not name themselves. */
+  override refuse(): undefined {
+    return undefined;
+  }
+
+  override add(pipe: Pipe): void {
+    // Untransferable memory: the program of a PEER gets it.
+    pipe.routingId = this.newId(allocate(4), 0);
+    super.add(pipe);
+  }
+
+  override offer(message: OutgoingMessage, transfer?: boolean): OfferResult {
+    if (!Array.isArray(message) || message.length !== 2) return OfferResult.Unroutable;
+    return super.offer(message, transfer);
   }
 }
