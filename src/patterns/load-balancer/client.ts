@@ -1,5 +1,8 @@
 /**
- * Client with concurrent requests: a DEALER per broker, and an id per request.
+ * A load balancer, and a client with concurrent requests.
+ *
+ * The balancer is two ROUTERs around kit/dispatcher.ts. Without heartbeats, a worker is lost when its connection ends;
+ * Pirates (../pirate/) detect losses sooner. The client is a DEALER per broker, with an id per request:
  *
  *   DEALER sends   id | "" | body…        id: 8 bytes, used once by this client
  *   DEALER gets    id | "" | reply…
@@ -7,13 +10,13 @@
  * Any ROUTER, REP or proxy that keeps all frames up to the delimiter returns the id: `LoadBalancer`, `PirateQueue`, a
  * queue proxy with REP workers, a plain REP. The Guide's lbbroker expects a single routing id.
  */
-
 import { randomStart } from "../../core/bytes.js";
 import { Link, LinkedList } from "../../core/collections/ring-buffer.js";
 import type { ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/memory.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../../kit/body.js";
+import { BROKER_OPTIONS, BrokerDriver } from "../../kit/broker-driver.js";
 import {
   CALL_LIMITS,
   CALL_OPTIONS,
@@ -21,12 +24,19 @@ import {
   type PendingCall,
   PendingCalls,
 } from "../../kit/calls.js";
+import {
+  type PirateQueueEvent,
+  type PirateQueueStats,
+  QUEUE_EVENTS,
+  QueueRules,
+} from "../../kit/dispatcher.js";
 import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../../kit/endpoint-list.js";
 import { lateError, parseErrorReply, ServiceError } from "../../kit/errors.js";
 import {
   checkOptions,
   codec,
+  type Given,
   type GivenWithCodecs,
   integer,
   object,
@@ -36,6 +46,50 @@ import { connected, OpenedSockets } from "../../kit/sockets.js";
 import { lastFailure, whenWritable } from "../../sockets/internal.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
+
+/** Workers are Simple Pirates. */
+const RULES = { dialect: "simple", heartbeatInterval: 1_000, liveness: 1 } as const;
+
+/** Events. Routing ids are bytes. */
+export type LoadBalancerEvent = PirateQueueEvent;
+
+export type LoadBalancerStats = PirateQueueStats;
+
+export type LoadBalancerOptions = Given<typeof BROKER_OPTIONS>;
+
+/**
+ * Gives each request to the least recently used worker, one at a time, so that work follows capacity.
+ *
+ * Clients send `"" | body…` as a REQ, or as a DEALER with many requests in flight. Workers are REQ sockets that send
+ * READY first, or a `PirateWorker` of dialect `"simple"`.
+ *
+ * @example
+ * ```ts
+ * import { LoadBalancer, LoadBalancerClient } from "shoal/load-balancer";
+ * import { PirateWorker } from "shoal/pirate";
+ *
+ * const broker = new LoadBalancer();
+ * const client = new LoadBalancerClient(await broker.bind("frontend", "tcp://127.0.0.1:*"));
+ * const backend = await broker.bind("backend", "tcp://127.0.0.1:*");
+ * const worker = new PirateWorker(backend, ([body]) => `${body}!`, { dialect: "simple" });
+ * console.log(String(await client.request("hello"))); // hello!
+ * await client.close();
+ * await Promise.all([worker.close(), broker.close()]);
+ * ```
+ */
+export class LoadBalancer extends BrokerDriver<LoadBalancerEvent, LoadBalancerStats> {
+  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  constructor(options: LoadBalancerOptions = {}) {
+    const settings = checkOptions("LoadBalancer", BROKER_OPTIONS, options);
+    super(
+      "LoadBalancer",
+      QUEUE_EVENTS,
+      settings,
+      RULES.heartbeatInterval,
+      (effects, now) => new QueueRules({ ...settings, ...RULES }, effects, now),
+    );
+  }
+}
 
 const EVENTS = {
   "broker:joined": event<{ readonly endpoint: string }>(),

@@ -7,13 +7,11 @@ export type { JobDropReason } from "../../kit/dispatcher.js";
 export * from "../../kit/index.js";
 export {
   LoadBalancer,
-  type LoadBalancerEvent,
-  type LoadBalancerOptions,
-  type LoadBalancerStats,
-} from "./balancer.js";
-export {
   LoadBalancerClient,
   type LoadBalancerClientEvent,
   type LoadBalancerClientOptions,
   type LoadBalancerClientStats,
+  type LoadBalancerEvent,
+  type LoadBalancerOptions,
+  type LoadBalancerStats,
 } from "./client.js";
