@@ -1,7 +1,6 @@
 /** Proofs at the beginning of a stream, keys of passwords, and how often refusals are reported. No sockets. */
 import { createHmac, hkdfSync, scryptSync } from "node:crypto";
 import { expect, it } from "vitest";
-import { keyOfPassword } from "../../../src/cluster/admission/password.js";
 import {
   checkNamespaces,
   type Hellos,
@@ -10,6 +9,7 @@ import {
 } from "../../../src/cluster/admission/proof.js";
 import { RefusalReports } from "../../../src/cluster/admission/refusals.js";
 import { namespaceNumber } from "../../../src/cluster/identity.js";
+import { keyOfPassword } from "../../../src/cluster/node/options.js";
 import { decodeProof, encodeHello, encodeProof, isControl } from "../../../src/cluster/wire/stream.js";
 import { checkPassword, MAX_PASSWORD, SCRYPT } from "../../../src/core/password.js";
 import { decodeZ85, encodeZ85 } from "../../../src/core/z85.js";
