@@ -34,6 +34,8 @@
  */
 import { InvalidStateError } from "../../core/errors.js";
 
+// --- States on the wire ----------------------------------------------------------------------------------------------
+
 /**
  * The two servers of a Binary Star publish their states to each other, over PUB and SUB in both directions. A state is a
  * frame with one byte:
@@ -43,7 +45,7 @@ import { InvalidStateError } from "../../core/errors.js";
  *   33  ACTIVE    the server serves
  *   34  PASSIVE   the server stands by
  *
- * The Guide's bstar has the same states; no RFC defines them. A replica's position (rules.ts) is a second frame.
+ * The Guide's bstar has the same states; no RFC defines them. A replica's position is a second frame.
  */
 export const BinaryStarState = { PRIMARY: 1, BACKUP: 2, ACTIVE: 3, PASSIVE: 4 } as const;
 
@@ -64,6 +66,8 @@ export function parseState(frames: readonly Uint8Array[], count = 1): BinaryStar
     ? (digit as BinaryStarState)
     : undefined;
 }
+
+// --- Rules -----------------------------------------------------------------------------------------------------------
 
 /** Heartbeats between a doubt and the peer's take-over; also the age of possibly unread states. */
 const MARGIN = 0.5;

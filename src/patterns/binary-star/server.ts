@@ -282,6 +282,8 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
   };
 }
 
+// --- Client ----------------------------------------------------------------------------------------------------------
+
 const CLIENT_OPTIONS = {
   ...requestClientOptions({ timeout: 30_000, attemptTimeout: 1_000, retryDelay: 50, maxRetryDelay: 1_000 }),
   codec: codec(),
