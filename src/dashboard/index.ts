@@ -3,11 +3,7 @@
  *
  * @module
  */
-export type {
-  DashboardOptions,
-  DashboardServer,
-  DashboardSources,
-  DashboardSourcesByName,
-} from "./options.js";
+export type { DashboardSources, DashboardSourcesByName } from "./local.js";
 export { serveDashboard } from "./serve.js";
+export type { DashboardOptions, DashboardServer } from "./server.js";
 export type * from "./state.js";

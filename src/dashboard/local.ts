@@ -5,7 +5,14 @@ import { thisProcess } from "../core/built-file.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import type { Reading, SourceReading } from "../metrics/reading.js";
 import { readingOf } from "../metrics/readings.js";
-import { type MetricsSourcesByName, namedSources, StatsReader, samplesOf } from "../metrics/sources.js";
+import {
+  type MetricsDriver,
+  type MetricsSource,
+  type MetricsSourcesByName,
+  namedSources,
+  StatsReader,
+  samplesOf,
+} from "../metrics/sources.js";
 import type { MajordomoServiceStats } from "../patterns/majordomo/index.js";
 import { endpointsOf } from "../sockets/internal.js";
 import { type PeerList, peerListOf, peerListsOf } from "../sockets/peer-views.js";
@@ -21,10 +28,17 @@ import {
   type SubjectReading,
   sidesOf,
 } from "./build.js";
-import { type DashboardSources, type DashboardSourcesByName, THIS_PROGRAM } from "./options.js";
 import type { DashboardAction, DashboardItem } from "./state.js";
 
+/** This program's name among the addresses. */
+const THIS_PROGRAM = "this program";
 const MAX_LISTED = 20_000;
+
+/** Named sockets, drivers, proxies, nodes and custom sources. */
+export type DashboardSourcesByName = Readonly<Record<string, Socket | MetricsDriver | MetricsSource>>;
+
+/** A function is called for each reading, so sources may come and go. */
+export type DashboardSources = DashboardSourcesByName | (() => DashboardSourcesByName);
 
 interface Steerable {
   pause(): void;

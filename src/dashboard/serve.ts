@@ -1,4 +1,5 @@
-import type { DashboardOptions, DashboardServer, DashboardSources } from "./options.js";
+import type { DashboardSources } from "./local.js";
+import type { DashboardOptions, DashboardServer } from "./server.js";
 
 /**
  * Serves a page with live connections, rates, queues and drops of a program's sockets, drivers, proxies and cluster

@@ -34,7 +34,6 @@ import { ignore, Once } from "../core/waiter.js";
 import { MAX_PAGE, pageOf, type Subject } from "./build.js";
 import { Collector, type Snapshot } from "./collector.js";
 import { PAGE, STYLE } from "./document.js";
-import type { DashboardOptions, DashboardServer } from "./options.js";
 import type { DashboardAction } from "./state.js";
 
 const INTERVAL_DEFAULT = 2_000;
@@ -51,6 +50,25 @@ const MAX_HOSTS = 64;
 const ACTIONS: readonly string[] = ["pause", "resume", "drain"];
 
 const JSON_TYPE = "application/json; charset=utf-8";
+
+export interface DashboardOptions {
+  /** Poll interval, ms, 200 to 60,000. Default 2,000. */
+  readonly interval?: number;
+  /**
+   * 16 to 1,024 printable ASCII characters without spaces. Clients with it may pause, resume and drain sources.
+   * Default: no one may.
+   */
+  readonly token?: string;
+  /** Allowed host names besides localhost and addresses. Default: none. */
+  readonly hosts?: readonly string[];
+}
+
+export interface DashboardServer {
+  /** Address, such as `http://127.0.0.1:9465`. */
+  readonly url: string;
+  /** Ends the server and its streams, not the shown sources. A second call joins the first. */
+  close(): Promise<void>;
+}
 
 /** The subjects stay open. @throws as `serveDashboard` */
 export async function startDashboard(
