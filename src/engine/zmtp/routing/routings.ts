@@ -2,8 +2,7 @@
 import { PairRouting } from "./pair.js";
 import { PipelineRouting } from "./pipeline.js";
 import { PublishRouting } from "./publish.js";
-import { ReplyRouting } from "./reply.js";
-import { RequestRouting } from "./request.js";
+import { ReplyRouting, RequestRouting } from "./request-reply.js";
 import { RouterRouting, StreamRouting } from "./router.js";
 import type { RoutingOf } from "./routing.js";
 import { SubscribeRouting } from "./subscribe.js";

@@ -1,3 +1,14 @@
+/** REQ and REP (28/REQREP): a request to one peer, and its reply. */
+import { randomStart } from "../../../core/bytes.js";
+import { OfferResult, type OutgoingMessage } from "../../engine.js";
+import type { Pipe } from "../pipe.js";
+import { PipelineRouting } from "./pipeline.js";
+import { FairQueue, moveToOthers } from "./queues.js";
+import { Routing, type RoutingEffects } from "./routing.js";
+
+const EMPTY = Buffer.alloc(0);
+const PLAIN = [EMPTY];
+
 /**
  * REQ (28/REQREP, The REQ Socket Type): sends a request to the next peer, then takes that peer's reply.
  *
@@ -7,16 +18,6 @@
  *   idle --offer--> asking --take--> idle
  *                     | offer, with `relaxed`: the old request is given up
  */
-import { randomStart } from "../../../core/bytes.js";
-import { OfferResult, type OutgoingMessage } from "../../engine.js";
-import type { Pipe } from "../pipe.js";
-import { PipelineRouting } from "./pipeline.js";
-import { moveToOthers } from "./queues.js";
-import type { RoutingEffects } from "./routing.js";
-
-const EMPTY = Buffer.alloc(0);
-const PLAIN = [EMPTY];
-
 export class RequestRouting extends PipelineRouting {
   #asking = false;
   #asked: Pipe | undefined = undefined;
@@ -143,5 +144,86 @@ export class RequestRouting extends PipelineRouting {
       return true;
     }
     return false;
+  }
+}
+
+interface Request {
+  readonly pipe: Pipe;
+  readonly envelope: Buffer[];
+  readonly body: Buffer[];
+}
+
+/**
+ * REP (28/REQREP, The REP Socket Type): takes a request from the next peer, then sends it the reply.
+ *
+ *   receives  envelope… | "" | body      without "" it is dropped, counted and reported
+ *   sends     the same envelope | "" | body
+ */
+export class ReplyRouting extends Routing {
+  readonly #in = new FairQueue();
+  #requester: Pipe | undefined = undefined;
+  #envelope: Buffer[] = [];
+
+  get readable(): boolean {
+    return this.#requester === undefined && this.#find();
+  }
+
+  get writable(): boolean {
+    return this.#requester !== undefined;
+  }
+
+  override messages(pipe: Pipe): void {
+    this.#in.add(pipe);
+    if (this.readable) this.effects.routingOnReadable();
+  }
+
+  offer(message: OutgoingMessage, transfer?: boolean): OfferResult {
+    const pipe = this.#requester;
+    if (pipe === undefined) return OfferResult.Mute;
+    this.#requester = undefined;
+    if (pipe.isGone) this.effects.dropped("disconnected", 1, pipe);
+    else if (!pipe.hasRoom()) this.effects.dropped("peer-full", 1, pipe);
+    else {
+      try {
+        pipe.send(message, 0, this.#envelope, transfer);
+      } catch (error) {
+        this.#requester = pipe; // The peer still waits for its reply.
+        throw error;
+      }
+    }
+    if (this.readable) this.effects.routingOnReadable();
+    return OfferResult.Accepted;
+  }
+
+  take(): Buffer[] | undefined {
+    if (!this.readable) return undefined;
+    const { pipe, envelope, body } = this.held as Request;
+    this.held = undefined;
+    this.#requester = pipe;
+    this.#envelope = envelope;
+    this.effects.routingOnWritable();
+    return body;
+  }
+
+  #find(): boolean {
+    while (this.held === undefined) {
+      const pipe = this.#in.next();
+      if (pipe === undefined) return false;
+      const frames = pipe.take();
+      this.#in.advance(pipe);
+      const delimiter = frames.findIndex((frame) => frame.length === 0);
+      if (delimiter < 0) {
+        this.refuseMessage("a request has an empty frame before its body (28/REQREP); this one has none");
+        continue;
+      }
+      const body = frames.splice(delimiter + 1);
+      const request: Request = {
+        pipe,
+        envelope: frames,
+        body: body.length === 0 ? [EMPTY] : body,
+      };
+      this.held = request;
+    }
+    return true;
   }
 }
