@@ -13,10 +13,10 @@
 import { NumberTable } from "../../core/collections/number-table.js";
 import { type FailureReason, toReason } from "../../kit/errors.js";
 import type { MajordomoBrokerLimits } from "./broker-options.js";
-import { BrokerQueue } from "./broker-queue.js";
 import { BrokerReplies } from "./broker-replies.js";
 import {
   type BrokerEffects,
+  BrokerQueue,
   BrokerRequest,
   type Client,
   type Service,
