@@ -1,7 +1,7 @@
 import { ChildProcess } from "node:child_process";
 import { constants } from "node:os";
 import { expect, it, vi } from "vitest";
-import { exec } from "../../src/cli/exec.js";
+import { exec } from "../../src/cli/service.js";
 
 it("does not mind a program that reads nothing", async () => {
   expect(String(await exec("true", [Buffer.alloc(1_000_000)]))).toBe("");
