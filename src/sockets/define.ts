@@ -5,8 +5,7 @@ import { hasOption, OPTIONS, type OptionName, READABLE, WRITABLE } from "../core
 import type { SocketTypeName } from "../core/socket-type.js";
 import { encodeZ85 } from "../core/z85.js";
 import { LOADED_ROUTINGS, type RoutingOf } from "../engine/zmtp/routing/routing.js";
-import { BATCHES } from "./batches.js";
-import { RECEIVING } from "./readable.js";
+import { BATCHES, RECEIVING } from "./readable.js";
 import { CORE, type HasCore } from "./socket-core.js";
 import { SENDING } from "./writable.js";
 
