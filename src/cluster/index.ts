@@ -24,12 +24,12 @@ export {
 export type { AdmissionRequest, CurveOptions } from "./admission/identities.js";
 export type { RefusedReason } from "./admission/refusals.js";
 export type { ClusterCertificate, ClusterListenerTls, ClusterTlsOptions } from "./admission/tls.js";
+export type { AddressScope, HostAddress } from "./clients/addresses.js";
 export {
   type AddressProvider,
   type Ec2Options,
   ec2Addresses,
-} from "./clients/address-providers.js";
-export type { AddressScope, HostAddress } from "./clients/addresses.js";
+} from "./clients/addresses.js";
 export {
   DiscoveryClient,
   type DiscoveryClientEvent,

@@ -10,10 +10,10 @@ import { isLoopback } from "../../core/http-server.js";
 import { isWithinReach } from "../details.js";
 import { joinAddress, readAddress } from "../net/addresses.js";
 import type { Member } from "../node/member.js";
-import { checkAddresses } from "./address-providers.js";
 import {
   type AddressScope,
   addressesFor,
+  checkAddresses,
   type HostAddress,
   hostFor,
   isPort,

@@ -23,8 +23,13 @@ import type { RouterOptions } from "../../sockets/request-reply.js";
 import { type ClusterListenerTls, checkCertificate } from "../admission/tls.js";
 import { Scope } from "../discovery/source.js";
 import type { ClusterNamespace } from "../node/namespace.js";
-import { type AddressProvider, checkAddresses, interfaceAddresses } from "./address-providers.js";
-import { boundTo, type HostAddress } from "./addresses.js";
+import {
+  type AddressProvider,
+  boundTo,
+  checkAddresses,
+  type HostAddress,
+  interfaceAddresses,
+} from "./addresses.js";
 import { CallerRouter } from "./callers.js";
 import type { OwnClient } from "./client-registry.js";
 import { DISCOVERY_PROP, encodeDescription } from "./description.js";

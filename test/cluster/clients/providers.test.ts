@@ -2,7 +2,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
-import { checkAddresses, interfaceAddresses } from "../../../src/cluster/clients/address-providers.js";
+import { checkAddresses, interfaceAddresses } from "../../../src/cluster/clients/addresses.js";
 import { ec2Addresses } from "../../../src/cluster/index.js";
 
 const servers: Server[] = [];
