@@ -32,6 +32,8 @@ import type { SocketStats } from "../../sockets/stats.js";
 import { CLOSE, type Failure, type FromWorker, fromPlain, pack, type WorkerData } from "./messages.js";
 import { type BlackBoxFullPolicy, BoxRules, type BoxRulesStats } from "./rules.js";
 
+// --- Options ---------------------------------------------------------------------------------------------------------
+
 const MAX_WORKERS = 256;
 /** Messages, and bytes unless a message is larger, per batch. */
 const MAX_BATCH = 1_000;
@@ -106,6 +108,8 @@ function moduleOf(handler: unknown): string {
   return /^(?:file|data):/.test(handler) ? handler : pathToFileURL(resolve(handler)).href;
 }
 
+// --- Threads ---------------------------------------------------------------------------------------------------------
+
 /**
  * Arguments of inline code, invalid for a thread with a file. Without them a thread inherits all arguments, while a list
  * may have no options of V8.
@@ -122,6 +126,7 @@ interface ThreadOwner {
   threadCrashed(shard: number, error: Error): void;
 }
 
+/** A shard's worker thread. */
 class ShardThread {
   /** Settles when the module is loaded; rejects for an unusable module, or at `close`. */
   readonly ready: Promise<void>;
@@ -187,6 +192,8 @@ function unusable(module: string, cause: Error): InvalidArgumentError {
 function shorten(url: string): string {
   return url.length > 200 ? `${url.slice(0, 200)}…` : url;
 }
+
+// --- BlackBox --------------------------------------------------------------------------------------------------------
 
 /** Messages per read. */
 const READ = 1_000;

@@ -87,6 +87,13 @@ interface Entry {
 /** Messages. */
 type Batch = readonly (readonly Buffer[])[];
 
+/**
+ * A shard: its queue, and batches in flight to its thread.
+ *
+ *   offer ──> queue (bounded) ──next──> in flight ──finished──> handled, failed
+ *     │              │                     │
+ *     └── dropped <──┘                     └──close──> lost
+ */
 class Shard {
   readonly #limits: ShardLimits;
   readonly #queue = new RingBuffer<Entry>();

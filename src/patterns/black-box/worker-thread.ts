@@ -1,4 +1,4 @@
-/** Worker thread: runs the handler's module on batches. Started by threads.ts. */
+/** Worker thread: runs the handler's module on batches. Started by black-box.ts. */
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
 import { isThenable } from "../../core/arguments.js";
