@@ -10,11 +10,10 @@
 import type { Lease, OutgoingFrame, OutgoingMessage, PeerPolicy, TakenMessages } from "../engine.js";
 import type { EngineDropReason } from "../events.js";
 import { messageBytes } from "../frame.js";
-import type { FrameBatch } from "../frame-batch.js";
+import type { Batches, FrameBatch } from "../frame-batch.js";
 import { BY_REFERENCE, Encoder } from "./codec/encoder.js";
 import { InStream } from "./codec/in-stream.js";
 import { OutQueue, type Segment } from "./codec/out-queue.js";
-import type { Batches } from "./codec/take-front.js";
 import { type BudgetedPipe, PeerMeter, type PeerMeterEffects, type ReceiveBudget } from "./receive-limits.js";
 import { framesOf } from "./transferred.js";
 

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { frameCost } from "../../../src/core/memory.js";
-import { BATCHES } from "../../../src/engine/zmtp/codec/take-front.js";
+import { BATCHES } from "../../../src/engine/frame-batch.js";
 import { InprocLink } from "../../../src/engine/zmtp/inproc.js";
 import { pipeOf, pipeOwner } from "./support/pipe-owner.js";
 

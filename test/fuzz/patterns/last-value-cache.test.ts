@@ -1,6 +1,6 @@
 /** Messages of publishers that a last-value cache keeps, whatever is in them: as a map of the last ones would, in bounds. */
 import { expect, test } from "vitest";
-import { encodeMessage } from "../../../src/engine/zmtp/codec/take-front.js";
+import { encodeMessage } from "../../../src/engine/frame-batch.js";
 import { ValueCache } from "../../../src/patterns/last-value-cache/value-cache.js";
 import { hex, mutated } from "../messages.js";
 import { Random, runs, SEED, told } from "../seed.js";

@@ -1,7 +1,6 @@
 /** Updates that a client reads out of the bytes that came: the same as frame by frame, and nothing of those bytes is kept. */
 import { expect, test } from "vitest";
-import { FrameBatch as Batch } from "../../../src/engine/frame-batch.js";
-import { encodeMessages } from "../../../src/engine/zmtp/codec/take-front.js";
+import { FrameBatch as Batch, encodeMessages } from "../../../src/engine/frame-batch.js";
 import { encodeGoodbye, encodeHugz, sequenceFrame } from "../../../src/patterns/clone/protocol.js";
 import type { CloneTable } from "../../../src/patterns/clone/table.js";
 import type { FrameBatch } from "../../../src/sockets/internal.js";

@@ -1,8 +1,7 @@
 /** What is kept, what has to go, and what a store gets. */
 import { describe, expect, it } from "vitest";
 import { FRAME_COST } from "../../../src/core/memory.js";
-import { FrameBatch } from "../../../src/engine/frame-batch.js";
-import { encodeMessage } from "../../../src/engine/zmtp/codec/take-front.js";
+import { encodeMessage, FrameBatch } from "../../../src/engine/frame-batch.js";
 import { ValueCache } from "../../../src/patterns/last-value-cache/value-cache.js";
 import { Random } from "../../../src/testing/random.js";
 import { texts } from "../../contract/support/wait.js";

@@ -1,8 +1,7 @@
 /** The rules of a policy, held against slow ones that are plainly right. */
 import { isIP } from "node:net";
 import { describe, expect, it } from "vitest";
-import { FrameBatch } from "../../../src/engine/frame-batch.js";
-import { encodeMessage } from "../../../src/engine/zmtp/codec/take-front.js";
+import { encodeMessage, FrameBatch } from "../../../src/engine/frame-batch.js";
 import { curveKeyPair } from "../../../src/index.js";
 import { AddressRules, parseBlock } from "../../../src/proxy/policy/addresses.js";
 import { checkPolicy, type ProxyPolicyList } from "../../../src/proxy/policy/policy.js";

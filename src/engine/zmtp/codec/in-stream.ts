@@ -26,10 +26,9 @@ import {
   readLongSize,
   SHORT_HEADER,
 } from "../../frame.js";
-import type { FrameBatch } from "../../frame-batch.js";
+import type { Batches, FrameBatch } from "../../frame-batch.js";
 import { acquire, type PooledBuffer } from "./pooled-buffer.js";
 import { DIRECT, MAX_EAGER, SplitFrame, type SplitFrameEffects, type StreamFault } from "./split-frame.js";
-import type { Batches } from "./take-front.js";
 
 /** Bytes; SUBSCRIBE with its prefix is the longest command. */
 export const MAX_COMMAND = 65_536;

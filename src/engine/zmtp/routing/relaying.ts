@@ -2,16 +2,16 @@
 import { keyOf, slice } from "../../../core/memory.js";
 import { OfferResult, type RelaySink, type RelaySource } from "../../engine.js";
 import { bodyAt, frameEnd, MORE, SHORT_HEADER, skipMessages, tallyOf } from "../../frame.js";
-import type { FrameBatch } from "../../frame-batch.js";
-import { type Encoder, SLAB_SIZE } from "../codec/encoder.js";
-import type { RefCounted } from "../codec/pooled-buffer.js";
 import {
   BATCHES,
   countSameRoutingId,
   encodeMessage,
+  type FrameBatch,
   takeFront,
   takeStrippingRoutingId,
-} from "../codec/take-front.js";
+} from "../../frame-batch.js";
+import { type Encoder, SLAB_SIZE } from "../codec/encoder.js";
+import type { RefCounted } from "../codec/pooled-buffer.js";
 import type { Pipe } from "../pipe.js";
 import type { FairQueue, FanOutEffects, FanOuts, LoadBalancer } from "./queues.js";
 

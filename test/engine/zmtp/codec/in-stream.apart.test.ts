@@ -1,7 +1,7 @@
 import { describe, test, vi } from "vitest";
 import { FRAME_COST, MAX_FRAMES } from "../../../../src/core/memory.js";
+import { BATCHES } from "../../../../src/engine/frame-batch.js";
 import { InStream } from "../../../../src/engine/zmtp/codec/in-stream.js";
-import { BATCHES } from "../../../../src/engine/zmtp/codec/take-front.js";
 import fc from "../../../support/properties.js";
 import { expect } from "../../../support/quick-expect.js";
 import { decodeFrames, decodeStream, encodeFrame, frameStream } from "./support.js";

@@ -1,10 +1,10 @@
 /** Memory that is used again: only when nobody refers to it, and never what a program has. */
 import { describe, expect, it } from "vitest";
 import { Lease } from "../../../../src/engine/engine.js";
+import { BATCHES } from "../../../../src/engine/frame-batch.js";
 import { InStream } from "../../../../src/engine/zmtp/codec/in-stream.js";
 import { OutQueue } from "../../../../src/engine/zmtp/codec/out-queue.js";
 import { acquire, type PooledBuffer } from "../../../../src/engine/zmtp/codec/pooled-buffer.js";
-import { BATCHES } from "../../../../src/engine/zmtp/codec/take-front.js";
 import fc from "../../../support/properties.js";
 import { encodeFrame } from "./support.js";
 
