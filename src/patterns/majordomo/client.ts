@@ -23,7 +23,7 @@ import type { Codec } from "../../sockets/codec.js";
 import { type MessageLike, toMessage } from "../../sockets/message.js";
 import { Dealer } from "../../sockets/request-reply.js";
 import { encodeValue, type Raw } from "../../sockets/shape.js";
-import { takingBatches } from "./batch.js";
+import { BatchingDealer, takingBatches } from "./batch.js";
 import {
   Call,
   type CalledService,
@@ -49,7 +49,6 @@ import {
   PROTOCOLS,
 } from "./client-options.js";
 import { ClientRules } from "./client-rules.js";
-import { BatchingDealer } from "./dealer.js";
 import { type Frames, type FromClient, RESERVED_PREFIX, serviceFrame } from "./protocol.js";
 
 interface Ask<T> {

@@ -17,9 +17,8 @@ import {
 } from "../../kit/endpoint-list.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw, Settled } from "../../sockets/shape.js";
-import { takingBatches } from "./batch.js";
+import { BatchingDealer, takingBatches } from "./batch.js";
 import { PROTOCOLS } from "./client-options.js";
-import { BatchingDealer } from "./dealer.js";
 import { DIALECT_NAMES, MAX_CAPACITY } from "./protocol.js";
 import { WorkerJobs } from "./worker-jobs.js";
 import {

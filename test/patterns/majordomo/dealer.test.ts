@@ -1,7 +1,7 @@
 /** The connection of a client or a worker: what leaves in which order, and what comes before its end. */
 import { describe, expect, it } from "vitest";
 import { Context, Router } from "../../../src/index.js";
-import { BatchingDealer } from "../../../src/patterns/majordomo/dealer.js";
+import { BatchingDealer } from "../../../src/patterns/majordomo/batch.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 import { deferred } from "../../support/deferred.js";
 import { ENGINES } from "../../support/engines.js";
