@@ -7,9 +7,9 @@ import { ClusterNode, parseDiscovery } from "../cluster/index.js";
 import { defined, suggest } from "../core/arguments.js";
 import type { EndpointSource } from "../index.js";
 import { asUsage, UsageError } from "./failure.js";
-import { readKeyFile, readPasswordFile } from "./key-file.js";
 import type { Log } from "./log.js";
 import { type ClusterSettings, isOfCluster, SCHEME } from "./options.js";
+import { readKeyFile, readPasswordFile } from "./security.js";
 
 /** ms without an endpoint before a warning. */
 const TIMEOUT = 3_000;

@@ -1,10 +1,14 @@
 /** shoal dashboard: a page with proxies, nodes and other programs with metrics. */
 import type { Command } from "commander";
 import { asUsage, UsageError } from "./failure.js";
-import { readPasswordFile } from "./key-file.js";
 import { Log } from "./log.js";
 import { addCommand, repeatable, seconds } from "./options.js";
-import { addSecurityOptions, clientSecurityOptions, type SecuritySettings } from "./security.js";
+import {
+  addSecurityOptions,
+  clientSecurityOptions,
+  readPasswordFile,
+  type SecuritySettings,
+} from "./security.js";
 import type { RemoteSubject } from "./subjects.js";
 import { Stop } from "./terminal.js";
 

@@ -10,9 +10,8 @@ import {
 } from "../cluster/index.js";
 import { parseListenAddress } from "../core/http-server.js";
 import { asUsage, UsageError } from "./failure.js";
-import { readUsersFile } from "./key-file.js";
 import type { Log } from "./log.js";
-import { serverKeysFrom } from "./security.js";
+import { readUsersFile, serverKeysFrom } from "./security.js";
 
 /** The key `clients` of a configuration, checked by its schema. */
 export interface ClientsValues {

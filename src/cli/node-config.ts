@@ -37,13 +37,12 @@ import { parseListenAddress } from "../core/http-server.js";
 import { checkEndpoint, knownSchemes } from "../core/schemes/schemes.js";
 import { ShoalError } from "../index.js";
 import { Failure, UsageError } from "./failure.js";
-import { readKeyFile, readPasswordFile } from "./key-file.js";
 import { type ClientsValues, clientsOf } from "./node-clients.js";
 import { LIVE_KEYS, nodeFlags, nodeSchema, valuesOfFlags } from "./node-schema.js";
 import { type ControlSettings, controlSecurity } from "./node-service.js";
 import { type SessionsSettings, type SessionsValues, sessionsOf } from "./node-sessions.js";
 import { type TlsValues, tlsFrom } from "./node-tls.js";
-import { keysFrom } from "./security.js";
+import { keysFrom, readKeyFile, readPasswordFile } from "./security.js";
 
 export interface NodeConfiguration {
   /** Values with variables and files filled in, for comparison. */

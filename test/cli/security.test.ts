@@ -1,6 +1,6 @@
 import { chmodSync, readFileSync, statSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { readKeyFile } from "../../src/cli/key-file.js";
+import { readKeyFile } from "../../src/cli/security.js";
 import { request, WsPeer } from "../engine/zmtp/support/ws-peer.js";
 import { makeCertificates } from "../support/certificates.js";
 import { sharedFolder } from "../support/folders.js";
