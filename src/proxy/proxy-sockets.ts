@@ -1,20 +1,23 @@
 /**
+ * The sockets of a proxy: its two sides, the control, and the capture, which gets a copy of each message.
+ *
  *   open --bind--> listening --connect--> in use --close--> gone
  *
  * A socket must not connect to its own proxy (own-endpoints.ts).
  */
-
 import { describe, invalidArgument } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import type { Context } from "../sockets/context.js";
-import { Capture } from "./capture.js";
+import { engineStats, listen } from "../sockets/internal.js";
+import type { Socket } from "../sockets/socket.js";
+import type { Writable } from "../sockets/writable.js";
 import { Control, type ControlHost } from "./control.js";
 import type { ProxyEvents, ProxyListening } from "./events.js";
 import type { SocketPlan } from "./options.js";
 import { leadsTo } from "./own-endpoints.js";
 import type { ProxySide } from "./pairs.js";
 import { ProxySocket } from "./proxy-socket.js";
-import type { ProxyStats } from "./stats.js";
+import type { ProxyCaptureStats, ProxyStats } from "./stats.js";
 
 export type ProxySocketName = "frontend" | "backend" | "capture" | "control";
 
@@ -154,4 +157,50 @@ export class ProxySockets {
       );
     }
   }
+}
+
+export class Capture {
+  readonly opened: ProxySocket;
+  /** Called for each passed message. Never throws. */
+  readonly take: (frames: Buffer[]) => void;
+  #captured = 0;
+  #missed = 0;
+
+  constructor(plan: SocketPlan, context: Context, events: ProxyEvents) {
+    this.opened = new ProxySocket(countable(plan, context), context);
+    const socket = this.opened.socket as Socket & Writable<Buffer[]>;
+    const missed = (count: number): void => {
+      this.#missed += count;
+      events.captureMissed(count);
+    };
+    // A PUB accepts everything and reports dropped copies.
+    listen(socket, (event) => {
+      if (event.type === "drop" && event.reason !== "closed") missed(event.messages);
+    });
+    this.take = (frames) => {
+      if (socket.closed) return;
+      let taken = false;
+      try {
+        taken = socket.trySend(frames);
+      } catch {
+        // The message must pass despite a capture's fault.
+      }
+      if (taken) this.#captured += 1;
+      else missed(1);
+    };
+  }
+
+  stats(): ProxyCaptureStats {
+    const { queued, socket } = this.opened;
+    return { captured: this.#captured, missed: this.#missed, queued, peers: engineStats(socket).peers };
+  }
+}
+
+/**
+ * If an engine's PUB does not report drops, it refuses a message when one subscriber has no room, so all miss it,
+ * countably.
+ */
+function countable(plan: SocketPlan, context: Context): SocketPlan {
+  if (plan.type !== "pub" || context.load().capabilities.publisherDrops) return plan;
+  return { ...plan, options: { ...plan.options, noDrop: true } };
 }

@@ -12,12 +12,12 @@
 import { MAX_FORWARDED_FRAMES } from "../core/memory.js";
 import { countersOf, type FrameBatch } from "../sockets/internal.js";
 import { Pump, type PumpEffects } from "../sockets/pump.js";
-import type { Capture } from "./capture.js";
 import type { ProxyEvents } from "./events.js";
 import { type Direction, type ProxySide, type ProxySocketType, WITH_TOPICS } from "./pairs.js";
 import type { SidePolicy } from "./policy/side-policy.js";
 import { TopicGate } from "./policy/topics.js";
 import type { ProxySocket } from "./proxy-socket.js";
+import type { Capture } from "./proxy-sockets.js";
 
 /** ms between counts of unanswered requests. */
 const TICK = 1_000;
