@@ -12,9 +12,13 @@
  *
  * Messages leave in the order of their `send` calls. `trySend` returns `false` while a send waits.
  */
+
+import { invalidArgument } from "../core/arguments.js";
+import { copyOf } from "../core/bytes.js";
 import { RingBuffer } from "../core/collections/ring-buffer.js";
 import {
   ClosedError,
+  InvalidArgumentError,
   InvalidStateError,
   type ShoalError,
   TimeoutError,
@@ -24,7 +28,7 @@ import {
 import { costOfMessage } from "../core/memory.js";
 import type { OptionValues } from "../core/option-table.js";
 import { TurnBudget } from "../core/turn-budget.js";
-import { refusedWait, Waiter, type WaitOptions } from "../core/waiter.js";
+import { refusedWait, WAIT_OPTIONS, Waiter, type WaitOptions } from "../core/waiter.js";
 import {
   type EngineSocket,
   type MessageMemory,
@@ -32,7 +36,6 @@ import {
   type OutgoingMessage,
 } from "../engine/engine.js";
 import type { DropReason } from "../engine/events.js";
-import { owned } from "./copy-option.js";
 import { byteLengthOf } from "./message.js";
 import type { Counters } from "./stats.js";
 
@@ -349,4 +352,34 @@ function refusal(reason: DropReason): ShoalError {
 
 function isWaiting(pending: Pending): boolean {
   return !pending.waiter.settled;
+}
+
+interface WithCopy {
+  readonly copy?: boolean | undefined;
+}
+
+export const TRY_OPTIONS: readonly string[] = ["copy", "transfer"];
+export const SEND_OPTIONS: readonly string[] = [...TRY_OPTIONS, ...WAIT_OPTIONS];
+
+/** @throws InvalidArgumentError `EINVAL` for an invalid `copy` or `transfer`, or both */
+export function checkMemory(
+  options: { readonly copy?: unknown; readonly transfer?: unknown } | undefined,
+): void {
+  const copy = options?.copy;
+  if (copy !== undefined && typeof copy !== "boolean")
+    throw invalidArgument("copy must be true or false", copy);
+  if (options?.transfer !== undefined) checkTransfer(options.transfer, copy);
+}
+
+function checkTransfer(transfer: unknown, copy: boolean | undefined): void {
+  if (typeof transfer !== "boolean") throw invalidArgument("transfer must be true or false", transfer);
+  if (transfer && copy === true)
+    throw new InvalidArgumentError(
+      "What is copied stays the program's: copy and transfer exclude each other",
+    );
+}
+
+/** Copies a waiting message if the program reuses its memory. */
+function owned(message: OutgoingMessage, options: WithCopy | undefined): OutgoingMessage {
+  return options?.copy ? copyOf(message) : message;
 }

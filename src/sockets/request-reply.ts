@@ -13,12 +13,11 @@ import { SocketType } from "../core/socket-type.js";
 import { MAX_TIMEOUT, Mutex } from "../core/waiter.js";
 import type { OutgoingMessage } from "../engine/engine.js";
 import * as routings from "../engine/zmtp/routing/routings.js";
-import { checkMemory, SEND_OPTIONS } from "./copy-option.js";
 import { defineSocket } from "./define.js";
 import type { EndpointSource } from "./endpoint-source.js";
 import { Envelope } from "./envelope.js";
 import type { MessageLike } from "./message.js";
-import type { DeliveryResult, SendOptions } from "./outbox.js";
+import { checkMemory, type DeliveryResult, SEND_OPTIONS, type SendOptions } from "./outbox.js";
 import type { Readable } from "./readable.js";
 import {
   type BodyIn,

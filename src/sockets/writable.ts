@@ -1,8 +1,7 @@
 import { checkCallOptions, describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
-import { checkMemory, SEND_OPTIONS, TRY_OPTIONS } from "./copy-option.js";
 import type { MessageLike } from "./message.js";
-import type { SendOptions } from "./outbox.js";
+import { checkMemory, SEND_OPTIONS, type SendOptions, TRY_OPTIONS } from "./outbox.js";
 import { CORE, type HasCore } from "./socket-core.js";
 import type { WritableOptions } from "./socket-options.js";
 

@@ -3,9 +3,8 @@ import { checkCallOptions, describe, invalidArgument } from "../../core/argument
 import { InvalidArgumentError, UnroutableError } from "../../core/errors.js";
 import type { OutgoingFrame } from "../../engine/engine.js";
 import { MAX_DATAGRAM } from "../../engine/frame.js";
-import { checkMemory, SEND_OPTIONS, TRY_OPTIONS } from "../copy-option.js";
 import { byteLengthOf } from "../message.js";
-import type { SendOptions } from "../outbox.js";
+import { checkMemory, SEND_OPTIONS, type SendOptions, TRY_OPTIONS } from "../outbox.js";
 import { CORE, type HasCore } from "../socket-core.js";
 import type { WritableOptions } from "../socket-options.js";
 import { groupFrame, routingIdFrame } from "./single-frame.js";
