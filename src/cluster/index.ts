@@ -38,7 +38,7 @@ export {
 } from "./clients/client.js";
 export type { ClusterClient, ClusterClients, OwnClient } from "./clients/client-registry.js";
 export type { NodeLossReason } from "./clients/connection.js";
-export type { DiscoveredAddress, DiscoveredNode } from "./clients/description.js";
+export type { DiscoveredAddress, DiscoveredNode } from "./clients/directory.js";
 export type { CallerRefusal } from "./clients/gate.js";
 export type { DiscoveryHttpOptions } from "./clients/http.js";
 export {

@@ -37,7 +37,7 @@ import { createId } from "../identity.js";
 import { joinAddress, readAddress } from "../net/addresses.js";
 import type { AddressScope } from "./addresses.js";
 import { LONGEST_ATTEMPT, NodeConnection, type NodeLossReason } from "./connection.js";
-import type { DiscoveredNode } from "./description.js";
+import type { DiscoveredNode } from "./directory.js";
 import { clientText } from "./protocol.js";
 
 const MAX_ADDRESSES = 1_024;

@@ -10,7 +10,7 @@
 import { ProtocolError, type ShoalError } from "../../core/errors.js";
 import { listen } from "../../sockets/internal.js";
 import type { Dealer } from "../../sockets/request-reply.js";
-import type { DiscoveredNode } from "./description.js";
+import type { DiscoveredNode } from "./directory.js";
 import { type NodeList, parseList } from "./protocol.js";
 
 /** ms, unless `attemptTimeout` is longer. */

@@ -7,7 +7,7 @@ import { boundedServer, type HttpsOptions, serveAt, shut, urlHost } from "../../
 import { checkOptions, type GivenWith, integer, text } from "../../kit/options.js";
 import { plainIp } from "./addresses.js";
 import type { CallerContext } from "./callers.js";
-import { xmlOf } from "./description.js";
+import { xmlOf } from "./directory.js";
 import { isScope } from "./protocol.js";
 
 const PATH = "/nodes";

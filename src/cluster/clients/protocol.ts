@@ -10,7 +10,7 @@ import { invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError, ProtocolError } from "../../core/errors.js";
 import { MAX_MEMBERS } from "../bounds.js";
 import { type AddressScope, isPort } from "./addresses.js";
-import type { DiscoveredAddress, DiscoveredNode } from "./description.js";
+import type { DiscoveredAddress, DiscoveredNode } from "./directory.js";
 
 export const MAX_REQUEST = 4_096;
 const MAX_CLIENT_TEXT = 64;

@@ -32,8 +32,7 @@ import {
 } from "./addresses.js";
 import { CallerRouter } from "./callers.js";
 import type { OwnClient } from "./client-registry.js";
-import { DISCOVERY_PROP, encodeDescription } from "./description.js";
-import { NodeDirectory } from "./directory.js";
+import { DISCOVERY_PROP, encodeDescription, NodeDirectory } from "./directory.js";
 import { CallerGate, type CallerRefusal } from "./gate.js";
 import { checkHttp, DirectoryPage, type DiscoveryHttpOptions } from "./http.js";
 import { type DiscoveryAuthenticate, type DiscoveryUser, UserTable } from "./users.js";

@@ -10,7 +10,7 @@ import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
 import type { Socket } from "../../sockets/socket.js";
 import { MAX_SEEDS } from "../bounds.js";
 import type { ClusterClients, OwnDiscovery } from "../clients/client-registry.js";
-import { DISCOVERY_PROP } from "../clients/description.js";
+import { DISCOVERY_PROP } from "../clients/directory.js";
 import type { TagChange } from "../details.js";
 import type { DiscoveryStatus } from "../discovery/source.js";
 import { isId } from "../identity.js";

@@ -17,10 +17,10 @@ import {
   descriptionOf,
   encodeDescription,
   MAX_DESCRIPTION,
+  NodeDirectory,
   parseDescription,
   xmlOf,
-} from "../../../src/cluster/clients/description.js";
-import { NodeDirectory } from "../../../src/cluster/clients/directory.js";
+} from "../../../src/cluster/clients/directory.js";
 import {
   CallerGate,
   type CallerGateOptions,
