@@ -19,8 +19,7 @@ import {
   type MajordomoBrokerStats,
   type MajordomoServiceStats,
 } from "./broker-options.js";
-import { isReserved } from "./broker-peers.js";
-import { BrokerRules } from "./broker-rules.js";
+import { BrokerRules, isReserved } from "./broker-rules.js";
 import type { SendResult } from "./broker-tables.js";
 import {
   type Answer,
