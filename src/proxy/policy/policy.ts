@@ -1,8 +1,9 @@
-/** Policies of a proxy's side: their form, and their checks. */
+/** Policies of a proxy's side: their form, their checks, and their blocks of addresses. */
+
+import { BlockList, isIP } from "node:net";
 import { checkInteger, describe, invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { type ProxySocketType, WITH_SENDERS, WITH_TOPICS } from "../pairs.js";
-import { BLOCK_RULE, parseBlock } from "./addresses.js";
 
 export interface ProxyPolicyList {
   /** Absent or empty: everything not in `deny`. */
@@ -149,4 +150,67 @@ function partsOf(what: string, given: unknown, known: readonly string[]): Readon
       throw new InvalidArgumentError(`The ${what} has no ${key}; it has ${known.join(", ")}`);
   }
   return given as Readonly<Record<string, unknown>>;
+}
+
+const MAPPED = new BlockList();
+MAPPED.addSubnet("::ffff:0:0", 96, "ipv6");
+
+const BLOCK_RULE = 'an address or a block of them, such as "10.1.0.0/16", "192.0.2.7" or "2001:db8::/32"';
+
+export interface Block {
+  readonly network: string;
+  readonly prefix: number;
+  readonly family: "ipv4" | "ipv6";
+}
+
+/** @returns `undefined` for an invalid or IPv4-mapped block; bits after the prefix are ignored */
+export function parseBlock(text: string): Block | undefined {
+  const [network = "", length, ...more] = text.split("/");
+  const version = network.includes("%") ? 0 : isIP(network);
+  if (version === 0 || more.length > 0) return undefined;
+  const bits = version === 4 ? 32 : 128;
+  if (length !== undefined && !/^\d{1,3}$/.test(length)) return undefined;
+  const prefix = length === undefined ? bits : Number(length);
+  if (prefix > bits || (version === 6 && prefix >= 96 && MAPPED.check(network, "ipv6"))) return undefined;
+  return { network, prefix, family: version === 4 ? "ipv4" : "ipv6" };
+}
+
+export class AddressRules {
+  readonly #allow: Blocks | undefined;
+  readonly #deny: Blocks;
+
+  constructor({
+    allow = [],
+    deny = [],
+  }: { readonly allow?: readonly string[]; readonly deny?: readonly string[] }) {
+    this.#allow = allow.length === 0 ? undefined : new Blocks(allow);
+    this.#deny = new Blocks(deny);
+  }
+
+  /** @param address anything but an IP address, as from ipc, is allowed */
+  allows(address: string): boolean {
+    const zone = address.indexOf("%");
+    const whole = zone < 0 ? address : address.slice(0, zone);
+    const bare = /^::ffff:([\d.]+)$/i.exec(whole)?.[1] ?? whole;
+    const version = isIP(bare);
+    if (version === 0) return true;
+    const family = version === 4 ? "ipv4" : "ipv6";
+    if (this.#deny.has(bare, family)) return false;
+    return this.#allow?.has(bare, family) ?? true;
+  }
+}
+
+class Blocks {
+  readonly #lists = { ipv4: new BlockList(), ipv6: new BlockList() };
+
+  constructor(list: readonly string[]) {
+    for (const text of list) {
+      const block = parseBlock(text);
+      if (block !== undefined) this.#lists[block.family].addSubnet(block.network, block.prefix, block.family);
+    }
+  }
+
+  has(address: string, family: Block["family"]): boolean {
+    return this.#lists[family].check(address, family);
+  }
 }

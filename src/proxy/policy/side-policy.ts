@@ -17,8 +17,7 @@ import type { Socket } from "../../sockets/socket.js";
 import type { Authenticate } from "../../sockets/socket-options.js";
 import type { ProxyEvents } from "../events.js";
 import type { ProxySide } from "../pairs.js";
-import { AddressRules } from "./addresses.js";
-import type { ProxyPolicy, ProxyPolicyReason } from "./policy.js";
+import { AddressRules, type ProxyPolicy, type ProxyPolicyReason } from "./policy.js";
 import { TopicRules } from "./topics.js";
 
 type PeerCredentials = Parameters<Authenticate>[0];

@@ -3,8 +3,12 @@ import { isIP } from "node:net";
 import { describe, expect, it } from "vitest";
 import { encodeMessage, FrameBatch } from "../../../src/engine/frame-batch.js";
 import { curveKeyPair } from "../../../src/index.js";
-import { AddressRules, parseBlock } from "../../../src/proxy/policy/addresses.js";
-import { checkPolicy, type ProxyPolicyList } from "../../../src/proxy/policy/policy.js";
+import {
+  AddressRules,
+  checkPolicy,
+  type ProxyPolicyList,
+  parseBlock,
+} from "../../../src/proxy/policy/policy.js";
 import { Subscriptions, TopicRules } from "../../../src/proxy/policy/topics.js";
 import { formatCertificate } from "../../../src/sockets/security/certificate.js";
 import { keysOf, parseKeys } from "../../../src/sockets/security/key-files.js";
