@@ -4,8 +4,8 @@ import { InvalidArgumentError, type ShoalError, TransportError } from "../core/e
 import { checkServer, type EndpointUse, type HttpServerEndpoint } from "../core/schemes/scheme.js";
 import type { SocketTypeName } from "../core/socket-type.js";
 import type { Engine, EngineSocket } from "../engine/engine.js";
+import { checkSecurity } from "./check-options.js";
 import { type EndpointSource, isEndpointSource, SourceReader } from "./endpoint-source.js";
-import { checkSecurity } from "./security/check.js";
 import type { SocketEvents } from "./socket-events.js";
 import type { Counters } from "./stats.js";
 
