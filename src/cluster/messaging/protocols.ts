@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { checkKeys, invalidArgument } from "../../core/arguments.js";
 import { ignore } from "../../core/waiter.js";
-import { disown, own } from "../../engine/zmtp/transport/ipc-path.js";
+import { disown, own } from "../../engine/zmtp/transport/ipc.js";
 import { isProtocolName } from "./advert.js";
 import type { DialTarget, MessageProtocol } from "./protocol.js";
 
