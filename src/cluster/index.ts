@@ -39,7 +39,6 @@ export {
 export type { ClusterClient, ClusterClients, OwnClient } from "./clients/client-registry.js";
 export type { NodeLossReason } from "./clients/connection.js";
 export type { DiscoveredAddress, DiscoveredNode } from "./clients/directory.js";
-export type { CallerRefusal } from "./clients/gate.js";
 export type { DiscoveryHttpOptions } from "./clients/http.js";
 export {
   DiscoveryServer,
@@ -47,6 +46,7 @@ export {
   type DiscoveryServerOptions,
   type DiscoveryServerStats,
 } from "./clients/server.js";
+export type { CallerRefusal } from "./clients/users.js";
 export {
   type CallerCredentials,
   type DiscoveryAuthenticate,

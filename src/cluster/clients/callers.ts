@@ -14,9 +14,8 @@ import type { ClusterNamespace } from "../node/namespace.js";
 import { type AddressScope, plainIp } from "./addresses.js";
 import type { OwnClient } from "./client-registry.js";
 import type { NodeDirectory } from "./directory.js";
-import type { CallerGate } from "./gate.js";
 import { type DiscoveryRequest, MAX_REQUEST, parseRequest } from "./protocol.js";
-import type { CallerCredentials } from "./users.js";
+import type { CallerCredentials, CallerGate } from "./users.js";
 
 const MAX_HANDSHAKES = 1_024;
 

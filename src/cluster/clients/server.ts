@@ -33,9 +33,14 @@ import {
 import { CallerRouter } from "./callers.js";
 import type { OwnClient } from "./client-registry.js";
 import { DISCOVERY_PROP, encodeDescription, NodeDirectory } from "./directory.js";
-import { CallerGate, type CallerRefusal } from "./gate.js";
 import { checkHttp, DirectoryPage, type DiscoveryHttpOptions } from "./http.js";
-import { type DiscoveryAuthenticate, type DiscoveryUser, UserTable } from "./users.js";
+import {
+  CallerGate,
+  type CallerRefusal,
+  type DiscoveryAuthenticate,
+  type DiscoveryUser,
+  UserTable,
+} from "./users.js";
 
 const OPTIONS = {
   /** Endpoint of the ROUTER, `tcp://*:7000` or `tls://*:7000`; port `*`: any free one. Required without `http`. */

@@ -21,14 +21,15 @@ import {
   parseDescription,
   xmlOf,
 } from "../../../src/cluster/clients/directory.js";
+import { parseList, parseRequest } from "../../../src/cluster/clients/protocol.js";
 import {
   CallerGate,
   type CallerGateOptions,
   FAILURES,
+  hashPassword,
   MAX_SOURCES,
-} from "../../../src/cluster/clients/gate.js";
-import { parseList, parseRequest } from "../../../src/cluster/clients/protocol.js";
-import { hashPassword, UserTable } from "../../../src/cluster/clients/users.js";
+  UserTable,
+} from "../../../src/cluster/clients/users.js";
 import type { Requests } from "../../../src/cluster/requests/requests.js";
 import { codes, ROOT, tableUnder } from "../../support/markdown.js";
 
