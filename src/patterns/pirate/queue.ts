@@ -1,4 +1,6 @@
-/** Pirate queue: two ROUTERs around kit/queue-rules.ts. */
+/** The Pirates' queue, and the Lazy Pirate client of it: kit/dispatcher.ts and kit/request-client.ts with options. */
+
+import { BodyShape } from "../../kit/body.js";
 import { BROKER_OPTIONS, BrokerDriver } from "../../kit/broker-driver.js";
 import {
   type PirateQueueEvent,
@@ -6,7 +8,11 @@ import {
   QUEUE_EVENTS,
   QueueRules,
 } from "../../kit/dispatcher.js";
-import { checkOptions, choice, type Given, integer } from "../../kit/options.js";
+import type { PatternEndpoints } from "../../kit/endpoint-list.js";
+import { parseErrorReply } from "../../kit/errors.js";
+import { checkOptions, choice, codec, type Given, type GivenWithCodecs, integer } from "../../kit/options.js";
+import { RequestClient, requestClientOptions } from "../../kit/request-client.js";
+import type { Raw } from "../../sockets/shape.js";
 
 const OPTIONS = {
   ...BROKER_OPTIONS,
@@ -54,5 +60,55 @@ export class PirateQueue extends BrokerDriver<PirateQueueEvent, PirateQueueStats
       settings.heartbeatInterval,
       (effects, now) => new QueueRules(settings, effects, now),
     );
+  }
+}
+
+const CLIENT_OPTIONS = {
+  ...requestClientOptions({ timeout: -1, attemptTimeout: 2_500, retryDelay: 100, maxRetryDelay: 5_000 }),
+  /** Attempts after the first, each at the next server. Default 2. */
+  retries: integer({ default: 2, min: 0 }),
+  requestCodec: codec(),
+  replyCodec: codec(),
+};
+
+/** Times in ms; defaults: `timeout` -1, `attemptTimeout` 2,500, `retryDelay` 100, `maxRetryDelay` 5,000. */
+export type PirateClientOptions<Req = Raw, Rep = Raw> = GivenWithCodecs<typeof CLIENT_OPTIONS, Req, Rep>;
+
+/**
+ * Asks one of several servers, and retries, elsewhere if possible, without a reply. Works with any REP or a Pirate
+ * queue.
+ *
+ * One request is in flight at a time; further calls queue. A server may handle a request more than once, since failed
+ * attempts are not revoked.
+ *
+ * @example
+ * ```ts
+ * import { PirateClient, PirateQueue, PirateWorker } from "shoal/pirate";
+ *
+ * const queue = new PirateQueue();
+ * const client = new PirateClient(await queue.bind("frontend", "tcp://127.0.0.1:*"), { retries: 2 });
+ * const backend = await queue.bind("backend", "tcp://127.0.0.1:*");
+ * const worker = new PirateWorker(backend, ([body]) => String(body).toUpperCase());
+ * console.log(String(await client.request("ahoy"))); // AHOY
+ * await client.close();
+ * await Promise.all([worker.close(), queue.close()]);
+ * ```
+ */
+export class PirateClient<Req = Raw, Rep = Raw> extends RequestClient<Req, Rep> {
+  /**
+   * @param endpoints servers in order of preference; the one that replied last goes first. Or a source: calls wait
+   *   while it is empty
+   * @throws InvalidArgumentError `EINVAL` for an unknown option, a bad value or a bad endpoint
+   */
+  constructor(endpoints: PatternEndpoints, options: PirateClientOptions<Req, Rep> = {}) {
+    const settings = checkOptions("PirateClient", CLIENT_OPTIONS, options);
+    super("PirateClient", endpoints, settings, {
+      requests: new BodyShape(options.requestCodec),
+      replies: new BodyShape(options.replyCodec),
+      retries: () => settings.retries,
+      // A starting queue refuses connections for a while.
+      failsFast: false,
+      errorOf: parseErrorReply,
+    });
   }
 }

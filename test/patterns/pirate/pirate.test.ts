@@ -1,8 +1,7 @@
 /** Client, queue and workers of the Pirates together, over tcp. */
 import { describe, expect, it, vi } from "vitest";
 import { Dealer, json, Reply, Request } from "../../../src/index.js";
-import { PirateClient } from "../../../src/patterns/pirate/client.js";
-import { PirateQueue, type PirateQueueOptions } from "../../../src/patterns/pirate/queue.js";
+import { PirateClient, PirateQueue, type PirateQueueOptions } from "../../../src/patterns/pirate/queue.js";
 import { type PirateHandler, PirateWorker } from "../../../src/patterns/pirate/worker.js";
 import { texts, turn, until, within } from "../../contract/support/wait.js";
 import { held } from "../../kit/services.js";
