@@ -39,10 +39,15 @@ import { parseListenAddress } from "../core/http-server.js";
 import { checkEndpoint, knownSchemes } from "../core/schemes/schemes.js";
 import { ShoalError } from "../index.js";
 import { Failure, UsageError } from "./failure.js";
-import { type ClientsValues, clientsOf } from "./node-clients.js";
 import { LIVE_KEYS, nodeFlags, nodeSchema, valuesOfFlags } from "./node-schema.js";
 import { type ControlSettings, controlSecurity } from "./node-service.js";
-import { type SessionsSettings, type SessionsValues, sessionsOf } from "./node-sessions.js";
+import {
+  type ClientsValues,
+  clientsOf,
+  type SessionsSettings,
+  type SessionsValues,
+  sessionsOf,
+} from "./node-sessions.js";
 import { keysFrom, readKeyFile, readPasswordFile } from "./security.js";
 
 export interface NodeConfiguration {

@@ -5,7 +5,6 @@ import { textOf } from "../config/file.js";
 import { defined } from "../core/arguments.js";
 import { asUsage, describe, Failure, hasCode, UsageError } from "./failure.js";
 import { Log } from "./log.js";
-import { serveClients } from "./node-clients.js";
 import {
   applyChanges,
   changedKeys,
@@ -19,7 +18,7 @@ import { LINE_EVENTS, NodeLines } from "./node-lines.js";
 import { NodeOperator } from "./node-operator.js";
 import { nodeFlags } from "./node-schema.js";
 import { NodeService } from "./node-service.js";
-import { NodeSessions } from "./node-sessions.js";
+import { NodeSessions, serveClients } from "./node-sessions.js";
 import { operate, type Service } from "./operation.js";
 import { checkEndpoints } from "./options.js";
 import { checkFile, failureOf, Reloads } from "./reloads.js";
