@@ -5,8 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { curveKeyPair, Dealer, Pull, Push, Request } from "../../src/index.js";
 import { StreamerProxy } from "../../src/proxy/index.js";
-import type { FolderKeys } from "../../src/sockets/security/key-files.js";
-import { KeyFolder } from "../../src/sockets/security/key-folder.js";
+import { type FolderKeys, KeyFolder } from "../../src/sockets/security/key-folder.js";
 import { until } from "../contract/support/wait.js";
 import { ANY, back, front, LIMIT, useWorld } from "./support.js";
 

@@ -11,7 +11,7 @@ import {
 } from "../../../src/proxy/policy/policy.js";
 import { Subscriptions, TopicRules } from "../../../src/proxy/policy/topics.js";
 import { formatCertificate } from "../../../src/sockets/security/certificate.js";
-import { keysOf, parseKeys } from "../../../src/sockets/security/key-files.js";
+import { keysOf, parseKeys } from "../../../src/sockets/security/key-folder.js";
 import fc from "../../support/properties.js";
 
 /** An address as its bits. */
