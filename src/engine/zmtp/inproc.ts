@@ -14,9 +14,8 @@ import type { Peers } from "./peers.js";
 import { type CloseReason, type Link, limitOf, type Peer, type Pipe, type ReceiveMarks } from "./pipe.js";
 import { wireNameOf } from "./routing/routing.js";
 import type { SocketState } from "./socket-state.js";
-import { PortLink } from "./threads/port-link.js";
+import { type Description, type MessagePortLike, PortLink } from "./threads/port-link.js";
 import type { Sought, ThreadReply } from "./threads/thread-names.js";
-import type { Description, MessagePortLike } from "./threads/thread-port.js";
 
 export interface InprocParts {
   /** @param shared whether the names belong to the process-wide context */

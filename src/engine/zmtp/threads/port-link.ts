@@ -1,19 +1,49 @@
 /**
- * A link to a socket in another thread. Both ends share one queue, bounded by the sum of both high-water
- * marks, as they were when the link was made.
+ * A link to a socket in another thread, over a MessagePort. Both ends share one queue, bounded by the sum of both
+ * high-water marks, as they were when the link was made.
  *
  *   out:  queued messages, copied once into memory to transfer: one post per turn
  *   in:   this memory as it is: frames are views of it
  *
  *   open --close, or the other end is gone--> closed
  *    +-----halfClose--> half-closed: receives until the other has closed, or was silent ---^
+ *
+ * The words on the port, both ways:
+ *
+ *   ArrayBuffer, transferred     messages: 4 bytes, their number, 4 bytes, that of their frames, then these (37/ZMTP, Framing)
+ *   [TAKEN, messages, cost]      totals that the program has taken, the cost as in core/frame-cost.ts
+ *   [HALF_CLOSED]                the sender sends nothing more, and receives until the other has closed
+ *   [CLOSED]                     the sender neither sends nor receives
+ *
+ * All threads of the process are one program, so words are not checked.
  */
 import { allocateTransferable, FRAME_COST, forbidTransfer } from "../../../core/memory.js";
 import type { Segment } from "../codec/out-queue.js";
 import { tooLargeText } from "../errors.js";
 import { type CloseReason, type Link, limitOf, type Pipe, type ReceiveMarks } from "../pipe.js";
 import { HANG_UP_TIMEOUT } from "../writer.js";
-import { BATCH_HEADER, type MessagePortLike, Word } from "./thread-port.js";
+
+const Word = { Taken: 3, HalfClosed: 4, Closed: 5 } as const;
+
+const BATCH_HEADER = 8;
+
+/** A socket, for another thread. */
+export interface Description {
+  readonly socketType: string;
+  /** Routing id; empty: unset. */
+  readonly identity: Uint8Array;
+  readonly marks: ReceiveMarks;
+}
+
+export interface MessagePortLike {
+  onmessage: ((event: { readonly data: unknown }) => void) | null;
+  onmessageerror: ((event: unknown) => void) | null;
+  postMessage(message: unknown, transfer?: readonly ArrayBuffer[]): void;
+  addEventListener(type: "close", listener: () => void): void;
+  close(): void;
+  /** Present if the port keeps the process alive. */
+  unref?(): void;
+}
 
 /** Bytes; the last message of a post may go beyond them. */
 const MAX_POST = 1_048_576;

@@ -11,7 +11,7 @@
  * cross, the thread with the lower id gets the name.
  */
 
-import type { MessagePortLike } from "./thread-port.js";
+import type { MessagePortLike } from "./port-link.js";
 
 /** ms to wait for answers. */
 const ANSWER_WAIT = 50;

@@ -1,8 +1,7 @@
 /** A link over a MessagePort, whose posts arrive when the test lets them. */
 import { test, vi } from "vitest";
 import { frameCost } from "../../../../src/core/memory.js";
-import { PortLink } from "../../../../src/engine/zmtp/threads/port-link.js";
-import type { MessagePortLike } from "../../../../src/engine/zmtp/threads/thread-port.js";
+import { type MessagePortLike, PortLink } from "../../../../src/engine/zmtp/threads/port-link.js";
 import { HANG_UP_TIMEOUT } from "../../../../src/engine/zmtp/writer.js";
 import fc from "../../../support/properties.js";
 import { expect } from "../../../support/quick-expect.js";
