@@ -30,6 +30,7 @@ export {
   type Ec2Options,
   ec2Addresses,
 } from "./clients/addresses.js";
+export type { DiscoveryHttpOptions } from "./clients/callers.js";
 export {
   DiscoveryClient,
   type DiscoveryClientEvent,
@@ -39,7 +40,6 @@ export {
 export type { ClusterClient, ClusterClients, OwnClient } from "./clients/client-registry.js";
 export type { NodeLossReason } from "./clients/connection.js";
 export type { DiscoveredAddress, DiscoveredNode } from "./clients/directory.js";
-export type { DiscoveryHttpOptions } from "./clients/http.js";
 export {
   DiscoveryServer,
   type DiscoveryServerEvent,

@@ -30,10 +30,9 @@ import {
   type HostAddress,
   interfaceAddresses,
 } from "./addresses.js";
-import { CallerRouter } from "./callers.js";
+import { CallerRouter, checkHttp, DirectoryPage, type DiscoveryHttpOptions } from "./callers.js";
 import type { OwnClient } from "./client-registry.js";
 import { DISCOVERY_PROP, encodeDescription, NodeDirectory } from "./directory.js";
-import { checkHttp, DirectoryPage, type DiscoveryHttpOptions } from "./http.js";
 import {
   CallerGate,
   type CallerRefusal,
