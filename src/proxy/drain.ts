@@ -15,6 +15,8 @@ import type { ProxyDrainResult } from "./stats.js";
 
 /** ms without an arrival that end the wait for more. */
 const QUIET = 200;
+/** ms between checks. */
+const CHECK_INTERVAL = 20;
 
 export interface DrainView {
   /** Peers that send to the proxy. */
@@ -31,6 +33,7 @@ export interface DrainView {
 
 type DrainStep = "take" | "ask" | "finish" | "done";
 
+/** When a draining proxy is done. Pure. */
 export class DrainRules {
   readonly #canAskToLeave: boolean;
   readonly #takeUntil: number;
@@ -69,9 +72,6 @@ export class DrainRules {
     return now - this.#lastTaken >= QUIET || now >= this.#takeUntil;
   }
 }
-
-/** ms between checks. */
-const CHECK_INTERVAL = 20;
 
 export class Drain {
   readonly #pumps: Pumps;

@@ -159,6 +159,12 @@ export class ProxySockets {
   }
 }
 
+/**
+ * Sends a copy of each message to a PUB or PUSH. Never waits: copies without room are missed and counted.
+ *
+ *   message --trySend--> taken: captured
+ *                   +--> no room (PUSH), dropped for a slow subscriber (PUB): missed
+ */
 export class Capture {
   readonly opened: ProxySocket;
   /** Called for each passed message. Never throws. */

@@ -21,11 +21,11 @@ import type { Capture } from "./proxy-sockets.js";
 
 /** ms between counts of unanswered requests. */
 const TICK = 1_000;
-
 const KEPT = 60;
-
 /** A drain can ask these types' peers, which only send, to leave. */
 const ONE_WAY: readonly ProxySocketType[] = ["pull", "sub", "xsub"];
+/** More routing ids than any real chain of proxies adds. */
+const MAX_HOPS = 32;
 
 export interface ProxyPump extends Direction {
   readonly pump: Pump;
@@ -181,9 +181,6 @@ export class PendingReplies {
     }
   }
 }
-
-/** More routing ids than any real chain of proxies adds. */
-const MAX_HOPS = 32;
 
 export type Verdict = "pass" | "malformed" | "loop" | "policy";
 

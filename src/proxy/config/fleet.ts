@@ -249,6 +249,8 @@ export class Fleet {
   }
 }
 
+// --- Differences -----------------------------------------------------------------------------------------------------
+
 interface Whole {
   readonly proxy: string;
   readonly configuration: ProxyConfiguration;

@@ -251,6 +251,8 @@ async function folderOf(files: NamedFiles, path: Path, name: string): Promise<st
   return folder;
 }
 
+// --- Checks ----------------------------------------------------------------------------------------------------------
+
 interface EngineAbilities {
   readonly name: string;
   readonly transports: readonly string[];
@@ -263,7 +265,11 @@ interface Place {
   readonly proxy: string;
 }
 
-/** @param placeOf the place of an endpoint; a single text has no index */
+/**
+ * What neither a schema nor the options of a proxy express: keys that only a file has, options of the engine, endpoints.
+ *
+ * @param placeOf the place of an endpoint; a single text has no index
+ */
 function check(
   proxies: Proxies,
   engine: EngineAbilities,

@@ -5,6 +5,8 @@ import { checkInteger, describe, invalidArgument } from "../../core/arguments.js
 import { InvalidArgumentError } from "../../core/errors.js";
 import { type ProxySocketType, WITH_SENDERS, WITH_TOPICS } from "../pairs.js";
 
+const BLOCK_RULE = 'an address or a block of them, such as "10.1.0.0/16", "192.0.2.7" or "2001:db8::/32"';
+
 export interface ProxyPolicyList {
   /** Absent or empty: everything not in `deny`. */
   readonly allow?: readonly string[];
@@ -155,8 +157,6 @@ function partsOf(what: string, given: unknown, known: readonly string[]): Readon
 const MAPPED = new BlockList();
 MAPPED.addSubnet("::ffff:0:0", 96, "ipv6");
 
-const BLOCK_RULE = 'an address or a block of them, such as "10.1.0.0/16", "192.0.2.7" or "2001:db8::/32"';
-
 export interface Block {
   readonly network: string;
   readonly prefix: number;
@@ -175,6 +175,12 @@ export function parseBlock(text: string): Block | undefined {
   return { network, prefix, family: version === 4 ? "ipv4" : "ipv6" };
 }
 
+/**
+ * Allowed and denied CIDR blocks (RFC 4632, 3.1; RFC 4291, 2.3). Pure.
+ *
+ * Each family has its own node:net BlockList: a shared one would match every IPv4 address with "::/0". IPv4-mapped IPv6
+ * addresses (::ffff:192.0.2.1), which dual-stack listeners see, count as IPv4.
+ */
 export class AddressRules {
   readonly #allow: Blocks | undefined;
   readonly #deny: Blocks;
