@@ -7,10 +7,5 @@ export type {
   SuicidalSnailOptions,
   SuicidalSnailPolicy,
   SuicidalSnailStats,
-} from "./options.js";
-export {
-  SuicidalSnailError,
-  type SuicidalSnailReadStamp,
-  sequencedStamp,
-} from "./options.js";
-export { SuicidalSnail } from "./snail.js";
+} from "./snail.js";
+export { SuicidalSnail, SuicidalSnailError, type SuicidalSnailReadStamp, sequencedStamp } from "./snail.js";

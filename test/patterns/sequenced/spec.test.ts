@@ -11,7 +11,7 @@ import {
   parseEnd,
   parseRequest,
 } from "../../../src/patterns/sequenced/protocol.js";
-import { sequencedStamp } from "../../../src/patterns/suicidal-snail/options.js";
+import { sequencedStamp } from "../../../src/patterns/suicidal-snail/snail.js";
 
 const page = readFileSync(new URL("../../../docs/patterns/sequenced.md", import.meta.url), "utf8");
 
