@@ -1,5 +1,17 @@
-/** The control socket of a node, its access rules, and the node's end. */
+/**
+ * The control socket of a node, its access rules, and the node's end.
+ *
+ * The default socket is in a folder of the user that others cannot enter. The registry of this host's nodes lists it,
+ * and removes it after the node was killed.
+ *
+ *   SHOAL_RUNTIME_DIR, or XDG_RUNTIME_DIR/shoal, or shoal-UID in the folder for temporary files   mode 700
+ *     └── 3f9a04c2b1d7.sock      the first 12 digits of the node's id                              mode 600
+ */
 import { lookup } from "node:dns/promises";
+import { lstatSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { isMainThread } from "node:worker_threads";
 import type { ClusterNode } from "../cluster/index.js";
 import {
   type ControlAnswer,
@@ -10,12 +22,12 @@ import {
   MAX_BYTES,
   parseCommand,
 } from "../control/server.js";
+import { makeFolder } from "../core/file-limit.js";
 import { InvalidArgumentError, Router } from "../index.js";
 import { KeyFolder } from "../sockets/security/key-folder.js";
-import { asUsage, describe, UsageError } from "./failure.js";
+import { asUsage, describe, Failure, hasCode, UsageError } from "./failure.js";
 import type { Log } from "./log.js";
 import { MAX_NODE_COMMAND, NODE_COMMAND_TABLE, NODE_COMMANDS } from "./node-commands.js";
-import { asOwner, defaultEndpoint, isFolderFault } from "./node-endpoint.js";
 import type { NodeOperator } from "./node-operator.js";
 import type { Service } from "./operation.js";
 import { type SecurityOptions, securityOptions } from "./security.js";
@@ -175,4 +187,60 @@ async function isLocal(endpoint: string): Promise<boolean> {
   // An unknown name counts as remote, which needs keys.
   const found = await lookup(name, { all: true }).catch(() => []);
   return found.length > 0 && found.every(({ address }) => /^127\.|^::1$/.test(address));
+}
+
+const NAME_DIGITS = 12;
+
+function runtimeFolder(): string {
+  const { SHOAL_RUNTIME_DIR: own, XDG_RUNTIME_DIR: session } = process.env;
+  if (own !== undefined && own !== "") return own;
+  if (session !== undefined && session !== "") return join(session, "shoal");
+  return join(tmpdir(), `shoal-${process.getuid?.() ?? "user"}`);
+}
+
+/** Creates the folder. @throws Failure for one that others can enter, or that cannot be created */
+function defaultEndpoint(id: string): string {
+  const folder = runtimeFolder();
+  try {
+    makeFolder(folder, 0o700);
+  } catch (error) {
+    throw new Failure(`cannot make the folder ${folder}: ${(error as Error).message}`);
+  }
+  const fault = folderFault(folder);
+  if (fault !== undefined) throw new Failure(fault);
+  return `ipc://${join(folder, `${id.slice(0, NAME_DIGITS)}.sock`)}`;
+}
+
+function folderFault(folder: string): string | undefined {
+  const stat = lstatSync(folder, { throwIfNoEntry: false });
+  if (stat === undefined) return undefined;
+  if (!stat.isDirectory()) return `${folder} is not a folder`;
+  const uid = process.getuid?.();
+  if (uid === undefined) return undefined;
+  if (stat.uid !== uid) return `the folder ${folder} belongs to another user (uid ${stat.uid})`;
+  const mode = stat.mode & 0o777;
+  if ((mode & 0o077) !== 0)
+    return `others can enter the folder ${folder} (mode ${mode.toString(8)}); expected its owner only: chmod 700`;
+  return undefined;
+}
+
+/** Whether the system or a user made the folder unusable; the node runs without a control socket. */
+function isFolderFault(error: unknown): error is Failure {
+  return error instanceof Failure || hasCode(error, "EACCES") || hasCode(error, "EROFS");
+}
+
+/** Number of sockets being created, and the umask to restore. */
+let making = 0;
+let mask = 0;
+
+/** Creates a socket that only its owner can connect to, from the first moment. */
+async function asOwner<T>(action: () => Promise<T>): Promise<T> {
+  // A thread cannot set the umask.
+  if (!isMainThread) return action();
+  if (making++ === 0) mask = process.umask(0o177);
+  try {
+    return await action();
+  } finally {
+    if (--making === 0) process.umask(mask);
+  }
 }
