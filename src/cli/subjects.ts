@@ -24,7 +24,7 @@ import type { ProcessReading } from "../metrics/reading.js";
 import { isRead, readingOf } from "../metrics/readings.js";
 import { type Sample, samplesOf } from "../metrics/sources.js";
 import { kindOf } from "../proxy/pairs.js";
-import { MAX_PEERS_LISTED } from "../sockets/peer-views.js";
+import { MAX_PEERS_LISTED } from "../sockets/internal.js";
 import { causeOf } from "../sockets/stalls.js";
 import { ControlClient, replyOf } from "./control-client.js";
 import { describe, Failure, UsageError } from "./failure.js";

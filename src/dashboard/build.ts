@@ -4,7 +4,7 @@
  */
 import { defined } from "../core/arguments.js";
 import type { RatedReading, RatedSource, Reading } from "../metrics/reading.js";
-import type { PeerView } from "../sockets/peer-views.js";
+import type { PeerView } from "../sockets/internal.js";
 import type {
   DashboardAction,
   DashboardItem,

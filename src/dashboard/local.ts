@@ -14,8 +14,7 @@ import {
   samplesOf,
 } from "../metrics/sources.js";
 import type { MajordomoServiceStats } from "../patterns/majordomo/index.js";
-import { endpointsOf } from "../sockets/internal.js";
-import { type PeerList, peerListOf, peerListsOf } from "../sockets/peer-views.js";
+import { endpointsOf, type PeerList, peerListOf, peerListsOf } from "../sockets/internal.js";
 import { Socket } from "../sockets/socket.js";
 import type { SocketStats } from "../sockets/stats.js";
 import {

@@ -14,7 +14,7 @@ import { describe, thrownText } from "../core/arguments.js";
 import { thisProcess } from "../core/built-file.js";
 import { boundedServer, parseListenAddress, serveAt, shut } from "../core/http-server.js";
 import { Once } from "../core/waiter.js";
-import { peerListsOf } from "../sockets/peer-views.js";
+import { peerListsOf } from "../sockets/internal.js";
 import { BUILD, FAMILIES, familyOf, INFO, labelsOf, type Metric, UP } from "./metrics-table.js";
 import {
   byName,

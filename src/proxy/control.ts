@@ -19,7 +19,7 @@ import {
 import { InvalidArgumentError } from "../core/errors.js";
 import { MAX_TIMEOUT } from "../core/waiter.js";
 import type { Context } from "../sockets/context.js";
-import type { PeerView } from "../sockets/peer-views.js";
+import type { PeerView } from "../sockets/internal.js";
 import { Reply } from "../sockets/request-reply.js";
 import type { SocketPlan } from "./options.js";
 import type { ProxySide } from "./pairs.js";

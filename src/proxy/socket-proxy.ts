@@ -12,7 +12,7 @@ import { ClosedError } from "../core/errors.js";
 import type { EventStream } from "../core/event-stream.js";
 import { MAX_TIMEOUT, Once } from "../core/waiter.js";
 import { context as globalContext } from "../sockets/context.js";
-import { ownSockets, peerViews } from "../sockets/peer-views.js";
+import { ownSockets, peerViews } from "../sockets/internal.js";
 import type { Socket } from "../sockets/socket.js";
 import type { ControlHost } from "./control.js";
 import { Drain } from "./drain.js";

@@ -7,8 +7,7 @@ import { IdleWaits, withTimeout } from "../../core/waiter.js";
 import { Driver } from "../../kit/driver.js";
 import type { ServerGate } from "../../kit/options.js";
 import { RouterReader } from "../../kit/router-reader.js";
-import { deliverNow, forwards, queuedBytesFor } from "../../sockets/internal.js";
-import { ownSockets } from "../../sockets/peer-views.js";
+import { deliverNow, forwards, ownSockets, queuedBytesFor } from "../../sockets/internal.js";
 import { Router } from "../../sockets/request-reply.js";
 import { ANSWERS, Batcher, messagesAt, REQUESTS, takingBatches } from "./batch.js";
 import {
