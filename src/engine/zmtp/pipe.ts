@@ -11,11 +11,10 @@ import type { Lease, OutgoingFrame, OutgoingMessage, PeerPolicy, TakenMessages }
 import type { EngineDropReason } from "../events.js";
 import { messageBytes } from "../frame.js";
 import type { Batches, FrameBatch } from "../frame-batch.js";
-import { BY_REFERENCE, Encoder } from "./codec/encoder.js";
+import { BY_REFERENCE, Encoder, framesOf } from "./codec/encoder.js";
 import { InStream } from "./codec/in-stream.js";
 import { OutQueue, type Segment } from "./codec/out-queue.js";
 import { type BudgetedPipe, PeerMeter, type PeerMeterEffects, type ReceiveBudget } from "./receive-limits.js";
-import { framesOf } from "./transferred.js";
 
 /** Queued bytes that are flushed at once. */
 const FLUSH_BYTES = 65_536;
