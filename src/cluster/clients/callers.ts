@@ -255,6 +255,8 @@ function credentialsOf({ username, password, publicKey, address }: PeerCredentia
   return { username, password, publicKey, address: plainIp(address), via: "socket" };
 }
 
+// --- HTTP ------------------------------------------------------------------------------------------------------------
+
 const PATH = "/nodes";
 
 const OPTIONS = {
@@ -268,6 +270,7 @@ const OPTIONS = {
 
 export type DiscoveryHttpOptions = GivenWith<typeof OPTIONS, "port">;
 
+/** A discovery server's list over HTTP (docs/spec/discovery.md, HTTP). */
 export class DirectoryPage {
   readonly #context: CallerContext;
   readonly #hasXml: boolean;

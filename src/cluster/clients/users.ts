@@ -253,6 +253,8 @@ function digest(text: string): Buffer {
   return createHash("sha256").update(text).digest();
 }
 
+// --- Gate ------------------------------------------------------------------------------------------------------------
+
 export const FAILURES = 10;
 /** Those whose last failure is oldest are forgotten. */
 export const MAX_SOURCES = 4_096;
@@ -281,6 +283,11 @@ export interface CallerGateOptions {
   report(caller: CallerCredentials, reason: CallerRefusal, error?: unknown): void;
 }
 
+/**
+ * Checks the credentials of a discovery server's clients, and limits guesses: a source address has `FAILURES` wrong ones,
+ * and gets one back per second. Without any left, credentials are refused unchecked, except those that succeeded before.
+ * Unchecked ones do not count: honest clients that try again must not prolong the limit.
+ */
 export class CallerGate {
   readonly #options: CallerGateOptions;
   readonly #sources = new LatestMap<string, Source>(MAX_SOURCES);
