@@ -7,9 +7,8 @@ import { thisProcess } from "../core/built-file.js";
 import { isBytes } from "../core/bytes.js";
 import { InvalidArgumentError, InvalidStateError, TimeoutError } from "../index.js";
 import { bytesToJson } from "./format.js";
-import { KeptLog } from "./kept-log.js";
 import type { NodeLine } from "./node-lines.js";
-import { NodeMessages } from "./node-messages.js";
+import { KeptLog, NodeMessages } from "./node-messages.js";
 import type { NodeSessions } from "./node-sessions.js";
 
 /** Bytes of a reply to a request. */

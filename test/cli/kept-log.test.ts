@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { KeptLog } from "../../src/cli/kept-log.js";
+import { KeptLog } from "../../src/cli/node-messages.js";
 
 describe("KeptLog", () => {
   it("gives a reader that knew an earlier run all entries of this one", async () => {
