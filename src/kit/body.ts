@@ -2,8 +2,7 @@
 import { isBytes } from "../core/bytes.js";
 import { InvalidMessageError } from "../core/errors.js";
 import type { Codec } from "../sockets/codec.js";
-import { type MessageLike, toMessage } from "../sockets/message.js";
-import { encodeValue, type Raw, shapeFor } from "../sockets/shape.js";
+import { encodeValue, type MessageLike, type Raw, shapeFor, toMessage } from "../sockets/message.js";
 
 /** Frames, or with a codec the value. */
 export type BodyOf<T> = [T] extends [Raw] ? Buffer[] : T;

@@ -17,7 +17,7 @@ import { describe, invalidArgument, isThenable } from "../core/arguments.js";
 import { InvalidArgumentError, InvalidMessageError, type ShoalError } from "../core/errors.js";
 import { describeIssues, issuePath, type StandardSchemaV1, validate } from "../core/standard-schema.js";
 import { type Codec, json } from "../sockets/codec.js";
-import { encodeValue } from "../sockets/shape.js";
+import { encodeValue } from "../sockets/message.js";
 import { decodeValue } from "./body.js";
 import { type FailureReason, refuse } from "./errors.js";
 import { checkKeys } from "./options.js";

@@ -19,7 +19,17 @@ export { type Codec, json, text } from "./codec.js";
 export { Context, type ContextOptions, context } from "./context.js";
 export type { EndpointSource } from "./endpoint-source.js";
 export { Envelope } from "./envelope.js";
-export type { Message, MessageLike } from "./message.js";
+export type {
+  BodyIn,
+  BodyOut,
+  Message,
+  MessageLike,
+  Raw,
+  RoutedIn,
+  RoutedOut,
+  TopicIn,
+  TopicOut,
+} from "./message.js";
 export { type EventSubscriber, Observer } from "./observer.js";
 export type { DeliveryResult } from "./outbox.js";
 export { Pair, type PairOptions } from "./pair.js";
@@ -53,7 +63,6 @@ export {
   type RouterConnectOptions,
   type RouterOptions,
 } from "./request-reply.js";
-export type { BodyIn, BodyOut, Raw, RoutedIn, RoutedOut, TopicIn, TopicOut } from "./shape.js";
 export { type CloseOptions, type ReadyOptions, Socket } from "./socket.js";
 export type { CloseResult } from "./socket-core.js";
 export type {

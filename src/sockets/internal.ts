@@ -12,12 +12,12 @@ import {
 } from "../engine/engine.js";
 import { SOCKET_EVENTS, type SocketEvent } from "../engine/events.js";
 import type { FrameBatch } from "../engine/frame-batch.js";
+import { FRAMES } from "./message.js";
 import { isReceiveObserved } from "./observation.js";
 import type { DeliveryResult } from "./outbox.js";
 import type { Subscriber, XPublisher } from "./pub-sub.js";
 import type { Readable } from "./readable.js";
 import type { Dealer, Router } from "./request-reply.js";
-import { FRAMES } from "./shape.js";
 import { CORE, type Socket } from "./socket.js";
 import type { SocketCore } from "./socket-core.js";
 import type { Counters } from "./stats.js";

@@ -9,9 +9,16 @@ import { SocketType } from "../core/socket-type.js";
 import type { WaitOptions } from "../core/waiter.js";
 import * as routings from "../engine/zmtp/routing/routings.js";
 import { defineSocket } from "./define.js";
-import type { MessageLike } from "./message.js";
+import {
+  FRAMES,
+  type MessageLike,
+  type Raw,
+  type Settled,
+  shapeFor,
+  type TopicIn,
+  type TopicOut,
+} from "./message.js";
 import type { Readable } from "./readable.js";
-import { FRAMES, type Raw, type Settled, shapeFor, type TopicIn, type TopicOut } from "./shape.js";
 import { CORE, Socket } from "./socket.js";
 import type { SocketCore } from "./socket-core.js";
 import type { CodecOptions, ConstructionOptions, Properties } from "./socket-options.js";

@@ -16,18 +16,18 @@ import * as routings from "../engine/zmtp/routing/routings.js";
 import { defineSocket } from "./define.js";
 import type { EndpointSource } from "./endpoint-source.js";
 import { Envelope } from "./envelope.js";
-import type { MessageLike } from "./message.js";
-import { checkMemory, type DeliveryResult, SEND_OPTIONS, type SendOptions } from "./outbox.js";
-import type { Readable } from "./readable.js";
 import {
   type BodyIn,
   type BodyOut,
+  type MessageLike,
   type Raw,
   type RoutedIn,
   type RoutedOut,
   type Settled,
   shapeFor,
-} from "./shape.js";
+} from "./message.js";
+import { checkMemory, type DeliveryResult, SEND_OPTIONS, type SendOptions } from "./outbox.js";
+import type { Readable } from "./readable.js";
 import { CORE, Socket } from "./socket.js";
 import type { CodecOptions, ConstructionOptions, Properties, RoutingIdProperty } from "./socket-options.js";
 import type { Writable } from "./writable.js";

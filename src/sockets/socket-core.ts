@@ -38,7 +38,7 @@ import { checkOption, owned, readableOptions, resolveOptions } from "./check-opt
 import type { Context } from "./context.js";
 import { CORE } from "./core-symbol.js";
 import { Inbox, type InboxRules } from "./inbox.js";
-import { byteLengthOf } from "./message.js";
+import { byteLengthOf, FRAMES, type MessageShape } from "./message.js";
 import {
   isReceiveObserved,
   isSendObserved,
@@ -48,7 +48,6 @@ import {
   observeTrySend,
 } from "./observation.js";
 import { type DeliveryResult, Outbox, type OutboxRules, type SendOptions } from "./outbox.js";
-import { FRAMES, type MessageShape } from "./shape.js";
 import { SocketEndpoints } from "./socket-endpoints.js";
 import { SocketEvents } from "./socket-events.js";
 import type { Authenticate } from "./socket-options.js";

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { describe as given } from "../../src/core/arguments.js";
 import { InvalidArgumentError } from "../../src/core/errors.js";
 import { json, text } from "../../src/sockets/codec.js";
-import { type ShapeName, shapeFor } from "../../src/sockets/shape.js";
+import { type ShapeName, shapeFor } from "../../src/sockets/message.js";
 
 const B = Buffer.from;
 

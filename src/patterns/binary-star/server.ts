@@ -35,8 +35,8 @@ import type { Codec } from "../../sockets/codec.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import { Envelope } from "../../sockets/envelope.js";
 import { endpointsOf } from "../../sockets/internal.js";
+import type { Raw } from "../../sockets/message.js";
 import { Router } from "../../sockets/request-reply.js";
-import type { Raw } from "../../sockets/shape.js";
 import { BinaryStarGate, type BinaryStarGateStats, GATE_EVENTS } from "./gate.js";
 import {
   BINARY_STAR_EVENTS,

@@ -21,7 +21,7 @@ import {
 } from "../../kit/options.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { Context } from "../../sockets/context.js";
-import { encodeValue, type Raw } from "../../sockets/shape.js";
+import { encodeValue, type Raw } from "../../sockets/message.js";
 import type { CommonOptions } from "../../sockets/socket-options.js";
 import { type CloneFault, isSubtree, keyFault, MAX_KEY } from "./protocol.js";
 

@@ -19,9 +19,9 @@ import { EndpointList, type PatternEndpoints } from "../../kit/endpoint-list.js"
 import { checkOptions } from "../../kit/options.js";
 import { readMessages, SendQueue } from "../../kit/sockets.js";
 import { type FrameBatch, readBatches } from "../../sockets/internal.js";
+import type { Raw, Settled } from "../../sockets/message.js";
 import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
 import { Dealer } from "../../sockets/request-reply.js";
-import type { Raw, Settled } from "../../sockets/shape.js";
 import type { CloneCall } from "./client-calls.js";
 import {
   type ClientCoder,

@@ -17,8 +17,8 @@ import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../
 import { lateError, ServiceError } from "../../kit/errors.js";
 import { checkOptions, codec, type GivenWithCodec, integer, object } from "../../kit/options.js";
 import { lastFailure } from "../../sockets/internal.js";
+import type { Raw } from "../../sockets/message.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
-import type { Raw } from "../../sockets/shape.js";
 import {
   type FreelanceFailure,
   type FreelanceOutbox,

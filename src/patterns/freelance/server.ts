@@ -25,9 +25,8 @@ import {
   serverGate,
   text,
 } from "../../kit/options.js";
-import type { MessageLike } from "../../sockets/message.js";
+import type { MessageLike, Raw } from "../../sockets/message.js";
 import { Router } from "../../sockets/request-reply.js";
-import type { Raw } from "../../sockets/shape.js";
 import { errorReply, type FreelanceModel, parseServerMessage, pong, type ServerCommand } from "./protocol.js";
 
 export type FreelanceServerEvent = EventsOf<typeof HANDLER_EVENTS>;

@@ -33,9 +33,8 @@ import {
 import { RequestClient, requestClientOptions } from "../../kit/request-client.js";
 import { connected, OpenedSockets } from "../../kit/sockets.js";
 import { lastFailure, whenWritable } from "../../sockets/internal.js";
-import type { MessageLike } from "../../sockets/message.js";
+import type { MessageLike, Raw } from "../../sockets/message.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
-import type { Raw } from "../../sockets/shape.js";
 import { errorTextOf, parseSequence } from "./protocol.js";
 
 /** As many as the Guide's attempts at a single server. */

@@ -44,8 +44,8 @@ import {
 } from "../../kit/options.js";
 import { connected, OpenedSockets } from "../../kit/sockets.js";
 import { lastFailure, whenWritable } from "../../sockets/internal.js";
+import type { Raw } from "../../sockets/message.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
-import type { Raw } from "../../sockets/shape.js";
 
 /** Workers are Simple Pirates. */
 const RULES = { dialect: "simple", heartbeatInterval: 1_000, liveness: 1 } as const;

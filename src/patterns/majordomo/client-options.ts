@@ -15,8 +15,8 @@ import {
   object,
   type Settings,
 } from "../../kit/options.js";
+import type { Raw } from "../../sockets/message.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
-import type { Raw } from "../../sockets/shape.js";
 import type { CallTerms } from "./client-calls.js";
 import { Dialect, EMPTY, encodeHeaders, MAX_HEADERS } from "./protocol.js";
 

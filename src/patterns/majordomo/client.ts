@@ -20,9 +20,8 @@ import { Driver } from "../../kit/driver.js";
 import { EndpointList, type PatternEndpoints } from "../../kit/endpoint-list.js";
 import { checkOptions } from "../../kit/options.js";
 import type { Codec } from "../../sockets/codec.js";
-import { type MessageLike, toMessage } from "../../sockets/message.js";
+import { encodeValue, type MessageLike, type Raw, toMessage } from "../../sockets/message.js";
 import { Dealer } from "../../sockets/request-reply.js";
-import { encodeValue, type Raw } from "../../sockets/shape.js";
 import { BatchingDealer, takingBatches } from "./batch.js";
 import {
   Call,

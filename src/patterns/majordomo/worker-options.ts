@@ -17,8 +17,8 @@ import {
   type Settings,
   text,
 } from "../../kit/options.js";
+import type { Raw } from "../../sockets/message.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
-import type { Raw } from "../../sockets/shape.js";
 import { MAX_CAPACITY, RESERVED_PREFIX, serviceFrame } from "./protocol.js";
 
 const OPTIONS = {

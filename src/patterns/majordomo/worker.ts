@@ -15,8 +15,8 @@ import {
   isPermanent,
   type PatternEndpoints,
 } from "../../kit/endpoint-list.js";
+import type { Raw, Settled } from "../../sockets/message.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
-import type { Raw, Settled } from "../../sockets/shape.js";
 import { BatchingDealer, takingBatches } from "./batch.js";
 import { PROTOCOLS } from "./client-options.js";
 import { DIALECT_NAMES, MAX_CAPACITY } from "./protocol.js";

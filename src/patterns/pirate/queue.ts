@@ -12,7 +12,7 @@ import type { PatternEndpoints } from "../../kit/endpoint-list.js";
 import { parseErrorReply } from "../../kit/errors.js";
 import { checkOptions, choice, codec, type Given, type GivenWithCodecs, integer } from "../../kit/options.js";
 import { RequestClient, requestClientOptions } from "../../kit/request-client.js";
-import type { Raw } from "../../sockets/shape.js";
+import type { Raw } from "../../sockets/message.js";
 
 const OPTIONS = {
   ...BROKER_OPTIONS,

@@ -18,8 +18,8 @@ import {
   readyFrames,
 } from "../../kit/worker-protocol.js";
 import { lastFailure } from "../../sockets/internal.js";
+import type { Raw } from "../../sockets/message.js";
 import { Dealer } from "../../sockets/request-reply.js";
-import type { Raw } from "../../sockets/shape.js";
 import {
   OPTIONS,
   type PirateWorkerEvent,

@@ -11,9 +11,9 @@ import { ID_BYTES, META_BYTES } from "../../kit/sequence-meta.js";
 import { OpenedSockets } from "../../kit/sockets.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { checkMessage, engineStats, forwards } from "../../sockets/internal.js";
+import type { Raw } from "../../sockets/message.js";
 import { Publisher, type WaitForSubscribersOptions } from "../../sockets/pub-sub.js";
 import { Router } from "../../sockets/request-reply.js";
-import type { Raw } from "../../sockets/shape.js";
 import {
   EVENTS,
   OPTIONS,

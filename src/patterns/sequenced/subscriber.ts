@@ -24,10 +24,10 @@ import {
 import { untilClosed } from "../../kit/sockets.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import { deliverNow, type Received, receiveAs } from "../../sockets/internal.js";
+import type { Raw } from "../../sockets/message.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
 import type { ReceiveManyOptions } from "../../sockets/readable.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
-import type { Raw } from "../../sockets/shape.js";
 import {
   type ReplayCall,
   type ReplayedFrames,

@@ -12,8 +12,7 @@ import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { OutgoingFrame } from "../../engine/engine.js";
 import { MAX_GROUP } from "../../engine/frame.js";
-import type { MessageLike } from "../message.js";
-import { FRAMES, type MessageShape, type Raw, shapeFor } from "../shape.js";
+import { FRAMES, type MessageLike, type MessageShape, type Raw, shapeFor } from "../message.js";
 
 /** One frame to send: bytes, text or a codec's value, alone or as an array's only element. */
 export type SingleOut<T> = [T] extends [Raw]
