@@ -16,9 +16,8 @@ import type { Fault, Mechanism, Metadata, Verdict } from "./mechanism/mechanism.
 import { connectionOptions } from "./options.js";
 import type { Peers } from "./peers.js";
 import type { Pipe } from "./pipe.js";
-import type { RawParts } from "./raw.js";
 import type { SocketState } from "./socket-state.js";
-import type { Stream } from "./transport/transport.js";
+import type { RawParts, Stream } from "./transport/transport.js";
 
 interface Carried {
   readonly endpoint: string;

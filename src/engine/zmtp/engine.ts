@@ -11,12 +11,12 @@ import { CURVE_PRIMITIVES, curveIsNative } from "./mechanism/curve-primitives.js
 import { CurveServer } from "./mechanism/curve-server.js";
 import type { EngineParts } from "./parts.js";
 import { EventLoopRef, ProcessEnd } from "./process-hold.js";
-import { RAW } from "./raw.js";
 import { DRAFT_ROUTINGS } from "./routing/draft-routings.js";
 import { RELAYS } from "./routing/relaying.js";
 import { ROUTINGS } from "./routing/routings.js";
 import { ZMTP_CAPABILITIES, ZmtpContext } from "./socket.js";
 import { SharedNames } from "./threads/node-threads.js";
+import { RAW } from "./transport/transport.js";
 import { MACHINE, machineSchemes } from "./transport/transports.js";
 import { ZapClient } from "./zap.js";
 

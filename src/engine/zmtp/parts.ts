@@ -9,9 +9,9 @@ import type { InprocParts } from "./inproc.js";
 import type { Listening, ListeningParts } from "./listening.js";
 import type { CurveParts } from "./mechanism/mechanism.js";
 import type { EventLoopHold, ProcessEnd } from "./process-hold.js";
-import type { RawParts } from "./raw.js";
 import type { Relays } from "./routing/relaying.js";
 import type { RoutingOf } from "./routing/routing.js";
+import type { RawParts } from "./transport/transport.js";
 import type { ZapClient } from "./zap.js";
 
 export interface EngineParts {

@@ -3,13 +3,17 @@
  *
  *   a byte stream     tcp, ipc, tls: the engine speaks ZMTP, greeting and frame headers included
  *   a framed stream   ws: the engine sends whole frames (Framing)
+ *   a raw stream      the bytes of a STREAM's connection (RAW)
  */
 import type { X509Certificate } from "node:crypto";
 import type { ShoalError } from "../../../core/errors.js";
+import { allocate } from "../../../core/memory.js";
 import type { OptionValues } from "../../../core/option-table.js";
 import type { EndpointUse, HttpServerEndpoint } from "../../../core/schemes/scheme.js";
+import { LONG_HEADER, writeHeader } from "../../frame.js";
 import type { StreamFault } from "../codec/in-stream.js";
-import type { PooledBuffer } from "../codec/pooled-buffer.js";
+import { acquire, type PooledBuffer } from "../codec/pooled-buffer.js";
+import { DIRECT } from "../codec/split-frame.js";
 import type { Fault, Mechanism } from "../mechanism/mechanism.js";
 import type { ByteStream, StreamReader } from "./reader.js";
 
@@ -109,7 +113,7 @@ export type FramingClose = "done" | "protocol" | "refused" | "too-long";
 
 /**
  * How frames travel on a stream with frame borders, such as a WebSocket. Its handshake agrees on the
- * mechanism and replaces the greeting. The bytes of a STREAM have no frames (raw.ts): they leave as they are.
+ * mechanism and replaces the greeting. The bytes of a STREAM have no frames (RAW): they leave as they are.
  *
  *   out:  the pipe's frames --cipher, if any--> encode --> the stream
  *   in:   the stream --> decode --cipher, if any--> the pipe's frames
@@ -147,3 +151,53 @@ export interface Framing {
   ping?(): Uint8Array;
   closeFrame?(why: FramingClose): Uint8Array;
 }
+
+const NOTHING = Buffer.alloc(0);
+const EMPTY_FRAME = Buffer.alloc(2);
+
+const NO_MECHANISM: Mechanism = {
+  name: "NULL",
+  asServer: false,
+  start: () => ({ done: new Map() }),
+  receive: () => ({}),
+  authenticated: () => ({}),
+};
+
+class RawFraming implements Framing {
+  readonly mechanism = "NULL";
+  readonly bare = true;
+  readonly notice: Buffer;
+  readonly closed = false;
+  readonly pings = false;
+  fault: StreamFault | undefined = undefined;
+
+  /** @param notifies whether the program gets the empty messages */
+  constructor(notifies: boolean) {
+    this.notice = notifies ? EMPTY_FRAME : NOTHING;
+  }
+
+  decode(bytes: Uint8Array, length: number): DecodedFrames {
+    try {
+      const size = LONG_HEADER + length;
+      const pooled = size < DIRECT ? undefined : acquire(size);
+      const frame = pooled?.bytes ?? allocate(size);
+      const body = writeHeader(frame, 0, 0, length);
+      frame.set(bytes.subarray(0, length), body);
+      return { bytes: frame, length: body + length, pooled, kept: true };
+    } catch {
+      this.fault = "no-memory";
+      return { bytes: NOTHING, length: 0, pooled: undefined };
+    }
+  }
+}
+
+/**
+ * The bytes of a STREAM's connections, without greeting and handshake: each received chunk is a message, and an empty
+ * message marks the start and the end.
+ */
+export const RAW = {
+  mechanism: NO_MECHANISM,
+  framing: (notifies: boolean): Framing => new RawFraming(notifies),
+};
+
+export type RawParts = typeof RAW;
