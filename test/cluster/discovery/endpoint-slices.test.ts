@@ -1,6 +1,6 @@
 /** EndpointSlices as addresses: ports, conditions, names, dual stack. */
 import { describe, expect, it } from "vitest";
-import { type SliceRules, slicedAddresses } from "../../../src/cluster/discovery/endpoint-slices.js";
+import { type SliceRules, slicedAddresses } from "../../../src/cluster/discovery/kubernetes.js";
 import { pod, type Slice, slice } from "./api-server.js";
 
 function addresses(slices: readonly Slice[], rules: Partial<SliceRules> = {}): readonly string[] {
