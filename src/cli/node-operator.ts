@@ -7,9 +7,9 @@ import { thisProcess } from "../core/built-file.js";
 import { isBytes } from "../core/bytes.js";
 import { InvalidArgumentError, InvalidStateError, TimeoutError } from "../index.js";
 import { bytesToJson } from "./format.js";
-import type { NodeLine } from "./node-lines.js";
 import { KeptLog, NodeMessages } from "./node-messages.js";
 import type { NodeSessions } from "./node-sessions.js";
+import type { NodeLine } from "./node-text.js";
 
 /** Bytes of a reply to a request. */
 const MAX_ANSWER = 524_288;

@@ -14,11 +14,11 @@ import {
   restartKeys,
   StaticList,
 } from "./node-config.js";
-import { LINE_EVENTS, NodeLines } from "./node-lines.js";
 import { NodeOperator } from "./node-operator.js";
 import { nodeFlags } from "./node-schema.js";
 import { NodeService } from "./node-service.js";
 import { NodeSessions, serveClients } from "./node-sessions.js";
+import { LINE_EVENTS, NodeLines } from "./node-text.js";
 import { operate, type Service } from "./operation.js";
 import { checkEndpoints } from "./options.js";
 import { checkFile, failureOf, Reloads } from "./reloads.js";

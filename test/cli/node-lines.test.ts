@@ -1,8 +1,7 @@
 /** What `shoal node start` prints of the changes that a node reports. */
 import { describe, expect, it } from "vitest";
 import { NODE_COMMANDS } from "../../src/cli/node-commands.js";
-import { type NodeChange, NodeLines } from "../../src/cli/node-lines.js";
-import { eventsText } from "../../src/cli/node-text.js";
+import { eventsText, type NodeChange, NodeLines } from "../../src/cli/node-text.js";
 
 const TIME = /^\d{4}-\d\d-\d\dT[\d:.]+Z$/;
 const SELF = { id: "0".repeat(32), name: "a@h" };
