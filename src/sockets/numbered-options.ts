@@ -14,8 +14,7 @@ import { InvalidArgumentError } from "../core/errors.js";
 import { INT32, type OptionSpec } from "../core/option-spec.js";
 import { CONTEXT_OPTIONS, OPTIONS } from "../core/option-table.js";
 import type { EngineSocket } from "../engine/engine.js";
-import { CORE } from "./core-symbol.js";
-import { checkPeerId } from "./socket-endpoints.js";
+import { CORE, checkPeerId } from "./socket-endpoints.js";
 
 /** A property or call, and the kind of its values. */
 type Numbered = Pick<OptionSpec, "kind" | "max" | "choices"> & { readonly name: string };

@@ -36,7 +36,6 @@ import {
 import { runCall } from "./calls.js";
 import { checkOption, owned, readableOptions, resolveOptions } from "./check-options.js";
 import type { Context } from "./context.js";
-import { CORE } from "./core-symbol.js";
 import { Inbox, type InboxRules } from "./inbox.js";
 import { byteLengthOf, FRAMES, type MessageShape } from "./message.js";
 import {
@@ -48,7 +47,7 @@ import {
   observeTrySend,
 } from "./observation.js";
 import { type DeliveryResult, Outbox, type OutboxRules, type SendOptions } from "./outbox.js";
-import { SocketEndpoints } from "./socket-endpoints.js";
+import { CORE, SocketEndpoints } from "./socket-endpoints.js";
 import { SocketEvents } from "./socket-events.js";
 import type { Authenticate } from "./socket-options.js";
 import { isLasting, REPORT_AFTER, REPORT_RECEIVERS_AFTER, warnOfStall } from "./stalls.js";

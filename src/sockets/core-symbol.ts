@@ -1,2 +1,0 @@
-/** For a socket's own methods. */
-export const CORE: unique symbol = Symbol("shoal.core");
