@@ -8,7 +8,7 @@
 import { checkAuthorities, checkKeys, invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { type OptionValues, optionValues } from "../../core/option-table.js";
-import { contextOf } from "../../engine/zmtp/transport/tls-context.js";
+import { contextOf } from "../../engine/zmtp/transport/tls.js";
 
 export interface ClusterCertificate {
   /** PEM: the certificate, followed by its intermediate authorities. */
