@@ -5,8 +5,7 @@
 import { writeFileSync } from "node:fs";
 import { createServer, type RequestListener, type Server } from "node:http";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import { type EtcdSourceOptions, etcdSource } from "../../../src/cluster/discovery/etcd.js";
-import { EtcdGateway } from "../../../src/cluster/discovery/etcd-gateway.js";
+import { EtcdGateway, type EtcdSourceOptions, etcdSource } from "../../../src/cluster/discovery/etcd.js";
 import type { DiscoverySelf, DiscoverySource } from "../../../src/cluster/discovery/source.js";
 import { thrown } from "../../contract/support/wait.js";
 import { makeCertificates, makeClient } from "../../support/certificates.js";
