@@ -16,8 +16,12 @@ import { ENDPOINT_SOURCE_EVENTS } from "../../kit/endpoint-list.js";
 import { type FailureReason, ServiceError } from "../../kit/errors.js";
 import { StoreError } from "../../store/store.js";
 import type { MajordomoClient } from "../majordomo/index.js";
-import { type DeliveryEnd, DispatchRules, type TitanicDispatchStats } from "./dispatch-rules.js";
-import type { TitanicSettings } from "./options.js";
+import {
+  type DeliveryEnd,
+  DispatchRules,
+  type TitanicDispatchStats,
+  type TitanicSettings,
+} from "./dispatch-rules.js";
 import { formatUuid } from "./protocol.js";
 import type { TitanicClaimedRequest, TitanicStore } from "./store.js";
 

@@ -6,10 +6,9 @@ export {
   type TitanicRequestOptions,
   type TitanicWaitOptions,
 } from "./client.js";
-export type { TitanicDispatchStats } from "./dispatch-rules.js";
+export type { TitanicDispatchStats, TitanicOptions } from "./dispatch-rules.js";
 export type { TitanicEvent } from "./dispatcher.js";
 export { LmdbStore, type LmdbStoreOptions } from "./lmdb-store.js";
-export type { TitanicOptions } from "./options.js";
 export { PostgresStore, type PostgresStoreOptions } from "./postgres-store.js";
 export { TITANIC_SERVICES, TitanicStatus } from "./protocol.js";
 export type {

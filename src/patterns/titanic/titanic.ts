@@ -19,9 +19,13 @@ import { checkCount, checkOptions } from "../../kit/options.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
 import { StoreError } from "../../store/store.js";
 import { MajordomoClient, MajordomoWorker } from "../majordomo/index.js";
-import type { TitanicDispatchStats } from "./dispatch-rules.js";
+import {
+  OPTIONS,
+  type TitanicDispatchStats,
+  type TitanicOptions,
+  type TitanicSettings,
+} from "./dispatch-rules.js";
 import { Dispatcher, EVENTS, MAX_QUEUED, type TitanicEvent } from "./dispatcher.js";
-import { OPTIONS, type TitanicOptions, type TitanicSettings } from "./options.js";
 import {
   formatUuid,
   parseReference,

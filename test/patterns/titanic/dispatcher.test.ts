@@ -2,8 +2,8 @@
 import { expect, it } from "vitest";
 import { checkOptions } from "../../../src/kit/options.js";
 import type { MajordomoClient } from "../../../src/patterns/majordomo/client.js";
+import { OPTIONS } from "../../../src/patterns/titanic/dispatch-rules.js";
 import { Dispatcher } from "../../../src/patterns/titanic/dispatcher.js";
-import { OPTIONS } from "../../../src/patterns/titanic/options.js";
 import { until } from "../../contract/support/wait.js";
 import { GatedStore } from "./gated-store.js";
 

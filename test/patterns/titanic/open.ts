@@ -1,8 +1,8 @@
 /** A Titanic that owns its store. */
 import type { PatternCloseOptions } from "../../../src/kit/driver.js";
 import type { PatternEndpoints } from "../../../src/kit/endpoint-list.js";
+import type { TitanicOptions } from "../../../src/patterns/titanic/dispatch-rules.js";
 import { LmdbStore, type LmdbStoreOptions } from "../../../src/patterns/titanic/lmdb-store.js";
-import type { TitanicOptions } from "../../../src/patterns/titanic/options.js";
 import { Titanic } from "../../../src/patterns/titanic/titanic.js";
 
 /** ms. */

@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { DispatchRules } from "../../../src/patterns/titanic/dispatch-rules.js";
-import type { DispatchLimits } from "../../../src/patterns/titanic/options.js";
+import { type DispatchLimits, DispatchRules } from "../../../src/patterns/titanic/dispatch-rules.js";
 import { formatUuid, parseStatus, parseStore, UuidSource } from "../../../src/patterns/titanic/protocol.js";
 import type { TitanicClaimedRequest } from "../../../src/patterns/titanic/store.js";
 import { decodeRecord, encodeRecord } from "../../../src/store/store.js";
