@@ -1,7 +1,6 @@
 /** shoal top without a network: reading metrics, rates, numbers, layout. */
 import { describe, expect, it } from "vitest";
-import { parsePrometheusText } from "../../src/cli/prometheus-text.js";
-import { parseStatus } from "../../src/cli/subjects.js";
+import { parsePrometheusText, parseStatus } from "../../src/cli/subjects.js";
 import { type AddressView, duration, jsonLines, tableLines, type View } from "../../src/cli/top/view.js";
 import { refusalTexts } from "../../src/dashboard/page/model.js";
 import { FAMILIES, KINDS } from "../../src/metrics/metrics-table.js";

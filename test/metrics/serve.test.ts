@@ -4,7 +4,7 @@ import { Agent, get, type IncomingMessage, type RequestListener, type ServerResp
 import { type AddressInfo, connect, type Socket } from "node:net";
 import { buffer, text } from "node:stream/consumers";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { parsePrometheusText } from "../../src/cli/prometheus-text.js";
+import { parsePrometheusText } from "../../src/cli/subjects.js";
 import { thisProcess } from "../../src/core/built-file.js";
 import { boundedServer, type HttpLimits, shut } from "../../src/core/http-server.js";
 import { Pull, Push, Reply } from "../../src/index.js";
