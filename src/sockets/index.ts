@@ -30,7 +30,6 @@ export type {
   TopicIn,
   TopicOut,
 } from "./message.js";
-export { type EventSubscriber, Observer } from "./observer.js";
 export type { DeliveryResult } from "./outbox.js";
 export { Pair, type PairOptions } from "./pair.js";
 export { Pull, type PullOptions, Push, type PushOptions } from "./pipeline.js";
@@ -63,7 +62,7 @@ export {
   type RouterConnectOptions,
   type RouterOptions,
 } from "./request-reply.js";
-export { type CloseOptions, type ReadyOptions, Socket } from "./socket.js";
+export { type CloseOptions, type EventSubscriber, Observer, type ReadyOptions, Socket } from "./socket.js";
 export type { CloseResult } from "./socket-core.js";
 export type {
   Authenticate,

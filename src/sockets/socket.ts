@@ -1,3 +1,4 @@
+/** The base of all sockets, and the observer of a socket's events. */
 import {
   checkCallOptions,
   checkInteger,
@@ -6,18 +7,20 @@ import {
   refuseExtra,
 } from "../core/arguments.js";
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
+import { EventStream } from "../core/event-stream.js";
 import { OPTIONS } from "../core/option-table.js";
 import type { HttpServerEndpoint } from "../core/schemes/scheme.js";
 import { SocketType, type SocketTypeName, socketTypeName } from "../core/socket-type.js";
 import { ignore, type WaitOptions } from "../core/waiter.js";
 import type { PeerCredentials } from "../engine/engine.js";
+import { type EventOfType, type EventType, SOCKET_EVENTS, type SocketEvent } from "../engine/events.js";
 import { Context, context as globalContext } from "./context.js";
 import { defineGeneric } from "./define.js";
 import { type EndpointSource, isEndpointSource } from "./endpoint-source.js";
 import { FRAMES, type MessageShape, toMessage } from "./message.js";
 import { SocketByNumber } from "./numbered-options.js";
-import { Observer } from "./observer.js";
-import { type CloseResult, CORE, SocketCore } from "./socket-core.js";
+import { type CloseResult, CORE, type HasCore, SocketCore } from "./socket-core.js";
+import type { SocketEvents } from "./socket-events.js";
 import type { Authenticate, CommonOptions, KeyProperties, Properties } from "./socket-options.js";
 import type { SocketStats } from "./stats.js";
 
@@ -396,3 +399,57 @@ export const STREAM_FRAMES: MessageShape = {
   },
   decode: (frames) => frames,
 };
+
+/** A socket to observe. */
+export interface Observed {
+  readonly events: Observer;
+  readonly closed: boolean;
+}
+
+/** Takes listeners for a socket's events. */
+export interface EventSubscriber {
+  on<E extends EventType>(type: E, listener: (event: EventOfType<E>) => void): EventSubscriber;
+  off<E extends EventType>(type: E, listener: (event: EventOfType<E>) => void): EventSubscriber;
+}
+
+/**
+ * A socket's events, as listeners and as an async iterable. A listener keeps the process alive.
+ *
+ * @example
+ * ```ts
+ * import { Pull, Push } from "shoal";
+ *
+ * const pull = new Pull();
+ * const push = new Push();
+ * push.events.on("handshake", ({ type }) => console.log(type)); // handshake
+ * push.connect(await pull.bind("tcp://127.0.0.1:*"));
+ * await push.ready();
+ * await Promise.all([push.close(), pull.close()]);
+ * ```
+ */
+export class Observer extends EventStream<SocketEvent> implements EventSubscriber {
+  readonly #source: SocketEvents;
+
+  /** Makes another observer of a socket; `socket.events` is the first and usually enough. */
+  constructor(socket: Observed) {
+    super({ names: SOCKET_EVENTS, keepsUnread: true });
+    const source = (socket as Partial<HasCore> | undefined)?.[CORE]?.events;
+    if (source === undefined)
+      throw new InvalidArgumentError(`An observer observes a socket; got ${typeof socket}`);
+    this.#source = source;
+    source.observe(this);
+    if (source.closed) this.close();
+  }
+
+  /** Stops observing; the socket continues. */
+  override close(): void {
+    if (this.closed) return;
+    super.close();
+    this.#source.unobserve(this);
+  }
+
+  /** @internal */
+  protected override onInterest(interested: boolean): void {
+    this.#source.hold(interested ? 1 : -1);
+  }
+}

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { SocketEvent } from "../../src/engine/events.js";
-import { type Observed, Observer } from "../../src/sockets/observer.js";
+import { type Observed, Observer } from "../../src/sockets/socket.js";
 import { CORE } from "../../src/sockets/socket-core.js";
 import { collectGarbage } from "../support/collect-garbage.js";
 import { turn, watch } from "../support/settled.js";
