@@ -5,7 +5,7 @@
 import { checkInteger, checkKeys, invalidArgument } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import { MAX_KEPT_ADDRESSES, MAX_SEEDS } from "../bounds.js";
-import { Names } from "../discovery/names.js";
+import { Names } from "../discovery/discovery.js";
 import { canonicalAddress, checkAddress, splitIpAddress } from "../net/addresses.js";
 import type { StreamState } from "../net/streams.js";
 import type { Member } from "../node/member.js";

@@ -4,14 +4,24 @@
  *            list                          throws, or returns without a list
  *   down ───────────> up        up, down ────────────────────────────────────> down, its last list stays; called again
  *
+ *   list of a source ──cut, checked──> in turns, up to the bound ──> names and addresses ──looked up──> addresses
+ *
  * A source never removes a member.
  */
+
+import { isIP } from "node:net";
 import { isInstance, isThenable, thrownText } from "../../core/arguments.js";
 import { backOff } from "../../core/driver-timer.js";
 import { ignore, neverLate, waitFor, withTimeout } from "../../core/waiter.js";
-import { canonicalAddress, type HostPort, splitIpAddress } from "../net/addresses.js";
-import { checkedList, merged } from "./merge.js";
-import { Names } from "./names.js";
+import { MAX_SEEDS } from "../bounds.js";
+import {
+  canonicalAddress,
+  type HostPort,
+  joinAddress,
+  readAddress,
+  resolveAddress,
+  splitIpAddress,
+} from "../net/addresses.js";
 import { type DiscoverySelf, type DiscoverySource, type DiscoveryStatus, Scope, sleep } from "./source.js";
 
 /** ms; also the pause after a source returned, and the run time that resets the delay. */
@@ -251,5 +261,168 @@ class RunningSource {
     if (!isChange) return;
     this.#since = Date.now();
     this.#runtime.report({ type: "discovery:down", source: this.name, error });
+  }
+}
+
+export interface CheckedList {
+  readonly addresses: readonly string[];
+  /** Entries that are not "host:port". */
+  readonly junk: number;
+  /** Above the limit. */
+  readonly excess: number;
+}
+
+/** `undefined` if it is not an array. */
+function checkedList(given: unknown): CheckedList | undefined {
+  if (!Array.isArray(given)) return undefined;
+  const addresses = new Set<string>();
+  let junk = 0;
+  const length = Math.min(given.length, MAX_SEEDS);
+  for (let i = 0; i < length; i++) {
+    const address: unknown = given[i];
+    const parts = readAddress(address);
+    if (parts === undefined) junk += 1;
+    else
+      addresses.add(
+        isIP(parts.host) === 0
+          ? joinAddress(parts.host.toLowerCase(), parts.port)
+          : canonicalAddress(address as string),
+      );
+  }
+  return { addresses: [...addresses], junk, excess: given.length - length };
+}
+
+/**
+ * Merges lists in turns: above `MAX_SEEDS` distinct addresses each gets an equal share.
+ *
+ * @param resolve an entry's addresses: itself, or its name's known ones
+ */
+export function merged(
+  lists: readonly (readonly string[])[],
+  resolve: (entry: string) => readonly string[],
+): { readonly addresses: Set<string>; readonly overflows: boolean } {
+  const addresses = new Set<string>();
+  const longest = lists.reduce((most, { length }) => Math.max(most, length), 0);
+  for (let i = 0; i < longest; i++) {
+    for (const list of lists) {
+      const entry = list[i];
+      if (entry === undefined) continue;
+      for (const address of resolve(entry)) {
+        if (addresses.size >= MAX_SEEDS && !addresses.has(address)) return { addresses, overflows: true };
+        addresses.add(address);
+      }
+    }
+  }
+  return { addresses, overflows: false };
+}
+
+export class Names {
+  readonly #onLookUp: (error: Error | undefined) => void;
+  readonly #isAlone: () => boolean;
+  readonly #resolve: (name: HostPort) => Promise<readonly string[]>;
+  readonly #known = new Map<string, readonly string[]>();
+  readonly #errors = new Map<string, Error>();
+  #waiting: string[] = [];
+  #running = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  /**
+   * @param onLookUp called when a lookup failed, or with `undefined` when it found other addresses
+   * @param isAlone names are looked up more often then
+   * @param resolve an empty list or an error: unknown name
+   */
+  constructor(
+    onLookUp: (error: Error | undefined) => void,
+    isAlone: () => boolean,
+    resolve: (name: HostPort) => Promise<readonly string[]> = resolveAddress,
+  ) {
+    this.#onLookUp = onLookUp;
+    this.#isAlone = isAlone;
+    this.#resolve = resolve;
+  }
+
+  get(name: string): readonly string[] {
+    return this.#known.get(name) ?? [];
+  }
+
+  errorOf(name: string): Error | undefined {
+    return this.#errors.get(name);
+  }
+
+  /** New names are looked up at once. */
+  set(names: ReadonlySet<string>): void {
+    for (const name of this.#known.keys()) {
+      if (names.has(name)) continue;
+      this.#known.delete(name);
+      this.#errors.delete(name);
+    }
+    this.#waiting = this.#waiting.filter((name) => names.has(name));
+    for (const name of names) {
+      if (this.#known.has(name)) continue;
+      this.#known.set(name, []);
+      this.#waiting.push(name);
+    }
+    this.#next();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#waiting = [];
+    this.#known.clear();
+    this.#errors.clear();
+    clearTimeout(this.#timer);
+  }
+
+  #next(): void {
+    // Lookups occupy the thread pool of files.
+    while (this.#running < 2) {
+      const name = this.#waiting.shift();
+      if (name === undefined) break;
+      this.#running += 1;
+      void this.#lookUp(name).finally(() => {
+        this.#running -= 1;
+        this.#next();
+      });
+    }
+    if (this.#running === 0) this.#schedule();
+  }
+
+  async #lookUp(name: string): Promise<void> {
+    const parts = readAddress(name);
+    let found: readonly string[] = [];
+    let failure = new Error(`${name} has no address`);
+    try {
+      if (parts !== undefined) found = await this.#resolve(parts);
+    } catch (error) {
+      failure = error as Error;
+    }
+    const known = this.#known.get(name);
+    if (this.#stopped || known === undefined) return;
+    if (found.length === 0) {
+      this.#errors.set(name, failure);
+      this.#onLookUp(failure);
+      return;
+    }
+    this.#errors.delete(name);
+    if (found.length !== known.length || !found.every((address) => known.includes(address))) {
+      this.#known.set(name, found);
+      this.#onLookUp(undefined);
+    }
+  }
+
+  /** Frequent changes must not postpone lookups forever. */
+  #schedule(): void {
+    if (this.#stopped || this.#timer !== undefined || this.#known.size === 0) return;
+    const pause = this.#isAlone() ? 5_000 : 60_000;
+    this.#timer = setTimeout(
+      () => {
+        this.#timer = undefined;
+        this.#waiting = [...this.#known.keys()];
+        this.#next();
+      },
+      pause * (0.75 + Math.random() / 2),
+    );
+    this.#timer.unref();
   }
 }

@@ -1,10 +1,9 @@
 /** Sources that come, fail, stay silent, flood and never end: what a node makes of them, in virtual time. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { MAX_SEEDS } from "../../../src/cluster/bounds.js";
-import { Discovery, type DiscoveryRuntime } from "../../../src/cluster/discovery/discovery.js";
+import { Discovery, type DiscoveryRuntime, merged } from "../../../src/cluster/discovery/discovery.js";
 import { dnsSource } from "../../../src/cluster/discovery/dns.js";
 import { kubernetesSource } from "../../../src/cluster/discovery/kubernetes.js";
-import { merged } from "../../../src/cluster/discovery/merge.js";
 import {
   AddressFeed,
   type DiscoverySource,

@@ -1,6 +1,6 @@
 /** Look-ups of host names, in virtual time. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Names } from "../../../src/cluster/discovery/names.js";
+import { Names } from "../../../src/cluster/discovery/discovery.js";
 import type { HostPort } from "../../../src/cluster/net/addresses.js";
 
 let zone: Record<string, string[] | Error>;
