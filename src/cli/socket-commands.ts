@@ -29,8 +29,18 @@ import {
 } from "./options.js";
 import { addSecurityOptions, type SecurityOptions } from "./security.js";
 import { addAnswerOptions, answerer } from "./service.js";
-import { type Ending, runSocket, type Session, type SocketSettings } from "./session.js";
-import { converse, receiveAll, type Send, sendAll, sendTo, waitFor } from "./transfer.js";
+import {
+  converse,
+  type Ending,
+  receiveAll,
+  runSocket,
+  type Send,
+  type Session,
+  type SocketSettings,
+  sendAll,
+  sendTo,
+  waitFor,
+} from "./session.js";
 
 /** First byte of a subscription (29/PUBSUB). */
 const SUBSCRIBE = 1;

@@ -21,8 +21,8 @@ import {
 } from "./options.js";
 import { LINES, printing } from "./output.js";
 import { addSecurityOptions, clientSecurityOptions } from "./security.js";
+import { receiveAll } from "./session.js";
 import { printable } from "./terminal.js";
-import { receiveAll } from "./transfer.js";
 
 interface TapSettings extends Given, ClusterSettings {
   readonly topic?: readonly string[];

@@ -1,6 +1,6 @@
 /** What counts against --timeout of a command that talks both ways. */
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { converse } from "../../src/cli/transfer.js";
+import { converse } from "../../src/cli/session.js";
 import { watch } from "../support/settled.js";
 
 beforeEach(() => {
