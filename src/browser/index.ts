@@ -6,4 +6,4 @@
  */
 
 export * from "../sockets/index.js";
-export { pageEndpoint } from "./page-endpoint.js";
+export { pageEndpoint } from "./endpoints.js";
