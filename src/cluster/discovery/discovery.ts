@@ -264,6 +264,8 @@ class RunningSource {
   }
 }
 
+// --- Lists -----------------------------------------------------------------------------------------------------------
+
 export interface CheckedList {
   readonly addresses: readonly string[];
   /** Entries that are not "host:port". */
@@ -316,6 +318,9 @@ export function merged(
   return { addresses, overflows: false };
 }
 
+// --- Names -----------------------------------------------------------------------------------------------------------
+
+/** Looks host names up periodically. Known addresses stay while a lookup fails. */
 export class Names {
   readonly #onLookUp: (error: Error | undefined) => void;
   readonly #isAlone: () => boolean;

@@ -187,6 +187,8 @@ function prefixOf(given: string): string {
   return prefix;
 }
 
+// --- Gateway ---------------------------------------------------------------------------------------------------------
+
 /** gRPC codes of permanent errors. */
 const GRPC = { invalidArgument: 3, notFound: 5, permissionDenied: 7, unauthenticated: 16 } as const;
 
@@ -251,6 +253,20 @@ class Refusal {
   }
 }
 
+/**
+ * Calls etcd's v3 API through its JSON gateway.
+ *
+ * | Call | Path | Answer |
+ * | --- | --- | --- |
+ * | list | `/v3/kv/range` | keys under a prefix |
+ * | put | `/v3/kv/put` | |
+ * | grant, keep alive, revoke | `/v3/lease/grant`, `…/keepalive`, `…/revoke` | seconds; missing if lost |
+ * | log in | `/v3/auth/authenticate` | a token for some minutes, or until a restart |
+ *
+ * Keys and values are base64, 64-bit numbers are decimal texts, and zero, false and empty fields are omitted.
+ *
+ * A failed call goes to each other server once.
+ */
 export class EtcdGateway {
   readonly #settings: EtcdSettings;
   #at = 0;

@@ -202,6 +202,8 @@ function labelOf(name: string, given: string | undefined): string {
   );
 }
 
+// --- EndpointSlices --------------------------------------------------------------------------------------------------
+
 /** 16,384 pods in slices of 100, of both address types. */
 const MAX_SLICES = 1_024;
 
