@@ -14,9 +14,13 @@ import {
 } from "../engine/zmtp/transport/transport.js";
 import { browserOffersOf } from "../engine/zmtp/ws/zws.js";
 import { hostOf } from "./endpoints.js";
-import { ABNORMAL, type StandardWebSocket, standardWebSocket } from "./standard-web-socket.js";
-import { WebSocketFraming } from "./web-socket-framing.js";
-import { WebSocketStream } from "./web-socket-stream.js";
+import {
+  ABNORMAL,
+  type StandardWebSocket,
+  standardWebSocket,
+  WebSocketFraming,
+  WebSocketStream,
+} from "./web-socket-stream.js";
 
 export function noListener(endpoint: string): NotSupportedError {
   return new NotSupportedError(
