@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { MAX_STREAM_PACKET } from "../../src/cluster/bounds.js";
 import { createDetails } from "../../src/cluster/details.js";
 import { namespaceNumber } from "../../src/cluster/identity.js";
-import { idHash, memberHash, removalHash } from "../../src/cluster/membership/digest.js";
+import { idHash, memberHash, removalHash } from "../../src/cluster/membership/members.js";
 import { decodePacket, encodePacket } from "../../src/cluster/wire/codec.js";
 import { Packet, PacketType, Update } from "../../src/cluster/wire/packets.js";
 import { Sealer } from "../../src/cluster/wire/seal.js";

@@ -6,7 +6,7 @@
  *   in between   each further accuser takes off less than the one before: log(accusers) / log(wanted + 1) of the difference
  */
 import { describe, expect, it } from "vitest";
-import { Suspicion } from "../../src/cluster/membership/suspicion.js";
+import { Suspicion } from "../../src/cluster/membership/members.js";
 import { PROFILES } from "../../src/cluster/profiles.js";
 
 /** Of the difference between the longest and the shortest time, what the second of three further accusers leaves: 1 - log(3) / log(4). */

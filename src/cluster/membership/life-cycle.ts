@@ -2,9 +2,8 @@
 import { DeathReason, Update } from "../wire/packets.js";
 import { type Context, NEVER } from "./context.js";
 import type { Dialer } from "./dialer.js";
-import { type Member, MemberState } from "./members.js";
+import { type Member, MemberState, Suspicion } from "./members.js";
 import type { Prober } from "./prober.js";
-import { Suspicion } from "./suspicion.js";
 
 export class LifeCycle {
   readonly #context: Context;

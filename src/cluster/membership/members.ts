@@ -1,11 +1,9 @@
-/** Tables of members, names, tombstones and removals, with their bounds and the digest. */
-
-import { LatestMap, MAX_MEMBERS, MAX_REMOVALS } from "../bounds.js";
+/** Tables of members, names, tombstones and removals, with their bounds, suspicions and the digest. */
+import { BUCKETS, LatestMap, MAX_ACCUSERS, MAX_MEMBERS, MAX_REMOVALS } from "../bounds.js";
 import { type Details, NO_DETAILS } from "../details.js";
 import { compareIncarnations, type Incarnation, keepsName, shortId } from "../identity.js";
+import type { Profile } from "../profiles.js";
 import { ALIVE_DRAINING, type AliveFields, Update } from "../wire/packets.js";
-import { Digest, idHash, memberHash, removalHash } from "./digest.js";
-import type { Suspicion } from "./suspicion.js";
 
 export const MemberState = { ALIVE: 1, SUSPECT: 2, DEAD: 3, LEFT: 4 } as const;
 export type MemberState = (typeof MemberState)[keyof typeof MemberState];
@@ -265,4 +263,94 @@ export class Members {
   #toggleRemoval(id: string, { start, count, removed }: Removal): void {
     this.digest.toggle(shortId(id), removalHash(idHash(id), start, count, removed));
   }
+}
+
+export class Suspicion {
+  since: number;
+  readonly min: number;
+  readonly #max: number;
+  /** Short ids, first accuser first. */
+  readonly accusers: number[];
+  accusedAt = Number.NEGATIVE_INFINITY;
+  deadline = 0;
+
+  /** @param size of the cluster, including this node */
+  constructor(profile: Profile, size: number, now: number, accusers: readonly number[]) {
+    this.since = now;
+    const intervals = profile.suspicionBase + profile.suspicionStep * Math.log10(Math.max(1, size));
+    this.min = intervals * profile.probeInterval;
+    this.#max = this.min * profile.suspicionMax;
+    this.accusers = accusers.slice(0, MAX_ACCUSERS);
+  }
+
+  /** @returns whether an accuser is new and still counts */
+  accuse(accusers: readonly number[], wanted: number): boolean {
+    let added = false;
+    for (const accuser of accusers) {
+      if (this.accusers.length > wanted || this.accusers.length >= MAX_ACCUSERS) break;
+      if (this.accusers.includes(accuser)) continue;
+      this.accusers.push(accuser);
+      added = true;
+    }
+    return added;
+  }
+
+  /** @param wanted possible further accusers, at most the profile's */
+  update(wanted: number): void {
+    const share = wanted === 0 ? 1 : Math.min(1, Math.log(this.accusers.length) / Math.log(wanted + 1));
+    this.deadline = this.since + this.#max - share * (this.#max - this.min);
+  }
+}
+
+export function mix(hash: number, value: number): number {
+  let mixed = Math.imul(hash ^ value, 0x85eb_ca6b);
+  mixed ^= mixed >>> 13;
+  mixed = Math.imul(mixed, 0xc2b2_ae35);
+  return mixed ^ (mixed >>> 16);
+}
+
+/** From the id's first two words. */
+export function idHash(id: string): number {
+  return mix(mix(0x7368_6f61, Number.parseInt(id.slice(0, 8), 16)), Number.parseInt(id.slice(8, 16), 16));
+}
+
+export function memberHash(hash: number, start: number, count: number, version: number): number {
+  return mix(mix(mix(mix(hash, start | 0), Math.floor(start / 2 ** 32)), count), version) | 1;
+}
+
+/** Never equal to a member's. */
+export function removalHash(hash: number, time: number, counter: number, removed: boolean): number {
+  return mix(mix(mix(mix(hash, removed ? 3 : 5), time | 0), Math.floor(time / 2 ** 32)), counter) & ~1;
+}
+
+class Digest {
+  total = 0;
+  readonly #buckets = new Uint32Array(BUCKETS);
+
+  /** Adds a hash, or removes it if it was added before. */
+  toggle(short: number, hash: number): void {
+    this.total = (this.total ^ hash) >>> 0;
+    const bucket = short & (BUCKETS - 1);
+    this.#buckets[bucket] = (this.#buckets[bucket] as number) ^ hash;
+  }
+
+  buckets(): Uint32Array {
+    return this.#buckets.slice();
+  }
+
+  /** Bits of the differing buckets: high word, low word. */
+  difference(other: Uint32Array): readonly [number, number] {
+    let [high, low] = [0, 0];
+    for (let i = 0; i < BUCKETS; i++) {
+      if (this.#buckets[i] === other[i]) continue;
+      if (i < 32) low |= 1 << i;
+      else high |= 1 << (i - 32);
+    }
+    return [high >>> 0, low >>> 0];
+  }
+}
+
+export function isWanted([high, low]: readonly [number, number], short: number): boolean {
+  const bucket = short & (BUCKETS - 1);
+  return (((bucket < 32 ? low : high) >>> (bucket & 31)) & 1) === 1;
 }

@@ -12,8 +12,7 @@ import { shortId } from "../identity.js";
 import { type Packet, PacketType, Update } from "../wire/packets.js";
 import { MAX_BODY } from "../wire/seal.js";
 import { type Context, NEVER, pick } from "./context.js";
-import { isWanted } from "./digest.js";
-import { aliveOf, type Member, MemberState } from "./members.js";
+import { aliveOf, isWanted, type Member, MemberState } from "./members.js";
 import type { Updates } from "./updates.js";
 
 /** Bytes of a packet without its updates. */

@@ -6,7 +6,7 @@
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { isWithinReach, readEndpoint } from "../details.js";
 import { AddressFeed } from "../discovery/source.js";
-import { mix } from "../membership/digest.js";
+import { mix } from "../membership/members.js";
 import { CompiledResolver, hostOf, type ResolverStep } from "../resolver.js";
 import type { Member } from "./member.js";
 import type { NamespaceParts } from "./namespace-parts.js";
