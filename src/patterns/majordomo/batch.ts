@@ -358,6 +358,8 @@ export function takingBatches<S extends Socket>(socket: S): S {
   throw new InvalidArgumentError(`Option maxMessageSize must be at least ${MAX_BATCH_MESSAGE} here`);
 }
 
+// --- DEALER ----------------------------------------------------------------------------------------------------------
+
 export interface DealerEvents<R extends Role> {
   /** `read` calls `take` with each message, valid during the call, even if one of them closes the connection. */
   arrived(read: (take: (message: Received[R]) => void) => void): void;
@@ -368,7 +370,10 @@ export interface DealerEvents<R extends Role> {
   writable?(): void;
 }
 
-/** Sends messages in order: small ones of a turn in batches, and those without room later. */
+/**
+ * A DEALER at one broker, of a client or a worker. Sends messages in order: small ones of a turn in batches, and those
+ * without room later.
+ */
 export class BatchingDealer<R extends Role> {
   readonly #role: R;
   readonly #events: DealerEvents<R>;

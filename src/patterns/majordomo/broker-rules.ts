@@ -250,6 +250,8 @@ function earlier(one: number | undefined, other: number | undefined): number | u
   return other === undefined || one < other ? one : other;
 }
 
+// --- Workers ---------------------------------------------------------------------------------------------------------
+
 /** Workers per turn: after a restart thousands are due at once, and would delay requests. */
 const MAX_BEATS = 64;
 
@@ -376,6 +378,8 @@ export function isReserved(service: Buffer): boolean {
 }
 
 const RESERVED_BYTE = RESERVED_PREFIX.charCodeAt(0);
+
+// --- Clients ---------------------------------------------------------------------------------------------------------
 
 /** ms for a client to reconnect, which takes 100; handlers of a killed one abort within a second. */
 const RETURN_TIME = 750;

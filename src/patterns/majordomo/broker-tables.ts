@@ -219,6 +219,14 @@ export class Client {
   }
 }
 
+// --- Queue -----------------------------------------------------------------------------------------------------------
+
+/**
+ * Services of a broker and their queued requests.
+ *
+ * A request waits for `queueTimeout` if its service has a worker, if a worker had it, or if its client is a plain one,
+ * else for `noServiceTimeout`; if the service has a worker by then, for the rest of `queueTimeout`.
+ */
 export class BrokerQueue {
   readonly services = new Map<string, Service>();
   queued = 0;
