@@ -19,9 +19,8 @@ import { nodeFlags } from "./node-schema.js";
 import { NodeService } from "./node-service.js";
 import { NodeSessions, serveClients } from "./node-sessions.js";
 import { LINE_EVENTS, NodeLines } from "./node-text.js";
-import { operate, type Service } from "./operation.js";
+import { checkFile, failureOf, operate, Reloads, type Service } from "./operation.js";
 import { checkEndpoints } from "./options.js";
-import { checkFile, failureOf, Reloads } from "./reloads.js";
 import { Stop, terminal } from "./terminal.js";
 
 /** Unread bytes of standard output beyond which lines are dropped, with a warning. */

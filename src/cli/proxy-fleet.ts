@@ -12,9 +12,8 @@ import {
 import { type ProxyDrainResult, SocketProxy } from "../proxy/index.js";
 import { Failure } from "./failure.js";
 import { Log } from "./log.js";
-import { type OperationSettings, operate, type Service } from "./operation.js";
+import { checkFile, failureOf, type OperationSettings, operate, Reloads, type Service } from "./operation.js";
 import { leftOf, report, reportEndpoints } from "./proxy-report.js";
-import { checkFile, failureOf, Reloads } from "./reloads.js";
 import { Stop, terminal } from "./terminal.js";
 
 export interface ConfigSettings extends OperationSettings {
