@@ -1,5 +1,6 @@
 /**
- * Node's timers over Web timers: `ref`, `unref`, `refresh` and `setImmediate`.
+ * The globals of Node.js that shoal uses in pages, except `Buffer`: `process`, and Node's timers over Web timers, with `ref`,
+ * `unref`, `refresh` and `setImmediate`.
  *
  * Browsers slow timers of hidden pages to one per second and later per minute, but not MessagePorts, so `setImmediate`
  * uses one.
@@ -101,3 +102,15 @@ export function setImmediate(call: Call, ...args: unknown[]): void {
   if (queue.length === 0) schedule();
   queue.push(args.length === 0 ? (call as () => void) : () => call(...args));
 }
+
+/** The part of `process` that shoal uses in pages. */
+export const process = {
+  nextTick<A extends unknown[]>(call: (...args: A) => void, ...args: A): void {
+    queueMicrotask(args.length === 0 ? (call as () => void) : () => call(...args));
+  },
+
+  emitWarning(text: string): void {
+    // biome-ignore lint/suspicious/noConsole: a page has no other place for warnings
+    console.warn(text);
+  },
+};
