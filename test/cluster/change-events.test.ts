@@ -1,7 +1,7 @@
 /** Events of a namespace: their order, and new members that wait for their details. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createDetails, type Details } from "../../src/cluster/details.js";
-import type { ClusterChange } from "../../src/cluster/membership/events.js";
+import type { ClusterChange } from "../../src/cluster/membership/context.js";
 import { Member } from "../../src/cluster/membership/members.js";
 import { ChangeEvents } from "../../src/cluster/node/change-events.js";
 import type { ClusterEvent } from "../../src/cluster/node/events.js";

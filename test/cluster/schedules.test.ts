@@ -3,7 +3,7 @@
  * 1,500 of them, SHOAL_RUNS=10000 so many.
  */
 import { describe, expect, it } from "vitest";
-import type { ClusterChange } from "../../src/cluster/membership/events.js";
+import type { ClusterChange } from "../../src/cluster/membership/context.js";
 import { LONG } from "../support/long.js";
 import fc from "../support/properties.js";
 import { Sides } from "./sides.js";

@@ -1,5 +1,5 @@
 /** A simulated cluster whose nodes decide which side of a split they are on, by what a namespace has for it. */
-import type { ClusterChange } from "../../src/cluster/membership/events.js";
+import type { ClusterChange } from "../../src/cluster/membership/context.js";
 import { type SplitChange, type SplitMember, SplitRules } from "../../src/cluster/membership/splits.js";
 import type { SimulatedNode, World } from "./simulation/world.js";
 

@@ -14,7 +14,7 @@
  */
 import { MAX_MEMBERS } from "../bounds.js";
 import { DeathReason } from "../wire/packets.js";
-import type { ClusterChange } from "./events.js";
+import type { ClusterChange } from "./context.js";
 import type { Member } from "./members.js";
 
 /** How the continuing side is found. docs/internals/cluster.md describes ties and cuts in three. */

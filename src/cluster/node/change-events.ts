@@ -5,7 +5,7 @@
  *   new member ──its tags and props came, or 200 ms, or another change of it──> its event ──> queue
  */
 import type { Details } from "../details.js";
-import type { ClusterChange } from "../membership/events.js";
+import type { ClusterChange } from "../membership/context.js";
 import type { Member as KnownMember } from "../membership/members.js";
 import { type ClusterEvent, LOST_REASONS } from "./events.js";
 import { type Member, shownProps } from "./member.js";

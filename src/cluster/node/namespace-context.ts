@@ -1,5 +1,5 @@
 /** Shared context of a cluster's parts on a node (created by namespace-parts.ts). */
-import type { ClusterChange } from "../membership/events.js";
+import type { ClusterChange } from "../membership/context.js";
 import type { MemberMessages } from "../messaging/member-messages.js";
 import type { Messaging } from "../messaging/messaging.js";
 import type { PairStreams } from "../messaging/pair-streams.js";

@@ -1,7 +1,7 @@
 /** Messages of a cluster: links, routes and subscriptions, connected to membership. */
 import { InvalidStateError, NotSupportedError } from "../../core/errors.js";
 import { MACHINE } from "../../engine/zmtp/transport/transports.js";
-import type { ClusterChange } from "../membership/events.js";
+import type { ClusterChange } from "../membership/context.js";
 import type { Member } from "../membership/members.js";
 import { MESSAGES_PROP } from "../messaging/advert.js";
 import { NodeLinks } from "../messaging/links.js";

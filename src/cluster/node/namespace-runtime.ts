@@ -11,7 +11,7 @@ import { invalidArgument, quoted } from "../../core/arguments.js";
 import { backOff } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import { fullName, isId } from "../identity.js";
-import type { ClusterChange } from "../membership/events.js";
+import type { ClusterChange } from "../membership/context.js";
 import type { Member as KnownMember } from "../membership/members.js";
 import { Membership } from "../membership/membership.js";
 import { type SplitChange, SplitRules } from "../membership/splits.js";

@@ -6,7 +6,7 @@
  */
 import { MAX_PACKET, MAX_STREAM_PACKET } from "../../../src/cluster/bounds.js";
 import { namespaceNumber } from "../../../src/cluster/identity.js";
-import type { ClusterChange, MembershipEffects } from "../../../src/cluster/membership/events.js";
+import type { ClusterChange, MembershipEffects } from "../../../src/cluster/membership/context.js";
 import { type Member, MemberState } from "../../../src/cluster/membership/members.js";
 import { Membership } from "../../../src/cluster/membership/membership.js";
 import { PROFILES, type Profile } from "../../../src/cluster/profiles.js";
