@@ -29,6 +29,8 @@ import {
   type SuicidalSnailStamp,
 } from "./lateness-rules.js";
 
+// --- Options ---------------------------------------------------------------------------------------------------------
+
 const POLICIES = ["event", "newest", "resubscribe", "die"] as const;
 
 const OPTIONS = {
@@ -134,6 +136,8 @@ export class SuicidalSnailError extends TimeoutError {
     return false;
   }
 }
+
+// --- SuicidalSnail ---------------------------------------------------------------------------------------------------
 
 /** Messages read ahead: the newest of them shows how late the oldest is. */
 const BATCH = 256;

@@ -18,6 +18,8 @@ import { type Given, integer, object, type Settings } from "../../kit/options.js
 import type { DealerOptions } from "../../sockets/request-reply.js";
 import { costOfRequest, MAX_CLAIM_BYTES, type TitanicClaimedRequest } from "./store.js";
 
+// --- Options ---------------------------------------------------------------------------------------------------------
+
 const DAY = 86_400_000;
 
 /** Of the dispatch to services. */
@@ -70,6 +72,8 @@ export type TitanicOptions = Given<typeof OPTIONS>;
 export type TitanicSettings = Settings<typeof OPTIONS>;
 
 export type DispatchLimits = Settings<typeof LIMITS>;
+
+// --- Rules -----------------------------------------------------------------------------------------------------------
 
 /** `answered`: the reply is stored, or the request is gone. */
 export type DeliveryEnd = "answered" | "failed" | "timed-out" | "undelivered";

@@ -31,6 +31,8 @@ import {
   type TitanicStoreStats,
 } from "./store.js";
 
+// --- Tables ----------------------------------------------------------------------------------------------------------
+
 /** In order of creation. */
 const TABLES = ["requests", "queue", "replies", "expiry", "attempts", "dead", "owner"] as const;
 const PRESENT = Buffer.from([1]);
@@ -49,6 +51,7 @@ interface Counts {
   readonly dead: number;
 }
 
+/** Changes of the tables within a transaction. */
 class LmdbTables {
   readonly #tables: Readonly<Record<(typeof TABLES)[number], LmdbDatabase>>;
   /** Tables of records that expire. */
@@ -241,6 +244,8 @@ function expiryKey(expires: number, uuid: Buffer): Buffer {
   key.set(uuid, 8);
   return key;
 }
+
+// --- Store -----------------------------------------------------------------------------------------------------------
 
 /** Runs within the transaction of a commit; an Error as its result refuses it alone. */
 type Operation = (step: Step) => unknown;

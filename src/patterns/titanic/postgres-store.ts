@@ -31,6 +31,8 @@ import {
   type TitanicStoreStats,
 } from "./store.js";
 
+// --- Statements ------------------------------------------------------------------------------------------------------
+
 /** Exactly the condition of the queue's index. */
 const WAITING = "reply IS NULL AND died IS NULL";
 const NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::float8";
@@ -103,6 +105,8 @@ function statementsFor(table: string) {
                SELECT service FROM found WHERE service IS NOT NULL LIMIT $1`,
   };
 }
+
+// --- Store -----------------------------------------------------------------------------------------------------------
 
 interface ClaimedRow {
   readonly uuid: string;
