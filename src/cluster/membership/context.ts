@@ -1,12 +1,19 @@
-/** State shared by a node's membership rules: its packets, and the changes that the rules report. */
-import { MAX_MEMBERS } from "../bounds.js";
+/** State shared by a node's membership rules: its packets, its gossip, and the changes that the rules report. */
+import { MAX_GOSSIP, MAX_MEMBERS, MAX_UPDATES } from "../bounds.js";
 import type { Details } from "../details.js";
 import { type Incarnation, nextIncarnation } from "../identity.js";
 import type { Profile } from "../profiles.js";
 import { bodySize } from "../wire/codec.js";
-import { ACK_OTHER, NO_UPDATES, Packet, type PacketFields, PacketType, Update } from "../wire/packets.js";
+import {
+  ACK_OTHER,
+  NO_UPDATES,
+  Packet,
+  type PacketFields,
+  PacketType,
+  Update,
+  UpdateKind,
+} from "../wire/packets.js";
 import { MAX_BODY } from "../wire/seal.js";
-import { GossipQueue } from "./gossip-queue.js";
 import { aliveOf, Member, MemberState, Members } from "./members.js";
 
 /** `member` is the internal record: read it, and keep only its id. */
@@ -304,4 +311,82 @@ export class Context {
 
 export function pick<T>(items: readonly T[], random: () => number): T | undefined {
   return items[Math.floor(random() * items.length)];
+}
+
+interface Item {
+  readonly key: string;
+  readonly update: Update;
+  transmitted: number;
+}
+
+function keyOf(update: Update): string {
+  switch (update.kind) {
+    case UpdateKind.DETAILS:
+      return `d${update.id}`;
+    case UpdateKind.REMOVAL:
+      return `r${update.id}`;
+    default:
+      return update.id;
+  }
+}
+
+class GossipQueue {
+  readonly #items = new Map<string, Item>();
+  readonly #levels: Set<Item>[] = [];
+
+  get size(): number {
+    return this.#items.size;
+  }
+
+  /** @returns whether a full queue dropped the oldest update */
+  push(update: Update): boolean {
+    const key = keyOf(update);
+    // A faulty member may gossip about any number of nonexistent nodes.
+    const isFull = this.#items.size >= MAX_GOSSIP && !this.#items.has(key);
+    const [oldest] = isFull ? this.#items.keys() : [];
+    this.drop(oldest ?? key);
+    const item = { key, update, transmitted: 0 };
+    this.#items.set(key, item);
+    this.#level(0).add(item);
+    return isFull;
+  }
+
+  /** Keeps details and removals, which have other keys. */
+  drop(key: string): void {
+    const item = this.#items.get(key);
+    if (item === undefined) return;
+    this.#items.delete(key);
+    this.#level(item.transmitted).delete(item);
+  }
+
+  /**
+   * Takes updates for one packet; each counts as transmitted.
+   *
+   * @param room bytes
+   * @param limit transmissions of an update
+   */
+  take(room: number, limit: number): readonly Update[] {
+    if (this.#items.size === 0) return NO_UPDATES;
+    const taken: Item[] = [];
+    let left = room;
+    for (const level of this.#levels)
+      for (const item of level) {
+        // Stops at the first update that does not fit: trying all is expensive when a large cluster starts.
+        if (item.update.size > left || taken.length >= MAX_UPDATES - 2) break;
+        left -= item.update.size;
+        taken.push(item);
+      }
+    for (const item of taken) {
+      this.#level(item.transmitted).delete(item);
+      item.transmitted += 1;
+      if (item.transmitted < limit) this.#level(item.transmitted).add(item);
+      else this.#items.delete(item.key);
+    }
+    return taken.length === 0 ? NO_UPDATES : taken.map(({ update }) => update);
+  }
+
+  #level(at: number): Set<Item> {
+    while (this.#levels.length <= at) this.#levels.push(new Set());
+    return this.#levels[at] as Set<Item>;
+  }
 }
