@@ -3,7 +3,7 @@ import crypto from "node:crypto";
 import { symlinkSync } from "node:fs";
 import { beforeEach, expect, test, vi } from "vitest";
 import { CloneLmdbStore, LmdbStore } from "../../src/patterns/index.js";
-import { LmdbValueStore } from "../../src/patterns/last-value-cache/write-behind.js";
+import { LmdbValueStore } from "../../src/patterns/last-value-cache/store.js";
 import { LmdbFolder } from "../../src/store/lmdb.js";
 import { StoreError } from "../../src/store/store.js";
 import { removeAfterEach } from "../support/folders.js";

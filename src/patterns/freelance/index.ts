@@ -21,4 +21,4 @@ export {
   type FreelanceShotgunClientEvent,
   type FreelanceShotgunClientOptions,
   type FreelanceShotgunClientStats,
-} from "./shotgun-client.js";
+} from "./simple-clients.js";

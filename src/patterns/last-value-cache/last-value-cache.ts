@@ -47,8 +47,8 @@ import {
   type LastValueCacheStats,
 } from "./options.js";
 import { Snapshots } from "./snapshots.js";
+import { WriteBehind } from "./store.js";
 import { ValueCache } from "./value-cache.js";
-import { WriteBehind } from "./write-behind.js";
 
 const FOREVER = { timeout: -1 } as const;
 /** Values per turn of the event loop. */

@@ -13,6 +13,8 @@ import { Link, LinkedList } from "../../core/collections/ring-buffer.js";
 import { FRAME_COST } from "../../core/memory.js";
 import { type FrameBatch, frameEnd, framesBetween } from "../../sockets/internal.js";
 
+// --- Value -----------------------------------------------------------------------------------------------------------
+
 /** Spare bytes. */
 const SMALL = 256;
 const NO_BYTES: Buffer = Buffer.alloc(0);
@@ -25,6 +27,16 @@ function valueSize(bytes: number, frames: number): number {
   return bytes + FRAME_COST * Math.max(0, frames - 1);
 }
 
+/**
+ * Last message of a topic.
+ *
+ *   received ──set──> fresh: as it came ──settle──> settled: bytes in separate memory
+ *                       ^                                             │
+ *                       └──────────────────── set ────────────────────┘
+ *
+ * Received frames are views of a chunk that may be a thousand times larger. Copying is deferred, since a busy topic's
+ * next message often comes first.
+ */
 export class CachedValue {
   /** The topic. */
   readonly key: Buffer;
@@ -100,9 +112,16 @@ function unpooled(frame: Buffer): Buffer {
   return copy;
 }
 
+// --- Order -----------------------------------------------------------------------------------------------------------
+
 /** A chunk above this is split in two. */
 const MAX_CHUNK = 1_024;
 
+/**
+ * Values by topic, in byte order, in chunks: a new or removed topic moves at most one chunk.
+ *
+ * Names have one character per byte, so they compare as their bytes do.
+ */
 export class SortedTopics<V extends { readonly name: string }> {
   /** In order, none empty. */
   readonly #chunks: V[][] = [];
@@ -181,6 +200,8 @@ function countBelow(values: readonly { readonly name: string }[], name: string):
   }
   return low;
 }
+
+// --- Cache -----------------------------------------------------------------------------------------------------------
 
 /** Bytes before values are settled: bounds the memory that views retain. */
 const SETTLE_BYTES = 1_048_576;

@@ -14,4 +14,4 @@ export {
   type LoadBalancerEvent,
   type LoadBalancerOptions,
   type LoadBalancerStats,
-} from "./client.js";
+} from "./load-balancer.js";

@@ -4,7 +4,7 @@ import { frameCost } from "../../../src/core/memory.js";
 import { Dealer, Request } from "../../../src/index.js";
 import { BinaryStarGate } from "../../../src/patterns/binary-star/gate.js";
 import { BinaryStar } from "../../../src/patterns/binary-star/star.js";
-import { LoadBalancer } from "../../../src/patterns/load-balancer/client.js";
+import { LoadBalancer } from "../../../src/patterns/load-balancer/load-balancer.js";
 import { MajordomoBroker } from "../../../src/patterns/majordomo/broker.js";
 import { MajordomoClient } from "../../../src/patterns/majordomo/client.js";
 import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";

@@ -6,7 +6,7 @@ import { FreelanceServer } from "../../../src/patterns/freelance/server.js";
 import {
   FreelanceFailoverClient,
   FreelanceShotgunClient,
-} from "../../../src/patterns/freelance/shotgun-client.js";
+} from "../../../src/patterns/freelance/simple-clients.js";
 import { texts, until, within } from "../../contract/support/wait.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 import { freePort } from "../../support/ports.js";

@@ -1,7 +1,7 @@
 /** The load-balancing broker over tcp, and with the Guide's kind of worker. */
 import { describe, expect, it } from "vitest";
 import { Dealer, Request } from "../../../src/index.js";
-import { LoadBalancer, type LoadBalancerOptions } from "../../../src/patterns/load-balancer/client.js";
+import { LoadBalancer, type LoadBalancerOptions } from "../../../src/patterns/load-balancer/load-balancer.js";
 import { PirateWorker } from "../../../src/patterns/pirate/worker.js";
 import { texts, until } from "../../contract/support/wait.js";
 import { closeAfterEach } from "../../support/close-after-each.js";

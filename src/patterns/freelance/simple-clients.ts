@@ -37,6 +37,8 @@ import type { MessageLike, Raw } from "../../sockets/message.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import { errorTextOf, parseSequence } from "./protocol.js";
 
+// --- Model 1, failover -----------------------------------------------------------------------------------------------
+
 /** As many as the Guide's attempts at a single server. */
 const ROUNDS = 3;
 
@@ -85,6 +87,8 @@ export class FreelanceFailoverClient<T = Raw> extends RequestClient<T, T> {
     });
   }
 }
+
+// --- Model 2, shotgun ------------------------------------------------------------------------------------------------
 
 const EVENTS = {
   "server:joined": event<{ readonly server: string }>(),

@@ -47,6 +47,8 @@ import { lastFailure, whenWritable } from "../../sockets/internal.js";
 import type { Raw } from "../../sockets/message.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 
+// --- Balancer --------------------------------------------------------------------------------------------------------
+
 /** Workers are Simple Pirates. */
 const RULES = { dialect: "simple", heartbeatInterval: 1_000, liveness: 1 } as const;
 
@@ -90,6 +92,8 @@ export class LoadBalancer extends BrokerDriver<LoadBalancerEvent, LoadBalancerSt
     );
   }
 }
+
+// --- Client ----------------------------------------------------------------------------------------------------------
 
 const EVENTS = {
   "broker:joined": event<{ readonly endpoint: string }>(),

@@ -17,6 +17,7 @@ type StoreStats = NonNullable<LastValueCacheStats["store"]>;
 /** Bounds the time of a commit. */
 const MAX_COMMIT = 4_096;
 
+/** Writes changes to the store in the background. */
 export class WriteBehind {
   readonly #source: ValueCache;
   readonly #store: LmdbValueStore;
@@ -104,6 +105,14 @@ interface StoredValue {
   readonly frames: readonly Buffer[];
 }
 
+/**
+ * Values on LMDB.
+ *
+ *   values   topic      -> record: topic | frame…, its number a double (store/store.ts)
+ *   owner    "owner"    -> 16 bytes of the process that opened the folder last
+ *
+ * The number is that of the value's last update: eviction goes on in the same order after a restart.
+ */
 export class LmdbValueStore {
   readonly #folder: LmdbFolder<(typeof TABLES)[number]>;
   readonly #values: LmdbDatabase;
