@@ -57,6 +57,8 @@ export interface MembershipEffects {
   event(change: ClusterChange): void;
 }
 
+// --- Context ---------------------------------------------------------------------------------------------------------
+
 /** Probe intervals without a packet, or without an answer. */
 const CUT_OFF_AFTER = 3;
 export const NEVER = Number.POSITIVE_INFINITY;
@@ -313,6 +315,8 @@ export function pick<T>(items: readonly T[], random: () => number): T | undefine
   return items[Math.floor(random() * items.length)];
 }
 
+// --- Gossip ----------------------------------------------------------------------------------------------------------
+
 interface Item {
   readonly key: string;
   readonly update: Update;
@@ -330,6 +334,13 @@ function keyOf(update: Update): string {
   }
 }
 
+/**
+ * Queue of updates to spread: the latest about each member, least transmitted first, each a limited number of times.
+ *
+ *   transmitted 0 { c d }   1 { a }   2 { }   3 { b }   … limit
+ *
+ * An update supersedes the previous one with its key. Details and removals have separate keys.
+ */
 class GossipQueue {
   readonly #items = new Map<string, Item>();
   readonly #levels: Set<Item>[] = [];

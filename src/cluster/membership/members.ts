@@ -265,6 +265,15 @@ export class Members {
   }
 }
 
+// --- Suspicion -------------------------------------------------------------------------------------------------------
+
+/**
+ * Suspicion timeout: shorter with more independent accusers (Lifeguard). A failed probe (prober.ts) or another member's
+ * word (updates.ts) makes a member suspect (life-cycle.ts).
+ *
+ *   further accusers            0 ───────────────── wanted
+ *   time                        max ──logarithmic── min
+ */
 export class Suspicion {
   since: number;
   readonly min: number;
@@ -302,6 +311,8 @@ export class Suspicion {
   }
 }
 
+// --- Digest ----------------------------------------------------------------------------------------------------------
+
 export function mix(hash: number, value: number): number {
   let mixed = Math.imul(hash ^ value, 0x85eb_ca6b);
   mixed ^= mixed >>> 13;
@@ -323,6 +334,10 @@ export function removalHash(hash: number, time: number, counter: number, removed
   return mix(mix(mix(mix(hash, removed ? 3 : 5), time | 0), Math.floor(time / 2 ** 32)), counter) & ~1;
 }
 
+/**
+ * Hash of a membership view: XOR over all live members and removals, so the cost of a change does not depend on the
+ * size. The 64 buckets locate differences (docs/spec/cluster.md).
+ */
 class Digest {
   total = 0;
   readonly #buckets = new Uint32Array(BUCKETS);

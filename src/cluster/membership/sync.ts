@@ -166,7 +166,7 @@ export class Synchronizer {
   }
 
   /**
-   * @param buckets bits of the wanted buckets (digest.ts)
+   * @param buckets bits of the wanted buckets (Digest)
    * @param most bytes per packet
    * @returns the updates of each packet; at least one packet
    */
