@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { afterEach, describe, expect, it } from "vitest";
 import { ClusterNode } from "../../src/cluster/index.js";
-import { allInterfaces } from "../../src/cluster/net/interfaces.js";
+import { allInterfaces } from "../../src/cluster/net/addresses.js";
 import { MACHINE, setPlatformStandIn } from "../../src/engine/zmtp/transport/transports.js";
 import { HostNetworks } from "../cli/nodes.js";
 import { thrown } from "../contract/support/wait.js";

@@ -6,8 +6,7 @@ import { isLoopback } from "../../core/http-server.js";
 import { platformNow } from "../../engine/zmtp/transport/transports.js";
 import { checkOptions, type Given, integer, text } from "../../kit/options.js";
 import { type HttpRequest, requestText } from "../discovery/http.js";
-import { isLinkLocal } from "../net/addresses.js";
-import { allInterfaces } from "../net/interfaces.js";
+import { allInterfaces, isLinkLocal } from "../net/addresses.js";
 
 /** An address of a machine, as an {@link AddressProvider} reports it. */
 export interface HostAddress {

@@ -14,8 +14,7 @@ import { bindUdp, closeUdp, sendUdp } from "../../engine/zmtp/transport/udp.js";
 import { anything, boolean, checkOptions, type Given, integer, text } from "../../kit/options.js";
 import { BeaconSockets, beaconNetwork } from "../../zre/beacon.js";
 import { isPort, plainIp } from "../clients/addresses.js";
-import { isGroup, readAddress } from "../net/addresses.js";
-import { allInterfaces } from "../net/interfaces.js";
+import { allInterfaces, isGroup, readAddress } from "../net/addresses.js";
 import { AddressFeed, type DiscoverySelf, type DiscoverySource } from "./source.js";
 
 const MAX_GROUP_PORTS = 8;

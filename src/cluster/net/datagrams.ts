@@ -7,7 +7,7 @@
 import type { RemoteInfo, Socket } from "node:dgram";
 import { bindUdp, closeUdp, type UdpOptions } from "../../engine/zmtp/transport/udp.js";
 import { MAX_PACKET } from "../bounds.js";
-import type { Binding } from "./interfaces.js";
+import type { Binding } from "./addresses.js";
 
 export interface GroupAddress {
   readonly group: string;

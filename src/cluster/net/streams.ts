@@ -27,8 +27,7 @@ import type { NodeTls } from "../admission/tls.js";
 import { MAX_LINKS } from "../bounds.js";
 import type { PairStreamTable } from "../messaging/pair-streams.js";
 import type { Packet } from "../wire/packets.js";
-import { joinAddress, splitIpAddress } from "./addresses.js";
-import type { Binding } from "./interfaces.js";
+import { type Binding, joinAddress, splitIpAddress } from "./addresses.js";
 import type { NamespaceCodec } from "./namespace-codec.js";
 import {
   NodeStream,

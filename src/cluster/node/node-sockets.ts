@@ -19,9 +19,18 @@ import { REFUSED_REASONS, RefusalReports, type RefusedReason } from "../admissio
 import { NodeTls } from "../admission/tls.js";
 import type { Membership } from "../membership/membership.js";
 import type { PairStreams } from "../messaging/pair-streams.js";
-import { type HostPort, isIp6, joinAddress, resolveAddress, splitIpAddress } from "../net/addresses.js";
+import {
+  allInterfaces,
+  type Binding,
+  bindingOf,
+  type HostPort,
+  isIp6,
+  joinAddress,
+  resolveAddress,
+  splitIpAddress,
+  usedInterfaces,
+} from "../net/addresses.js";
 import { Datagrams } from "../net/datagrams.js";
-import { allInterfaces, type Binding, bindingOf, usedInterfaces } from "../net/interfaces.js";
 import type { NamespaceCodec } from "../net/namespace-codec.js";
 import type { NodeStream } from "../net/stream.js";
 import { NodeStreams } from "../net/streams.js";

@@ -8,8 +8,8 @@ import {
   readAddress,
   resolveAddress,
   splitIpAddress,
+  usedInterfaces,
 } from "../../../src/cluster/net/addresses.js";
-import { usedInterfaces } from "../../../src/cluster/net/interfaces.js";
 import { thrown } from "../../contract/support/wait.js";
 import { managerOf, testNodes, together, until } from "../nodes.js";
 
