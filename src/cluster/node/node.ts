@@ -1,14 +1,15 @@
 import type { Duplex } from "node:stream";
-import { quoted } from "../../core/arguments.js";
+import { quoted, thrownText } from "../../core/arguments.js";
+import { backOff } from "../../core/driver-timer.js";
 import { InvalidArgumentError, InvalidStateError, NotSupportedError } from "../../core/errors.js";
 import { watchFileLimit } from "../../core/file-limit.js";
+import { ignore } from "../../core/waiter.js";
 import { MACHINE } from "../../engine/zmtp/transport/transports.js";
 import { checkFunction } from "../../kit/options.js";
 import { nodeHeaders, type ZrePlane } from "../../zre/index.js";
 import { type ClusterTlsOptions, checkTls } from "../admission/tls.js";
 import { MAX_NAMESPACES } from "../bounds.js";
 import { createId, fullName } from "../identity.js";
-import { KeptLink } from "../net/kept-link.js";
 import { type ClusterNodeEntry, checkControl, Registrar } from "../registry.js";
 import type { ClusterEvent } from "./events.js";
 import type { Member } from "./member.js";
@@ -374,4 +375,68 @@ function identityOf({ name }: NodeSettings, { platform }: NodeSockets): NodeIden
   // A node's name allows fewer characters.
   const host = platform.hostName().replace(/[^A-Za-z0-9._-]/g, "-") || "localhost";
   return { id, name: fullName(name ?? `node-${id.slice(0, 6)}`, host) };
+}
+
+/** ms that a stream stands until its link counts as well: the next pause is short again. */
+const STANDING = 10_000;
+
+export interface KeptLinkEffects {
+  dial(): Duplex | Promise<Duplex>;
+  /** @param onEnd gets the reason, once the stream has ended */
+  link(stream: Duplex, onEnd: (reason: Error) => void): Promise<string>;
+  /** Whether the node is closed. */
+  isOver(): boolean;
+  /** Once for each reason while the link is not well. */
+  onFailed(error: unknown): void;
+}
+
+class KeptLink {
+  readonly #effects: KeptLinkEffects;
+  readonly #reported = new Set<string>();
+  #isStopped = false;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(effects: KeptLinkEffects) {
+    this.#effects = effects;
+    void this.#run(0);
+  }
+
+  /** Does not dial again: a stream stays until it ends. */
+  stop(): void {
+    this.#isStopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  get #isOver(): boolean {
+    return this.#isStopped || this.#effects.isOver();
+  }
+
+  async #run(attempts: number): Promise<void> {
+    if (this.#isOver) return;
+    let linkedAt = Number.POSITIVE_INFINITY;
+    const onLinked = (): void => {
+      linkedAt = performance.now();
+    };
+    let error: unknown;
+    try {
+      const stream = await this.#effects.dial();
+      if (this.#isOver) stream.on("error", ignore).destroy();
+      else
+        error = await new Promise((ended, failed) =>
+          this.#effects.link(stream, ended).then(onLinked, failed),
+        );
+    } catch (thrown) {
+      error = thrown;
+    }
+    if (this.#isOver) return;
+    const isWell = performance.now() - linkedAt >= STANDING;
+    if (isWell) this.#reported.clear();
+    const text = thrownText(error);
+    if (!this.#reported.has(text)) this.#effects.onFailed(error);
+    this.#reported.add(text);
+    const failed = isWell ? 0 : attempts;
+    const pause = backOff(failed, 200, 10_000, Math.random);
+    this.#timer = setTimeout(() => void this.#run(failed + 1), pause);
+    this.#timer.unref();
+  }
 }
