@@ -1,4 +1,6 @@
-/** Creates the parts of a cluster in the order of their dependencies. */
+/** Creates the parts of a cluster on a node in the order of their dependencies, and tells each about the others. */
+
+import { LatestMap } from "../bounds.js";
 import { ClientRegistry } from "../clients/client-registry.js";
 import { Discovery } from "../discovery/discovery.js";
 import { MemberState } from "../membership/members.js";
@@ -6,8 +8,11 @@ import type { NodeLinks } from "../messaging/links.js";
 import type { MemberChange } from "../messaging/member-admission.js";
 import { MemberMessages } from "../messaging/member-messages.js";
 import type { RouteDriver } from "../messaging/route-driver.js";
+import type { Candidate } from "../requests/balancer.js";
+import { MAX_CALLED_SERVICES } from "../requests/bounds.js";
 import { Requests } from "../requests/requests.js";
-import { CompiledResolver } from "../resolver.js";
+import { serviceRoute } from "../requests/route.js";
+import { CompiledResolver, hostOf } from "../resolver.js";
 import type { ClusterEvent } from "./events.js";
 import type { Member } from "./member.js";
 import type {
@@ -21,7 +26,6 @@ import { NamespaceRuntime } from "./namespace-runtime.js";
 import type { NodeSockets } from "./node-sockets.js";
 import type { NamespaceSettings } from "./options.js";
 import { OwnDetails } from "./own-details.js";
-import { ServiceCandidates } from "./service-candidates.js";
 
 /** What an event is to messages of members, in order; a lost member ends its requests, too. */
 const STAGES: Readonly<Partial<Record<ClusterEvent["type"], readonly MemberChange[]>>> = {
@@ -158,5 +162,57 @@ export class NamespaceParts implements NamespaceContext {
   watchMembers(onChange: () => void): () => void {
     this.#watchers.add(onChange);
     return () => this.#watchers.delete(onChange);
+  }
+}
+
+/** Nodes with equal values of this prop are near each other. */
+const ZONE = "zone";
+
+const Distance = { SAME_HOST: 1, SAME_ZONE: 2, ELSEWHERE: 3 } as const;
+
+interface Found {
+  readonly routes: number;
+  readonly members: number;
+  readonly candidates: readonly Candidate[];
+}
+
+class ServiceCandidates {
+  readonly #runtime: NamespaceRuntime;
+  readonly #routes: RouteDriver;
+  readonly #found = new LatestMap<string, Found>(MAX_CALLED_SERVICES);
+  #members = 0;
+
+  constructor(runtime: NamespaceRuntime, routes: RouteDriver) {
+    this.#runtime = runtime;
+    this.#routes = routes;
+  }
+
+  membersChanged(): void {
+    this.#members += 1;
+  }
+
+  /** Other nodes with a service; the same array until routes or members change. */
+  of(service: string): readonly Candidate[] {
+    const routes = this.#routes;
+    const known = this.#found.get(service);
+    if (known !== undefined && known.routes === routes.version && known.members === this.#members)
+      return known.candidates;
+    const ids: string[] = [];
+    routes.table.match(serviceRoute(service), ids);
+    const candidates = ids.flatMap((id) => this.#candidateOf(id) ?? []);
+    this.#found.set(service, { routes: routes.version, members: this.#members, candidates });
+    return candidates;
+  }
+
+  #candidateOf(id: string): Candidate | undefined {
+    const rules = this.#runtime.membership;
+    const member = rules?.get(id);
+    if (rules === undefined || member?.isLive !== true || member.draining) return undefined;
+    const { self } = rules;
+    if (member === self) return undefined;
+    if (hostOf(member.name) === hostOf(self.name)) return { id, distance: Distance.SAME_HOST };
+    const zone = self.details.props[ZONE];
+    const isSame = zone !== undefined && zone === member.details.props[ZONE];
+    return { id, distance: isSame ? Distance.SAME_ZONE : Distance.ELSEWHERE };
   }
 }
