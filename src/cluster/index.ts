@@ -145,6 +145,7 @@ export type { ClusterEvent, LostReason } from "./node/events.js";
 export type { Member, MemberState } from "./node/member.js";
 export { MemberResolver } from "./node/member-resolver.js";
 export { ClusterNamespace } from "./node/namespace.js";
+export type { ClusterStats } from "./node/namespace-parts.js";
 export { ClusterNode } from "./node/node.js";
 export type {
   ClusterListener,
@@ -155,7 +156,6 @@ export type {
   SplitSettings,
   ZreNodeOptions,
 } from "./node/options.js";
-export type { ClusterStats } from "./node/stats.js";
 export { PROFILES, type Profile, type ProfileName } from "./profiles.js";
 export { type ClusterNodeEntry, clusterNames } from "./registry.js";
 export type { ServeOptions, ServiceManyOptions } from "./requests/options.js";

@@ -55,10 +55,9 @@ import { CLUSTER_EVENTS, type ClusterEvent } from "./events.js";
 import { type Member, shownProps } from "./member.js";
 import { MemberResolver } from "./member-resolver.js";
 import type { NodeIdentity } from "./namespace-context.js";
-import { NamespaceParts } from "./namespace-parts.js";
+import { type ClusterStats, NamespaceParts, statsOf } from "./namespace-parts.js";
 import type { NodeSockets } from "./node-sockets.js";
 import { type NamespaceSettings, type PropValue, passwordKeys } from "./options.js";
-import { type ClusterStats, statsOf } from "./stats.js";
 
 /**
  * A cluster on a node, with separate members, tags, messages and services. A {@link ClusterNode} is the first cluster
