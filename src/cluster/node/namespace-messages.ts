@@ -14,8 +14,7 @@ import { RouteDriver } from "../messaging/route-driver.js";
 import { wsProtocol } from "../messaging/ws-protocol.js";
 import { splitAddress } from "../net/addresses.js";
 import { hostOf } from "../resolver.js";
-import type { MessagesPart, NamespaceContext } from "./namespace-context.js";
-import type { NamespaceRuntime } from "./namespace-runtime.js";
+import type { MessagesPart, NamespaceContext, NamespaceRuntime } from "./namespace-runtime.js";
 import type { NodeSockets } from "./node-sockets.js";
 
 /** What a member is to messages after a change; others make no difference. */

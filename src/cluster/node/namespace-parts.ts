@@ -18,14 +18,14 @@ import type { RequestsStats } from "../requests/types.js";
 import { CompiledResolver, hostOf } from "../resolver.js";
 import type { ClusterEvent } from "./events.js";
 import type { Member } from "./member.js";
-import type {
-  NamespaceContext,
-  NamespaceOptions,
-  NamespaceOwner,
-  NodeIdentity,
-} from "./namespace-context.js";
 import { NamespaceMessages } from "./namespace-messages.js";
-import { NamespaceRuntime } from "./namespace-runtime.js";
+import {
+  type NamespaceContext,
+  type NamespaceOptions,
+  type NamespaceOwner,
+  NamespaceRuntime,
+  type NodeIdentity,
+} from "./namespace-runtime.js";
 import type { NodeSockets } from "./node-sockets.js";
 import type { NamespaceSettings } from "./options.js";
 import { OwnDetails } from "./own-details.js";

@@ -1,6 +1,6 @@
 /**
- * A running cluster: passes time, packets and stream events to the rules of membership and splits, and carries out
- * their decisions.
+ * A running cluster, and the context of its parts: passes time, packets and stream events to the rules of membership and
+ * splits, and carries out their decisions.
  *
  *   created ──begin──> running ──leave──> leaving: the statement spreads ──end──> ended
  *
@@ -15,8 +15,11 @@ import type { ClusterChange } from "../membership/context.js";
 import type { Member as KnownMember } from "../membership/members.js";
 import { Membership } from "../membership/membership.js";
 import { type SplitChange, SplitRules } from "../membership/splits.js";
+import type { MemberMessages } from "../messaging/member-messages.js";
+import type { Messaging } from "../messaging/messaging.js";
 import type { PairStreams } from "../messaging/pair-streams.js";
 import { NamespaceCodec } from "../net/namespace-codec.js";
+import type { Requests } from "../requests/requests.js";
 import { hostOf } from "../resolver.js";
 import { bodySize } from "../wire/codec.js";
 import { type Packet, PacketType, UpdateKind } from "../wire/packets.js";
@@ -24,9 +27,53 @@ import { MAX_BODY } from "../wire/seal.js";
 import { ChangeEvents } from "./change-events.js";
 import type { ClusterEvent } from "./events.js";
 import { type Member, memberOf } from "./member.js";
-import type { NamespaceContext } from "./namespace-context.js";
 import { NamespaceTimer } from "./namespace-timer.js";
-import type { NamespacePort } from "./node-sockets.js";
+import type { NamespacePort, NodeSockets } from "./node-sockets.js";
+import type { NamespaceSettings } from "./options.js";
+import type { OwnDetails } from "./own-details.js";
+
+export interface NodeIdentity {
+  readonly id: string;
+  readonly name: string;
+}
+
+/** The program's object, as its parts see it. */
+export interface NamespaceOwner {
+  readonly closed: boolean;
+  report(event: ClusterEvent): void;
+  onAddress(address: string): void;
+}
+
+export interface NamespaceOptions {
+  /** Class name, for errors. */
+  readonly what: string;
+  readonly cluster: string;
+  readonly identity: NodeIdentity;
+  readonly sockets: NodeSockets;
+  readonly settings: NamespaceSettings;
+  readonly owner: NamespaceOwner;
+}
+
+export interface MessagesPart {
+  /** `undefined` before the start, and without messages. */
+  readonly started: Messaging | undefined;
+  /** `undefined` without messages. */
+  readonly streams: PairStreams | undefined;
+  onChange(change: ClusterChange): void;
+}
+
+/** Parts may use each other only when called, not while they are constructed. */
+export interface NamespaceContext extends NamespaceOptions {
+  readonly details: OwnDetails;
+  readonly messages: MessagesPart;
+  readonly memberMessages: MemberMessages;
+  readonly requests: Requests;
+  /** After hooks of members and requests that wait for its member. */
+  emit(event: ClusterEvent): void;
+  membersChanged(): void;
+  /** Also at the start and at the end. @returns stops it */
+  watchMembers(onChange: () => void): () => void;
+}
 
 /** Its address and flags change with its incarnation. */
 interface Snapshot extends Pick<KnownMember, "details" | "start" | "count" | "state" | "yields"> {

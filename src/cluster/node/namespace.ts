@@ -54,8 +54,8 @@ import { type AnnouncedProgram, Announcement } from "./announcements.js";
 import { CLUSTER_EVENTS, type ClusterEvent } from "./events.js";
 import { type Member, shownProps } from "./member.js";
 import { MemberResolver } from "./member-resolver.js";
-import type { NodeIdentity } from "./namespace-context.js";
 import { type ClusterStats, NamespaceParts, statsOf } from "./namespace-parts.js";
+import type { NodeIdentity } from "./namespace-runtime.js";
 import type { NodeSockets } from "./node-sockets.js";
 import { type NamespaceSettings, type PropValue, passwordKeys } from "./options.js";
 
