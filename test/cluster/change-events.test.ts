@@ -3,8 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createDetails, type Details } from "../../src/cluster/details.js";
 import type { ClusterChange } from "../../src/cluster/membership/context.js";
 import { Member } from "../../src/cluster/membership/members.js";
-import { ChangeEvents } from "../../src/cluster/node/change-events.js";
-import type { ClusterEvent } from "../../src/cluster/node/events.js";
+import { ChangeEvents, type ClusterEvent } from "../../src/cluster/node/events.js";
 import { memberOf } from "../../src/cluster/node/member.js";
 
 const SELF = "f".repeat(32);
