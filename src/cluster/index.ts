@@ -22,7 +22,7 @@ export {
   type ZreStats,
 } from "../zre/index.js";
 export type { AdmissionRequest, CurveOptions } from "./admission/identities.js";
-export type { RefusedReason } from "./admission/refusals.js";
+export type { RefusedReason } from "./admission/proof.js";
 export type { ClusterCertificate, ClusterListenerTls, ClusterTlsOptions } from "./admission/tls.js";
 export type { AddressScope, HostAddress } from "./clients/addresses.js";
 export {

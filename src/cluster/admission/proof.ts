@@ -1,6 +1,6 @@
 /**
  * Proofs at the start of a stream: each end proves a cluster's key without showing it (docs/spec/cluster.md, Proofs).
- * Pure.
+ * Here are also the reasons for which a node is refused. Pure.
  *
  *   proof   HMAC-SHA256(HKDF(key), role | namespace | initiator's hello | responder's hello)
  *
@@ -8,7 +8,9 @@
  * that an unknown initiator gets no proof against which it could try passwords.
  */
 import { createHmac, hkdfSync, timingSafeEqual } from "node:crypto";
+import { TokenBucket } from "../../core/rate-meter.js";
 import { decodeZ85 } from "../../core/z85.js";
+import { LatestMap } from "../bounds.js";
 import type { NamespaceCodec } from "../net/namespace-codec.js";
 import { keyId } from "../wire/seal.js";
 import type { NamespaceProof } from "../wire/stream.js";
@@ -107,4 +109,50 @@ function refusalOf(
     return timingSafeEqual(proof, proofBy(secret, role, namespace, hellos)) ? undefined : "replayed";
   }
   return wrong;
+}
+
+export const REFUSED_REASONS = [
+  /** The node has another password or key. */
+  "password",
+  "key",
+  /** The node has no key, unlike this one's cluster. */
+  "unsealed",
+  /** The node is in another cluster. */
+  "cluster",
+  /** The node's certificate is missing or not accepted. */
+  "certificate",
+  /** Only one of the two nodes speaks TLS. */
+  "tls",
+  /** A packet was recorded, or belongs to another stream. */
+  "replayed",
+  /** A packet names a key of the cluster and was not sealed by it. */
+  "forged",
+  /** The node proved no key, or not the key of the member that it claims to be. */
+  "identity",
+  /** The node's own key is not allowed. */
+  "denied",
+  /** Another node is linked under the node's address. */
+  "address",
+  /** The other node refused this one, and reports the reason there. */
+  "peer",
+] as const;
+export type RefusedReason = (typeof REFUSED_REASONS)[number];
+
+export class RefusalReports {
+  /** Time of the last report for each. */
+  readonly #reported = new LatestMap<string, number>(256);
+  readonly #bucket = new TokenBucket(8, 1, 0);
+
+  get size(): number {
+    return this.#reported.size;
+  }
+
+  allows(now: number, host: string, reason: string): boolean {
+    const name = `${host} ${reason}`;
+    const before = this.#reported.get(name);
+    if (before !== undefined && now - before < 60_000) return false;
+    if (!this.#bucket.take(now)) return false;
+    this.#reported.set(name, now);
+    return true;
+  }
 }

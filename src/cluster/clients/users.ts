@@ -15,7 +15,7 @@ import {
 import { isIPv4 } from "node:net";
 import { checkKeys, describe, invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { RefusalReports } from "../admission/refusals.js";
+import { RefusalReports } from "../admission/proof.js";
 import { LatestMap } from "../bounds.js";
 import { plainIp } from "./addresses.js";
 

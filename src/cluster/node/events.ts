@@ -6,7 +6,7 @@
  */
 import type { ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
-import type { RefusedReason } from "../admission/refusals.js";
+import type { RefusedReason } from "../admission/proof.js";
 import type { Details } from "../details.js";
 import type { ClusterChange } from "../membership/context.js";
 import type { Member as KnownMember } from "../membership/members.js";

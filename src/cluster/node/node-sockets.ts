@@ -14,8 +14,13 @@ import {
   platformNow,
 } from "../../engine/zmtp/transport/transports.js";
 import { NodeIdentities } from "../admission/identities.js";
-import { checkNamespaces, proveNamespaces } from "../admission/proof.js";
-import { REFUSED_REASONS, RefusalReports, type RefusedReason } from "../admission/refusals.js";
+import {
+  checkNamespaces,
+  proveNamespaces,
+  REFUSED_REASONS,
+  RefusalReports,
+  type RefusedReason,
+} from "../admission/proof.js";
 import { NodeTls } from "../admission/tls.js";
 import type { Membership } from "../membership/membership.js";
 import type { PairStreams } from "../messaging/pair-streams.js";

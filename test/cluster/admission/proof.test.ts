@@ -6,8 +6,8 @@ import {
   type Hellos,
   type ProvableNamespace,
   proveNamespaces,
+  RefusalReports,
 } from "../../../src/cluster/admission/proof.js";
-import { RefusalReports } from "../../../src/cluster/admission/refusals.js";
 import { namespaceNumber } from "../../../src/cluster/identity.js";
 import { keyOfPassword } from "../../../src/cluster/node/options.js";
 import { decodeProof, encodeHello, encodeProof, isControl } from "../../../src/cluster/wire/stream.js";
