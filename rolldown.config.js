@@ -77,7 +77,7 @@ const chunks = [
     test: /\/src\/cluster\/(?:identity\.ts$|membership\/|wire\/|net\/(?:namespace-codec|datagrams)\.ts$)/,
   },
   { name: "cluster", test: /\/src\/cluster\/index\.ts$/ },
-  { name: "cli", test: /\/src\/(?:cli\/(?:program|operation|format|input|reloads)\.ts$|config\/file\.ts$)/ },
+  { name: "cli", test: /\/src\/(?:cli\/(?:program|operation|format|input)\.ts$|config\/file\.ts$)/ },
   { name: "node", test: /\/src\/cli\/node\.ts$/ },
   { name: "node-start", test: /\/src\/cli\/node-start\.ts$/ },
 ];

@@ -284,6 +284,8 @@ function load(given: Given<CloneSettings>): Promise<void> {
   });
 }
 
+// --- Server ----------------------------------------------------------------------------------------------------------
+
 /** A server binds up to four more ports. */
 const MAX_PORT = 65_531;
 

@@ -449,6 +449,8 @@ export function applyChanges(
   if (changed.has("discovery")) source.set(after.fixed);
 }
 
+// --- Certificates ----------------------------------------------------------------------------------------------------
+
 interface TlsValues {
   readonly cert: string;
   readonly key: string;

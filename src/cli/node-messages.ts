@@ -180,6 +180,7 @@ export interface KeptEntries<T> {
   readonly ended?: true;
 }
 
+/** A bounded log that a reader polls over a control socket. Entries that a slow reader misses are counted. */
 export class KeptLog<T> {
   readonly #maxEntries: number;
   readonly #maxBytes: number;

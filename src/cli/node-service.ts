@@ -36,6 +36,7 @@ import { type SecurityOptions, securityOptions } from "./security.js";
 const MAX_REPLIES = 16;
 /** ms for the last replies. */
 const REPLY_LINGER = 500;
+const NAME_DIGITS = 12;
 
 export interface ControlSettings {
   /** Endpoints; `false`: none. Default: a socket of the user. */
@@ -188,8 +189,6 @@ async function isLocal(endpoint: string): Promise<boolean> {
   const found = await lookup(name, { all: true }).catch(() => []);
   return found.length > 0 && found.every(({ address }) => /^127\.|^::1$/.test(address));
 }
-
-const NAME_DIGITS = 12;
 
 function runtimeFolder(): string {
   const { SHOAL_RUNTIME_DIR: own, XDG_RUNTIME_DIR: session } = process.env;

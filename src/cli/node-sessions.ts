@@ -27,6 +27,13 @@ import { DRAIN } from "./operation.js";
 import { readUsersFile, serverKeysFrom } from "./security.js";
 import { GRACE } from "./terminal.js";
 
+const LISTED = 1_000;
+const IN_MEMORY = "memory";
+const DATABASE = /^postgres(?:ql)?:\/\//;
+/** Other schemes are refused by the store. */
+const URL = /^[a-z][a-z0-9+.-]+:\/\//i;
+const OWN_HOST = /^(?:ipc:|tcp:\/\/(?:127\.|localhost[:/]|\[::1\]))/;
+
 /** The key `clients` of a configuration, checked by its schema. */
 export interface ClientsValues {
   readonly endpoint?: string;
@@ -104,13 +111,6 @@ export interface SessionsSettings {
   readonly store: string;
   readonly options: Omit<SessionServerOptions, "store" | "node">;
 }
-
-const LISTED = 1_000;
-const IN_MEMORY = "memory";
-const DATABASE = /^postgres(?:ql)?:\/\//;
-/** Other schemes are refused by the store. */
-const URL = /^[a-z][a-z0-9+.-]+:\/\//i;
-const OWN_HOST = /^(?:ipc:|tcp:\/\/(?:127\.|localhost[:/]|\[::1\]))/;
 
 /** @param folder of relative file names @throws UsageError, InvalidArgumentError, Failure */
 export async function sessionsOf(values: SessionsValues, folder: string): Promise<SessionsSettings> {

@@ -201,6 +201,8 @@ export function watchdogInterval(
   return Math.min(MAX_INTERVAL, Math.max(1, Math.floor(microseconds / 2_000)));
 }
 
+// --- Reloads ---------------------------------------------------------------------------------------------------------
+
 export interface ReloadEffects {
   /** @returns the changes in words; empty: none @throws ConfigurationError; Failure for what needs a restart */
   apply(): Promise<string>;
@@ -208,6 +210,7 @@ export interface ReloadEffects {
   readonly unchanged: string;
 }
 
+/** A command that reads its configuration again on SIGHUP. */
 export class Reloads {
   readonly #what: string;
   readonly #log: Log;

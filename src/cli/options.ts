@@ -7,6 +7,10 @@ import { jsonLog, SEVERITIES, type Severity, useLog } from "./log.js";
 import type { SecuritySettings } from "./security.js";
 import { terminal } from "./terminal.js";
 
+export const SCHEME = "cluster:";
+/** Default maximum; also the longest timer, ms. */
+const MAX = 2_147_483_647;
+
 export interface CommandFace {
   readonly name: string;
   readonly summary: string;
@@ -192,9 +196,6 @@ export function repeatable(flags: string, description: string): Option {
   ]);
 }
 
-/** Default maximum; also the longest timer, ms. */
-const MAX = 2_147_483_647;
-
 export function wholeNumber(min: number, max: number = MAX): (text: string) => number {
   return (text) => {
     const value = Number(text);
@@ -211,8 +212,6 @@ export function seconds(min: number, max: number): (text: string) => number {
     throw new InvalidArgumentError(`Expected seconds from ${min} to ${max}.`);
   };
 }
-
-export const SCHEME = "cluster:";
 
 export interface ClusterSettings {
   readonly clusterName?: string;

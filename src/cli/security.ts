@@ -12,6 +12,14 @@ import { type Authenticate, type CommonOptions, curveKeyPair, readCertificate } 
 import { plainUsers } from "../sockets/security/plain-users.js";
 import { describe, Failure, UsageError } from "./failure.js";
 
+const KEY = /^[0-9A-Za-z.\-:+=^!/*?&<>()[\]{}@%$#]{40}\r?\n?$/;
+/** Maximum bytes, and one more. */
+const MAX_KEY_READ = 43;
+const MAX_PASSWORD_READ = 1_027;
+const MAX_USERS_READ = 1_048_576;
+/** Permissions of group and others. */
+const OTHERS = 0o077;
+
 export interface SecuritySettings {
   /** USER:PASSWORD */
   readonly plain?: string | undefined;
@@ -222,14 +230,6 @@ export async function keysFrom(file: string): Promise<{ publicKey: string; secre
   }
   return { publicKey, secretKey };
 }
-
-const KEY = /^[0-9A-Za-z.\-:+=^!/*?&<>()[\]{}@%$#]{40}\r?\n?$/;
-/** Maximum bytes, and one more. */
-const MAX_KEY_READ = 43;
-const MAX_PASSWORD_READ = 1_027;
-const MAX_USERS_READ = 1_048_576;
-/** Permissions of group and others. */
-const OTHERS = 0o077;
 
 /** @throws UsageError with the file and the broken rule, never with the content */
 export async function readKeyFile(file: string): Promise<string> {

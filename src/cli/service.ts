@@ -10,6 +10,13 @@ import { type FormatChoice, formatFor } from "./format.js";
 import { Input } from "./input.js";
 import { printing } from "./output.js";
 
+/** Requests in flight; replies are printed in order. */
+const PIPELINE = 100;
+/** Bytes of output in a reply. */
+const MAX_OUTPUT = 67_108_864;
+/** Characters of standard error in an error. */
+const MAX_QUOTED = 1_000;
+
 export interface AnswerSettings {
   readonly echo?: boolean;
   readonly exec?: string;
@@ -33,9 +40,6 @@ export function answerer({ echo, exec: command }: AnswerSettings): Answer {
   if (command === undefined) return (request) => request;
   return (request, { signal }) => exec(command, request, signal);
 }
-
-/** Requests in flight; replies are printed in order. */
-const PIPELINE = 100;
 
 export interface Calls {
   /** Frames of one request. Empty: each message of standard input is a request. */
@@ -88,12 +92,6 @@ export function callFailure(error: unknown, timeout: number): unknown {
   if (error instanceof ServiceError) return new Failure(`${error.message} (${error.reason})`);
   return waitFailed(error, `no reply came within ${timeout} ms`, "stopped before every reply came");
 }
-
-/** Bytes of output in a reply. */
-const MAX_OUTPUT = 67_108_864;
-
-/** Characters of standard error in an error. */
-const MAX_QUOTED = 1_000;
 
 /** Kill functions of running programs and their children. */
 const running = new Set<() => void>();

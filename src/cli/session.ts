@@ -19,6 +19,16 @@ import { type SecurityOptions, securityOptions } from "./security.js";
 import type { AnswerSettings } from "./service.js";
 import { GRACE, type Stop, unlessAborted } from "./terminal.js";
 
+const BATCH = 1_000;
+/** ms of silence after a signal until everything counts as printed. */
+const DRAINED = 100;
+/** Messages printed after a signal: the default receive queue. */
+const MAX_DRAINED = 1_000;
+/** ms of silence until no answer is expected after the input's end. */
+const QUIET_AFTER_INPUT = 500;
+/** ms of silence of the input until everything counts as sent after --count. */
+const QUIET_AFTER_COUNT = 100;
+
 export interface SocketSettings extends Settings, AnswerSettings {
   /** Topic prefixes; `false` with --no-subscribe. */
   readonly subscribe?: readonly string[] | boolean;
@@ -110,12 +120,6 @@ async function deliver(session: Session<Socket>, ending: Ending): Promise<void> 
 function isDelivered(result: CloseResult | undefined): boolean {
   return result !== undefined && result.unknown === 0 && result.discarded === 0;
 }
-
-const BATCH = 1_000;
-/** ms of silence after a signal until everything counts as printed. */
-const DRAINED = 100;
-/** Messages printed after a signal: the default receive queue. */
-const MAX_DRAINED = 1_000;
 
 /** `false`: the message was reported and skipped. */
 export type Send = (frames: Buffer[]) => Promise<boolean>;
@@ -213,11 +217,6 @@ export async function receiveAll(
   }
   return received >= max;
 }
-
-/** ms of silence until no answer is expected after the input's end. */
-const QUIET_AFTER_INPUT = 500;
-/** ms of silence of the input until everything counts as sent after --count. */
-const QUIET_AFTER_COUNT = 100;
 
 export interface Conversation {
   readonly send: Send;

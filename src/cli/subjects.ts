@@ -304,6 +304,8 @@ export function peerItemsOf(value: unknown): DashboardItem[] {
   });
 }
 
+// --- Prometheus's text -----------------------------------------------------------------------------------------------
+
 /** Maximum samples of an answer; a process has a few hundred. */
 const MAX_SAMPLES = 100_000;
 

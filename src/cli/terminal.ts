@@ -13,6 +13,10 @@ import { once } from "node:events";
 import { fstatSync } from "node:fs";
 import type { Readable, Writable } from "node:stream";
 
+/** ms to deliver after the first signal. */
+export const GRACE = 1_000;
+const SIGNALS = ["SIGINT", "SIGTERM"] as const;
+
 export interface Terminal {
   /** `undefined`: no input, as in /dev/null. */
   readonly stdin: Readable | undefined;
@@ -73,11 +77,6 @@ export function table(rows: readonly (readonly string[])[]): string[] {
       .trimEnd(),
   );
 }
-
-/** ms to deliver after the first signal. */
-export const GRACE = 1_000;
-
-const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
 export class Stop {
   readonly #signals = terminal().signals;
