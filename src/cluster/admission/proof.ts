@@ -138,6 +138,7 @@ export const REFUSED_REASONS = [
 ] as const;
 export type RefusedReason = (typeof REFUSED_REASONS)[number];
 
+/** Limits how often refusals are reported: once per minute for each address and reason. */
 export class RefusalReports {
   /** Time of the last report for each. */
   readonly #reported = new LatestMap<string, number>(256);

@@ -65,6 +65,7 @@ export function wsProtocol(transports: TransportTable, tls: NodeTls | undefined)
 /** Bytes of a WebSocket frame: a fragmented message is joined before its bytes are passed on. */
 const MAX_CHUNK = 65_536;
 
+/** A WebSocket of the engine as a stream of bytes: each chunk is a ZMTP frame with meaningless boundaries. */
 export class WsDuplex extends Duplex implements Sink {
   readonly remoteAddress: string;
   readonly #stream: Stream;

@@ -168,6 +168,8 @@ export class NamespaceParts implements NamespaceContext {
   }
 }
 
+// --- Candidates for requests -----------------------------------------------------------------------------------------
+
 /** Nodes with equal values of this prop are near each other. */
 const ZONE = "zone";
 
@@ -179,6 +181,7 @@ interface Found {
   readonly candidates: readonly Candidate[];
 }
 
+/** Nodes that can serve a request, and their distances. */
 class ServiceCandidates {
   readonly #runtime: NamespaceRuntime;
   readonly #routes: RouteDriver;
@@ -219,6 +222,8 @@ class ServiceCandidates {
     return { id, distance: isSame ? Distance.SAME_ZONE : Distance.ELSEWHERE };
   }
 }
+
+// --- Statistics ------------------------------------------------------------------------------------------------------
 
 /** Statistics of a cluster on a node. */
 export interface ClusterStats {

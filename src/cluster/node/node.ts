@@ -377,6 +377,8 @@ function identityOf({ name }: NodeSettings, { platform }: NodeSockets): NodeIden
   return { id, name: fullName(name ?? `node-${id.slice(0, 6)}`, host) };
 }
 
+// --- Kept links ------------------------------------------------------------------------------------------------------
+
 /** ms that a stream stands until its link counts as well: the next pause is short again. */
 const STANDING = 10_000;
 
@@ -390,6 +392,7 @@ export interface KeptLinkEffects {
   onFailed(error: unknown): void;
 }
 
+/** A link of the program's streams (`ClusterNode.keepLinked`): dialled again when a dial fails, and when a stream ends. */
 class KeptLink {
   readonly #effects: KeptLinkEffects;
   readonly #reported = new Set<string>();
