@@ -40,14 +40,14 @@ import { checkEndpoint, knownSchemes } from "../core/schemes/schemes.js";
 import { ShoalError } from "../index.js";
 import { Failure, UsageError } from "./failure.js";
 import { LIVE_KEYS, nodeFlags, nodeSchema, valuesOfFlags } from "./node-schema.js";
-import { type ControlSettings, controlSecurity } from "./node-service.js";
 import {
   type ClientsValues,
   clientsOf,
   type SessionsSettings,
   type SessionsValues,
   sessionsOf,
-} from "./node-sessions.js";
+} from "./node-servers.js";
+import { type ControlSettings, controlSecurity } from "./node-service.js";
 import { keysFrom, readKeyFile, readPasswordFile } from "./security.js";
 
 export interface NodeConfiguration {

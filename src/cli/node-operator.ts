@@ -8,7 +8,7 @@ import { isBytes } from "../core/bytes.js";
 import { InvalidArgumentError, InvalidStateError, TimeoutError } from "../index.js";
 import { bytesToJson } from "./format.js";
 import { KeptLog, NodeMessages } from "./node-messages.js";
-import type { NodeSessions } from "./node-sessions.js";
+import type { NodeSessions } from "./node-servers.js";
 import type { NodeLine } from "./node-text.js";
 
 /** Bytes of a reply to a request. */

@@ -16,8 +16,8 @@ import {
 } from "./node-config.js";
 import { NodeOperator } from "./node-operator.js";
 import { nodeFlags } from "./node-schema.js";
+import { NodeSessions, serveClients } from "./node-servers.js";
 import { NodeService } from "./node-service.js";
-import { NodeSessions, serveClients } from "./node-sessions.js";
 import { LINE_EVENTS, NodeLines } from "./node-text.js";
 import { checkFile, failureOf, operate, Reloads, type Service } from "./operation.js";
 import { checkEndpoints } from "./options.js";
