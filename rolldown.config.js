@@ -18,7 +18,7 @@ const outside = [
   ...["shoal", "zeromq", "@colors/colors"],
 ];
 
-/** The exports of package.json, and threads (src/core/built-file.ts). */
+/** The exports of package.json, and threads (src/core/packages.ts). */
 const entries = [
   .../** @type {{ default?: string }[]} */ (Object.values(manifest.exports))
     .map((entry) => entry.default ?? "")
@@ -122,7 +122,7 @@ export function library(folder = "dist") {
   const ofLibrary = licences(folder);
   return [
     build(modules(entries, "src"), folder, [ofLibrary], { codeSplitting: { groups: chunks } }),
-    // Loaded synchronously on demand: loadBundled() in src/core/built-file.ts.
+    // Loaded synchronously on demand: loadBundled() in src/core/packages.ts.
     build({ msgpackr: "scripts/bundled/msgpackr.js" }, `${folder}/bundled`, [ofLibrary], {
       ...commonjs,
       codeSplitting: false,

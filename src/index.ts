@@ -4,7 +4,7 @@
  * @module
  */
 
-export type { HttpServerEndpoint } from "./core/schemes/scheme.js";
+export type { HttpServerEndpoint } from "./core/schemes/grammar.js";
 export {
   registerTransport,
   type Transport,

@@ -1,7 +1,7 @@
 // @ts-check
 /** Ring buffers compared with arrays as queues, for several lengths. */
 import b from "benny";
-import { RingBuffer } from "../../dist/micro/core/collections/ring-buffer.js";
+import { RingBuffer } from "../../dist/micro/core/collections/queues.js";
 import { options } from "./options.js";
 
 for (const length of [10, 1_000, 100_000]) {

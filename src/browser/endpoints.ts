@@ -7,7 +7,7 @@ import {
   INPROC,
   type Scheme,
   webSocketScheme,
-} from "../core/schemes/scheme.js";
+} from "../core/schemes/grammar.js";
 
 const SCHEMES: ReadonlyMap<string, Scheme> = new Map(
   [webSocketScheme("ws"), webSocketScheme("wss"), INPROC].map((scheme) => [scheme.name, scheme]),

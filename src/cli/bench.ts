@@ -1,6 +1,6 @@
 /** shoal bench. The benchmark harness is loaded on use. */
 import type { Command } from "commander";
-import { builtFile } from "../core/built-file.js";
+import { builtFile } from "../core/packages.js";
 import { Reported, UsageError } from "./failure.js";
 import { addCommand, repeatable } from "./options.js";
 

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Command } from "commander";
-import { builtFile, loadOptional } from "../core/built-file.js";
+import { builtFile, loadOptional } from "../core/packages.js";
 import { Context, Dealer, ENGINE_NAMES, Pull, Push, ShoalError, TimeoutError, version } from "../index.js";
 import { causeOf, remedyOf } from "../sockets/stalls.js";
 import { asUsage, describe, hasCode, Reported, UsageError } from "./failure.js";

@@ -1,7 +1,7 @@
 /** shoal majordomo broker, worker, call: services behind a broker (7/MDP, 18/MDP). */
 import type { Command } from "commander";
 import { defined } from "../core/arguments.js";
-import { loadOptional } from "../core/built-file.js";
+import { loadOptional } from "../core/packages.js";
 import type { MetricsSourcesByName } from "../metrics/index.js";
 import type { BinaryStar } from "../patterns/binary-star/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../patterns/majordomo/index.js";

@@ -3,8 +3,8 @@
 import { lookup } from "node:dns/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ClusterNode, Member } from "../cluster/index.js";
-import { thisProcess } from "../core/built-file.js";
 import { isBytes } from "../core/bytes.js";
+import { thisProcess } from "../core/packages.js";
 import { InvalidArgumentError, InvalidStateError, TimeoutError } from "../index.js";
 import { bytesToJson } from "./format.js";
 import { KeptLog, NodeMessages } from "./node-messages.js";

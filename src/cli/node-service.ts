@@ -22,7 +22,7 @@ import {
   MAX_BYTES,
   parseCommand,
 } from "../control/server.js";
-import { makeFolder } from "../core/file-limit.js";
+import { makeFolder } from "../core/file-system.js";
 import { InvalidArgumentError, Router } from "../index.js";
 import { KeyFolder } from "../sockets/security/key-folder.js";
 import { asUsage, describe, Failure, hasCode, UsageError } from "./failure.js";

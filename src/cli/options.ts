@@ -1,6 +1,6 @@
 /** Commands with their help, the options that many commands share, and how values of options are read. */
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { schemeOf } from "../core/schemes/scheme.js";
+import { schemeOf } from "../core/schemes/grammar.js";
 import { findScheme, reachableForms } from "../core/schemes/schemes.js";
 import { UsageError } from "./failure.js";
 import { jsonLog, SEVERITIES, type Severity, useLog } from "./log.js";

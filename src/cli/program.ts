@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { quoted, suggest } from "../core/arguments.js";
-import { builtFile } from "../core/built-file.js";
+import { builtFile } from "../core/packages.js";
 import { describe, exitCodeOf, Reported, UsageError } from "./failure.js";
 import { logFailure } from "./log.js";
 import { addCommonOptions, applyCommonOptions, pathOf } from "./options.js";

@@ -271,7 +271,7 @@ function isAsciiWithin(bytes: Buffer, from: number, to: number): boolean {
   return true;
 }
 
-/** Big-endian numbers that core/big-endian.ts lacks. */
+/** Big-endian numbers that core/bytes.ts lacks. */
 export function readUint48(bytes: Uint8Array, at: number): number {
   return readUint16(bytes, at) * 0x1_0000_0000 + readUint32(bytes, at + 2);
 }

@@ -4,7 +4,7 @@
  * there are no listeners.
  */
 import { describe, invalidArgument, suggest } from "./arguments.js";
-import { Link, LinkedList, RingBuffer } from "./collections/ring-buffer.js";
+import { Link, LinkedList, RingBuffer } from "./collections/queues.js";
 import { ClosedError, InvalidArgumentError, TimeoutError } from "./errors.js";
 import { refusedWait, Waiter, type WaitOptions } from "./waiter.js";
 

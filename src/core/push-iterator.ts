@@ -1,5 +1,5 @@
 /** An async iterator of pushed values: in order, then the end, or an error once. The subclass bounds what is not read. */
-import { RingBuffer } from "./collections/ring-buffer.js";
+import { RingBuffer } from "./collections/queues.js";
 import { ClosedError } from "./errors.js";
 import { ignore } from "./waiter.js";
 

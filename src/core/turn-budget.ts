@@ -9,7 +9,7 @@
  *   spend, when exhausted: true, and a new budget begins
  *   loopTurned: the event loop has read something, so all budgets begin again
  */
-import { type Clock, systemClock } from "./driver-timer.js";
+import { type Clock, systemClock } from "./timers.js";
 
 /** Operations between readings of the clock (40 ns). */
 const LOOK_EVERY = 64;

@@ -3,7 +3,7 @@
  * flight ({@link IdleWaits}), or for a call that runs only once ({@link Once}).
  */
 import { checkCallOptions, invalidArgument } from "./arguments.js";
-import { Link, LinkedList } from "./collections/ring-buffer.js";
+import { Link, LinkedList } from "./collections/queues.js";
 import { AbortedError, InvalidArgumentError, type ShoalError, TimeoutError } from "./errors.js";
 
 /** A callback that does nothing. */
@@ -21,6 +21,7 @@ export interface WaitOptions {
 
 export const WAIT_OPTIONS: readonly string[] = ["signal", "timeout"];
 
+/** A waiting call, settled by its result, timeout, signal or the socket's close. */
 export class Waiter<T> {
   readonly promise: Promise<T>;
   settled = false;
@@ -262,6 +263,7 @@ export class IdleWaits {
   }
 }
 
+/** Mutual exclusion, in the order of arrival. */
 export class Mutex {
   readonly #queue = new LinkedList<Waiter<void>>();
   #taken = false;

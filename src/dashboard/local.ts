@@ -1,8 +1,8 @@
 /** This program as a subject: named drivers, proxies, nodes and sockets. */
 
 import { defined, invalidArgument, thrownText } from "../core/arguments.js";
-import { thisProcess } from "../core/built-file.js";
 import { InvalidArgumentError } from "../core/errors.js";
+import { thisProcess } from "../core/packages.js";
 import type { Reading, SourceReading } from "../metrics/reading.js";
 import { readingOf } from "../metrics/readings.js";
 import {

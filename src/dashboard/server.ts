@@ -20,7 +20,6 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import { checkInteger, checkKeys, invalidArgument, thrownText } from "../core/arguments.js";
-import { builtFile } from "../core/built-file.js";
 import { InvalidArgumentError, ShoalError } from "../core/errors.js";
 import {
   boundedServer,
@@ -30,6 +29,7 @@ import {
   serveAt,
   shut,
 } from "../core/http-server.js";
+import { builtFile } from "../core/packages.js";
 import { ignore, Once } from "../core/waiter.js";
 import { MAX_PAGE, pageOf, type Subject } from "./build.js";
 import { Collector, type Snapshot } from "./collector.js";

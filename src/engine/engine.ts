@@ -11,7 +11,7 @@
  */
 import type { X509Certificate } from "node:crypto";
 import type { Rate } from "../core/rate-meter.js";
-import type { EndpointUse, HttpServerEndpoint } from "../core/schemes/scheme.js";
+import type { EndpointUse, HttpServerEndpoint } from "../core/schemes/grammar.js";
 import type { SocketType } from "../core/socket-type.js";
 import type { EngineDropReason, SocketEvent } from "./events.js";
 import type { FrameBatch, Pooled } from "./frame-batch.js";
@@ -46,7 +46,7 @@ export type OfferResult = (typeof OfferResult)[keyof typeof OfferResult];
 
 /**
  * Validated; names and units as in the package `zeromq`. A socket reads this very object, which inherits its
- * defaults (core/option-values.ts).
+ * defaults (core/option-table.ts).
  */
 export type EngineOptions = Readonly<Record<string, unknown>>;
 
@@ -195,7 +195,7 @@ export interface TakenMessages {
   readonly messages: Buffer[][];
   /** Bytes of the frames. */
   bytes: number;
-  /** By core/frame-cost.ts. */
+  /** By core/memory.ts. */
   cost: number;
 }
 
@@ -215,7 +215,7 @@ export interface EnginePeer {
 
 export interface PeerQueues {
   /**
-   * Cost (core/frame-cost.ts) of accepted messages for one peer that the kernel does not have; over inproc 0.
+   * Cost (core/memory.ts) of accepted messages for one peer that the kernel does not have; over inproc 0.
    */
   queuedBytes(routingId: Uint8Array): number;
 }

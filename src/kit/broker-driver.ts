@@ -1,8 +1,8 @@
 /** Base of the brokers: a ROUTER for clients, one for workers, and a timer around a state machine. */
 
 import { invalidArgument, refuseExtra } from "../core/arguments.js";
-import { DriverTimer, type TimedRules } from "../core/driver-timer.js";
 import { type EventNames, type EventsOf, event, type TypedEvent } from "../core/event-stream.js";
+import { DriverTimer, type TimedRules } from "../core/timers.js";
 import { IdleWaits, withTimeout } from "../core/waiter.js";
 import { endpointsOf, forwards, ownSockets } from "../sockets/internal.js";
 import type { Publisher } from "../sockets/pub-sub.js";

@@ -5,7 +5,7 @@
  * A client returns `call.promise` itself: a derived promise would become an unhandled rejection when it closes.
  */
 
-import { Link, LinkedList } from "../core/collections/ring-buffer.js";
+import { Link, LinkedList } from "../core/collections/queues.js";
 import { ClosedError, InvalidStateError, type ShoalError, TimeoutError } from "../core/errors.js";
 import { checkWait, IdleWaits, ignore, Waiter } from "../core/waiter.js";
 import { anything, bytes, type Given, integer, type Settings } from "./options.js";

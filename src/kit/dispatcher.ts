@@ -15,7 +15,7 @@
  * Deviations from the Guide's ppqueue: a heartbeat does not make a busy worker ready, which would give it a second
  * request; expired workers are removed first; a reply must match the worker's request.
  */
-import { Link, LinkedList } from "../core/collections/ring-buffer.js";
+import { Link, LinkedList } from "../core/collections/queues.js";
 import { type EventsOf, event } from "../core/event-stream.js";
 import { costOf, keyOf } from "../core/memory.js";
 import { type BROKER_OPTIONS, type BrokerEffects, REPLY_DROPPED } from "./broker-driver.js";
@@ -36,7 +36,7 @@ export class Job {
   /** Routing ids up to the delimiter, nearest first. */
   readonly envelope: readonly Buffer[];
   readonly body: readonly Buffer[];
-  /** Cost of all frames (core/frame-cost.ts). */
+  /** Cost of all frames (core/memory.ts). */
   readonly bytes: number;
   /**
    * Identifies the client to the worker; the reply repeats it. Workers keep exactly one frame (6/PPP; the Guide's

@@ -2,10 +2,11 @@
  * Server endpoints of a client or worker: a fixed list, or a source's current list, empty until the first one comes. A
  * worker leaves a server that is no longer listed with a delay.
  */
-import { backOff } from "../core/driver-timer.js";
+
 import type { ShoalError } from "../core/errors.js";
 import { type EventsOf, event } from "../core/event-stream.js";
 import { checkEndpoint, knownSchemes } from "../core/schemes/schemes.js";
+import { backOff } from "../core/timers.js";
 import { ignore } from "../core/waiter.js";
 import {
   type EndpointSource,

@@ -10,7 +10,7 @@
  * request with one reply share {@link HandlerJobs}.
  */
 import { isAsyncIterable, isThenable } from "../core/arguments.js";
-import { Link, LinkedList } from "../core/collections/ring-buffer.js";
+import { Link, LinkedList } from "../core/collections/queues.js";
 import type { SendCredit } from "../core/credit.js";
 import { begin, isObserved, type Operation, PROCESS, type ProcessOperation } from "../core/diagnostics.js";
 import { InvalidArgumentError } from "../core/errors.js";

@@ -11,11 +11,11 @@
  * jitter.
  */
 
-import { Link, LinkedList } from "../core/collections/ring-buffer.js";
-import { backOff } from "../core/driver-timer.js";
+import { Link, LinkedList } from "../core/collections/queues.js";
 import type { ShoalError } from "../core/errors.js";
 import { type EventsOf, event } from "../core/event-stream.js";
 import { costOf } from "../core/memory.js";
+import { backOff } from "../core/timers.js";
 import { ignore } from "../core/waiter.js";
 import { engineStats, lastFailure } from "../sockets/internal.js";
 import { Request, type RequestOptions } from "../sockets/request-reply.js";

@@ -13,7 +13,7 @@
 import { Duplex } from "node:stream";
 import { describe } from "../core/arguments.js";
 import { owned } from "../core/bytes.js";
-import { RingBuffer } from "../core/collections/ring-buffer.js";
+import { RingBuffer } from "../core/collections/queues.js";
 import { TransportError } from "../core/errors.js";
 import { setWriteAhead } from "../core/node-internals.js";
 import { LinkCode } from "./frames.js";

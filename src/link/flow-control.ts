@@ -1,5 +1,5 @@
 /** How the channels of a link share it: which one sends the next frame, and how much the peer may send on each. Pure. */
-import { RingBuffer } from "../core/collections/ring-buffer.js";
+import { RingBuffer } from "../core/collections/queues.js";
 import { ReceiveWindow } from "../core/credit.js";
 import { STARVATION_BYTES, URGENCIES } from "./frames.js";
 

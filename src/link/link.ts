@@ -8,7 +8,6 @@
 import type { Duplex } from "node:stream";
 import { addAbortSignal } from "node:stream";
 import { describe, invalidArgument, isInstance, isThenable, takeDuplex } from "../core/arguments.js";
-import { DriverTimer } from "../core/driver-timer.js";
 import {
   ClosedError,
   HandshakeError,
@@ -19,6 +18,7 @@ import {
   UnroutableError,
 } from "../core/errors.js";
 import { type EventsOf, event } from "../core/event-stream.js";
+import { DriverTimer } from "../core/timers.js";
 import { checkWait, IdleWaits, ignore, Waiter, withTimeout } from "../core/waiter.js";
 import { Driver } from "../kit/driver.js";
 import { checkOptions, type Given } from "../kit/options.js";

@@ -8,7 +8,7 @@
  * Ids ascend, so a frame for a missing channel is late if its id was used, else a fault. A channel without room in
  * `maxUnread`, the sum of windows, is refused.
  */
-import { RingBuffer } from "../core/collections/ring-buffer.js";
+import { RingBuffer } from "../core/collections/queues.js";
 import { allocate } from "../core/memory.js";
 import { TokenBucket } from "../core/rate-meter.js";
 import { ChannelWindow, FairScheduler, type Scheduled, type WindowBudget } from "./flow-control.js";

@@ -11,8 +11,8 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import type * as PromClient from "prom-client";
 import { describe, thrownText } from "../core/arguments.js";
-import { thisProcess } from "../core/built-file.js";
 import { boundedServer, parseListenAddress, serveAt, shut } from "../core/http-server.js";
+import { thisProcess } from "../core/packages.js";
 import { Once } from "../core/waiter.js";
 import { peerListsOf } from "../sockets/internal.js";
 import { BUILD, FAMILIES, familyOf, INFO, labelsOf, type Metric, UP } from "./metrics-table.js";

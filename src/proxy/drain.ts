@@ -7,7 +7,7 @@
  * if the engine can, and all they sent is received. Other peers' messages are taken as they arrive, for at most half
  * the timeout, to leave time for the rest.
  */
-import { systemClock } from "../core/driver-timer.js";
+import { systemClock } from "../core/timers.js";
 import { countersOf } from "../sockets/internal.js";
 import type { ProxySocket } from "./proxy-socket.js";
 import type { Pumps } from "./pumps.js";

@@ -1,6 +1,6 @@
-import { systemClock } from "../core/driver-timer.js";
 import type { HandshakeError, ProtocolError, ShoalError } from "../core/errors.js";
 import { EventStream, type EventsOf, event } from "../core/event-stream.js";
+import { systemClock } from "../core/timers.js";
 import { listen } from "../sockets/internal.js";
 import type { DroppedReason } from "../sockets/stats.js";
 import type { ProxySide } from "./pairs.js";

@@ -7,9 +7,9 @@
  */
 
 import { checkInteger, checkKeys, invalidArgument } from "../core/arguments.js";
-import { thisProcess } from "../core/built-file.js";
 import { ClosedError } from "../core/errors.js";
 import type { EventStream } from "../core/event-stream.js";
+import { thisProcess } from "../core/packages.js";
 import { MAX_TIMEOUT, Once } from "../core/waiter.js";
 import { context as globalContext } from "../sockets/context.js";
 import { ownSockets, peerViews } from "../sockets/internal.js";

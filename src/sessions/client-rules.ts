@@ -11,8 +11,8 @@
  * detects repetitions; they get new numbers if another program had the session meanwhile, or it was lost.
  */
 
-import { RingBuffer } from "../core/collections/ring-buffer.js";
-import { backOff } from "../core/driver-timer.js";
+import { RingBuffer } from "../core/collections/queues.js";
+import { backOff } from "../core/timers.js";
 import type { PendingCall } from "../kit/calls.js";
 import type { SessionClientSettings } from "./client-options.js";
 import {

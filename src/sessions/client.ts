@@ -5,9 +5,8 @@ import { randomBytes } from "node:crypto";
 import { checkFilter, checkTopic } from "../cluster/messaging/topics.js";
 import { checkCallOptions, invalidArgument } from "../core/arguments.js";
 import { isBytes } from "../core/bytes.js";
-import { RingBuffer } from "../core/collections/ring-buffer.js";
+import { RingBuffer } from "../core/collections/queues.js";
 import { isObserved, MESSAGE_ACKNOWLEDGE, MESSAGE_RECEIVE, MESSAGE_SEND } from "../core/diagnostics.js";
-import { DriverTimer } from "../core/driver-timer.js";
 import {
   ClosedError,
   InvalidArgumentError,
@@ -16,6 +15,7 @@ import {
   TimeoutError,
 } from "../core/errors.js";
 import { type ObservedMessage, observeMessageSend } from "../core/message-operations.js";
+import { DriverTimer } from "../core/timers.js";
 import { checkWait, WAIT_OPTIONS, Waiter, type WaitOptions, withTimeout } from "../core/waiter.js";
 import { type PendingCall, PendingCalls } from "../kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";

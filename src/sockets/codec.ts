@@ -1,7 +1,8 @@
 /** Codecs convert a message's last frame, the body. Frames before it (topic, envelope) stay. */
-import { loadBundled } from "../core/built-file.js";
+
 import { bytesOf } from "../core/bytes.js";
 import { InvalidMessageError } from "../core/errors.js";
+import { loadBundled } from "../core/packages.js";
 import { describeIssues, type StandardSchemaV1, validate } from "../core/standard-schema.js";
 import type { OutgoingFrame } from "../engine/engine.js";
 

@@ -6,8 +6,8 @@
  * Lists may come from untrusted peers: invalid endpoints are skipped and reported.
  */
 import { isThenable, thrownText } from "../core/arguments.js";
-import { backOff } from "../core/driver-timer.js";
 import { InvalidArgumentError, type ShoalError, TransportError } from "../core/errors.js";
+import { backOff } from "../core/timers.js";
 import { ignore } from "../core/waiter.js";
 
 /** Most endpoints of one list. */

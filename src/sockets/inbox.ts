@@ -4,7 +4,7 @@
  * A message leaves the engine only for a call that gets it at once, so aborted and timed-out calls lose nothing.
  * Messages refused by the codec are counted, reported and skipped.
  */
-import { RingBuffer } from "../core/collections/ring-buffer.js";
+import { RingBuffer } from "../core/collections/queues.js";
 import { ClosedError, InvalidStateError, type ShoalError, TimeoutError } from "../core/errors.js";
 import { costOf } from "../core/memory.js";
 import type { OptionValues } from "../core/option-table.js";
@@ -13,7 +13,7 @@ import { ignore, refusedWait, rejectNextTurn, Waiter, type WaitOptions } from ".
 import type { EngineSocket, Lease, TakenMessages } from "../engine/engine.js";
 import type { Counters } from "./stats.js";
 
-/** Cost of messages (core/frame-cost.ts) for one `receiveMany`; more exceeds the processor's cache and is slower. */
+/** Cost of messages (core/memory.ts) for one `receiveMany`; more exceeds the processor's cache and is slower. */
 const MAX_MANY_COST = 524_288;
 
 /** Settled calls that may stay queued. */

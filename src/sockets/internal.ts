@@ -97,7 +97,7 @@ export function listen(socket: Socket, listener: (event: SocketEvent) => void): 
 }
 
 /**
- * Cost (core/frame-cost.ts) of a Router's messages for a peer, until the kernel takes them.
+ * Cost (core/memory.ts) of a Router's messages for a peer, until the kernel takes them.
  *
  * @returns 0 over inproc, for an unknown peer, and without the capability `queueDepth`
  */

@@ -15,7 +15,7 @@
 
 import { invalidArgument } from "../core/arguments.js";
 import { copyOf } from "../core/bytes.js";
-import { RingBuffer } from "../core/collections/ring-buffer.js";
+import { RingBuffer } from "../core/collections/queues.js";
 import {
   ClosedError,
   InvalidArgumentError,

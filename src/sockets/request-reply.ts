@@ -1,6 +1,5 @@
 /** REQ, REP, DEALER and ROUTER (28/REQREP). */
 import { checkCallOptions, checkInteger, refuseExtra } from "../core/arguments.js";
-import { backOff } from "../core/driver-timer.js";
 import {
   ClosedError,
   InvalidArgumentError,
@@ -10,6 +9,7 @@ import {
 } from "../core/errors.js";
 import type { OptionsFor } from "../core/option-table.js";
 import { SocketType } from "../core/socket-type.js";
+import { backOff } from "../core/timers.js";
 import { MAX_TIMEOUT, Mutex } from "../core/waiter.js";
 import type { OutgoingMessage } from "../engine/engine.js";
 import * as routings from "../engine/zmtp/routing/routings.js";

@@ -1,7 +1,7 @@
 /** A socket's endpoints, checked so that all engines report the same errors. */
 import { checkCallOptions, quoted, refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError, type ShoalError, TransportError } from "../core/errors.js";
-import { checkServer, type EndpointUse, type HttpServerEndpoint } from "../core/schemes/scheme.js";
+import { checkServer, type EndpointUse, type HttpServerEndpoint } from "../core/schemes/grammar.js";
 import type { SocketTypeName } from "../core/socket-type.js";
 import type { Engine, EngineSocket } from "../engine/engine.js";
 import { checkSecurity } from "./check-options.js";

@@ -9,7 +9,7 @@ import {
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
 import { EventStream } from "../core/event-stream.js";
 import { OPTIONS } from "../core/option-table.js";
-import type { HttpServerEndpoint } from "../core/schemes/scheme.js";
+import type { HttpServerEndpoint } from "../core/schemes/grammar.js";
 import { SocketType, type SocketTypeName, socketTypeName } from "../core/socket-type.js";
 import { ignore, type WaitOptions } from "../core/waiter.js";
 import type { PeerCredentials } from "../engine/engine.js";

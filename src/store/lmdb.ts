@@ -16,9 +16,9 @@ import {
 import { endianness } from "node:os";
 import { join, resolve } from "node:path";
 import { describe } from "../core/arguments.js";
-import { loadOptional } from "../core/built-file.js";
 import { ClosedError, InvalidArgumentError, NotSupportedError } from "../core/errors.js";
-import { makeFolder } from "../core/file-limit.js";
+import { makeFolder } from "../core/file-system.js";
+import { loadOptional } from "../core/packages.js";
 import { bytes } from "../kit/options.js";
 import { StoreError } from "./store.js";
 

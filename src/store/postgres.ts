@@ -3,8 +3,8 @@
  * used part of the package `pg`, so that the types do not need it.
  */
 
-import { loadOptional } from "../core/built-file.js";
 import { ClosedError, InvalidArgumentError } from "../core/errors.js";
+import { loadOptional } from "../core/packages.js";
 import { ignore } from "../core/waiter.js";
 import { integer, type OptionSpec, type Settings, text } from "../kit/options.js";
 import { StoreError } from "./store.js";

@@ -7,7 +7,7 @@
 
 import { Duplex } from "node:stream";
 import { TransportError } from "../core/errors.js";
-import { formatHostPort, parseHostPort } from "../core/schemes/scheme.js";
+import { formatHostPort, parseHostPort } from "../core/schemes/grammar.js";
 import { ignore } from "../core/waiter.js";
 import type { Engine } from "../engine/engine.js";
 import { loadZmtpEngine, NODE_PARTS } from "../engine/zmtp/engine.js";

@@ -1,5 +1,5 @@
 /** `shoal/testing`: a seeded network and clock for tests of programs and pure rules. */
-export type { TimedRules } from "../core/driver-timer.js";
+export type { TimedRules } from "../core/timers.js";
 export { Disk } from "./disk.js";
 export { simulated } from "./engine.js";
 export type { LinkOptions } from "./fabric.js";

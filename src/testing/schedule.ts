@@ -8,7 +8,7 @@
  */
 
 import { crc32 } from "node:zlib";
-import { Heap } from "../core/collections/ring-buffer.js";
+import { Heap } from "../core/collections/queues.js";
 import type { Random } from "./random.js";
 
 /** Future events, by time, rank, creation. */

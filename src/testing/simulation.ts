@@ -2,8 +2,8 @@
  * A simulation of pure rules: virtual time, and messages between nodes. A seed repeats the order of events, and a trace
  * records them. Synchronous; world.ts is for programs.
  */
-import { Heap } from "../core/collections/ring-buffer.js";
-import type { TimedRules } from "../core/driver-timer.js";
+import { Heap } from "../core/collections/queues.js";
+import type { TimedRules } from "../core/timers.js";
 import type { Random } from "./random.js";
 import { before, type Happening, Trace } from "./schedule.js";
 
@@ -103,7 +103,7 @@ export class Simulation {
   }
 }
 
-/** Ticks rules in virtual time; core/driver-timer.ts does so in real time. */
+/** Ticks rules in virtual time; core/timers.ts does so in real time. */
 export class RulesTimer {
   readonly #simulation: Simulation;
   readonly #rules: TimedRules;

@@ -1,6 +1,6 @@
 /** The wait between two attempts. */
 import { expect, test } from "vitest";
-import { backOff } from "../../src/core/driver-timer.js";
+import { backOff } from "../../src/core/timers.js";
 
 const NEVER = () => 0;
 const ALWAYS = () => 1 - Number.EPSILON;

@@ -1,5 +1,5 @@
 import { afterEach, expect, it, vi } from "vitest";
-import { DriverTimer } from "../../src/core/driver-timer.js";
+import { DriverTimer } from "../../src/core/timers.js";
 
 afterEach(() => {
   vi.useRealTimers();

@@ -1,7 +1,7 @@
 import { createRequire } from "node:module";
 import { expect, it } from "vitest";
-import { loadOptional } from "../../src/core/built-file.js";
 import { NotSupportedError } from "../../src/core/errors.js";
+import { loadOptional } from "../../src/core/packages.js";
 import { thrown } from "../contract/support/wait.js";
 
 function failing(error: unknown): () => never {

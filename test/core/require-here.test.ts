@@ -5,7 +5,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it, vi } from "vitest";
-import { requireHere } from "../../src/core/built-file.js";
+import { requireHere } from "../../src/core/packages.js";
 
 it("loads a package where the system gives no real path of it", () => {
   const native = vi.spyOn(realpathSync, "native").mockImplementation(() => {

@@ -1,6 +1,6 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { afterEach, expect, test, vi } from "vitest";
-import { RunningTimeout } from "../../src/core/driver-timer.js";
+import { RunningTimeout } from "../../src/core/timers.js";
 import { blockThread } from "../support/block.js";
 
 afterEach(() => {

@@ -9,7 +9,6 @@
  */
 
 import { invalidArgument } from "../../core/arguments.js";
-import { backOff } from "../../core/driver-timer.js";
 import {
   HandshakeError,
   InvalidArgumentError,
@@ -18,6 +17,7 @@ import {
   UnroutableError,
 } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
+import { backOff } from "../../core/timers.js";
 import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
 import {
   anything,

@@ -11,7 +11,7 @@
 
 import { isIP } from "node:net";
 import { isInstance, isThenable, thrownText } from "../../core/arguments.js";
-import { backOff } from "../../core/driver-timer.js";
+import { backOff } from "../../core/timers.js";
 import { ignore, neverLate, waitFor, withTimeout } from "../../core/waiter.js";
 import { MAX_SEEDS } from "../bounds.js";
 import {

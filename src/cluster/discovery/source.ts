@@ -1,7 +1,7 @@
 import { invalidArgument } from "../../core/arguments.js";
-import { backOff } from "../../core/driver-timer.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { PushIterator } from "../../core/push-iterator.js";
+import { backOff } from "../../core/timers.js";
 import { checkAddress } from "../net/addresses.js";
 
 /** Bytes. */

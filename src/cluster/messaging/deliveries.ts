@@ -1,5 +1,5 @@
 /** Messages to this node's own subscriptions; those of its own publishers at the end of the turn. */
-import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { RingBuffer } from "../../core/collections/queues.js";
 import { TurnBudget } from "../../core/turn-budget.js";
 import { IdleWaits, ignore } from "../../core/waiter.js";
 import type { ReceivedMessage } from "./message.js";

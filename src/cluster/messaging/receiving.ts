@@ -10,7 +10,7 @@
  *
  * The object outlives its streams.
  */
-import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { RingBuffer } from "../../core/collections/queues.js";
 import { ACK_BYTES, ACK_SPACING, LINK_IDLE_LOOKS, LINK_MESSAGES, LINK_WINDOW } from "./bounds.js";
 import type { PairStream, PairStreams, ReceivingEnd } from "./pair-streams.js";
 import { type IncomingLink, MessageKind, type NodeLinksEffects } from "./parts.js";

@@ -2,8 +2,9 @@
  * The subscriptions of all nodes in a cluster: feeds membership, links and time to the rules (route-lists.ts). Time
  * excludes pauses of the process, in which it received nothing.
  */
-import { DriverTimer, RunningTimeout } from "../../core/driver-timer.js";
+
 import { ClosedError, TimeoutError } from "../../core/errors.js";
+import { DriverTimer, RunningTimeout } from "../../core/timers.js";
 import { ignore, neverLate, Waiter } from "../../core/waiter.js";
 import { ROUTE_FLUSH, ROUTE_READY_TIMEOUT } from "./bounds.js";
 import type { NodeLinks } from "./links.js";

@@ -10,8 +10,8 @@
  * While a protocol of lower priority serves, preferred ones are tried every 30 s.
  */
 import { thrownText } from "../../core/arguments.js";
-import { RingBuffer } from "../../core/collections/ring-buffer.js";
-import { backOff, RunningTimeout } from "../../core/driver-timer.js";
+import { RingBuffer } from "../../core/collections/queues.js";
+import { backOff, RunningTimeout } from "../../core/timers.js";
 import { decodeAdvert } from "./advert.js";
 import {
   DIAL_TIMEOUT_MAX,

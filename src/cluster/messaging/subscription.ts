@@ -9,7 +9,7 @@
  * A handler delays a link for at most 10 s; then messages above its mark are dropped until it has caught up.
  */
 
-import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { RingBuffer } from "../../core/collections/queues.js";
 import { begin, isObserved, MESSAGE_PROCESS, MESSAGE_RECEIVE } from "../../core/diagnostics.js";
 import { ClosedError } from "../../core/errors.js";
 import type { MessageProcessOperation, ObservedMessage } from "../../core/message-operations.js";

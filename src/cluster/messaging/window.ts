@@ -18,7 +18,7 @@
  *   queue of batches    | sent, not acknowledged | to be sent | open: takes more items
  *                                                ^ #unsent
  */
-import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { RingBuffer } from "../../core/collections/queues.js";
 import { writeUint, writeUint16, writeUint48 } from "../compact.js";
 import { ITEM_BY_REFERENCE, LINK_BEHIND, MAX_BATCH } from "./bounds.js";
 import { writeData } from "./items.js";

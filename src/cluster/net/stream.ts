@@ -19,7 +19,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { thrownText } from "../../core/arguments.js";
-import { RunningTimeout } from "../../core/driver-timer.js";
+import { RunningTimeout } from "../../core/timers.js";
 import { UnitReader } from "../../core/unit-reader.js";
 import type { PooledBuffer } from "../../engine/zmtp/codec/pooled-buffer.js";
 import type { Fault } from "../../engine/zmtp/mechanism/mechanism.js";

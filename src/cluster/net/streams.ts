@@ -7,9 +7,9 @@
 import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { takeDuplex } from "../../core/arguments.js";
-import { backOff } from "../../core/driver-timer.js";
 import { HandshakeError, NotSupportedError, TransportError } from "../../core/errors.js";
 import { optionValues } from "../../core/option-table.js";
+import { backOff } from "../../core/timers.js";
 import { ignore } from "../../core/waiter.js";
 import type { Fault } from "../../engine/zmtp/mechanism/mechanism.js";
 import { renewedOptions } from "../../engine/zmtp/options.js";

@@ -8,8 +8,8 @@
  *                                 └──packets──> sockets            └──when the rules have returned──> listeners
  */
 import { invalidArgument, quoted } from "../../core/arguments.js";
-import { backOff } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
+import { backOff } from "../../core/timers.js";
 import { fullName, isId } from "../identity.js";
 import type { ClusterChange } from "../membership/context.js";
 import type { Member as KnownMember } from "../membership/members.js";

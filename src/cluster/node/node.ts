@@ -1,8 +1,8 @@
 import type { Duplex } from "node:stream";
 import { quoted, thrownText } from "../../core/arguments.js";
-import { backOff } from "../../core/driver-timer.js";
 import { InvalidArgumentError, InvalidStateError, NotSupportedError } from "../../core/errors.js";
-import { watchFileLimit } from "../../core/file-limit.js";
+import { watchFileLimit } from "../../core/file-system.js";
+import { backOff } from "../../core/timers.js";
 import { ignore } from "../../core/waiter.js";
 import { MACHINE } from "../../engine/zmtp/transport/transports.js";
 import { checkFunction } from "../../kit/options.js";

@@ -17,7 +17,7 @@
  */
 
 import { fnv1a } from "../../core/bytes.js";
-import { backOff } from "../../core/driver-timer.js";
+import { backOff } from "../../core/timers.js";
 import { FIRST_WINDOW } from "./bounds.js";
 import type { RequestsEvent } from "./types.js";
 

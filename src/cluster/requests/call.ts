@@ -1,8 +1,8 @@
 /** Request in flight; calls.ts has its rules. */
-import { Link, LinkedList } from "../../core/collections/ring-buffer.js";
-import type { Due } from "../../core/driver-timer.js";
+import { Link, LinkedList } from "../../core/collections/queues.js";
 import type { ShoalError } from "../../core/errors.js";
 import type { TokenBucket } from "../../core/rate-meter.js";
+import type { Due } from "../../core/timers.js";
 import type { Balancer, Candidate, NodeLoad } from "./balancer.js";
 import type { BodyForm, CallExtras, EncodedBody } from "./wire.js";
 

@@ -11,7 +11,6 @@
  */
 
 import { NumberTable } from "../../core/collections/number-table.js";
-import { backOff, Deadlines } from "../../core/driver-timer.js";
 import {
   ClosedError,
   InvalidArgumentError,
@@ -20,6 +19,7 @@ import {
   TimeoutError,
 } from "../../core/errors.js";
 import { TokenBucket } from "../../core/rate-meter.js";
+import { backOff, Deadlines } from "../../core/timers.js";
 import { decodeDetails, FAILURES, type FailureReason, ServiceError, toReason } from "../../kit/errors.js";
 import { LatestMap } from "../bounds.js";
 import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS } from "../messaging/bounds.js";

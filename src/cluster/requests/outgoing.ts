@@ -6,7 +6,6 @@
  */
 import { invalidArgument, isAsyncIterable, thrownText } from "../../core/arguments.js";
 import { endedWith, type RequestOperation, startRequest, withAdded } from "../../core/diagnostics.js";
-import type { DriverTimer } from "../../core/driver-timer.js";
 import {
   AbortedError,
   ClosedError,
@@ -14,6 +13,7 @@ import {
   type ShoalError,
   TimeoutError,
 } from "../../core/errors.js";
+import type { DriverTimer } from "../../core/timers.js";
 import { checkWait, ignore, neverLate, waitFor } from "../../core/waiter.js";
 import { type PendingCall, PendingCalls } from "../../kit/calls.js";
 import { type ServiceClient, type ServiceContract, serviceClient } from "../../kit/contract.js";

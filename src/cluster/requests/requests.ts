@@ -7,8 +7,8 @@
  * Routes announce serving nodes, as they do subscribers.
  */
 import { invalidArgument } from "../../core/arguments.js";
-import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidStateError, TimeoutError } from "../../core/errors.js";
+import { DriverTimer } from "../../core/timers.js";
 import { ignore, Waiter, withTimeout } from "../../core/waiter.js";
 import type { ServiceContract, ServiceHandlers } from "../../kit/contract.js";
 import type { NodeLinks } from "../messaging/links.js";

@@ -13,10 +13,10 @@
 import { createHash } from "node:crypto";
 import { Readable } from "node:stream";
 import { thrownText } from "../../core/arguments.js";
-import { Link } from "../../core/collections/ring-buffer.js";
+import { Link } from "../../core/collections/queues.js";
 import { SendCredit } from "../../core/credit.js";
-import type { Clock, Due } from "../../core/driver-timer.js";
 import { AbortedError } from "../../core/errors.js";
+import type { Clock, Due } from "../../core/timers.js";
 import { ignore } from "../../core/waiter.js";
 import {
   type FailureReason,

@@ -1,7 +1,7 @@
 /** Requests of other nodes at the services of this one: by caller and id, with their deadlines. */
 
 import { NumberTable } from "../../core/collections/number-table.js";
-import { type Clock, Deadlines } from "../../core/driver-timer.js";
+import { type Clock, Deadlines } from "../../core/timers.js";
 import type { FailureReason } from "../../kit/errors.js";
 import { Job, type ServedService, type ServiceHost, type ServingEffects } from "./service.js";
 import type { ServeMiddleware } from "./types.js";

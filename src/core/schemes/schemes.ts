@@ -30,7 +30,7 @@ import {
   type Scheme,
   schemeOf,
   webSocketScheme,
-} from "./scheme.js";
+} from "./grammar.js";
 
 export interface TransportStream {
   /** Bytes in both directions, in order; reserved for the engine. */

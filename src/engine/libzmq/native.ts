@@ -1,7 +1,6 @@
 /** The npm package `zeromq`: the used part of its interface, its options for shoal's, and its errors as shoal's. */
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { requireHere } from "../../core/built-file.js";
 import {
   ClosedError,
   ERROR_CODES,
@@ -22,6 +21,7 @@ import {
   type OptionName,
   type OptionSpec,
 } from "../../core/option-table.js";
+import { requireHere } from "../../core/packages.js";
 import { type SocketType, type SocketTypeName, socketTypeName } from "../../core/socket-type.js";
 import type { EngineOptions, OutgoingMessage } from "../engine.js";
 

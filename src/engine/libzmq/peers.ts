@@ -5,8 +5,9 @@
  * `disconnect`, which peers have, too. For unfit metadata libzmq reports only that: one soon after an `accept`
  * counts as the end of that handshake. If it later succeeds, a peer's leave is reported late.
  */
-import { type Clock, systemClock } from "../../core/driver-timer.js";
+
 import { ProtocolError, TransportError } from "../../core/errors.js";
+import { type Clock, systemClock } from "../../core/timers.js";
 import type { DisconnectReason, SocketEvent } from "../events.js";
 import { eventError, type NativeEvent } from "./native.js";
 

@@ -12,13 +12,13 @@
  *     |   want(), readable
  *     +<--------------------- batch of reads
  */
-import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { RingBuffer } from "../../core/collections/queues.js";
 import { costOf } from "../../core/memory.js";
 import type { NativeSocket } from "./native.js";
 
 const SLICE = 500;
 export const MAX_BATCH = 64;
-/** Cost (core/frame-cost.ts) of a batch that stays within the processor's cache. */
+/** Cost (core/memory.ts) of a batch that stays within the processor's cache. */
 const MAX_BATCH_COST = 262_144;
 
 export class Receiver {

@@ -16,7 +16,7 @@
 
 import { type InspectOptions, inspect } from "node:util";
 import { copyOf, isBytes } from "../../core/bytes.js";
-import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { RingBuffer } from "../../core/collections/queues.js";
 import { ignore } from "../../core/waiter.js";
 import { OfferResult, type OutgoingFrame, type OutgoingMessage } from "../engine.js";
 import type { NativeSocket } from "./native.js";

@@ -8,7 +8,7 @@
  * Each attempt resolves the name again.
  */
 import { NotSupportedError, TransportError } from "../../core/errors.js";
-import { type HttpServerEndpoint, schemeOf } from "../../core/schemes/scheme.js";
+import { type HttpServerEndpoint, schemeOf } from "../../core/schemes/grammar.js";
 import type { EngineEndpoints } from "../engine.js";
 import { Admission } from "./admission.js";
 import { Connections } from "./connections.js";

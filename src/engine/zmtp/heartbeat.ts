@@ -14,7 +14,7 @@
  * A peer silent for its own time to live is gone, too. Silence means nothing while reading is paused.
  */
 
-import { systemClock } from "../../core/driver-timer.js";
+import { systemClock } from "../../core/timers.js";
 import { encodeCommand } from "./codec/command.js";
 
 /** Most bytes of a PING's context (37/ZMTP, Heartbeating). */

@@ -1,6 +1,6 @@
 /** The bound endpoints of one socket, and the admission of their peers. */
 import { type ShoalError, TransportError } from "../../core/errors.js";
-import type { HttpServerEndpoint } from "../../core/schemes/scheme.js";
+import type { HttpServerEndpoint } from "../../core/schemes/grammar.js";
 import type { Admission } from "./admission.js";
 import type { Connection } from "./connection.js";
 import type { Connections } from "./connections.js";

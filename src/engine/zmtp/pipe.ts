@@ -54,7 +54,7 @@ export interface Link {
   readonly ahead?: number;
   /** Raises this side's mark. */
   readonly room?: number;
-  /** As cost (core/frame-cost.ts). */
+  /** As cost (core/memory.ts). */
   readonly aheadBytes?: number;
   readonly roomBytes?: number;
   /** Requests `relieved` once the receiver has taken messages. */
@@ -113,7 +113,7 @@ export interface PipeEffects {
 export interface PipeOptions {
   readonly sendHighWaterMark: number;
   readonly receiveHighWaterMark: number;
-  /** Cost (core/frame-cost.ts); the last message may exceed it. 0: no mark. */
+  /** Cost (core/memory.ts); the last message may exceed it. 0: no mark. */
   readonly sendHighWaterMarkBytes: number;
   readonly receiveHighWaterMarkBytes: number;
   readonly maxMessageSize: number;

@@ -1,6 +1,7 @@
 /** What pauses receiving: the bound on bytes in all receive queues of a socket, and the rate of one peer. */
-import { systemClock } from "../../core/driver-timer.js";
+
 import { type Rate, RateMeter } from "../../core/rate-meter.js";
+import { systemClock } from "../../core/timers.js";
 
 /** Bytes; smaller unfinished messages do not count. */
 const LARGE = 65_536;

@@ -4,11 +4,12 @@
  *   offer -> routing -> pipe.out -> link -> peer
  *   take  <- routing <- pipe.in  <- link <- peer
  */
-import { systemClock } from "../../core/driver-timer.js";
+
 import { InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
 import { CONTEXT_OPTIONS, completeOptions, type OptionValues, setOption } from "../../core/option-table.js";
 import { SocketType, type SocketTypeName, socketTypeName } from "../../core/socket-type.js";
 import type { Spin } from "../../core/spin.js";
+import { systemClock } from "../../core/timers.js";
 import type {
   DirectedSending,
   EngineCapabilities,

@@ -8,7 +8,7 @@
  *                    └─ refuse ─> dropped: the client asks the other server
  *
  */
-import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { RingBuffer } from "../../core/collections/queues.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/memory.js";

@@ -5,10 +5,10 @@
  *   SUB connected to `peer`      <── state ──                   the peer's PUB
  */
 import { invalidArgument, refuseExtra } from "../../core/arguments.js";
-import { type Clock, DriverTimer, systemClock } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { INT32 } from "../../core/option-spec.js";
+import { type Clock, DriverTimer, systemClock } from "../../core/timers.js";
 import { IdleWaits } from "../../core/waiter.js";
 import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type EndpointSourceEvent } from "../../kit/endpoint-list.js";

@@ -13,7 +13,7 @@
  */
 
 import { seededHash } from "../../core/bytes.js";
-import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { RingBuffer } from "../../core/collections/queues.js";
 import { costOf } from "../../core/memory.js";
 
 export type BlackBoxFullPolicy =
@@ -37,7 +37,7 @@ export type BlackBoxDropReason =
 
 interface ShardLimits {
   readonly full: BlackBoxFullPolicy;
-  /** Queued messages, and their cost (core/frame-cost.ts). */
+  /** Queued messages, and their cost (core/memory.ts). */
   readonly maxQueue: number;
   readonly maxQueueBytes: number;
   /** Messages, and their cost, per batch, at least one. */

@@ -12,9 +12,9 @@
 import { readUint32 } from "../../core/bytes.js";
 import { KeyTable } from "../../core/collections/key-table.js";
 import { NumberTable } from "../../core/collections/number-table.js";
-import { Link } from "../../core/collections/ring-buffer.js";
-import { Deadlines } from "../../core/driver-timer.js";
+import { Link } from "../../core/collections/queues.js";
 import { NotSupportedError, ShoalError, TimeoutError } from "../../core/errors.js";
+import { Deadlines } from "../../core/timers.js";
 import type { PendingCall } from "../../kit/calls.js";
 import { StoreError } from "../../store/store.js";
 import type { ClientEffects } from "./client-state.js";

@@ -2,7 +2,7 @@
  * State of a client, which client-rules.ts changes: its attempts to follow a server, and its map. Without sockets, timers
  * or a clock.
  */
-import { backOff } from "../../core/driver-timer.js";
+import { backOff } from "../../core/timers.js";
 import { bodyAt, frameEnd, LONG, MORE, messageEnd, SHORT_HEADER } from "../../sockets/internal.js";
 import type { ClientRulesOptions, CloneClientEvent } from "./client-options.js";
 import { subtreeName, subtreeSequence } from "./properties.js";
@@ -177,7 +177,7 @@ export class Loading {
     return this.table.bytes + this.#queued;
   }
 
-  /** @param cost core/frame-cost.ts */
+  /** @param cost core/memory.ts */
   queue(update: readonly Buffer[], cost: number): void {
     this.updates.push(update);
     this.#queued += cost;

@@ -9,9 +9,9 @@
  */
 
 import { quoted } from "../../core/arguments.js";
-import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { frameCost } from "../../core/memory.js";
+import { DriverTimer } from "../../core/timers.js";
 import type { WaitOptions } from "../../core/waiter.js";
 import { PendingCalls } from "../../kit/calls.js";
 import { Driver } from "../../kit/driver.js";

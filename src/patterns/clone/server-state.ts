@@ -1,6 +1,6 @@
 /** State of a server in either role: its map, its counters, and the effects of its rules. */
 
-import { Heap } from "../../core/collections/ring-buffer.js";
+import { Heap } from "../../core/collections/queues.js";
 import type { CommitQueue, Operation } from "./operation.js";
 import { encodeUnchanged, SubtreeSequences } from "./properties.js";
 import { type CloneFault, EMPTY, sequenceFrame, UUID_BYTES } from "./protocol.js";

@@ -12,9 +12,9 @@
  *   DEALER    to the other's P + 4          this one follows the other
  */
 import { refuseExtra } from "../../core/arguments.js";
-import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidStateError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
+import { DriverTimer } from "../../core/timers.js";
 import { ignore, withTimeout } from "../../core/waiter.js";
 import { Driver } from "../../kit/driver.js";
 import { checkOptions, integer } from "../../kit/options.js";

@@ -7,7 +7,7 @@
  * An update may be acknowledged when the other server has it, or when the store has "alone" (standing.ts).
  */
 
-import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { RingBuffer } from "../../core/collections/queues.js";
 import { costOf } from "../../core/memory.js";
 import { encodeEnd, encodeEntry, encodeMark, encodeUpdate, isRequest, parseLink } from "./link.js";
 import { copyOf, type Operation, sizeOf } from "./operation.js";

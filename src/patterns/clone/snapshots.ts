@@ -8,7 +8,7 @@
  * memory.
  */
 
-import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { RingBuffer } from "../../core/collections/queues.js";
 import { costOf } from "../../core/memory.js";
 import { encodeSupport, type SubtreeSequences } from "./properties.js";
 import { EMPTY, encodeGoodbye, sequenceFrame } from "./protocol.js";

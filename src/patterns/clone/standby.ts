@@ -9,7 +9,7 @@
  * Until a new map is whole the old one stays: a server that takes over never has half a map.
  */
 import crypto from "node:crypto";
-import { backOff } from "../../core/driver-timer.js";
+import { backOff } from "../../core/timers.js";
 import { encodeFollow, encodeMark, parseLink, parseUpdate, SESSION_BYTES, standingOf } from "./link.js";
 import { copyOf, type Operation, sizeOf } from "./operation.js";
 import { timeToLive } from "./properties.js";

@@ -15,7 +15,7 @@
  *   ready  this server stands by, has everything, and would take over
  */
 
-import { backOff } from "../../core/driver-timer.js";
+import { backOff } from "../../core/timers.js";
 import type { BinaryStarOrder, BinaryStarReplica, BinaryStarRole } from "../binary-star/index.js";
 import { BinaryStarState } from "../binary-star/index.js";
 import type { ServerRulesOptions } from "./server-options.js";

@@ -15,8 +15,8 @@
  */
 
 import { NumberTable } from "../../core/collections/number-table.js";
-import { Link } from "../../core/collections/ring-buffer.js";
-import { Deadlines } from "../../core/driver-timer.js";
+import { Link } from "../../core/collections/queues.js";
+import { Deadlines } from "../../core/timers.js";
 import type { DeliveryResult } from "../../sockets/index.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { type ClientCommand, errorTextOf, ping } from "./protocol.js";

@@ -1,9 +1,9 @@
 /** Client of model 3 (10/FLP): one ROUTER connected to all servers, each identified by its endpoint. */
 
-import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/memory.js";
+import { DriverTimer } from "../../core/timers.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../../kit/body.js";
 import {
   CALL_LIMITS,

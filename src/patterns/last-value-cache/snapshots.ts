@@ -14,7 +14,7 @@
  *
  * Values are read when sent, after earlier live messages: no subscriber gets an older value after a newer one.
  */
-import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { RingBuffer } from "../../core/collections/queues.js";
 import type { CachedValue } from "./value-cache.js";
 
 /** Prefixes of a parked joiner before cancelled ones are removed. */

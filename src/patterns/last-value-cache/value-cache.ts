@@ -9,7 +9,7 @@
  * slowed the forwarder to 71 % of a plain one.
  */
 import { KeyTable } from "../../core/collections/key-table.js";
-import { Link, LinkedList } from "../../core/collections/ring-buffer.js";
+import { Link, LinkedList } from "../../core/collections/queues.js";
 import { FRAME_COST } from "../../core/memory.js";
 import { type FrameBatch, frameEnd, framesBetween } from "../../sockets/internal.js";
 

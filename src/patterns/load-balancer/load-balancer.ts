@@ -11,7 +11,7 @@
  * queue proxy with REP workers, a plain REP. The Guide's lbbroker expects a single routing id.
  */
 import { randomStart } from "../../core/bytes.js";
-import { Link, LinkedList } from "../../core/collections/ring-buffer.js";
+import { Link, LinkedList } from "../../core/collections/queues.js";
 import type { ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/memory.js";

@@ -1,6 +1,6 @@
 /** A broker's rules (7/MDP, 18/MDP, 8/MMI): its workers, its clients, and its own services. */
 
-import { LinkedList } from "../../core/collections/ring-buffer.js";
+import { LinkedList } from "../../core/collections/queues.js";
 import type {
   MajordomoBrokerLimits,
   MajordomoBrokerStats,

@@ -1,7 +1,7 @@
 /** State of a broker: its requests, workers and clients, and the services with their queues. */
 import { owned } from "../../core/bytes.js";
-import { Link, LinkedList } from "../../core/collections/ring-buffer.js";
-import { Deadlines } from "../../core/driver-timer.js";
+import { Link, LinkedList } from "../../core/collections/queues.js";
+import { Deadlines } from "../../core/timers.js";
 import type { FailureReason } from "../../kit/errors.js";
 import { MAX_BATCH_BYTES } from "./batch.js";
 import type { MajordomoBrokerEvent, MajordomoBrokerLimits } from "./broker-options.js";

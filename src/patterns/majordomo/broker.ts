@@ -2,7 +2,7 @@
 
 import crypto from "node:crypto";
 import { refuseExtra } from "../../core/arguments.js";
-import { DriverTimer } from "../../core/driver-timer.js";
+import { DriverTimer } from "../../core/timers.js";
 import { IdleWaits, withTimeout } from "../../core/waiter.js";
 import { Driver } from "../../kit/driver.js";
 import type { ServerGate } from "../../kit/options.js";

@@ -1,6 +1,6 @@
 /** Calls of a client, and the promises and iterations that callers get. */
 
-import { Link } from "../../core/collections/ring-buffer.js";
+import { Link } from "../../core/collections/queues.js";
 import type { ReceiveWindow } from "../../core/credit.js";
 import { ClosedError, type ShoalError } from "../../core/errors.js";
 import { costOf } from "../../core/memory.js";

@@ -11,10 +11,10 @@
  */
 
 import { NumberTable } from "../../core/collections/number-table.js";
-import { LinkedList } from "../../core/collections/ring-buffer.js";
+import { LinkedList } from "../../core/collections/queues.js";
 import { ReceiveWindow } from "../../core/credit.js";
-import { Deadlines } from "../../core/driver-timer.js";
 import { InvalidStateError, NotSupportedError, type ShoalError } from "../../core/errors.js";
+import { Deadlines } from "../../core/timers.js";
 import { decodeDetails, lateError, ServiceError, toReason } from "../../kit/errors.js";
 import type { Call, Connection } from "./client-calls.js";
 import { ClientConnections, type ClientEffects, type ClientLimits } from "./client-connections.js";

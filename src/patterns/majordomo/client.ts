@@ -2,8 +2,8 @@
 
 import crypto from "node:crypto";
 import { endedWith, type RequestOperation, startRequest } from "../../core/diagnostics.js";
-import { DriverTimer } from "../../core/driver-timer.js";
 import { AbortedError, ClosedError, type ShoalError, TimeoutError } from "../../core/errors.js";
+import { DriverTimer } from "../../core/timers.js";
 import {
   checkWait,
   IdleWaits,

@@ -9,7 +9,7 @@
  */
 
 import { NumberTable } from "../../core/collections/number-table.js";
-import { type Link, LinkedList } from "../../core/collections/ring-buffer.js";
+import { type Link, LinkedList } from "../../core/collections/queues.js";
 import type { ClientId } from "./protocol.js";
 
 /** Answers that may share a received buffer; older ones are copied. To copy all at once costs a request a tenth more. */

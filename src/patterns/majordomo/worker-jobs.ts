@@ -9,7 +9,7 @@
 import { owned } from "../../core/bytes.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { SendCredit } from "../../core/credit.js";
-import { systemClock } from "../../core/driver-timer.js";
+import { systemClock } from "../../core/timers.js";
 import { decodeValue } from "../../kit/body.js";
 import { failure, type HandlerFailure } from "../../kit/errors.js";
 import { CANCELLED, HandlerJob, HandlerRuntime, type Observed } from "../../kit/handler-runtime.js";

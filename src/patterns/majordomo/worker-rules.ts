@@ -10,7 +10,7 @@
  * Each READY uses a new connection, so messages for an earlier registration never arrive here.
  */
 
-import { backOff } from "../../core/driver-timer.js";
+import { backOff } from "../../core/timers.js";
 import type { Sending } from "../../kit/sockets.js";
 import {
   type Answer,

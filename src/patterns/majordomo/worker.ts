@@ -2,9 +2,9 @@
 
 import crypto from "node:crypto";
 import { checkKeys, describe } from "../../core/arguments.js";
-import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import { checkEndpoint, knownSchemes } from "../../core/schemes/schemes.js";
+import { DriverTimer } from "../../core/timers.js";
 import { type WaitOptions, withTimeout } from "../../core/waiter.js";
 import { contractHandler, type ServiceContract } from "../../kit/contract.js";
 import { Driver } from "../../kit/driver.js";

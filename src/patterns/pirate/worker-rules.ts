@@ -11,8 +11,8 @@
  * workers, and the Guide's takes any message as "ready".
  */
 
-import { backOff } from "../../core/driver-timer.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
+import { backOff } from "../../core/timers.js";
 import { ENDPOINT_SOURCE_EVENTS } from "../../kit/endpoint-list.js";
 import { choice, codec, integer, object, type Settings } from "../../kit/options.js";
 import type { Malformed, QueueCommand } from "../../kit/worker-protocol.js";

@@ -1,7 +1,7 @@
 /** Connections to queues around worker-rules.ts, and a handler. */
 
-import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, type ShoalError } from "../../core/errors.js";
+import { DriverTimer } from "../../core/timers.js";
 import { IdleWaits, withTimeout } from "../../core/waiter.js";
 import type { BodyFor, BodyOf } from "../../kit/body.js";
 import { Driver, type PatternWaitOptions } from "../../kit/driver.js";

@@ -7,7 +7,7 @@
  *                  higher stream number.
  */
 
-import { Link, LinkedList, RingBuffer } from "../../core/collections/ring-buffer.js";
+import { Link, LinkedList, RingBuffer } from "../../core/collections/queues.js";
 import { InvalidStateError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/memory.js";

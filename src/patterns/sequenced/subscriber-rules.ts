@@ -10,9 +10,9 @@
  * `attemptTimeout`: those to a page's first request count as those to a repetition, which would be as slow.
  */
 
-import { Link, LinkedList } from "../../core/collections/ring-buffer.js";
-import { Deadlines, type Due } from "../../core/driver-timer.js";
+import { Link, LinkedList } from "../../core/collections/queues.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
+import { Deadlines, type Due } from "../../core/timers.js";
 import { type Meta, parseMeta } from "../../kit/sequence-meta.js";
 import { EndStatus, encodeRequest, parseAnswer, parseEnd } from "./protocol.js";
 

@@ -1,8 +1,8 @@
 /** A SUB, and a ROUTER for replays, around subscriber-rules.ts. */
 
 import { invalidArgument, refuseExtra } from "../../core/arguments.js";
-import { DriverTimer } from "../../core/driver-timer.js";
 import { TimeoutError } from "../../core/errors.js";
+import { DriverTimer } from "../../core/timers.js";
 import type { WaitOptions } from "../../core/waiter.js";
 import { type BodyOf, BodyShape } from "../../kit/body.js";
 import { CALL_OPTIONS, type CallOptions, PendingCalls } from "../../kit/calls.js";

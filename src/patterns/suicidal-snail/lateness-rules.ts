@@ -10,7 +10,7 @@
  *      ^                     │                                    │
  *      └──── a message in time, nothing queued past its limit
  */
-import { Link, LinkedList } from "../../core/collections/ring-buffer.js";
+import { Link, LinkedList } from "../../core/collections/queues.js";
 
 /** Rise of a baseline in ms per ms: 200 ppm, twice the drift of cheap clocks. */
 const DRIFT = 0.0002;

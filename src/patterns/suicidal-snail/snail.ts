@@ -9,10 +9,10 @@
  *                                    die          closed; the call rejects with SuicidalSnailError
  */
 import { refuseExtra } from "../../core/arguments.js";
-import { RingBuffer } from "../../core/collections/ring-buffer.js";
-import { type Clock, systemClock } from "../../core/driver-timer.js";
+import { RingBuffer } from "../../core/collections/queues.js";
 import { InvalidStateError, TimeoutError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
+import { type Clock, systemClock } from "../../core/timers.js";
 import { refusedWait, type WaitOptions } from "../../core/waiter.js";
 import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
 import { anything, checkOptions, choice, func, type Given, integer, object } from "../../kit/options.js";

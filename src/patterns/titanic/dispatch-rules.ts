@@ -12,8 +12,8 @@
  * answered, or all earlier ones were. Until then its timeout begins anew: otherwise a service with a long queue would
  * answer only calls that have ended.
  */
-import { Link } from "../../core/collections/ring-buffer.js";
-import { backOff, Deadlines, type Due } from "../../core/driver-timer.js";
+import { Link } from "../../core/collections/queues.js";
+import { backOff, Deadlines, type Due } from "../../core/timers.js";
 import { type Given, integer, object, type Settings } from "../../kit/options.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
 import { costOfRequest, MAX_CLAIM_BYTES, type TitanicClaimedRequest } from "./store.js";

@@ -3,7 +3,6 @@
 import { setMaxListeners } from "node:events";
 import timers from "node:timers/promises";
 import { thrownText } from "../../core/arguments.js";
-import { backOff, DriverTimer } from "../../core/driver-timer.js";
 import {
   AbortedError,
   ClosedError,
@@ -12,6 +11,7 @@ import {
   TimeoutError,
 } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
+import { backOff, DriverTimer } from "../../core/timers.js";
 import { ENDPOINT_SOURCE_EVENTS } from "../../kit/endpoint-list.js";
 import { type FailureReason, ServiceError } from "../../kit/errors.js";
 import { StoreError } from "../../store/store.js";

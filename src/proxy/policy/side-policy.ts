@@ -7,9 +7,9 @@
  *   limits     peer, messageSize: the engine;  all: Throttle below, where messages are taken
  */
 
-import { systemClock } from "../../core/driver-timer.js";
 import { ClosedError, NotSupportedError } from "../../core/errors.js";
 import { type Rate, RateMeter } from "../../core/rate-meter.js";
+import { systemClock } from "../../core/timers.js";
 import { Policing } from "../../sockets/internal.js";
 import { type FolderKeys, KeyFolder } from "../../sockets/security/key-folder.js";
 import type { Socket } from "../../sockets/socket.js";

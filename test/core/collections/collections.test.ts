@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
-import { Link } from "../../../src/core/collections/ring-buffer.js";
-import { Deadlines, type Due } from "../../../src/core/driver-timer.js";
+import { Link } from "../../../src/core/collections/queues.js";
+import { Deadlines, type Due } from "../../../src/core/timers.js";
 
 it("deadlines come due in time, in few lists, and not when they were set again", () => {
   class Timed implements Due {

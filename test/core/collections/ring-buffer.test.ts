@@ -1,5 +1,5 @@
 import { test } from "vitest";
-import { RingBuffer } from "../../../src/core/collections/ring-buffer.js";
+import { RingBuffer } from "../../../src/core/collections/queues.js";
 import fc from "../../support/properties.js";
 import { expect } from "../../support/quick-expect.js";
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { ShoalError } from "../../../src/core/errors.js";
-import { formatHostPort, parseHostPort } from "../../../src/core/schemes/scheme.js";
+import { formatHostPort, parseHostPort } from "../../../src/core/schemes/grammar.js";
 import { checkEndpoint } from "../../../src/core/schemes/schemes.js";
 import fc from "../../support/properties.js";
 

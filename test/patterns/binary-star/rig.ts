@@ -1,5 +1,5 @@
 /** What the tests of pairs on real sockets have: the endpoints, the servers and the clients of a pair. */
-import { type Clock, systemClock } from "../../../src/core/driver-timer.js";
+import { type Clock, systemClock } from "../../../src/core/timers.js";
 import type { Raw } from "../../../src/index.js";
 import { BinaryStarClient, BinaryStarServer, type RequestHandler } from "../../../src/patterns/index.js";
 import { closeAfterEach } from "../../support/close-after-each.js";

@@ -1,6 +1,6 @@
 /** The pair on real sockets: who serves, who takes over, and what clients see of it. */
 import { describe, expect, test } from "vitest";
-import { type Clock, systemClock } from "../../../src/core/driver-timer.js";
+import { type Clock, systemClock } from "../../../src/core/timers.js";
 import { Dealer, json, Publisher } from "../../../src/index.js";
 import {
   BinaryStarClient,

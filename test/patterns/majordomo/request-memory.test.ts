@@ -1,7 +1,7 @@
 /** What is kept of requests for their repetition: forgotten in time, and at a bounded cost whatever clients take for numbers. */
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { NumberTable } from "../../../src/core/collections/number-table.js";
-import { Link } from "../../../src/core/collections/ring-buffer.js";
+import { Link } from "../../../src/core/collections/queues.js";
 import type { ClientId } from "../../../src/patterns/majordomo/protocol.js";
 import {
   type ClientMemory,

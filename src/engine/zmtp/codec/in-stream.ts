@@ -10,7 +10,7 @@
  * a run counts adjacent ones.
  */
 import { constants } from "node:buffer";
-import { RingBuffer } from "../../../core/collections/ring-buffer.js";
+import { RingBuffer } from "../../../core/collections/queues.js";
 import { allocate, costOf, FRAME_COST, frameCost, MAX_FRAMES, slice } from "../../../core/memory.js";
 import { Lease, type TakenMessages } from "../../engine.js";
 import {
@@ -59,7 +59,7 @@ export class InStream implements SplitFrameEffects {
   /** Of the incomplete message: frames, and the bytes of their bodies. */
   #frames = 0;
   #size = 0;
-  /** Cost of its whole frames (core/frame-cost.ts). */
+  /** Cost of its whole frames (core/memory.ts). */
   #begun = 0;
   /** Cost of all whole frames. */
   #kept = 0;

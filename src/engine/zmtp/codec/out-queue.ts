@@ -8,7 +8,7 @@
  * Adjacent messages of one slab share a segment. A message counts against the high-water mark until the
  * kernel has its last byte.
  */
-import { RingBuffer } from "../../../core/collections/ring-buffer.js";
+import { RingBuffer } from "../../../core/collections/queues.js";
 import { FRAME_COST } from "../../../core/memory.js";
 import { type Encoder, letGo } from "./encoder.js";
 import type { RefCounted } from "./pooled-buffer.js";
@@ -67,7 +67,7 @@ export class OutQueue {
     return this.#inFlight;
   }
 
-  /** As core/frame-cost.ts counts, without those in flight. */
+  /** As core/memory.ts counts, without those in flight. */
   get cost(): number {
     return this.bytes + FRAME_COST * this.frames;
   }

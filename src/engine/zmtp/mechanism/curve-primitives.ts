@@ -5,9 +5,9 @@
  * Both load with the first socket with CURVE, for which handshakes wait (mechanism.ts).
  */
 import { quoted } from "../../../core/arguments.js";
-import { requireHere } from "../../../core/built-file.js";
 import { randomSeed, writeUint32 } from "../../../core/bytes.js";
 import { InvalidArgumentError, NotSupportedError } from "../../../core/errors.js";
+import { requireHere } from "../../../core/packages.js";
 import {
   type CurveBox,
   type CurvePrimitives,

@@ -12,7 +12,7 @@
  *
  * A departed peer's prefixes are removed in steps, while the program's queue has room for cancellations.
  */
-import { RingBuffer } from "../../../core/collections/ring-buffer.js";
+import { RingBuffer } from "../../../core/collections/queues.js";
 import { costOf, keyOf } from "../../../core/memory.js";
 import {
   type DirectedSending,

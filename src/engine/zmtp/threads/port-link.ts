@@ -11,7 +11,7 @@
  * The words on the port, both ways:
  *
  *   ArrayBuffer, transferred     messages: 4 bytes, their number, 4 bytes, that of their frames, then these (37/ZMTP, Framing)
- *   [TAKEN, messages, cost]      totals that the program has taken, the cost as in core/frame-cost.ts
+ *   [TAKEN, messages, cost]      totals that the program has taken, the cost as in core/memory.ts
  *   [HALF_CLOSED]                the sender sends nothing more, and receives until the other has closed
  *   [CLOSED]                     the sender neither sends nor receives
  *

@@ -2,7 +2,7 @@
 import type { Duplex } from "node:stream";
 import { invalidArgument, takeDuplex } from "../../../core/arguments.js";
 import { NotSupportedError } from "../../../core/errors.js";
-import { addressOf } from "../../../core/schemes/scheme.js";
+import { addressOf } from "../../../core/schemes/grammar.js";
 import type {
   TransportAcceptor,
   TransportListener,

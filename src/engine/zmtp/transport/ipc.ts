@@ -15,7 +15,7 @@ import { connect, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { addressOf, checkIpcPath } from "../../../core/schemes/scheme.js";
+import { addressOf, checkIpcPath } from "../../../core/schemes/grammar.js";
 import { ignore } from "../../../core/waiter.js";
 import { transportError } from "../errors.js";
 import { Reader } from "./reader.js";

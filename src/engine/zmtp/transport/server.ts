@@ -5,7 +5,7 @@ import { type NetworkInterfaceInfo, type NetworkInterfaceInfoIPv6, networkInterf
 import { dirname } from "node:path";
 import { quoted } from "../../../core/arguments.js";
 import { NotSupportedError, TransportError } from "../../../core/errors.js";
-import { watchFileLimit } from "../../../core/file-limit.js";
+import { watchFileLimit } from "../../../core/file-system.js";
 import {
   type AcceptedHandle,
   type AcceptedPeer,

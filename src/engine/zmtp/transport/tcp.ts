@@ -2,9 +2,9 @@
 
 import { type LookupAddress, lookup } from "node:dns";
 import { type AddressInfo, connect, isIP, type Server, type Socket, type TcpNetConnectOpts } from "node:net";
-import { RunningTimeout } from "../../../core/driver-timer.js";
 import type { AcceptedPeer } from "../../../core/node-internals.js";
-import { formatHostPort, parseHostPort } from "../../../core/schemes/scheme.js";
+import { formatHostPort, parseHostPort } from "../../../core/schemes/grammar.js";
+import { RunningTimeout } from "../../../core/timers.js";
 import { ignore } from "../../../core/waiter.js";
 import { Reader } from "./reader.js";
 import {

@@ -24,7 +24,7 @@ import {
   TransportError,
 } from "../../../core/errors.js";
 import { onTlsError, pendingOf, verifyError } from "../../../core/node-internals.js";
-import { type EndpointUse, parseHostPort } from "../../../core/schemes/scheme.js";
+import { type EndpointUse, parseHostPort } from "../../../core/schemes/grammar.js";
 import { ignore } from "../../../core/waiter.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import { Reader, readSocket } from "./reader.js";

@@ -9,7 +9,7 @@ import type { X509Certificate } from "node:crypto";
 import type { ShoalError } from "../../../core/errors.js";
 import { allocate } from "../../../core/memory.js";
 import type { OptionValues } from "../../../core/option-table.js";
-import type { EndpointUse, HttpServerEndpoint } from "../../../core/schemes/scheme.js";
+import type { EndpointUse, HttpServerEndpoint } from "../../../core/schemes/grammar.js";
 import { LONG_HEADER, writeHeader } from "../../frame.js";
 import type { StreamFault } from "../codec/in-stream.js";
 import { acquire, type PooledBuffer } from "../codec/pooled-buffer.js";

@@ -10,7 +10,7 @@ import type { Server as HttpsServer } from "node:https";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { TransportError } from "../../../core/errors.js";
-import { addressOf, formatHostPort, parseHostPort, parseWs } from "../../../core/schemes/scheme.js";
+import { addressOf, formatHostPort, parseHostPort, parseWs } from "../../../core/schemes/grammar.js";
 import { ignore } from "../../../core/waiter.js";
 import { transportError } from "../errors.js";
 import { chosenMechanism } from "../mechanism/mechanism.js";

@@ -58,7 +58,14 @@ function fault(): NodeJS.ErrnoException | undefined {
   return undefined;
 }
 
-/** @param path absolute @param mode of created folders @throws the system's error */
+/**
+ * Makes a folder and those above it. Node's `mkdir` with `recursive` spins forever if the system reports ENOENT for an
+ * existing parent (/proc).
+ *
+ * @param path absolute
+ * @param mode of created folders
+ * @throws the system's error
+ */
 export function makeFolder(path: string, mode = 0o777): void {
   if (isFolder(path)) return;
   const parent = dirname(path);

@@ -2,7 +2,7 @@
  * Clocks, timers and deadlines. Those of state machines exclude pauses of the process (SIGSTOP, a closed lid, a blocked
  * event loop), in which a peer's silence proves nothing.
  */
-import { type Link, LinkedList } from "./collections/ring-buffer.js";
+import { type Link, LinkedList } from "./collections/queues.js";
 
 /** State machines get one, so that tests can stop time and advance it. */
 export interface Clock {
@@ -19,6 +19,7 @@ export interface TimedRules {
 
 const MAX_DELAY = 2_147_483_647;
 
+/** Drives a state machine with one timer. Time beyond `maxStep` ms after the due time is cut out, as a pause of the process. */
 export class DriverTimer {
   readonly #clock: Clock;
   readonly #maxStep: number;
@@ -124,9 +125,9 @@ export class DriverTimer {
   };
 }
 
-/** A timeout that excludes pauses of the process. Queued input is read between its steps. */
 const STEPS = 12;
 
+/** A timeout that excludes pauses of the process. Queued input is read between its steps. */
 export class RunningTimeout {
   readonly #step: number;
   readonly #onEnd: () => void;
@@ -156,6 +157,10 @@ export interface Due {
   deadline: number;
 }
 
+/**
+ * Deadlines in O(1): equal durations share one list in the order of expiry. Durations are rounded up to one of eight steps
+ * per power of two (at most 12.5 % longer).
+ */
 export class Deadlines<T extends Due> {
   readonly #lists = new Map<number, LinkedList<T>>();
   /** Most calls repeat the last duration. */
@@ -214,6 +219,8 @@ function roundUp(duration: number): number {
 const MAX_DOUBLINGS = 30;
 
 /**
+ * The wait before another attempt: exponential back-off, of which half is random.
+ *
  * @param first ms; upper bound of the first wait
  * @param longest ms; upper bound of every wait @param random from 0 up to 1
  */

@@ -58,6 +58,8 @@ function packageRoot(): URL {
 declare const __filename: unknown;
 
 /**
+ * Makes a `require` relative to this package, for packages loaded on first use.
+ *
  * Resolves from the bundle where `import.meta.url` is empty. Paths become real ones: after a lookup of a
  * socket file Node.js 20 and 22 keep symbolic links, and a linked package would load twice.
  */
@@ -78,7 +80,7 @@ function realPathOf(path: string): string {
   }
 }
 
-/** @param purpose subject of the error's sentence @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` */
+/** Loads an optional package on demand. @param purpose subject of the error's sentence @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` */
 export function loadOptional(
   name: string,
   purpose: string,
