@@ -10,7 +10,7 @@
 import { Reader, Writer } from "../compact.js";
 import type { Member } from "../node/member.js";
 
-const ID = 16;
+const NODE_ID = 16;
 
 export interface MulticastGroup {
   /** Bytes of a datagram; 0: none. */
@@ -27,7 +27,7 @@ export class Multicast {
 
   /** Whether an item of this size fits a datagram to one member. */
   fits(size: number): boolean {
-    return size + 1 + ID <= this.#group.room();
+    return size + 1 + NODE_ID <= this.#group.room();
   }
 
   /** Sends an item that fits. @param isForAll also for members that are not known here yet */
@@ -36,7 +36,7 @@ export class Multicast {
       this.#group.send(encodeFilter([], item));
       return;
     }
-    const width = Math.max(1, Math.floor((this.#group.room() - item.length - 2) / ID));
+    const width = Math.max(1, Math.floor((this.#group.room() - item.length - 2) / NODE_ID));
     for (let i = 0; i < members.length; i += width)
       this.#group.send(encodeFilter(members.slice(i, i + width), item));
   }
@@ -48,21 +48,22 @@ export class Multicast {
   read(bytes: Buffer, self: string): Buffer | "filter" | undefined {
     const reader = new Reader(bytes);
     const count = reader.uint();
-    const ids = reader.view(count * ID);
+    const ids = reader.view(count * NODE_ID);
     if (reader.failed) return "filter";
     const item = bytes.subarray(reader.at);
     if (count === 0) return item;
     const own = Buffer.from(self, "hex");
-    for (let at = 0; at < ids.length; at += ID) if (own.compare(ids, at, at + ID) === 0) return item;
+    for (let at = 0; at < ids.length; at += NODE_ID)
+      if (own.compare(ids, at, at + NODE_ID) === 0) return item;
     return undefined;
   }
 }
 
 /** Reused for one datagram at a time. */
-const out = new Writer();
+const filtered = new Writer();
 
 function encodeFilter(members: readonly Member[], item: Uint8Array): Buffer {
-  out.uint(members.length);
-  for (const { id } of members) out.id(id);
-  return out.finish(item);
+  filtered.uint(members.length);
+  for (const { id } of members) filtered.id(id);
+  return filtered.finish(item);
 }
