@@ -9,6 +9,12 @@ import { Routing, type RoutingEffects } from "./routing.js";
 const EMPTY = Buffer.alloc(0);
 const PLAIN = [EMPTY];
 
+interface Request {
+  readonly pipe: Pipe;
+  readonly envelope: Buffer[];
+  readonly body: Buffer[];
+}
+
 /**
  * REQ (28/REQREP, The REQ Socket Type): sends a request to the next peer, then takes that peer's reply.
  *
@@ -147,12 +153,6 @@ export class RequestRouting extends PipelineRouting {
   }
 }
 
-interface Request {
-  readonly pipe: Pipe;
-  readonly envelope: Buffer[];
-  readonly body: Buffer[];
-}
-
 /**
  * REP (28/REQREP, The REP Socket Type): takes a request from the next peer, then sends it the reply.
  *
@@ -217,11 +217,7 @@ export class ReplyRouting extends Routing {
         continue;
       }
       const body = frames.splice(delimiter + 1);
-      const request: Request = {
-        pipe,
-        envelope: frames,
-        body: body.length === 0 ? [EMPTY] : body,
-      };
+      const request: Request = { pipe, envelope: frames, body: body.length === 0 ? [EMPTY] : body };
       this.held = request;
     }
     return true;

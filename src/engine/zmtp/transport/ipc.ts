@@ -25,6 +25,13 @@ import type { Acceptor, Listener, Transport } from "./transport.js";
 
 const PIPE_FAMILY = -1;
 
+interface Owned {
+  readonly file: string | undefined;
+  readonly folder: string | undefined;
+}
+
+const owned = new Map<string, Owned>();
+
 /** libuv before 1.48 (Node.js 20) pads abstract names with zeros, and reaches only programs that do so. */
 const PADS_ABSTRACT_NAMES = /^1\.([0-3]?[0-9]|4[0-7])\./.test(process.versions.uv ?? "");
 let warned = false;
@@ -213,13 +220,6 @@ function socketAt(path: string): string | undefined {
 function removeSocket(path: string, socket: string): void {
   if (socketAt(path) === socket) unlinkSync(path);
 }
-
-interface Owned {
-  readonly file: string | undefined;
-  readonly folder: string | undefined;
-}
-
-const owned = new Map<string, Owned>();
 
 /** Removes the path by `disown`, or at the end of the process or thread. @param folder created for it */
 export function own(path: string, folder?: string): void {

@@ -18,6 +18,35 @@ import { transportError } from "../errors.js";
 import { Reader } from "./reader.js";
 import type { Acceptor, Framing, Stream } from "./transport.js";
 
+/** Bun and Deno hand bytes to the system later. */
+const IS_PROMPT = process.versions.bun === undefined && process.versions.deno === undefined;
+
+/**
+ * @param host `*`, an address, or an interface's name
+ * @throws TransportError `ENODEV` for an unknown interface
+ */
+export function bindAddress(host: string, ipv6: boolean, endpoint: string): string {
+  if (host === "*") return ipv6 ? "::" : "0.0.0.0";
+  if (isIP(host) !== 0 || host === "localhost")
+    return host === "localhost" ? (ipv6 ? "::1" : "127.0.0.1") : host;
+  const addresses = networkInterfaces()[host];
+  const family = ipv6 ? "IPv6" : "IPv4";
+  const own = addresses?.filter((each) => each.family === family);
+  // A link-local address needs its interface (RFC 4007).
+  const wanted = own?.find((each) => !isOfLink(each)) ?? own?.[0] ?? addresses?.[0];
+  if (wanted === undefined) {
+    throw new TransportError("ENODEV", `Cannot bind ${endpoint}: there is no interface ${quoted(host)}`, {
+      endpoint,
+    });
+  }
+  if (!isOfLink(wanted)) return wanted.address;
+  return `${wanted.address}%${process.platform === "win32" ? wanted.scopeid : host}`;
+}
+
+function isOfLink(info: NetworkInterfaceInfo): info is NetworkInterfaceInfoIPv6 {
+  return info.family === "IPv6" && info.scopeid > 0;
+}
+
 /**
  * Servers of node:net have no option `onread`, so sockets are made from accepted handles. Without access to
  * handles, the server's own sockets are read by events.
@@ -148,9 +177,6 @@ export function bindError(error: Error, endpoint: string, path: string | undefin
   );
 }
 
-/** Bun and Deno hand bytes to the system later. */
-const IS_PROMPT = process.versions.bun === undefined && process.versions.deno === undefined;
-
 /** A connection that passes bytes unchanged: tcp and ipc. */
 export class KernelStream implements Stream {
   readonly prompt = IS_PROMPT;
@@ -175,30 +201,4 @@ export class KernelStream implements Stream {
   pending(): number {
     return pendingOf(this.socket);
   }
-}
-
-/**
- * @param host `*`, an address, or an interface's name
- * @throws TransportError `ENODEV` for an unknown interface
- */
-export function bindAddress(host: string, ipv6: boolean, endpoint: string): string {
-  if (host === "*") return ipv6 ? "::" : "0.0.0.0";
-  if (isIP(host) !== 0 || host === "localhost")
-    return host === "localhost" ? (ipv6 ? "::1" : "127.0.0.1") : host;
-  const addresses = networkInterfaces()[host];
-  const family = ipv6 ? "IPv6" : "IPv4";
-  const own = addresses?.filter((each) => each.family === family);
-  // A link-local address needs its interface (RFC 4007).
-  const wanted = own?.find((each) => !isOfLink(each)) ?? own?.[0] ?? addresses?.[0];
-  if (wanted === undefined) {
-    throw new TransportError("ENODEV", `Cannot bind ${endpoint}: there is no interface ${quoted(host)}`, {
-      endpoint,
-    });
-  }
-  if (!isOfLink(wanted)) return wanted.address;
-  return `${wanted.address}%${process.platform === "win32" ? wanted.scopeid : host}`;
-}
-
-function isOfLink(info: NetworkInterfaceInfo): info is NetworkInterfaceInfoIPv6 {
-  return info.family === "IPv6" && info.scopeid > 0;
 }
