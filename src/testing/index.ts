@@ -1,9 +1,8 @@
 /** `shoal/testing`: a seeded network and clock for tests of programs and pure rules. */
 export type { TimedRules } from "../core/timers.js";
-export { Disk } from "./disk.js";
 export { simulated } from "./engine.js";
 export type { LinkOptions } from "./fabric.js";
-export { NodeDownError, type Program, type ProgramContext, SimulatedNode } from "./node.js";
+export { Disk, NodeDownError, type Program, type ProgramContext, SimulatedNode } from "./node.js";
 export { Random, type ShrinkLimits, shrink, shrinkAsync } from "./random.js";
 export { NodeClock } from "./scope.js";
 export {
