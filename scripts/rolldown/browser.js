@@ -23,8 +23,7 @@ function codesAlone(code) {
 const GLOBALS_IN_BROWSERS = Object.fromEntries(
   Object.entries({
     buffer: ["Buffer"],
-    process: ["process"],
-    timers: ["setTimeout", "clearTimeout", "setImmediate"],
+    globals: ["process", "setTimeout", "clearTimeout", "setImmediate"],
   }).flatMap(([file, names]) =>
     names.map((name) => [
       name,
