@@ -1,5 +1,5 @@
 /**
- * Frames of a link, their limits, and the messages in them (docs/spec/link.md, Frames). Pure.
+ * Frames of a link, the messages in them, and the limits of both (docs/spec/link.md, Frames). Pure.
  *
  *   offset  0     1      2         4            8
  *           type  flags  length    channel id   payload: `length` bytes, at most 65,528

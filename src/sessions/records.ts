@@ -18,7 +18,7 @@
 import { createHash } from "node:crypto";
 import { decodeRecord, encodeRecord, StoreError } from "../store/store.js";
 
-/** Bounds of sessions, at servers and clients. */
+/** Operations of a commit. */
 export const MAX_BATCH = 256;
 /** Keys of one read, bytes of their values, and sessions in a message between servers. */
 export const PAGE = 500;
