@@ -277,6 +277,8 @@ export class WebSocketStream implements Stream, ByteStream, StreamReader {
   }
 }
 
+// --- Framing ---------------------------------------------------------------------------------------------------------
+
 /** Bytes shared by writes; larger ones allocate. */
 const SCRATCH_BYTES = 65_536;
 /** Header bytes with the flag. */

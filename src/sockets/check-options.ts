@@ -125,7 +125,11 @@ export function resolveOptions(
   return resolved;
 }
 
-/** @throws InvalidArgumentError `EINVAL` that names the missing option, never a key */
+/**
+ * Checks security options that depend on each other.
+ *
+ * @throws InvalidArgumentError `EINVAL` that names the missing option, never a key
+ */
 export function checkSecurity(options: Readonly<Record<string, unknown>>): void {
   const fault = securityFault(options);
   if (fault !== undefined) throw new InvalidArgumentError(fault.message);

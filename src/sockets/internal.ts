@@ -292,6 +292,8 @@ async function readAll(core: SocketCore, take: () => number): Promise<void> {
   }
 }
 
+// --- Peers as plain data, for the dashboard and a proxy's control socket ---------------------------------------------
+
 export const MAX_PEERS_LISTED = 10_000;
 
 export interface PeerView {

@@ -218,6 +218,7 @@ class Batch implements MessageBatch<unknown> {
   }
 }
 
+/** `socket.batches()`: batches of received messages as an async iterable. */
 class BatchIterator implements AsyncIterableIterator<MessageBatch<unknown>, undefined> {
   readonly #core: SocketCore;
   readonly #max: number;

@@ -400,6 +400,8 @@ export const STREAM_FRAMES: MessageShape = {
   decode: (frames) => frames,
 };
 
+// --- Events ----------------------------------------------------------------------------------------------------------
+
 /** A socket to observe. */
 export interface Observed {
   readonly events: Observer;
@@ -413,7 +415,8 @@ export interface EventSubscriber {
 }
 
 /**
- * A socket's events, as listeners and as an async iterable. A listener keeps the process alive.
+ * A socket's events, as listeners and as an async iterable. A listener keeps the process alive. Events are kept for `receive`
+ * and `for await` from the first use of `socket.events`, unless there are only listeners.
  *
  * @example
  * ```ts
