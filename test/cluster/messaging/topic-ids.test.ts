@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { TopicIds } from "../../../src/cluster/messaging/topic-ids.js";
+import { TopicIds } from "../../../src/cluster/messaging/names.js";
 import { InvalidArgumentError } from "../../../src/index.js";
 
 /** Numbers one after the other in place of random ones. */
