@@ -6,9 +6,9 @@ import { MAX_ALIASED_TOPIC, MAX_TOPIC_ALIASES } from "./bounds.js";
 import { ALIAS, ItemReader, PublishItem, RETAIN } from "./items.js";
 import { SELF_TOPIC } from "./message.js";
 import type { IncomingLink } from "./parts.js";
+import type { TopicPlan } from "./publication.js";
 import { RetainedItem, readFilters } from "./retained.js";
 import type { MessagingState } from "./state.js";
-import type { TopicPlan } from "./topic-plan.js";
 
 export class IncomingItems {
   readonly #state: MessagingState;

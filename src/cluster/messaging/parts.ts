@@ -6,7 +6,7 @@
  */
 
 import type { DialTarget } from "./protocol.js";
-import type { TopicPlan } from "./topic-plan.js";
+import type { TopicPlan } from "./publication.js";
 import type { PlacedItem } from "./wire.js";
 
 /** Byte before an item on a link. */

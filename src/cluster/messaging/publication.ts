@@ -1,10 +1,18 @@
 /**
- * A PUBLISH item as links send it: with an alias if the link has defined one for the topic (topic-aliases.ts), else
- * with the name. The head is encoded once for each form; each link copies the data.
+ * A publication on links: its topic, the aliases of topics, and the encoded item.
  *
- * The object is reused: an object and a Buffer for each message were a quarter of a publisher's time.
+ *   AliasNumbers    of a node: which topics have numbers, the same on all of its links
+ *   SentAliases     of a sender's link: what its session has defined them as
+ *   IncomingLink    of a receiver's link: what they stand for, in this session (parts.ts)
+ *
+ * A session delivers its items in order, each once, through cuts, so a use of a number comes after its definition.
+ * Without aliases a message of 64 bytes costs its publisher 25 % more processor time, a subscriber 60 %; with more
+ * topics than numbers they make no difference.
  */
+
+import type { Keyed } from "../../core/collections/key-table.js";
 import { Writer } from "../compact.js";
+import { MAX_ALIASED_TOPIC, MAX_TOPIC_ALIASES } from "./bounds.js";
 import {
   ALIAS,
   CLIENT,
@@ -12,12 +20,82 @@ import {
   contextSize,
   DEFINE,
   dataBytes,
+  encodeName,
   fittingContext,
   RETAIN,
   SUBTOPIC,
 } from "./items.js";
-import { TopicForm } from "./topic-aliases.js";
-import type { TopicPlan } from "./topic-plan.js";
+import type { Subscription } from "./subscription.js";
+
+export class TopicPlan implements Keyed {
+  readonly topic: string;
+  /** As in an item. */
+  readonly name: Buffer;
+  /** Bytes of the topic alone. */
+  readonly key: Buffer;
+  /** Its first level, for counters. */
+  readonly prefix: string;
+  /** Ids of members with interest. */
+  targets: string[] = [];
+  /** Of this node, the oldest first. */
+  subscriptions: Subscription[] = [];
+  routesVersion = -1;
+  /** Its number on links (topic-aliases.ts); -1: none. */
+  alias = -1;
+  /** Whether it was published to before. */
+  isRepeated = false;
+  subscriptionsVersion = -1;
+
+  constructor(topic: string) {
+    this.topic = topic;
+    this.name = encodeName(topic);
+    this.key = this.name.subarray(this.name.length - Buffer.byteLength(topic));
+    this.prefix = prefixOf(topic);
+  }
+}
+
+export function prefixOf(topic: string): string {
+  const end = topic.indexOf("/");
+  return end < 0 ? topic : topic.slice(0, end);
+}
+
+export const TopicForm = { NAME: 0, DEFINE: 1, USE: 2 } as const;
+export type TopicForm = (typeof TopicForm)[keyof typeof TopicForm];
+
+/** Numbers topics published a second time, in turn: more topics than numbers share them. */
+export class AliasNumbers {
+  #next = 0;
+
+  look(plan: TopicPlan): void {
+    if (plan.alias >= 0) return;
+    if (plan.isRepeated && plan.key.length <= MAX_ALIASED_TOPIC) {
+      plan.alias = this.#next;
+      this.#next = (this.#next + 1) % MAX_TOPIC_ALIASES;
+    }
+    plan.isRepeated = true;
+  }
+}
+
+/** Of a link's session. */
+export class SentAliases {
+  /** By number. */
+  #defined: (TopicPlan | undefined)[] = [];
+
+  formOf(plan: TopicPlan): TopicForm {
+    if (plan.alias < 0) return TopicForm.NAME;
+    return this.#defined[plan.alias] === plan ? TopicForm.USE : TopicForm.DEFINE;
+  }
+
+  /** The link has taken the item that defines it. */
+  defined(plan: TopicPlan): void {
+    while (this.#defined.length < plan.alias) this.#defined.push(undefined);
+    this.#defined[plan.alias] = plan;
+  }
+
+  reset(): void {
+    this.#defined = [];
+  }
+}
 
 export class Publication {
   plan: TopicPlan;

@@ -13,11 +13,10 @@ import type { PublishOptions } from "./client.js";
 import { encodeName } from "./items.js";
 import { type ReceivedMessage, SELF_TOPIC } from "./message.js";
 import { MessageKind, type SendResult } from "./parts.js";
-import { Publication } from "./publication.js";
+import { AliasNumbers, Publication } from "./publication.js";
 import { type RetainedValue, VALUE_HEADER } from "./retained.js";
 import type { MessagingState } from "./state.js";
 import type { Subscription } from "./subscription.js";
-import { AliasNumbers } from "./topic-aliases.js";
 import type { WaitResult } from "./waiting-sends.js";
 
 const COUNTS: readonly Promise<number>[] = Array.from({ length: 65 }, (_, count) => Promise.resolve(count));

@@ -14,7 +14,7 @@ import { RingBuffer } from "../../core/collections/queues.js";
 import { ACK_BYTES, ACK_SPACING, LINK_IDLE_LOOKS, LINK_MESSAGES, LINK_WINDOW } from "./bounds.js";
 import type { PairStream, PairStreams, ReceivingEnd } from "./pair-streams.js";
 import { type IncomingLink, MessageKind, type NodeLinksEffects } from "./parts.js";
-import type { TopicPlan } from "./topic-plan.js";
+import type { TopicPlan } from "./publication.js";
 import { ReceiveWindow } from "./window.js";
 import {
   BATCH_HEADER,

@@ -9,11 +9,11 @@ import { DropReports, type MessagingEvent } from "./events.js";
 import type { NodeLinks } from "./links.js";
 import { MessageNames, TopicIds } from "./names.js";
 import type { MessagingSettings } from "./options.js";
+import { prefixOf } from "./publication.js";
 import { RetainedValues, Retention } from "./retained.js";
 import type { RouteDriver } from "./route-driver.js";
 import { Deliveries, type Subscription } from "./subscription.js";
 import type { SubscriptionTable } from "./subscription-table.js";
-import { prefixOf } from "./topic-plan.js";
 import { TopicPlans } from "./topic-plans.js";
 import { WaitingSends } from "./waiting-sends.js";
 

@@ -4,10 +4,10 @@
  */
 import { isUtf8 } from "node:buffer";
 import { KeyTable } from "../../core/collections/key-table.js";
+import { TopicPlan } from "./publication.js";
 import type { RouteDriver } from "./route-driver.js";
 import type { Subscription } from "./subscription.js";
 import type { SubscriptionTable } from "./subscription-table.js";
-import { TopicPlan } from "./topic-plan.js";
 import { checkTopic, topicFault } from "./topics.js";
 
 export class TopicPlans {

@@ -7,10 +7,8 @@ import {
   ItemReader,
   PublishItem,
 } from "../../../src/cluster/messaging/items.js";
-import { Publication } from "../../../src/cluster/messaging/publication.js";
+import { Publication, TopicForm, TopicPlan } from "../../../src/cluster/messaging/publication.js";
 import { encodeAsk, encodeEnd, encodeValue } from "../../../src/cluster/messaging/retained.js";
-import { TopicForm } from "../../../src/cluster/messaging/topic-aliases.js";
-import { TopicPlan } from "../../../src/cluster/messaging/topic-plan.js";
 import { vectorsUnder } from "../../support/markdown.js";
 import { publishItem, retainedItem } from "./published.js";
 

@@ -1,8 +1,7 @@
 /** Items of the kind PUBLISH as a publisher makes them. */
 import { encodeName } from "../../../src/cluster/messaging/items.js";
-import { Publication } from "../../../src/cluster/messaging/publication.js";
+import { Publication, TopicPlan } from "../../../src/cluster/messaging/publication.js";
 import type { RetainedValue } from "../../../src/cluster/messaging/retained.js";
-import { TopicPlan } from "../../../src/cluster/messaging/topic-plan.js";
 
 export interface PublishFields {
   readonly client?: number;

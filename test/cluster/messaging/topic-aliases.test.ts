@@ -1,7 +1,11 @@
 import { expect, test } from "vitest";
 import { MAX_TOPIC_ALIASES } from "../../../src/cluster/messaging/bounds.js";
-import { AliasNumbers, SentAliases, TopicForm } from "../../../src/cluster/messaging/topic-aliases.js";
-import { TopicPlan } from "../../../src/cluster/messaging/topic-plan.js";
+import {
+  AliasNumbers,
+  SentAliases,
+  TopicForm,
+  TopicPlan,
+} from "../../../src/cluster/messaging/publication.js";
 
 test("a number that another topic has had meanwhile is defined again, and one that is not shared is used", () => {
   const aliases = new AliasNumbers();
