@@ -265,6 +265,8 @@ export class SimulatedNode {
   }
 }
 
+// --- Disk ------------------------------------------------------------------------------------------------------------
+
 interface File {
   /** `undefined`: missing. */
   durable: Buffer | undefined;
@@ -275,6 +277,10 @@ interface File {
 /** ms of a `sync`, least and most. */
 const SYNC_TIME: readonly [number, number] = [0.5, 5];
 
+/**
+ * A node's disk: files by name. Writes survive a crash after `sync`; else a crash keeps, per file, some of them with
+ * their predecessors. A killed process loses nothing.
+ */
 export class Disk {
   readonly #random: Random;
   readonly #files = new Map<string, File>();
