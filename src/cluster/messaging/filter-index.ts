@@ -11,9 +11,8 @@
  * (bench/micro/routes.js). A walk in the order of hashes finds each record once.
  */
 import { Buffer } from "node:buffer";
-import { FilterShapes, type Shape } from "./filter-shapes.js";
 import { CHUNK_SHIFT, DEAD, RecordArena, WORD_MASK } from "./record-arena.js";
-import { combine, HASH, PLUS, SLASH, TopicScan } from "./topic-scan.js";
+import { combine, FilterShapes, HASH, PLUS, type Shape, SLASH, TopicScan } from "./topic-scan.js";
 import type { TopicFault } from "./topics.js";
 
 const SEGMENT = 1_024;

@@ -6,10 +6,9 @@
  */
 import { MAX_NODE_ROUTES, MAX_SHAPES, MAX_SHAPES_OF_NODE } from "./bounds.js";
 import { doubled, FilterIndex, payloadKind, payloadWords, WALKED } from "./filter-index.js";
-import type { Shape } from "./filter-shapes.js";
 import { BITS, formOf, NO_NODE, NodeSet } from "./node-sets.js";
 import { WORD_MASK } from "./record-arena.js";
-import type { TopicScan } from "./topic-scan.js";
+import type { Shape, TopicScan } from "./topic-scan.js";
 import type { TopicFault } from "./topics.js";
 
 export type AddResult =
