@@ -1,14 +1,9 @@
 /** shoal proxy --config FILE and shoal proxy check FILE. */
 
 import { textOf } from "../config/file.js";
-import {
-  type Change,
-  configurationOf,
-  Fleet,
-  type FleetMember,
-  loadConfiguration,
-  optionsOf,
-} from "../proxy/config/index.js";
+import { type Change, Fleet, type FleetMember } from "../proxy/config/fleet.js";
+import { configurationOf, loadConfiguration } from "../proxy/config/load.js";
+import { optionsOf } from "../proxy/config/model.js";
 import { type ProxyDrainResult, SocketProxy } from "../proxy/index.js";
 import { Failure } from "./failure.js";
 import { Log } from "./log.js";

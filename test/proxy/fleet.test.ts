@@ -1,7 +1,8 @@
 /** The proxies of a configuration: their end at once, whatever is under way. */
 import { afterEach, describe, expect, it } from "vitest";
 import { Pull } from "../../src/index.js";
-import { Fleet, type FleetMember, optionsOf, type ProxyConfiguration } from "../../src/proxy/config/index.js";
+import { Fleet, type FleetMember } from "../../src/proxy/config/fleet.js";
+import { optionsOf, type ProxyConfiguration } from "../../src/proxy/config/model.js";
 import { SocketProxy } from "../../src/proxy/index.js";
 import { failure, within } from "../contract/support/wait.js";
 import { ANY } from "./support.js";

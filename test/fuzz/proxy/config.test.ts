@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { ConfigurationError } from "../../../src/config/file.js";
-import { configurationOf } from "../../../src/proxy/config/index.js";
+import { configurationOf } from "../../../src/proxy/config/load.js";
 import { Random, runs, SEED, told } from "../seed.js";
 
 const folder = mkdtempSync(join(tmpdir(), "shoal-fuzz-"));

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { ConfigurationError, type Environment, problemLine } from "../../../src/config/file.js";
 import { curveKeyPair, writeCertificate } from "../../../src/index.js";
-import { configurationOf, loadConfiguration } from "../../../src/proxy/config/index.js";
+import { configurationOf, loadConfiguration } from "../../../src/proxy/config/load.js";
 import type { Configuration } from "../../../src/proxy/config/model.js";
 import { sharedFolder } from "../../support/folders.js";
 

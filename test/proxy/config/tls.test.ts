@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { ConfigurationError, problemLine } from "../../../src/config/file.js";
 import { changed, difference } from "../../../src/proxy/config/fleet.js";
-import { configurationOf } from "../../../src/proxy/config/index.js";
+import { configurationOf } from "../../../src/proxy/config/load.js";
 import { type Configuration, optionsOf, type ProxyConfiguration } from "../../../src/proxy/config/model.js";
 import { makeAuthority, makeCertificate } from "../../support/certificates.js";
 import { sharedFolder } from "../../support/folders.js";
