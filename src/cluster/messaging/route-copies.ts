@@ -1,7 +1,7 @@
 /** Bounded copies of other nodes' subscriptions, in a table. */
 import { MAX_NODE_ROUTES } from "./bounds.js";
+import type { RouteChanges } from "./route-own.js";
 import type { RouteNode, RouteTable } from "./route-table.js";
-import type { RouteChanges } from "./route-wire.js";
 
 export interface RouteLimits {
   readonly nodeRoutes: number;

@@ -18,9 +18,8 @@ import { LatestMap, MAX_MEMBERS } from "../bounds.js";
 import { ROUTE_FLUSH, ROUTE_PARTS, ROUTE_PARTS_TIME } from "./bounds.js";
 import type { MessageRoutesStats, SendResult } from "./parts.js";
 import { ROUTE_LIMITS, type RouteCopies, RouteCopy, type RouteLimits } from "./route-copies.js";
-import { OwnRoutes, type RouteSnapshot } from "./route-own.js";
+import { ASK, decodeRouteItem, OwnRoutes, type RouteChanges, type RouteSnapshot } from "./route-own.js";
 import type { RouteTable } from "./route-table.js";
-import { ASK, decodeRouteItem, type RouteChanges } from "./route-wire.js";
 
 const NEVER = Number.POSITIVE_INFINITY;
 

@@ -3,8 +3,8 @@ import { describe, expect, it } from "vitest";
 import { ROUTE_PARTS, ROUTE_PARTS_TIME } from "../../../src/cluster/messaging/bounds.js";
 import type { RouteLimits } from "../../../src/cluster/messaging/route-copies.js";
 import { RouteLists } from "../../../src/cluster/messaging/route-lists.js";
+import { ASK, RouteChangesWriter } from "../../../src/cluster/messaging/route-own.js";
 import { RouteTable } from "../../../src/cluster/messaging/route-table.js";
-import { ASK, RouteChangesWriter } from "../../../src/cluster/messaging/route-wire.js";
 
 const LIMITS = { nodeRoutes: 1_000, nodeBytes: 20_000, routes: 2_500, bytes: 100_000 };
 

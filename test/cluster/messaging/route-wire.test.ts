@@ -5,7 +5,7 @@ import {
   decodeRouteItem,
   type RouteChange,
   RouteChangesWriter,
-} from "../../../src/cluster/messaging/route-wire.js";
+} from "../../../src/cluster/messaging/route-own.js";
 import { vectorsUnder } from "../../support/markdown.js";
 
 const LATER = { isFirst: false, isLast: false };
