@@ -1,8 +1,7 @@
 /** Lists of subscriptions by their rules alone: bounds, and what evil nodes send. How whole nodes learn them is in routes-simulated.test.ts. */
 import { describe, expect, it } from "vitest";
 import { ROUTE_PARTS, ROUTE_PARTS_TIME } from "../../../src/cluster/messaging/bounds.js";
-import type { RouteLimits } from "../../../src/cluster/messaging/route-copies.js";
-import { RouteLists } from "../../../src/cluster/messaging/route-lists.js";
+import { type RouteLimits, RouteLists } from "../../../src/cluster/messaging/route-lists.js";
 import { ASK, RouteChangesWriter } from "../../../src/cluster/messaging/route-own.js";
 import { RouteTable } from "../../../src/cluster/messaging/route-table.js";
 
