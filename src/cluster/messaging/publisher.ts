@@ -12,12 +12,12 @@ import { checkBoolean, checkData, checkOnFull, checkTimeout } from "./checks.js"
 import type { PublishOptions } from "./client.js";
 import { encodeName } from "./items.js";
 import { type ReceivedMessage, SELF_TOPIC } from "./message.js";
+import type { WaitResult } from "./node-queues.js";
 import { MessageKind, type SendResult } from "./parts.js";
 import { AliasNumbers, Publication } from "./publication.js";
 import { type RetainedValue, VALUE_HEADER } from "./retained.js";
 import type { MessagingState } from "./state.js";
 import type { Subscription } from "./subscription.js";
-import type { WaitResult } from "./waiting-sends.js";
 
 const COUNTS: readonly Promise<number>[] = Array.from({ length: 65 }, (_, count) => Promise.resolve(count));
 const NONE: readonly Subscription[] = [];

@@ -16,10 +16,10 @@ import { MAX_MEMBERS } from "../bounds.js";
 import { type Reader, Writer } from "../compact.js";
 import { MAX_ASK_FILTERS, MAX_TOPIC } from "./bounds.js";
 import type { NodeLinks } from "./links.js";
+import { WaitingSends, type WaitResult } from "./node-queues.js";
 import { MessageKind, type SendResult } from "./parts.js";
 import type { Subscription } from "./subscription.js";
 import { filterFault, matches } from "./topics.js";
-import { WaitingSends, type WaitResult } from "./waiting-sends.js";
 
 export const RetainedItem = { ASK: 0x11, VALUE: 0x12, END: 0x13, AGAIN: 0x14 } as const;
 

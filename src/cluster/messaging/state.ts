@@ -8,6 +8,7 @@ import type { LocalClient } from "./client.js";
 import { DropReports, type MessagingEvent } from "./events.js";
 import type { NodeLinks } from "./links.js";
 import { MessageNames, TopicIds } from "./names.js";
+import { WaitingSends } from "./node-queues.js";
 import type { MessagingSettings } from "./options.js";
 import { prefixOf } from "./publication.js";
 import { RetainedValues, Retention } from "./retained.js";
@@ -15,7 +16,6 @@ import type { RouteDriver } from "./route-driver.js";
 import { Deliveries, type Subscription } from "./subscription.js";
 import type { SubscriptionTable } from "./subscription-table.js";
 import { TopicPlans } from "./topic-plans.js";
-import { WaitingSends } from "./waiting-sends.js";
 
 /** What messaging needs of its cluster. */
 export interface MessagingEffects {
