@@ -19,12 +19,89 @@
  *                                                ^ #unsent
  */
 import { RingBuffer } from "../../core/collections/queues.js";
+import { allocate } from "../../core/memory.js";
 import { writeUint, writeUint16, writeUint48 } from "../compact.js";
 import { ITEM_BY_REFERENCE, LINK_BEHIND, MAX_BATCH } from "./bounds.js";
 import { writeData } from "./items.js";
 import type { Publication } from "./publication.js";
-import { type WindowSlab, WindowSlabs } from "./window-slabs.js";
 import { BATCH_HEADER, ITEM_HEADER, LinkFrame } from "./wire.js";
+
+/** Each further one is twice as large, up to a batch. */
+const FIRST_SLAB = 2_048;
+
+/** Slabs that all links of the process keep for reuse. */
+let freeOfAll = 0;
+
+class WindowSlab {
+  readonly bytes: Buffer;
+  end = 0;
+  /** Unacknowledged batches in it. */
+  batches = 0;
+  /** Memory that may be read after the peer has acknowledged it. */
+  isPinned = false;
+
+  constructor(bytes: Buffer) {
+    this.bytes = bytes;
+  }
+}
+
+class WindowSlabs {
+  #current: WindowSlab | undefined = undefined;
+  #size = FIRST_SLAB;
+  readonly #free: WindowSlab[] = [];
+
+  /** The current slab, with room. @param needed bytes of a batch with its first item */
+  room(needed: number): WindowSlab {
+    const current = this.#current;
+    if (current !== undefined) {
+      if (current.batches === 0 && !current.isPinned) current.end = 0;
+      if (current.end + needed <= current.bytes.length) return current;
+      this.#current = undefined;
+      this.#reuse(current);
+    }
+    const next = this.#next(needed);
+    this.#current = next;
+    return next;
+  }
+
+  release(slab: WindowSlab): void {
+    slab.batches -= 1;
+    if (slab !== this.#current) this.#reuse(slab);
+  }
+
+  /** Gives up the slabs, which others may still read. */
+  forget(): void {
+    this.#current = undefined;
+  }
+
+  /** The link is idle, or gone. */
+  clear(): void {
+    this.#current = undefined;
+    this.#size = FIRST_SLAB;
+    freeOfAll -= this.#free.length;
+    this.#free.length = 0;
+  }
+
+  #next(needed: number): WindowSlab {
+    this.#size = Math.min(MAX_BATCH, Math.max(2 * this.#size, needed));
+    if (this.#size === MAX_BATCH && needed <= MAX_BATCH) {
+      const free = this.#free.pop();
+      if (free !== undefined) {
+        freeOfAll -= 1;
+        return free;
+      }
+    }
+    return new WindowSlab(allocate(Math.max(this.#size, needed)));
+  }
+
+  #reuse(slab: WindowSlab): void {
+    if (slab.batches > 0 || slab.isPinned || slab.bytes.length !== MAX_BATCH) return;
+    if (freeOfAll >= 256) return;
+    slab.end = 0;
+    this.#free.push(slab);
+    freeOfAll += 1;
+  }
+}
 
 export interface WindowLimits {
   /** Bytes include headers. */
