@@ -126,7 +126,7 @@ export type {
   MessageProtocol,
   ProtocolHost,
   ProtocolListener,
-} from "./messaging/protocol.js";
+} from "./messaging/protocols.js";
 export { type StreamProtocolOptions, streamProtocol } from "./messaging/protocols.js";
 export {
   Query,

@@ -31,7 +31,7 @@ import {
   type NodeLinksEffects,
   type SendResult,
 } from "./parts.js";
-import type { ProtocolListener } from "./protocol.js";
+import type { ProtocolListener } from "./protocols.js";
 import type { Publication } from "./publication.js";
 import { type FrameFault, Receiving, type ReceivingEffects } from "./receiving.js";
 import { Sending, type SendingEffects, type SendingLane } from "./sending.js";

@@ -4,8 +4,7 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import { anything, bytes, checkOptions, type Given, integer, type Settings } from "../../kit/options.js";
 import { MAX_ITEM, MAX_PROTOCOLS, MIN_ITEM_LIMIT } from "./bounds.js";
 import { type ClusterChannel, ClusterChannels } from "./channels.js";
-import type { MessageProtocol } from "./protocol.js";
-import { checkProtocol } from "./protocols.js";
+import { checkProtocol, type MessageProtocol } from "./protocols.js";
 
 const OPTIONS = {
   /**

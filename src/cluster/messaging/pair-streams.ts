@@ -12,7 +12,7 @@ import type { Duplex } from "node:stream";
 import { thrownText } from "../../core/arguments.js";
 import { joinAddress } from "../net/addresses.js";
 import type { NamespaceCodec } from "../net/namespace-codec.js";
-import type { DialTarget, MessageProtocol, ProtocolHost, ProtocolListener } from "./protocol.js";
+import type { DialTarget, MessageProtocol, ProtocolHost, ProtocolListener } from "./protocols.js";
 import { encodeRefused, LinkFrame } from "./wire.js";
 
 /** Lanes as the first byte of a message. */

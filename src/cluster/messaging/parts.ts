@@ -5,7 +5,7 @@
  *                                            └── RouteDriver: subscriptions of nodes (route-driver.ts)
  */
 
-import type { DialTarget } from "./protocol.js";
+import type { DialTarget } from "./protocols.js";
 import type { TopicPlan } from "./publication.js";
 import type { PlacedItem } from "./wire.js";
 

@@ -25,7 +25,7 @@ import {
 import { refusePromise } from "./checks.js";
 import type { DiallingEnd, LinkProtocol, PairStream, PairStreams } from "./pair-streams.js";
 import { type LinkMember, MessageKind, type NodeLinksEffects } from "./parts.js";
-import type { DialTarget } from "./protocol.js";
+import type { DialTarget } from "./protocols.js";
 import { type Publication, SentAliases, TopicForm } from "./publication.js";
 import { SendWindow, type WindowLimits } from "./window.js";
 import { decodeAck, decodeRefused, LinkFrame } from "./wire.js";

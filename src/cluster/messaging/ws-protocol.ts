@@ -18,7 +18,7 @@ import type { NodeTls } from "../admission/tls.js";
 import { joinAddress } from "../net/addresses.js";
 import { bindFree } from "../ports.js";
 import { DIAL_TIMEOUT_MAX } from "./bounds.js";
-import type { MessageProtocol } from "./protocol.js";
+import type { MessageProtocol } from "./protocols.js";
 
 /** Pages are not nodes, not even one that its browser takes for a page of this host (DNS rebinding). */
 const OPTIONS = { wsOrigins: "", connectTimeout: DIAL_TIMEOUT_MAX } as const;
