@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { Duplex } from "node:stream";
 import { expect, it } from "vitest";
-import { WsDuplex } from "../../../src/cluster/messaging/ws-protocol.js";
+import { WsDuplex } from "../../../src/cluster/messaging/protocols.js";
 import { Reader } from "../../../src/engine/zmtp/transport/reader.js";
 import type { Stream } from "../../../src/engine/zmtp/transport/transport.js";
 import { WsFraming } from "../../../src/engine/zmtp/ws/ws-framing.js";
