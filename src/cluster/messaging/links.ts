@@ -12,7 +12,6 @@ import { randomBytes } from "node:crypto";
 import { invalidArgument, thrownText } from "../../core/arguments.js";
 import { ClosedError, TimeoutError, UnroutableError } from "../../core/errors.js";
 import { IdleWaits, ignore, withTimeout } from "../../core/waiter.js";
-import { decodeAdvert, encodeAdvert } from "./advert.js";
 import {
   ACK_DELAY,
   LINK_IDLE_LOOKS,
@@ -36,7 +35,15 @@ import type { Publication } from "./publication.js";
 import { type FrameFault, Receiving, type ReceivingEffects } from "./receiving.js";
 import { Sending, type SendingEffects, type SendingLane } from "./sending.js";
 import type { WindowLimits } from "./window.js";
-import { decodeHello, encodeAck, encodeHello, type Hello, type PlacedItem } from "./wire.js";
+import {
+  decodeAdvert,
+  decodeHello,
+  encodeAck,
+  encodeAdvert,
+  encodeHello,
+  type Hello,
+  type PlacedItem,
+} from "./wire.js";
 
 export type LinkRefusal =
   | FrameFault

@@ -29,8 +29,8 @@ import type { TransportTable } from "../../engine/zmtp/transport/transports.js";
 import type { NodeTls } from "../admission/tls.js";
 import { joinAddress } from "../net/addresses.js";
 import { bindFree } from "../ports.js";
-import { isProtocolName } from "./advert.js";
 import { DIAL_TIMEOUT_MAX } from "./bounds.js";
+import { isProtocolName } from "./wire.js";
 
 export interface DialTarget {
   /** 32 hexadecimal digits. */

@@ -12,7 +12,6 @@
 import { thrownText } from "../../core/arguments.js";
 import { RingBuffer } from "../../core/collections/queues.js";
 import { backOff, RunningTimeout } from "../../core/timers.js";
-import { decodeAdvert } from "./advert.js";
 import {
   DIAL_TIMEOUT_MAX,
   HELD_BYTES,
@@ -28,7 +27,7 @@ import { type LinkMember, MessageKind, type NodeLinksEffects } from "./parts.js"
 import type { DialTarget } from "./protocols.js";
 import { type Publication, SentAliases, TopicForm } from "./publication.js";
 import { SendWindow, type WindowLimits } from "./window.js";
-import { decodeAck, decodeRefused, LinkFrame } from "./wire.js";
+import { decodeAck, decodeAdvert, decodeRefused, LinkFrame } from "./wire.js";
 
 export interface SendingLane {
   readonly number: number;

@@ -1,7 +1,7 @@
 /** A member as programs see it. */
 import { type Details, endpointsByName, readEndpoint } from "../details.js";
 import { type Member as KnownMember, MemberState as KnownState } from "../membership/members.js";
-import { MESSAGES_PROP } from "../messaging/advert.js";
+import { MESSAGES_PROP } from "../messaging/wire.js";
 import { hostOf } from "../resolver.js";
 
 export type MemberState = "alive" | "suspect" | "lost" | "left";

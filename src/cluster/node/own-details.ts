@@ -14,7 +14,7 @@ import {
   readEndpoint,
   type TagChange,
 } from "../details.js";
-import { MESSAGES_PROP } from "../messaging/advert.js";
+import { MESSAGES_PROP } from "../messaging/wire.js";
 import { splitAddress } from "../net/addresses.js";
 import { changeProps, checkShown, type PropValue } from "./options.js";
 

@@ -8,11 +8,17 @@ import {
   type ProtocolListener,
   streamProtocol,
 } from "../../../src/cluster/index.js";
-import { decodeAdvert, MESSAGES_PROP } from "../../../src/cluster/messaging/advert.js";
 import { LISTEN_TIMEOUT } from "../../../src/cluster/messaging/bounds.js";
 import type { DiallingEnd } from "../../../src/cluster/messaging/pair-streams.js";
 import { type LinkMember, MessageKind } from "../../../src/cluster/messaging/parts.js";
-import { decodeAck, decodeRefused, encodeRefused, LinkFrame } from "../../../src/cluster/messaging/wire.js";
+import {
+  decodeAck,
+  decodeAdvert,
+  decodeRefused,
+  encodeRefused,
+  LinkFrame,
+  MESSAGES_PROP,
+} from "../../../src/cluster/messaging/wire.js";
 import { ignore } from "../../../src/core/waiter.js";
 import { curveKeyPair } from "../../../src/index.js";
 import { simulate, type World } from "../../../src/testing/index.js";
