@@ -13,7 +13,6 @@ import {
 import { keepMessageContext } from "../../core/message-operations.js";
 import { waitFor } from "../../core/waiter.js";
 import { type Alias, isAlias, SELF_ID } from "./addresses.js";
-import { checkData, checkTimeout } from "./checks.js";
 import type { LocalClient, MessageRecipient, SendToNodesOptions, SendToOptions } from "./client.js";
 import {
   CLIENT,
@@ -27,6 +26,7 @@ import {
   SUBTOPIC,
 } from "./items.js";
 import { SELF_TOPIC } from "./message.js";
+import { checkData, checkTimeout } from "./options.js";
 import { MessageKind, type SendResult } from "./parts.js";
 import type { MessagingState } from "./state.js";
 

@@ -15,7 +15,7 @@ import { InvalidArgumentError, InvalidStateError, ShoalError } from "../../core/
 import type { Member } from "../node/member.js";
 import { MAX_HOOKS, MAX_VETO_REASON } from "./bounds.js";
 import { type ClusterChannel, channelSet, checkChannel } from "./channels.js";
-import { checkedData, checkRuid, refusePromise } from "./checks.js";
+import { checkedData, checkRuid, refusePromise } from "./options.js";
 
 /** Stages of sending: once for all recipients, then once for each protocol. */
 export const ENCODING = ["evaluate:send", "channel:send"] as const;

@@ -26,7 +26,6 @@ import { MAX_MEMBERS } from "../bounds.js";
 import type { Member } from "../node/member.js";
 import type { ResolverStep } from "../resolver.js";
 import { type ClusterChannels, checkChannel } from "./channels.js";
-import { checkedData, checkRuid } from "./checks.js";
 import type {
   HookOptions,
   HookPayload,
@@ -51,7 +50,7 @@ import {
   QUERY_OPTIONS,
   SEND_OPTIONS,
 } from "./member-types.js";
-import type { MessagingSettings } from "./options.js";
+import { checkedData, checkRuid, type MessagingSettings } from "./options.js";
 import { Query } from "./query.js";
 
 /** Names besides a program's own protocols. One that this node does not have reaches no member. */

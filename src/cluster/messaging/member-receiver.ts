@@ -25,7 +25,6 @@ import { checkOptions } from "../../kit/options.js";
 import type { Member } from "../node/member.js";
 import { MAX_HANDLING, MAX_HANDLING_BYTES, MAX_VETO_REASON } from "./bounds.js";
 import { type ClusterChannel, channelSet } from "./channels.js";
-import { checkedData } from "./checks.js";
 import {
   ENCODING,
   type HookAbout,
@@ -47,6 +46,7 @@ import {
   type MemberQueryHandler,
 } from "./member-types.js";
 import { decodeMemberItem, encodeMemberItem, type MemberItem, MemberOp } from "./member-wire.js";
+import { checkedData } from "./options.js";
 import { QUERY_FAILURES, QueryError, type QueryFailureReason, type QueryResponse, sizeOf } from "./query.js";
 
 const MESSAGE_STAGES: readonly MessageStage[] = [...UNWRAPPING, "member:evaluate", "event"];

@@ -8,11 +8,11 @@ import { ClosedError, InvalidArgumentError, InvalidStateError, TimeoutError } fr
 import { keepMessageContext } from "../../core/message-operations.js";
 import { TurnBudget } from "../../core/turn-budget.js";
 import type { ClusterAddress } from "./addresses.js";
-import { checkBoolean, checkData, checkOnFull, checkTimeout } from "./checks.js";
 import type { PublishOptions } from "./client.js";
 import { encodeName } from "./items.js";
 import { type ReceivedMessage, SELF_TOPIC } from "./message.js";
 import type { WaitResult } from "./node-queues.js";
+import { checkBoolean, checkData, checkOnFull, checkTimeout } from "./options.js";
 import { MessageKind, type SendResult } from "./parts.js";
 import { AliasNumbers, Publication } from "./publication.js";
 import { type RetainedValue, VALUE_HEADER } from "./retained.js";

@@ -21,7 +21,7 @@ import {
   MAX_BATCH,
   PROTOCOL_RETRY,
 } from "./bounds.js";
-import { refusePromise } from "./checks.js";
+import { refusePromise } from "./options.js";
 import type { DiallingEnd, LinkProtocol, PairStream, PairStreams } from "./pair-streams.js";
 import { type LinkMember, MessageKind, type NodeLinksEffects } from "./parts.js";
 import type { DialTarget } from "./protocols.js";

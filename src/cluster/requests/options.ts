@@ -11,7 +11,7 @@ import {
   integer,
   type Settings,
 } from "../../kit/options.js";
-import { checkBoolean, checkTimeout } from "../messaging/checks.js";
+import { checkBoolean, checkTimeout } from "../messaging/options.js";
 import { encodeBody } from "./body.js";
 import {
   MAX_HEADER_BYTES,
