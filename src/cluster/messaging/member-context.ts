@@ -1,8 +1,7 @@
 /** Shared by sending to members and receiving from them: hooks, channels, counters. */
 import { type ClusterChannel, ClusterChannels } from "./channels.js";
-import { Hooks } from "./hooks.js";
+import { Hooks, MemberAdmission } from "./hooks.js";
 import type { NodeLinks } from "./links.js";
-import { MemberAdmission } from "./member-admission.js";
 import type { MemberMessagesEffects } from "./member-types.js";
 import { Multicast } from "./multicast.js";
 import { NodeQueues, type OwnItems } from "./node-queues.js";

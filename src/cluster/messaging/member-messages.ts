@@ -30,12 +30,12 @@ import type {
   HookOptions,
   HookPayload,
   HookStage,
+  MemberChange,
   MemberHook,
   MemberStage,
   MessageHook,
   MessageStage,
 } from "./hooks.js";
-import type { MemberChange } from "./member-admission.js";
 import { MemberContext, SELF } from "./member-context.js";
 import { MemberReceiver } from "./member-receiver.js";
 import { MemberSender, type Outgoing } from "./member-sender.js";
