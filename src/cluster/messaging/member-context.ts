@@ -3,7 +3,7 @@ import { type ClusterChannel, ClusterChannels } from "./channels.js";
 import { Hooks, MemberAdmission } from "./hooks.js";
 import type { NodeLinks } from "./links.js";
 import type { MemberMessagesEffects } from "./member-types.js";
-import { Multicast } from "./multicast.js";
+import { Multicast } from "./member-wire.js";
 import { NodeQueues, type OwnItems } from "./node-queues.js";
 import { MessageKind } from "./parts.js";
 import { PendingQueries } from "./query.js";

@@ -7,7 +7,7 @@ import type { ResolverStep } from "../resolver.js";
 import type { ClusterChannel } from "./channels.js";
 import type { VetoError } from "./hooks.js";
 import type { NodeLinks } from "./links.js";
-import type { MulticastGroup } from "./multicast.js";
+import type { MulticastGroup } from "./member-wire.js";
 
 const SELECTION = {
   /** Members, their ids or their names. */
