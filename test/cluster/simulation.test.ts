@@ -7,7 +7,7 @@ import {
   type Service,
   type ServiceRequest,
 } from "../../src/cluster/index.js";
-import { MAX_SILENCE } from "../../src/cluster/requests/bounds.js";
+import { MAX_SILENCE } from "../../src/cluster/requests/types.js";
 import { ignore } from "../../src/core/waiter.js";
 import { simulate, type World } from "../../src/testing/index.js";
 import { LONG } from "../support/long.js";

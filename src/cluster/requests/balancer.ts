@@ -18,8 +18,7 @@
 
 import { fnv1a } from "../../core/bytes.js";
 import { backOff } from "../../core/timers.js";
-import { FIRST_WINDOW } from "./bounds.js";
-import type { RequestsEvent } from "./types.js";
+import { FIRST_WINDOW, type RequestsEvent } from "./types.js";
 
 export interface Candidate {
   readonly id: string;

@@ -25,7 +25,6 @@ import { LatestMap } from "../bounds.js";
 import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS } from "../messaging/bounds.js";
 import type { NodeQueues } from "../messaging/node-queues.js";
 import { type AttemptResult, Balancer, type Candidate, type NodeLoad } from "./balancer.js";
-import { CHECK_AFTER, MAX_CALLED_SERVICES, MAX_CHECK_AFTER } from "./bounds.js";
 import {
   Call,
   type CallSink,
@@ -37,7 +36,7 @@ import {
   type Target,
   timeoutOf,
 } from "./call.js";
-import type { RequestsEvent } from "./types.js";
+import { CHECK_AFTER, MAX_CALLED_SERVICES, MAX_CHECK_AFTER, type RequestsEvent } from "./types.js";
 import {
   type BodyForm,
   encodeCall,

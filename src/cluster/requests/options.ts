@@ -13,22 +13,20 @@ import {
 } from "../../kit/options.js";
 import { checkBoolean, checkTimeout } from "../messaging/options.js";
 import { encodeBody } from "./body.js";
+import type { CallTerms } from "./call.js";
 import {
   MAX_HEADER_BYTES,
   MAX_HEADERS,
   MAX_KEY,
   MAX_METHOD_NAME,
   MAX_SERVICE_NAME,
+  type OutgoingRequest,
   REQUEST_TIMEOUT,
+  type ServiceRequestOptions,
+  type ServiceSchemas,
+  type ServiceStreamOptions,
   STREAM_BYTES,
   STREAM_PARTS,
-} from "./bounds.js";
-import type { CallTerms } from "./call.js";
-import type {
-  OutgoingRequest,
-  ServiceRequestOptions,
-  ServiceSchemas,
-  ServiceStreamOptions,
 } from "./types.js";
 import { type CallExtras, type EncodedBody, type Headers, NO_HEADERS } from "./wire.js";
 

@@ -21,17 +21,19 @@ import { ServiceError } from "../../kit/errors.js";
 import { dataBytes } from "../messaging/items.js";
 import type { Member } from "../node/member.js";
 import { decodeBody, encodeBody } from "./body.js";
-import { MAX_HEADER_BYTES, MAX_HEADERS, REQUEST_TIMEOUT } from "./bounds.js";
 import type { Call, CallSink, CallTerms } from "./call.js";
 import type { RequestCalls } from "./calls.js";
 import { manyTerms, NO_OPTIONS, nodeStreamTerms, requestTerms, type ServiceManyOptions } from "./options.js";
 import { PartStream } from "./part-stream.js";
-import type {
-  OutgoingRequest,
-  RequestMiddleware,
-  ServiceManyResult,
-  ServiceRequestOptions,
-  ServiceStreamOptions,
+import {
+  MAX_HEADER_BYTES,
+  MAX_HEADERS,
+  type OutgoingRequest,
+  REQUEST_TIMEOUT,
+  type RequestMiddleware,
+  type ServiceManyResult,
+  type ServiceRequestOptions,
+  type ServiceStreamOptions,
 } from "./types.js";
 import type { BodyForm } from "./wire.js";
 

@@ -17,7 +17,6 @@ import { MessageKind } from "../messaging/parts.js";
 import type { RouteDriver } from "../messaging/route-driver.js";
 import type { Member } from "../node/member.js";
 import type { Candidate } from "./balancer.js";
-import { MAX_SERVED } from "./bounds.js";
 import { RequestCalls } from "./calls.js";
 import { type AnyHandler, byContract, byName, type Served } from "./handlers.js";
 import { checkServiceName, type ServeOptions, servingSettings } from "./options.js";
@@ -25,15 +24,16 @@ import { OutgoingRequests } from "./outgoing.js";
 import { serviceRoute } from "./route.js";
 import { ServedService, type ServingEffects, type ServingSettings } from "./service.js";
 import { RequestServing } from "./serving.js";
-import type {
-  RequestMiddleware,
-  RequestsEvent,
-  RequestsStats,
-  ServeMiddleware,
-  Service,
-  ServiceHandler,
-  ServiceRequest,
-  ServiceStats,
+import {
+  MAX_SERVED,
+  type RequestMiddleware,
+  type RequestsEvent,
+  type RequestsStats,
+  type ServeMiddleware,
+  type Service,
+  type ServiceHandler,
+  type ServiceRequest,
+  type ServiceStats,
 } from "./types.js";
 import { decodeRequest } from "./wire.js";
 

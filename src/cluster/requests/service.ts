@@ -31,10 +31,9 @@ import { dataBytes } from "../messaging/items.js";
 import type { NodeQueues } from "../messaging/node-queues.js";
 import type { Member } from "../node/member.js";
 import { decodeBody, encodeBody } from "./body.js";
-import { MAX_SILENCE } from "./bounds.js";
 import type { Served } from "./handlers.js";
 import type { ServeSettings } from "./options.js";
-import type { ServeMiddleware, ServiceRequest } from "./types.js";
+import { MAX_SILENCE, type ServeMiddleware, type ServiceRequest } from "./types.js";
 import {
   type CallItem,
   type EncodedBody,

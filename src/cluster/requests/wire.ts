@@ -26,7 +26,7 @@ import {
   MAX_KEY,
   MAX_METHOD_NAME,
   MAX_SERVICE_NAME,
-} from "./bounds.js";
+} from "./types.js";
 
 export const RequestOp = {
   /** Answered by one REPLY or FAILURE with its `id`, or PARTs and one END or FAILURE. */
