@@ -303,7 +303,7 @@ interface ServerSettings extends OperationSettings, SecuritySettings {
   readonly json?: boolean;
 }
 
-export function addCloneServerCommand(clone: Command): void {
+function addCloneServerCommand(clone: Command): void {
   const command = addCommand(clone, {
     name: "server",
     summary: "hold a map, and order its updates",

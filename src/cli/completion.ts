@@ -101,7 +101,7 @@ function optionOf(command: Command, word: string): Option | undefined {
 }
 
 /** Has no date: one version is one page. @param program with all commands @param notes the end of its help */
-export function manPage(program: Command, notes: string): string {
+function manPage(program: Command, notes: string): string {
   const commands = program.commands.flatMap(withInner).filter((each) => each.name() !== "complete");
   const log = commands.find(({ options }) => options.some(isCommon))?.options ?? [];
   const groups = new Set(program.commands.map((each) => each.helpGroup()).filter((group) => group !== ""));

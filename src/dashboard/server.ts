@@ -325,7 +325,7 @@ const MAX_WRONG_TOKENS = 30;
 const MINUTE = 60_000;
 
 /** No foreign content, no inline script, no framing. */
-export const SECURITY_HEADERS: Readonly<Record<string, string>> = {
+const SECURITY_HEADERS: Readonly<Record<string, string>> = {
   "Content-Security-Policy":
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; " +
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -349,7 +349,7 @@ export function isOwnOrigin(origin: string | undefined, host: string | undefined
   return new URL(origin).host === host.toLowerCase();
 }
 
-export type TokenResult = "right" | "wrong" | "too many";
+type TokenResult = "right" | "wrong" | "too many";
 
 export class TokenCheck {
   readonly #digest: Buffer;

@@ -42,7 +42,7 @@ export interface FleetMember {
   readonly proxy: SocketProxy;
 }
 
-export interface FleetEffects {
+interface FleetEffects {
   create(name: string, configuration: ProxyConfiguration): SocketProxy;
   created(member: FleetMember): void;
   started(member: FleetMember): void;
@@ -53,7 +53,7 @@ export interface FleetEffects {
   empty(): void;
 }
 
-export class ChangeError extends Error {
+class ChangeError extends Error {
   readonly proxy: string;
 
   constructor(change: Change, cause: unknown) {
