@@ -11,7 +11,7 @@ import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import { observeMessageSend } from "../../core/message-operations.js";
 import { ignore } from "../../core/waiter.js";
 import { checkOptions } from "../../kit/options.js";
-import { serviceOfRoute } from "../requests/route.js";
+import { serviceOfRoute } from "../requests/wire.js";
 import { type ClusterAddress, SELF_ID } from "./addresses.js";
 import {
   LocalClient,

@@ -12,7 +12,6 @@ import {
   type Settings,
 } from "../../kit/options.js";
 import { checkBoolean, checkTimeout } from "../messaging/options.js";
-import { encodeBody } from "./body.js";
 import type { CallTerms } from "./call.js";
 import {
   MAX_HEADER_BYTES,
@@ -28,7 +27,7 @@ import {
   STREAM_BYTES,
   STREAM_PARTS,
 } from "./types.js";
-import { type CallExtras, type EncodedBody, type Headers, NO_HEADERS } from "./wire.js";
+import { type CallExtras, type EncodedBody, encodeBody, type Headers, NO_HEADERS } from "./wire.js";
 
 const REQUEST_KEYS = [
   "timeout",

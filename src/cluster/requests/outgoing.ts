@@ -20,7 +20,6 @@ import { type ServiceClient, type ServiceContract, serviceClient } from "../../k
 import { ServiceError } from "../../kit/errors.js";
 import { dataBytes } from "../messaging/items.js";
 import type { Member } from "../node/member.js";
-import { decodeBody, encodeBody } from "./body.js";
 import type { Call, CallSink, CallTerms } from "./call.js";
 import type { RequestCalls } from "./calls.js";
 import { manyTerms, NO_OPTIONS, nodeStreamTerms, requestTerms, type ServiceManyOptions } from "./options.js";
@@ -35,7 +34,7 @@ import {
   type ServiceRequestOptions,
   type ServiceStreamOptions,
 } from "./types.js";
-import type { BodyForm } from "./wire.js";
+import { type BodyForm, decodeBody, encodeBody } from "./wire.js";
 
 type Decode = (form: BodyForm, body: Buffer) => unknown;
 

@@ -21,7 +21,6 @@ import { RequestCalls } from "./calls.js";
 import { type AnyHandler, byContract, byName, type Served } from "./handlers.js";
 import { checkServiceName, type ServeOptions, servingSettings } from "./options.js";
 import { OutgoingRequests } from "./outgoing.js";
-import { serviceRoute } from "./route.js";
 import { ServedService, type ServingEffects, type ServingSettings } from "./service.js";
 import { RequestServing } from "./serving.js";
 import {
@@ -35,7 +34,7 @@ import {
   type ServiceRequest,
   type ServiceStats,
 } from "./types.js";
-import { decodeRequest } from "./wire.js";
+import { decodeRequest, serviceRoute } from "./wire.js";
 
 export interface RequestsEffects extends ServingEffects {
   readonly id: string;

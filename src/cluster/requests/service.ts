@@ -30,13 +30,14 @@ import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS } from "../messaging/bounds.js";
 import { dataBytes } from "../messaging/items.js";
 import type { NodeQueues } from "../messaging/node-queues.js";
 import type { Member } from "../node/member.js";
-import { decodeBody, encodeBody } from "./body.js";
 import type { Served } from "./handlers.js";
 import type { ServeSettings } from "./options.js";
 import { MAX_SILENCE, type ServeMiddleware, type ServiceRequest } from "./types.js";
 import {
   type CallItem,
+  decodeBody,
   type EncodedBody,
+  encodeBody,
   encodeEnd,
   encodeFailure,
   encodePart,

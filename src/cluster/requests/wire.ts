@@ -1,5 +1,6 @@
 /**
- * Items of the kind REQUEST (docs/spec/services.md). An item has a head of one byte, an id as a uint, and fields.
+ * What nodes exchange about services (docs/spec/services.md): filters that announce them, and items of the kind REQUEST. An
+ * item has a head of one byte, an id as a uint, and fields.
  *
  *   head      bits 0 to 3  the type
  *             bits 4, 5    the form of the body: bytes, UTF-8 text, JSON or no body
@@ -16,7 +17,11 @@
  * A text is a length, uint, and UTF-8. `busy` counts the node's requests for the service, `slots` its
  * concurrency.
  */
-import { owned } from "../../core/bytes.js";
+
+import { isUtf8 } from "node:buffer";
+import { describe, isAsyncIterable } from "../../core/arguments.js";
+import { bytesOf, owned } from "../../core/bytes.js";
+import { InvalidArgumentError, InvalidMessageError } from "../../core/errors.js";
 import { Reader, Writer } from "../compact.js";
 import {
   MAX_FAILURE_DETAILS,
@@ -265,4 +270,70 @@ function restOf({ bytes, at, end }: Reader): Buffer {
   const body = Buffer.allocUnsafe(size);
   bytes.copy(body, 0, at, end);
   return body;
+}
+
+/**
+ * Encodes a body. Strings arrive as strings, bytes (views, buffers) as a Buffer, `undefined` as `undefined`, other
+ * values as JSON.
+ * @throws InvalidArgumentError `EINVAL` for an async iterable, a value without a JSON form, or transferred memory
+ */
+export function encodeBody(value: unknown): EncodedBody {
+  if (value === undefined) return { form: BodyForm.NONE, data: "" };
+  if (typeof value === "string") return { form: BodyForm.TEXT, data: value };
+  const bytes = bytesIn(value);
+  if (bytes !== undefined) return { form: BodyForm.BYTES, data: bytes };
+  if (isAsyncIterable(value))
+    throw new InvalidArgumentError("a body must be one value; got an async iterable, such as a stream");
+  let cause: unknown;
+  try {
+    const data = JSON.stringify(value) as string | undefined;
+    if (data !== undefined) return { form: BodyForm.JSON, data };
+  } catch (error) {
+    cause = error;
+  }
+  const text = `a body must be bytes, a text, or a value that JSON has a form for; got ${describe(value)}`;
+  throw new InvalidArgumentError(text, { cause });
+}
+
+function bytesIn(value: unknown): Uint8Array | undefined {
+  try {
+    const bytes = bytesOf(value);
+    // Throws for transferred memory, whose views are empty.
+    if (bytes?.length === 0) new Uint8Array(bytes.buffer);
+    return bytes;
+  } catch (cause) {
+    throw new InvalidArgumentError("a body has memory that was transferred, or cannot be read", { cause });
+  }
+}
+
+/** @throws InvalidMessageError `ERR_INVALID_MESSAGE` for invalid UTF-8 or JSON */
+export function decodeBody(form: BodyForm, body: Buffer): unknown {
+  switch (form) {
+    case BodyForm.NONE:
+      return undefined;
+    case BodyForm.BYTES:
+      return body;
+    default: {
+      if (!isUtf8(body)) throw new InvalidMessageError("the body is not UTF-8");
+      const text = body.toString();
+      if (form === BodyForm.TEXT) return text;
+      try {
+        return JSON.parse(text);
+      } catch (cause) {
+        throw new InvalidMessageError("the body is not JSON", { cause });
+      }
+    }
+  }
+}
+
+/** No wildcard matches `$`, and programs' topics have no U+0001. */
+const PREFIX = "$\u0001service/";
+
+export function serviceRoute(service: string): string {
+  return PREFIX + service;
+}
+
+/** `undefined`: a program's filter. */
+export function serviceOfRoute(filter: string): string | undefined {
+  return filter.startsWith(PREFIX) ? filter.slice(PREFIX.length) : undefined;
 }

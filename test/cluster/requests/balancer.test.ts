@@ -1,9 +1,8 @@
 /** Which node gets a request, who is left out, and what a stream may send. */
 import { describe, expect, it } from "vitest";
 import { Balancer, type NodeLoad } from "../../../src/cluster/requests/balancer.js";
-import { decodeBody } from "../../../src/cluster/requests/body.js";
 import { PartStream } from "../../../src/cluster/requests/part-stream.js";
-import { BodyForm } from "../../../src/cluster/requests/wire.js";
+import { BodyForm, decodeBody } from "../../../src/cluster/requests/wire.js";
 import { randomOf } from "../simulation/world.js";
 
 const at = (distance: number, ...ids: string[]): { id: string; distance: number }[] =>

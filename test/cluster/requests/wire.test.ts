@@ -1,9 +1,10 @@
 /** Requests as bytes: junk, and the vectors of the specification. */
 import { describe, expect, it } from "vitest";
-import { decodeBody, encodeBody } from "../../../src/cluster/requests/body.js";
 import {
   BodyForm,
+  decodeBody,
   decodeRequest,
+  encodeBody,
   encodeCall,
   encodeCredit,
   encodeEnd,
