@@ -18,10 +18,17 @@ import type { RouteDriver } from "../messaging/route-driver.js";
 import type { Member } from "../node/member.js";
 import type { Candidate } from "./balancer.js";
 import { RequestCalls } from "./calls.js";
-import { type AnyHandler, byContract, byName, type Served } from "./handlers.js";
 import { checkServiceName, type ServeOptions, servingSettings } from "./options.js";
 import { OutgoingRequests } from "./outgoing.js";
-import { ServedService, type ServingEffects, type ServingSettings } from "./service.js";
+import {
+  type AnyHandler,
+  byContract,
+  byName,
+  type Served,
+  ServedService,
+  type ServingEffects,
+  type ServingSettings,
+} from "./service.js";
 import { RequestServing } from "./serving.js";
 import {
   MAX_SERVED,
