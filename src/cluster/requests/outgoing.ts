@@ -5,6 +5,8 @@
  *   requestMany ── observed ── a Call to each node that serves it ──> a promise
  */
 import { invalidArgument, isAsyncIterable, thrownText } from "../../core/arguments.js";
+import { owned } from "../../core/bytes.js";
+import { ReceiveWindow } from "../../core/credit.js";
 import { endedWith, type RequestOperation, startRequest, withAdded } from "../../core/diagnostics.js";
 import {
   AbortedError,
@@ -13,6 +15,7 @@ import {
   type ShoalError,
   TimeoutError,
 } from "../../core/errors.js";
+import { PushIterator } from "../../core/push-iterator.js";
 import type { DriverTimer } from "../../core/timers.js";
 import { checkWait, ignore, neverLate, waitFor } from "../../core/waiter.js";
 import { type PendingCall, PendingCalls } from "../../kit/calls.js";
@@ -23,7 +26,6 @@ import type { Member } from "../node/member.js";
 import type { Call, CallSink, CallTerms } from "./call.js";
 import type { RequestCalls } from "./calls.js";
 import { manyTerms, NO_OPTIONS, nodeStreamTerms, requestTerms, type ServiceManyOptions } from "./options.js";
-import { PartStream } from "./part-stream.js";
 import {
   MAX_HEADER_BYTES,
   MAX_HEADERS,
@@ -369,4 +371,64 @@ function observed<O extends Pick<ServiceRequestOptions, "headers"> | undefined>(
   if (added === undefined) return options;
   const headers = withAdded(options?.headers, added, MAX_HEADERS, MAX_HEADER_BYTES);
   return headers === undefined ? options : { ...options, headers };
+}
+
+interface Part {
+  readonly form: BodyForm;
+  readonly body: Buffer;
+}
+
+export class PartStream extends PushIterator<Part, unknown> implements CallSink {
+  over?: () => void;
+  readonly #decode: (form: BodyForm, body: Buffer) => unknown;
+  readonly #grant: (parts: number, bytes: number) => void;
+  readonly #parts: ReceiveWindow;
+  readonly #bytes: ReceiveWindow;
+
+  /**
+   * @param decode throws for a nonconforming part
+   * @param grant gets parts and bytes more for the sender; 0 and 0: stop
+   */
+  constructor(
+    maxParts: number,
+    maxBytes: number,
+    decode: (form: BodyForm, body: Buffer) => unknown,
+    grant: (parts: number, bytes: number) => void,
+  ) {
+    super();
+    this.#parts = new ReceiveWindow(maxParts);
+    this.#bytes = new ReceiveWindow(maxBytes);
+    this.#decode = decode;
+    this.#grant = grant;
+  }
+
+  part(form: BodyForm, body: Buffer): string | undefined {
+    if (this.#parts.allowed <= 0 || this.#bytes.allowed <= 0) return "window";
+    this.#parts.unread += 1;
+    this.#bytes.unread += body.length;
+    // The other end does not know yet that the reader left.
+    if (!this.ended) this.push({ form, body: owned(body) });
+    return undefined;
+  }
+
+  /** A reply that is not streamed is its only part, and grants nothing. */
+  reply(form: BodyForm, body: Buffer): void {
+    this.queue.push({ form, body: owned(body) });
+    this.end();
+  }
+
+  fail(error: ShoalError): void {
+    this.end(error);
+  }
+
+  protected read({ form, body }: Part): unknown {
+    const parts = this.#parts.read(1);
+    const bytes = this.#bytes.read(body.length);
+    if (!this.ended && (parts > 0 || bytes > 0)) this.#grant(parts, bytes);
+    return this.#decode(form, body);
+  }
+
+  protected override onLeft(): void {
+    this.#grant(0, 0);
+  }
 }

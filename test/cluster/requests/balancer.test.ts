@@ -1,7 +1,7 @@
 /** Which node gets a request, who is left out, and what a stream may send. */
 import { describe, expect, it } from "vitest";
 import { Balancer, type NodeLoad } from "../../../src/cluster/requests/balancer.js";
-import { PartStream } from "../../../src/cluster/requests/part-stream.js";
+import { PartStream } from "../../../src/cluster/requests/outgoing.js";
 import { BodyForm, decodeBody } from "../../../src/cluster/requests/wire.js";
 import { randomOf } from "../simulation/world.js";
 
