@@ -1,8 +1,8 @@
 /** What a serving node holds of requests, by the rules alone: replies that nobody takes, keys, and bodies that wait. */
 import { describe, expect, it } from "vitest";
 import type { Member } from "../../../src/cluster/node/member.js";
+import { RequestServing } from "../../../src/cluster/requests/requests.js";
 import { type Job, ServedService } from "../../../src/cluster/requests/service.js";
-import { RequestServing } from "../../../src/cluster/requests/serving.js";
 import type { ServiceRequest } from "../../../src/cluster/requests/types.js";
 import {
   BodyForm,
