@@ -117,7 +117,6 @@ export type {
   MemberSendOptions,
   MemberSendResult,
 } from "./messaging/member-types.js";
-export type { ClusterMessage } from "./messaging/message.js";
 export { type ClusterRoute, MessageClient, type MessagingStats } from "./messaging/messaging.js";
 export type { MessagingOptions } from "./messaging/options.js";
 export type { MessageLinkStats, MessageLinksStats, MessageRoutesStats } from "./messaging/parts.js";
@@ -138,7 +137,7 @@ export {
   type QueryResponse,
   type QueryResults,
 } from "./messaging/query.js";
-export type { ClusterSubscription, MessageHandler } from "./messaging/subscription.js";
+export type { ClusterMessage, ClusterSubscription, MessageHandler } from "./messaging/subscription.js";
 export type { ConnectionError, ConnectionState } from "./net/streams.js";
 export { type AnnouncedProgram, Announcement, type WithdrawOptions } from "./node/announcements.js";
 export type { ClusterEvent, LostReason } from "./node/events.js";

@@ -25,10 +25,10 @@ import {
   isClient,
   SUBTOPIC,
 } from "./items.js";
-import { SELF_TOPIC } from "./message.js";
 import { checkData, checkTimeout } from "./options.js";
 import { MessageKind, type SendResult } from "./parts.js";
 import type { MessagingState } from "./state.js";
+import { SELF_TOPIC } from "./subscription.js";
 
 export interface Recipient {
   readonly node: string;

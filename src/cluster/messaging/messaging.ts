@@ -23,12 +23,11 @@ import {
   type SubscribeOptions,
 } from "./client.js";
 import { DirectMessages } from "./direct-messages.js";
-import { SELF_TOPIC } from "./message.js";
 import type { MessagingSettings } from "./options.js";
 import { type IncomingLink, MessageKind, type MessageLinksStats, type MessageRoutesStats } from "./parts.js";
 import { IncomingItems, Publisher } from "./publisher.js";
 import { type MessagingEffects, MessagingState } from "./state.js";
-import { type ClusterSubscription, type MessageHandler, Subscription } from "./subscription.js";
+import { type ClusterSubscription, type MessageHandler, SELF_TOPIC, Subscription } from "./subscription.js";
 import { SubscriptionTable } from "./subscription-table.js";
 import { checkTopic, matches } from "./topics.js";
 import type { PlacedItem } from "./wire.js";

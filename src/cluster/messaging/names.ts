@@ -7,7 +7,7 @@ import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import { type Addresses, type ClusterAddress, isAlias, SELF_ID } from "./addresses.js";
 import { MAX_SUBTOPIC, MAX_TOPIC_IDS } from "./bounds.js";
 import type { LocalClient } from "./client.js";
-import { type NumberedNames, ReceivedMessage } from "./message.js";
+import { type NumberedNames, ReceivedMessage } from "./subscription.js";
 import { checkTopic, topicFault } from "./topics.js";
 
 export class TopicIds {

@@ -15,14 +15,13 @@ import type { ClusterAddress } from "./addresses.js";
 import { MAX_ALIASED_TOPIC, MAX_TOPIC_ALIASES } from "./bounds.js";
 import type { PublishOptions } from "./client.js";
 import { ALIAS, encodeName, ItemReader, PublishItem, RETAIN } from "./items.js";
-import { type ReceivedMessage, SELF_TOPIC } from "./message.js";
 import type { WaitResult } from "./node-queues.js";
 import { checkBoolean, checkData, checkOnFull, checkTimeout } from "./options.js";
 import { type IncomingLink, MessageKind, type SendResult } from "./parts.js";
 import { AliasNumbers, Publication, type TopicPlan } from "./publication.js";
 import { RetainedItem, type RetainedValue, readFilters, VALUE_HEADER } from "./retained.js";
 import type { MessagingState } from "./state.js";
-import type { Subscription } from "./subscription.js";
+import { type ReceivedMessage, SELF_TOPIC, type Subscription } from "./subscription.js";
 
 const COUNTS: readonly Promise<number>[] = Array.from({ length: 65 }, (_, count) => Promise.resolve(count));
 const NONE: readonly Subscription[] = [];
