@@ -25,10 +25,10 @@ import {
 import { DirectMessages } from "./direct-messages.js";
 import type { MessagingSettings } from "./options.js";
 import { type IncomingLink, MessageKind, type MessageLinksStats, type MessageRoutesStats } from "./parts.js";
-import { IncomingItems, Publisher } from "./publisher.js";
 import { type MessagingEffects, MessagingState } from "./state.js";
 import { type ClusterSubscription, type MessageHandler, SELF_TOPIC, Subscription } from "./subscription.js";
 import { SubscriptionTable } from "./subscription-table.js";
+import { IncomingItems, Publisher } from "./topic-messages.js";
 import { checkTopic, matches } from "./topics.js";
 import type { PlacedItem } from "./wire.js";
 
