@@ -260,6 +260,8 @@ function vetoOf(stage: HookStage, error: unknown): VetoError {
   return isInstance(error, VetoError) ? error : new VetoError(stage, undefined, error);
 }
 
+// --- Hooks of members --------------------------------------------------------------------------------------
+
 const DECIDING = ["member:validate", "member:discovered", "member:found"] as const;
 
 /** `found`: it is back. */
@@ -268,6 +270,13 @@ export type MemberChange = "discovered" | "found" | "changed" | "lost";
 /** `undefined`: it is admitted. */
 type Verdict = VetoError | undefined;
 
+/**
+ * Which members messaging uses: all members except those vetoed by a hook of `member:validate`, `member:discovered`
+ * or `member:found`.
+ *
+ *   discovered, found ── hooks ──> a verdict until it is found again or forgotten
+ *   first message, and the first after its details changed ── member:validate ──> a verdict until they change again
+ */
 export class MemberAdmission {
   readonly #hooks: Hooks;
   readonly #onVeto: (member: Member, error: VetoError) => void;

@@ -16,7 +16,7 @@ import { MIN_ITEM_LIMIT } from "./bounds.js";
 export const SUBTOPIC = 1;
 export const RETAIN = 2;
 export const CLIENT = 4;
-/** The topic is an alias (topic-aliases.ts); an alias, and the topic that it stands for from now on. */
+/** The topic is an alias (publication.ts); an alias, and the topic that it stands for from now on. */
 export const ALIAS = 16;
 export const DEFINE = 32;
 export const CONTEXT = 64;

@@ -390,6 +390,8 @@ function protocolsOf(
   return [...protocols];
 }
 
+// --- To each member ----------------------------------------------------------------------------------------
+
 /** An item, or a hook's answer or veto. */
 type Outcome = Buffer | HookAnswer | ShoalError;
 
@@ -418,6 +420,7 @@ interface Outgoing {
   answered(member: Member, data: string | Buffer): void;
 }
 
+/** Sends messages and queries to members. MemberReceiver is the other end. */
 class MemberSender {
   readonly #context: MemberContext;
   /** For messages to this node itself. */

@@ -139,6 +139,11 @@ export interface MulticastGroup {
   send(data: Buffer): void;
 }
 
+/**
+ * Messages by datagram: one to the cluster's multicast group, for many members, without acknowledgement.
+ *
+ * A datagram that comes twice, by two interfaces, is sealed, and refused as a replay (wire/seal.ts).
+ */
 export class Multicast {
   readonly #group: MulticastGroup;
 

@@ -10,6 +10,10 @@ import type { LocalClient } from "./client.js";
 import { type NumberedNames, ReceivedMessage } from "./subscription.js";
 import { checkTopic, topicFault } from "./topics.js";
 
+/**
+ * Numbers of topics or subtopics on this node, as in SMQ: ids of 32 bits, chosen by the program or at random. 0 is none, 1
+ * is `self`.
+ */
 export class TopicIds {
   readonly ids = new Map<string, number>();
   /** A name may have several ids: `ids` has the last chosen one. */

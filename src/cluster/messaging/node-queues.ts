@@ -25,6 +25,10 @@ class Queue {
   bytes = 0;
 }
 
+/**
+ * Messages that wait for room at other nodes, in order for each, and at this node's own subscriptions. Bounded in counts
+ * and bytes over all of them.
+ */
 export class WaitingSends {
   readonly #room: (peer: string) => Promise<boolean>;
   readonly #most: number;
@@ -149,6 +153,11 @@ export interface OwnItems {
   onItem(from: string, item: Buffer): void;
 }
 
+/**
+ * Items of requests, and answers to members, that wait for room at other nodes.
+ *
+ * A peer may begin and end requests, or ask for refusals, without reading: above a bound items are dropped.
+ */
 export class NodeQueues extends WaitingSends {
   /** Items that the bounds did not admit. */
   dropped = 0;

@@ -80,7 +80,7 @@ export interface NodeLinksEffects {
   /** A publication is larger than a peer takes. @param prefix the first level of its topic */
   onTooLarge(id: string, prefix: string): void;
   member(id: string): LinkMember | undefined;
-  /** For this node's details (advert.ts). */
+  /** For this node's details (wire.ts). */
   advertise(advert: string | undefined): void;
   /** A protocol does not reach a live member. */
   ping(id: string): void;

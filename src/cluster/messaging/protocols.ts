@@ -142,7 +142,11 @@ export function ipcProtocol(): MessageProtocol {
 /** Pages are not nodes, not even one that its browser takes for a page of this host (DNS rebinding). */
 const OPTIONS = { wsOrigins: "", connectTimeout: DIAL_TIMEOUT_MAX } as const;
 
-/** @param tls of the node, for wss instead of ws */
+/**
+ * Streams over WebSockets, for networks that block everything else.
+ *
+ * @param tls of the node, for wss instead of ws
+ */
 export function wsProtocol(transports: TransportTable, tls: NodeTls | undefined): MessageProtocol {
   const scheme = tls === undefined ? "ws" : "wss";
   const over = (side: "listening" | "dialling", host: string): [Transport, TransportOptions] => {

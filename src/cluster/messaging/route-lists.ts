@@ -19,6 +19,8 @@ import type { MessageRoutesStats, SendResult } from "./parts.js";
 import { ASK, decodeRouteItem, OwnRoutes, type RouteChanges, type RouteSnapshot } from "./route-own.js";
 import type { RouteNode, RouteTable } from "./route-table.js";
 
+// --- Copies ------------------------------------------------------------------------------------------------
+
 export interface RouteLimits {
   readonly nodeRoutes: number;
   readonly nodeBytes: number;
@@ -42,6 +44,7 @@ interface RouteCopies {
   refuse(reason: string): void;
 }
 
+/** A bounded copy of another node's subscriptions, in a table. */
 class RouteCopy {
   readonly id: string;
   readonly #copies: RouteCopies;
@@ -132,6 +135,8 @@ class RouteCopy {
     this.#copies.store.deleteNode(before);
   }
 }
+
+// --- Lists of all nodes ------------------------------------------------------------------------------------
 
 const NEVER = Number.POSITIVE_INFINITY;
 

@@ -99,6 +99,7 @@ export interface RouteSnapshot {
   isLast: boolean;
 }
 
+/** This node's filters, their changes and the snapshots of them that members are getting. */
 export class OwnRoutes {
   readonly filters = new Set<string>();
   /** Of the next block, and of a part of a snapshot. */

@@ -11,12 +11,19 @@ import { WORD_MASK } from "./record-arena.js";
 import type { Shape, TopicScan } from "./topic-scan.js";
 import type { TopicFault } from "./topics.js";
 
+// --- Sets of nodes -----------------------------------------------------------------------------------------
+
 export const LIST = 0;
 export const BITS = 1;
 
 export const NO_NODE = 0xffff;
 
-/** A view of one record's set after another. */
+/**
+ * A view of one record's set of node numbers (0 … 65,534) after another, each in the smaller form:
+ *
+ *   LIST   two numbers a word, 0xffff where there is none: one or two nodes are one word
+ *   BITS   a bit for each number up to the largest: a hundred nodes are four words
+ */
 export class NodeSet {
   #words: Uint32Array = new Uint32Array(1);
   /** Where the payload begins, and its words. */
@@ -112,6 +119,8 @@ export function formOf(nodes: readonly number[]): { kind: number; length: number
   while (list * 2 < nodes.length) list *= 2;
   return bits <= list ? { kind: BITS, length: bits } : { kind: LIST, length: list };
 }
+
+// --- The table ---------------------------------------------------------------------------------------------
 
 export type AddResult =
   | "added"

@@ -19,6 +19,10 @@ import { Deliveries, type Subscription } from "./subscription.js";
 import type { SubscriptionTable } from "./subscription-table.js";
 import { checkTopic, topicFault } from "./topics.js";
 
+/**
+ * Cached results for a topic: its bytes, the members with interest, this node's own subscriptions. Received topics are
+ * found by their bytes, without making a text.
+ */
 class TopicPlans {
   readonly #routes: RouteDriver;
   readonly #table: SubscriptionTable<Subscription>;

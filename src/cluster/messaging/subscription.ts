@@ -17,6 +17,8 @@ import { IdleWaits, ignore } from "../../core/waiter.js";
 import { LatestMap } from "../bounds.js";
 import { type ClusterAddress, SELF_ID } from "./addresses.js";
 
+// --- Messages ----------------------------------------------------------------------------------------------
+
 /** Topic of one-to-one messages, and name of the id 1. */
 export const SELF_TOPIC = "self";
 
@@ -92,6 +94,8 @@ export class ReceivedMessage implements ClusterMessage {
     return this.data.length + this.topic.length + (this.subtopic?.length ?? 0) + 128;
   }
 }
+
+// --- Subscriptions -----------------------------------------------------------------------------------------
 
 /** A returned promise delays the next message. */
 export type MessageHandler = (message: ClusterMessage) => unknown;
@@ -356,6 +360,8 @@ export class Subscription implements ClusterSubscription {
   }
 }
 
+// --- Deliveries --------------------------------------------------------------------------------------------
+
 interface Local {
   readonly subscriptions: readonly Subscription[];
   readonly message: ReceivedMessage;
@@ -363,6 +369,7 @@ interface Local {
   readonly stamp: number;
 }
 
+/** Gives messages to this node's own subscriptions; those of its own publishers at the end of the turn. */
 export class Deliveries {
   readonly #queue = new RingBuffer<Local>();
   /** ms of deliveries between turns of the event loop. */

@@ -17,6 +17,7 @@ export const HASH = 0x23;
 
 const ENCODER = new TextEncoder();
 
+/** A topic or filter as bytes and levels. Reused for one after another. */
 export class TopicScan {
   bytes: Uint8Array<ArrayBuffer> = new Uint8Array(1_024);
   /** The last word is padded with 0. */
@@ -136,6 +137,7 @@ export function combine(before: number, level: number): number {
   return hash === 0 ? 1 : hash;
 }
 
+/** Which levels of a filter are "+", how many there are, and whether "#" ends them. */
 export class Shape {
   readonly #parent: Shape | undefined;
   readonly #edge: "text" | "plus" | "tail";
@@ -180,6 +182,14 @@ export class Shape {
   }
 }
 
+/**
+ * Shapes of a table's filters: a tree with the edges "a text", "+" and "#".
+ *
+ *   a/+/x   b/+/y   a/#          root ─text─> ─┬─ + ─> ─text─> two filters
+ *                                              └─ # ─> one filter
+ *
+ * A match is as deep as the topic, and probes one filter for each shape on its way.
+ */
 export class FilterShapes {
   readonly root = new Shape();
   /** Shapes that have filters. */

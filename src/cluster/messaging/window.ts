@@ -26,6 +26,8 @@ import { writeData } from "./items.js";
 import type { Publication } from "./publication.js";
 import { BATCH_HEADER, ITEM_HEADER, LinkFrame } from "./wire.js";
 
+// --- Memory ------------------------------------------------------------------------------------------------
+
 /** Each further one is twice as large, up to a batch. */
 const FIRST_SLAB = 2_048;
 
@@ -45,6 +47,16 @@ class WindowSlab {
   }
 }
 
+/**
+ * Memory of the batches that a link sends, reused once its peer has acknowledged all in it.
+ *
+ *   free ──take──> current: filled front to back ──> full ──all batches acknowledged──> free
+ *                     ^ all batches acknowledged: from the front again
+ *
+ * A new slab for each batch would allocate as much external memory as is sent: V8 marks the whole heap for each 16 to
+ * 32 MiB of that, and the system fills fresh pages. With messages of 1 KiB a publisher would take 18 % more processor
+ * time, and 20 MB more memory.
+ */
 class WindowSlabs {
   #current: WindowSlab | undefined = undefined;
   #size = FIRST_SLAB;
@@ -102,6 +114,8 @@ class WindowSlabs {
     freeOfAll += 1;
   }
 }
+
+// --- Windows -----------------------------------------------------------------------------------------------
 
 export interface WindowLimits {
   /** Bytes include headers. */

@@ -167,6 +167,9 @@ export class BatchReader {
 export const MESSAGES_PROP = "shoal-messages";
 const VERSION = "1";
 
+/**
+ * Where a node takes messages, as other nodes have it in its details: a separate prop, next to those of the program.
+ */
 export interface MessagesAdvert {
   /** Bytes of an item. */
   readonly maxItem: number;
