@@ -378,6 +378,7 @@ interface Part {
   readonly body: Buffer;
 }
 
+/** Reader of a streamed reply: parts in order, and its end. Leaving the loop cancels it. */
 export class PartStream extends PushIterator<Part, unknown> implements CallSink {
   over?: () => void;
   readonly #decode: (form: BodyForm, body: Buffer) => unknown;

@@ -382,6 +382,9 @@ class OwnService implements Service {
   }
 }
 
+// --- Requests of other nodes -------------------------------------------------------------------------------
+
+/** Requests of other nodes at the services of this one: by caller and id, with their deadlines. */
 export class RequestServing implements ServiceHost {
   readonly refused: Record<string, number> = {};
   readonly effects: ServingEffects;

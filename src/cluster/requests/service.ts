@@ -53,6 +53,8 @@ import {
   type ServiceLoad,
 } from "./wire.js";
 
+// --- Handlers ----------------------------------------------------------------------------------------------
+
 export type AnyHandler = (body: unknown, request: ServiceRequest) => unknown;
 
 export interface Served {
@@ -63,6 +65,7 @@ export interface Served {
   readonly isInternal?: boolean;
 }
 
+/** A handler of `serve` by name, with its schema checked around it. */
 export function byName(name: string, handler: unknown, { schema }: ServeSettings): Served {
   if (typeof handler !== "function")
     throw invalidArgument(`the handler of ${name} must be a function`, handler);
@@ -101,6 +104,8 @@ function checked(
     return isThenable(answer) ? answer.then(checkReply) : checkReply(answer);
   };
 }
+
+// --- Services ----------------------------------------------------------------------------------------------
 
 export interface ServingEffects {
   /** A live member, including this node. */

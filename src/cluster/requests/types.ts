@@ -4,6 +4,8 @@ import type { StandardSchemaV1 } from "../../core/standard-schema.js";
 import type { ServiceError } from "../../kit/errors.js";
 import type { Member } from "../node/member.js";
 
+// Callers get an error above these bounds; peers' items are refused and counted.
+
 /** Bytes. */
 export const MAX_SERVICE_NAME = 128;
 export const MAX_METHOD_NAME = 255;

@@ -272,6 +272,8 @@ function restOf({ bytes, at, end }: Reader): Buffer {
   return body;
 }
 
+// --- Bodies: text, bytes, JSON, or none --------------------------------------------------------------------
+
 /**
  * Encodes a body. Strings arrive as strings, bytes (views, buffers) as a Buffer, `undefined` as `undefined`, other
  * values as JSON.
@@ -325,6 +327,8 @@ export function decodeBody(form: BodyForm, body: Buffer): unknown {
     }
   }
 }
+
+// --- Internal filters that announce services ---------------------------------------------------------------
 
 /** No wildcard matches `$`, and programs' topics have no U+0001. */
 const PREFIX = "$\u0001service/";
