@@ -12,33 +12,6 @@ import type { SecureContextOptions } from "node:tls";
 import { quoted } from "./arguments.js";
 import { ERROR_CODES, type ErrorCode, InvalidArgumentError, TransportError } from "./errors.js";
 
-/** 127.0.0.0/8 or ::1, also as IPv4 within IPv6. */
-export function isLoopback(address: string): boolean {
-  const ip = address.replace(/^::ffff:(?=\d+\.)/i, "");
-  return ip === "::1" || (isIPv4(ip) && ip.startsWith("127."));
-}
-
-/** In lower case. */
-export function hostOf(header: string | undefined): string | undefined {
-  const match = /^(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::\d{1,5})?$/i.exec(header ?? "");
-  return (match?.[1] ?? match?.[2])?.toLowerCase();
-}
-
-export function isLoopbackHost(header: string | undefined): boolean {
-  const host = hostOf(header);
-  return host !== undefined && (isLocalName(host) || isLoopback(host));
-}
-
-/** DNS rebinding needs a name, so any address is accepted. */
-export function isLocalNameOrAddress(header: string | undefined): boolean {
-  const host = hostOf(header);
-  return host !== undefined && (isLocalName(host) || isIP(host) !== 0);
-}
-
-function isLocalName(host: string): boolean {
-  return host === "localhost" || host.endsWith(".localhost");
-}
-
 /** ms for responses in flight when the server closes. */
 const CLOSE_TIME = 1_000;
 
@@ -218,4 +191,31 @@ export function parseListenAddress(what: string, text: string): ListenAddress {
 
 export function urlHost(address: string): string {
   return address.includes(":") ? `[${address}]` : address;
+}
+
+/** 127.0.0.0/8 or ::1, also as IPv4 within IPv6. */
+export function isLoopback(address: string): boolean {
+  const ip = address.replace(/^::ffff:(?=\d+\.)/i, "");
+  return ip === "::1" || (isIPv4(ip) && ip.startsWith("127."));
+}
+
+/** In lower case. */
+export function hostOf(header: string | undefined): string | undefined {
+  const match = /^(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::\d{1,5})?$/i.exec(header ?? "");
+  return (match?.[1] ?? match?.[2])?.toLowerCase();
+}
+
+export function isLoopbackHost(header: string | undefined): boolean {
+  const host = hostOf(header);
+  return host !== undefined && (isLocalName(host) || isLoopback(host));
+}
+
+/** DNS rebinding needs a name, so any address is accepted. */
+export function isLocalNameOrAddress(header: string | undefined): boolean {
+  const host = hostOf(header);
+  return host !== undefined && (isLocalName(host) || isIP(host) !== 0);
+}
+
+function isLocalName(host: string): boolean {
+  return host === "localhost" || host.endsWith(".localhost");
 }

@@ -15,7 +15,6 @@
  *   topic     topic | value               PUB, SUB
  *   routed    routing id | frame… | value ROUTER
  */
-
 import { invalidArgument } from "../core/arguments.js";
 import { bytesOf, isBytes, isTransferred } from "../core/bytes.js";
 import { InvalidArgumentError, InvalidMessageError, ShoalError } from "../core/errors.js";

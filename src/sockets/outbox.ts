@@ -12,7 +12,6 @@
  *
  * Messages leave in the order of their `send` calls. `trySend` returns `false` while a send waits.
  */
-
 import { invalidArgument } from "../core/arguments.js";
 import { copyOf } from "../core/bytes.js";
 import { RingBuffer } from "../core/collections/queues.js";

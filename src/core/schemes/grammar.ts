@@ -9,7 +9,6 @@
  *   ws://HOST:PORT/PATH, wss://…     the path is "/" by default; only `connect` takes a query
  *   { server, path }                 WebSocket upgrades at the program's HTTP server
  */
-
 import type { Server as HttpServer } from "node:http";
 import type { Server as HttpsServer } from "node:https";
 import { checkKeys, invalidArgument, quoted } from "../arguments.js";

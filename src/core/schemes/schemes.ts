@@ -13,7 +13,6 @@
  *
  * Programs add schemes with {@link registerTransport}.
  */
-
 import { isIP } from "node:net";
 import type { Duplex } from "node:stream";
 import { quoted } from "../arguments.js";
