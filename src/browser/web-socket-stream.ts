@@ -29,6 +29,7 @@ import { END, FIRST_LIMIT, isStream, WS_COMMAND, WS_MORE } from "../engine/zmtp/
 /** No close frame came (RFC 6455, Reserved Status Codes). */
 export const ABNORMAL = 1_006;
 
+/** The part of the interface `WebSocket` (WHATWG, WebSockets) that shoal uses. */
 export interface StandardWebSocket {
   binaryType: string;
   readonly bufferedAmount: number;
@@ -303,6 +304,7 @@ function scratchOf(size: number): Uint8Array {
   return scratch;
 }
 
+/** ZMTP frames over the interface `WebSocket`, which exposes messages only. */
 export class WebSocketFraming implements Framing {
   readonly mechanism: Mechanism["name"];
   readonly stream: boolean;

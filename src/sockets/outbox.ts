@@ -353,11 +353,11 @@ function isWaiting(pending: Pending): boolean {
   return !pending.waiter.settled;
 }
 
+// --- Options about the ownership of memory ---------------------------------------------------------------------------
+
 interface WithCopy {
   readonly copy?: boolean | undefined;
 }
-
-// --- Options about the ownership of memory ---------------------------------------------------------------------------
 
 export const TRY_OPTIONS: readonly string[] = ["copy", "transfer"];
 export const SEND_OPTIONS: readonly string[] = [...TRY_OPTIONS, ...WAIT_OPTIONS];
