@@ -41,29 +41,6 @@ import {
   type FederationStats,
 } from "./rules.js";
 
-/** Bytes of a site name, which is a routing id (37/ZMTP, The Identity Property). */
-export const MAX_NAME = 255;
-const MAX_DIGITS = 9;
-
-export interface SiteState {
-  readonly site: string;
-  readonly capacity: number;
-}
-
-/** @returns `undefined` if it is not a state message */
-export function parseState(frames: readonly Buffer[]): SiteState | undefined {
-  const [site, capacity] = frames;
-  if (frames.length !== 2 || site === undefined || capacity === undefined) return undefined;
-  if (site.length === 0 || site.length > MAX_NAME) return undefined;
-  const digits = capacity.toString("latin1");
-  if (digits.length > MAX_DIGITS || !/^[0-9]+$/.test(digits)) return undefined;
-  return { site: site.toString(), capacity: Number(digits) };
-}
-
-export function stateFrames({ site, capacity }: SiteState): string[] {
-  return [site, String(capacity)];
-}
-
 interface StateSocketOptions extends PublisherOptions, SubscriberOptions {}
 
 const OPTIONS = {
@@ -292,4 +269,27 @@ function checkName(name: unknown): void {
       `A site's name must be a text of 1 to ${MAX_NAME} bytes that does not begin with a zero byte`,
       name,
     );
+}
+
+/** Bytes of a site name, which is a routing id (37/ZMTP, The Identity Property). */
+export const MAX_NAME = 255;
+const MAX_DIGITS = 9;
+
+export interface SiteState {
+  readonly site: string;
+  readonly capacity: number;
+}
+
+/** @returns `undefined` if it is not a state message */
+export function parseState(frames: readonly Buffer[]): SiteState | undefined {
+  const [site, capacity] = frames;
+  if (frames.length !== 2 || site === undefined || capacity === undefined) return undefined;
+  if (site.length === 0 || site.length > MAX_NAME) return undefined;
+  const digits = capacity.toString("latin1");
+  if (digits.length > MAX_DIGITS || !/^[0-9]+$/.test(digits)) return undefined;
+  return { site: site.toString(), capacity: Number(digits) };
+}
+
+export function stateFrames({ site, capacity }: SiteState): string[] {
+  return [site, String(capacity)];
 }
