@@ -44,6 +44,9 @@ const ID = 0x20;
 const RUID = 0x40;
 const CONTEXT = 0x80;
 
+/** Bytes. */
+const NODE_ID = 16;
+
 export interface MemberItem {
   readonly op: MemberOp;
   readonly channel: ClusterChannel;
@@ -61,6 +64,8 @@ export type MemberItemFault = "empty" | "op" | "channel" | "id" | "ruid" | "cont
 
 /** Reused for one item at a time. */
 const out = new Writer();
+/** The same for one datagram. */
+const filtered = new Writer();
 
 /** @returns bytes that are never changed afterwards */
 export function encodeMemberItem({
@@ -131,8 +136,6 @@ function readChannel(reader: Reader, head: number): ClusterChannel | undefined {
   return isChannelName(channel) ? channel : undefined;
 }
 
-const NODE_ID = 16;
-
 export interface MulticastGroup {
   /** Bytes of a datagram; 0: none. */
   room(): number;
@@ -184,9 +187,6 @@ export class Multicast {
     return undefined;
   }
 }
-
-/** Reused for one datagram at a time. */
-const filtered = new Writer();
 
 function encodeFilter(members: readonly Member[], item: Uint8Array): Buffer {
   filtered.uint(members.length);

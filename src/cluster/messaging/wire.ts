@@ -31,6 +31,10 @@ export const ACK_SIZE = 11;
 /** Bytes. */
 const ID = 16;
 
+export const MESSAGES_PROP = "shoal-messages";
+/** Of the advert. */
+const VERSION = "1";
+
 export interface Hello {
   /** The node that the sender means to have dialled. */
   readonly to: string;
@@ -163,9 +167,6 @@ export class BatchReader {
     return !this.#reader.failed && this.#reader.at === this.frame.length;
   }
 }
-
-export const MESSAGES_PROP = "shoal-messages";
-const VERSION = "1";
 
 /**
  * Where a node takes messages, as other nodes have it in its details: a separate prop, next to those of the program.
