@@ -280,7 +280,7 @@ async function entryOf(folder: string, key: string): Promise<ClusterNodeEntry | 
   const path = join(folder, `${key}.sock`);
   const { text, code } = await ask(path);
   if (code === "ECONNREFUSED") {
-    // The killed node's default control socket, next to the folder, is unused, too (cli/node-endpoint.ts).
+    // The killed node's default control socket, next to the folder, is unused, too (cli/node-service.ts).
     if (await isOld(path))
       for (const each of [path, join(folder, "..", `${key.slice(0, 12)}.sock`)])
         await rm(each, { force: true }).catch(ignore); // The next reader tries again.
