@@ -73,6 +73,7 @@ export class RequestRouting extends PipelineRouting {
     if (this.#asking && !this.effects.options.relaxed) return OfferResult.Mute;
     const pipe = this.out.next();
     if (pipe === undefined) return OfferResult.Mute;
+    if (this.held !== undefined) this.#late += 1;
     this.held = undefined;
     this.#late += pipe.discard();
     let prefix: Buffer[] = PLAIN;

@@ -127,3 +127,16 @@ test("a late reply that is still arriving when the next request goes does not br
   peer.says(idOf(), "", "new");
   expect(world.take()).toEqual(["new"]);
 });
+
+test.each([
+  ["", false],
+  [" that the socket has found", true],
+])("an untaken reply%s counts as late once a relaxed socket asks again", (_, finds) => {
+  const world = new RoutingWorld({ type: "Request", options: { relaxed: true } });
+  const peer = world.joined();
+  world.routing.offer("one");
+  peer.pipe.in.push(Buffer.concat([Buffer.from("01000003", "hex"), Buffer.from("old")]));
+  if (finds) expect(world.routing.readable).toBe(true);
+  world.routing.offer("two");
+  expect([world.routing.late, world.routing.queuedIn]).toEqual([1, 0]);
+});
