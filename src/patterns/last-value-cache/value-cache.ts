@@ -86,6 +86,7 @@ export class CachedValue {
     this.fresh = false;
     if (this.#frames !== undefined) {
       this.#frames = this.#frames.map(unpooled);
+      this.#memory = NO_BYTES; // `size` would not count it.
       return;
     }
     const length = this.#end - this.#start;

@@ -1,10 +1,11 @@
 /** What is kept, what has to go, and what a store gets. */
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { FRAME_COST } from "../../../src/core/memory.js";
 import { encodeMessage, FrameBatch } from "../../../src/engine/frame-batch.js";
 import { ValueCache } from "../../../src/patterns/last-value-cache/value-cache.js";
 import { Random } from "../../../src/testing/random.js";
 import { texts } from "../../contract/support/wait.js";
+import { collectGarbage } from "../../support/collect-garbage.js";
 
 const BOUNDS = { maxTopics: 3, maxBytes: 1_000, maxTopicBytes: 10, maxValueBytes: 200 };
 
@@ -132,6 +133,22 @@ describe("ValueCache", () => {
     cache.takeChanges(10);
     expect(texts(given)).toEqual(["a", "first"]);
     expect(texts(cache.get("a") ?? [])).toEqual(["a", "other"]);
+  });
+
+  it("keeps no memory of an encoded value once the next one comes as frames", async () => {
+    const MIB = 1_048_576;
+    const { cache, update } = create({ maxBytes: 32 * MIB, maxValueBytes: 32 * MIB }, true);
+    collectGarbage();
+    const before = process.memoryUsage().arrayBuffers;
+    cache.updateAll(batchOf([Buffer.from("a"), Buffer.alloc(16 * MIB)]));
+    expect(cache.pending).toBe(1); // It settles the value.
+    update("a", "small");
+    expect(cache.pending).toBe(1);
+    await vi.waitFor(() => {
+      collectGarbage();
+      expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(8 * MIB);
+    }, 10_000);
+    expect(texts(cache.get("a") ?? [])).toEqual(["a", "small"]);
   });
 
   it("removes a topic that a store could not remove, and that came and went again meanwhile", () => {
