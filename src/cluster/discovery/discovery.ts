@@ -297,25 +297,26 @@ function checkedList(given: unknown): CheckedList | undefined {
 /**
  * Merges lists in turns: above `MAX_SEEDS` distinct addresses each gets an equal share.
  *
- * @param resolve an entry's addresses: itself, or its name's known ones
+ * @param resolve called for all entries: returns the address itself, or the known addresses of a name
  */
 export function merged(
   lists: readonly (readonly string[])[],
   resolve: (entry: string) => readonly string[],
 ): { readonly addresses: Set<string>; readonly overflows: boolean } {
   const addresses = new Set<string>();
+  let overflows = false;
   const longest = lists.reduce((most, { length }) => Math.max(most, length), 0);
   for (let i = 0; i < longest; i++) {
     for (const list of lists) {
       const entry = list[i];
       if (entry === undefined) continue;
       for (const address of resolve(entry)) {
-        if (addresses.size >= MAX_SEEDS && !addresses.has(address)) return { addresses, overflows: true };
-        addresses.add(address);
+        if (addresses.size < MAX_SEEDS) addresses.add(address);
+        else if (!addresses.has(address)) overflows = true;
       }
     }
   }
-  return { addresses, overflows: false };
+  return { addresses, overflows };
 }
 
 // --- Names -----------------------------------------------------------------------------------------------------------

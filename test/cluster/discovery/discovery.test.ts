@@ -108,6 +108,20 @@ describe("sources", () => {
     expect(dialled).toContain("10.0.0.5:2");
   });
 
+  it("have their names looked up while the lists overflow", async () => {
+    resolve = async ({ port }) => [`10.9.0.1:${port}`];
+    const flood = Array.from({ length: MAX_SEEDS }, (_, i) => `10.1.${i >> 8}.${i & 255}:1`);
+    const made = start([], ["db:1", ...flood.slice(0, 8), "cache:2"]);
+    await vi.advanceTimersByTimeAsync(20);
+    expect(dialled).toContain("10.9.0.1:2");
+    made.setSeeds([...flood, "db:1", "cache:2"]);
+    await vi.advanceTimersByTimeAsync(20);
+    expect([dialled.size, dialled.has("10.9.0.1:2"), counts["seed:full"]]).toEqual([MAX_SEEDS, false, 1]);
+    resolve = () => Promise.reject(new Error("getaddrinfo ENOTFOUND"));
+    made.setSeeds(["cache:2"]);
+    expect([...dialled]).toEqual(["10.9.0.1:2"]);
+  });
+
   it("that fail are called again with growing pauses; their last list stands", async () => {
     const calls: number[] = [];
     const source: DiscoverySource = {
