@@ -510,11 +510,8 @@ export class NodeStreams implements StreamTable, PairStreamTable {
       this.#missed(address, { code: "EAGAIN", message: `the node has ${MAX_LINKS} streams already` });
       return undefined;
     }
-    let isDone = false;
     const { transport, options } = this.#dialling;
     const cancel = transport.dial(`${transport.scheme}://${address}`, options, (result) => {
-      isDone = true;
-      const queue = this.#dials.get(address)?.queue ?? [];
       this.#dials.delete(address);
       if (result instanceof Error) {
         this.#onFailed(address, result);
@@ -527,10 +524,10 @@ export class NodeStreams implements StreamTable, PairStreamTable {
       const stream = this.#add({ stream: result, dialled: address, ...this.#ownKind });
       if (this.#usable(address) === undefined) this.#byAddress.set(address, stream);
       this.#effects.greet(stream);
-      for (const { codec, packet } of queue) stream.send(codec, packet);
+      for (const { codec, packet } of dial.queue) stream.send(codec, packet);
     });
     const dial: Dial = { cancel, queue: [], startedAt: performance.now() };
-    if (!isDone) this.#dials.set(address, dial);
+    this.#dials.set(address, dial);
     return dial;
   }
 

@@ -84,7 +84,10 @@ export interface Transport {
   /** @throws NotSupportedError if unavailable */
   listenSync(endpoint: string, options: TransportOptions, acceptor: Acceptor): Listener;
   /**
-   * Dials all addresses of a name once, in turn. @param done called once, unless cancelled @returns cancels
+   * Dials all addresses of a name once, in turn.
+   *
+   * @param done called once, unless cancelled, and never before `dial` returns
+   * @returns cancels
    */
   dial(endpoint: string, options: TransportOptions, done: (result: Stream | Error) => void): () => void;
 }
