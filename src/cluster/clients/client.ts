@@ -38,7 +38,7 @@ import { joinAddress, readAddress } from "../net/addresses.js";
 import type { AddressScope } from "./addresses.js";
 import { LONGEST_ATTEMPT, NodeConnection, type NodeLossReason } from "./connection.js";
 import type { DiscoveredNode } from "./directory.js";
-import { clientText } from "./protocol.js";
+import { clientText, isSecure } from "./protocol.js";
 
 const MAX_ADDRESSES = 1_024;
 
@@ -485,10 +485,6 @@ function shuffle<T>(list: T[]): T[] {
 
 function isSame(one: DiscoveredNode | undefined, other: DiscoveredNode): boolean {
   return one !== undefined && JSON.stringify(one) === JSON.stringify(other);
-}
-
-function isSecure(endpoint: string): boolean {
-  return endpoint.startsWith("tls://");
 }
 
 function secureOnly(node: DiscoveredNode): DiscoveredNode {

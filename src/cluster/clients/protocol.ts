@@ -56,6 +56,10 @@ export function parseRequest(frames: readonly Buffer[]): DiscoveryRequest {
   };
 }
 
+export function isSecure(endpoint: string | undefined): boolean {
+  return endpoint?.startsWith("tls://") === true;
+}
+
 export function isScope(value: unknown): value is AddressScope {
   return value === "auto" || value === "private" || value === "public";
 }

@@ -33,6 +33,7 @@ import {
 import { CallerRouter, checkHttp, DirectoryPage, type DiscoveryHttpOptions } from "./callers.js";
 import type { OwnClient } from "./client-registry.js";
 import { DISCOVERY_PROP, encodeDescription, NodeDirectory } from "./directory.js";
+import { isSecure } from "./protocol.js";
 import {
   CallerGate,
   type CallerRefusal,
@@ -416,10 +417,6 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     if (isNew) this.events.emit({ type: "addresses:changed", addresses });
     this.#onChange();
   }
-}
-
-function isSecure(endpoint: string | undefined): boolean {
-  return endpoint?.startsWith("tls://") === true;
 }
 
 function checkServerTls({
