@@ -19,7 +19,7 @@ import {
 import { anything, boolean, checkOptions, type GivenWith, integer, text } from "../../kit/options.js";
 import { MAX_MEMBERS } from "../bounds.js";
 import {
-  checkTls,
+  checkDiscoveryTls,
   type DiscoveryTls,
   fieldsOf,
   type HttpAnswer,
@@ -69,7 +69,7 @@ export type EtcdSourceOptions = GivenWith<typeof OPTIONS, "servers">;
  */
 export function etcdSource(options: EtcdSourceOptions): DiscoverySource {
   const given = checkOptions("etcdSource", OPTIONS, options);
-  const tls = checkTls("tls", given.tls);
+  const tls = checkDiscoveryTls("tls", given.tls);
   const { username, password, timeout, ttl, publish, relistInterval } = given;
   if ((username === undefined) !== (password === undefined))
     throw new InvalidArgumentError("etcdSource needs both username and password, or neither");

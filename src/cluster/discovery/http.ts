@@ -54,7 +54,7 @@ export interface HttpAnswer {
   readonly body: unknown;
 }
 
-export function checkTls(what: string, given: unknown): DiscoveryTls | undefined {
+export function checkDiscoveryTls(what: string, given: unknown): DiscoveryTls | undefined {
   if (given === undefined) return undefined;
   const tls = checkOptions(what, TLS_OPTIONS, given as object);
   if ((tls.cert === undefined) !== (tls.key === undefined))
