@@ -54,6 +54,6 @@ function* candidates(port: number, ports: string | undefined): Iterable<number> 
   if (port !== 0) yield port;
   if (ports !== undefined) {
     const [first, last] = rangeOf(ports);
-    for (let each = first; each <= last; each++) yield each;
+    for (let each = first; each <= last; each++) if (each !== port) yield each;
   } else if (port === 0) for (let attempt = 0; attempt < 16; attempt++) yield 0;
 }

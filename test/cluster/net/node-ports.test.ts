@@ -29,6 +29,9 @@ describe("port ranges", () => {
     };
     expect(await bindFree(9, "10-14", inUse)).toBe(12);
     expect(tried).toEqual([9, 10, 11, 12]);
+    tried.length = 0;
+    expect(await bindFree(11, "10-14", inUse)).toBe(12);
+    expect(tried).toEqual([11, 10, 12]);
     await expect(bindFree(0, "10-11", inUse)).rejects.toMatchObject({ code: "EADDRINUSE" });
     const denied = (): Promise<number> => Promise.reject(Object.assign(new Error("no"), { code: "EACCES" }));
     await expect(bindFree(0, "10-11", denied)).rejects.toMatchObject({ code: "EACCES" });
