@@ -64,7 +64,7 @@ export class Discovery {
     this.#runtime = runtime;
     this.#sockets = sockets;
     this.#lists.set(SEEDS, seeds);
-    this.#sources = sources.map((source) => new RunningSource(source, runtime, this.#sourceOnList));
+    this.#sources = sources.map((source) => new RunningSource(source, runtime, this.#onSourceList));
     this.#names = new Names(
       (error) => (error === undefined ? this.#update() : sockets.count("seed:unknown")),
       () => runtime.membership?.live.length === 0,
@@ -116,7 +116,7 @@ export class Discovery {
     await withTimeout(ended, wait < 0 ? WITHDRAW_TIMEOUT : Math.min(wait, WITHDRAW_TIMEOUT));
   }
 
-  #sourceOnList = (source: string, given: unknown): boolean => {
+  #onSourceList = (source: string, given: unknown): boolean => {
     const list = checkedList(given);
     if (list === undefined) return false;
     for (let i = 0; i < list.junk; i++) this.#sockets.count("seed:junk");

@@ -40,7 +40,7 @@ export class ZreBridge {
     this.plane = new ZrePlane(options);
     this.#events = events;
     for (const type of ["enter", "exit", "join", "leave", "whisper", "shout"] as const)
-      this.plane.events.on(type, (event) => this.#planeOnEvent(event));
+      this.plane.events.on(type, (event) => this.#onPlaneEvent(event));
   }
 
   /** Peers that are not members. */
@@ -59,7 +59,7 @@ export class ZreBridge {
     return this.#shown.delete(id);
   }
 
-  #planeOnEvent(event: ZreEvent): void {
+  #onPlaneEvent(event: ZreEvent): void {
     const { uuid } = event.peer;
     const known = this.#known(uuid);
     const member = known ?? this.#memberOf(event.peer);
