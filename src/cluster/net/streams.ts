@@ -408,7 +408,7 @@ export class NodeStreams implements StreamTable, PairStreamTable {
     this.#effects.onStreamUp(stream);
   }
 
-  /** Two linked nodes with one address would take each other's place for ever: the one that was linked first keeps it. */
+  /** Two linked nodes with one address would take each other's place forever: the one that was linked first keeps it. */
   isTaken({ address, id }: NodeStream): boolean {
     for (const each of this.#all) {
       if (!each.isGiven || !each.isOpen || each.address !== address || each.id === "" || each.id === id)

@@ -37,7 +37,7 @@ export class Endpoints {
 
   /**
    * A listener keeps the linger of its bind, for connections that end: with a linger, one that ends while the
-   * socket closes may wait for ever, with all queued messages and no peer.
+   * socket closes may wait forever, with all queued messages and no peer.
    */
   bindSync(endpoint: string): string {
     const { linger } = this.#native;
