@@ -431,6 +431,32 @@ describe("a registered transport", () => {
   });
 
   it.each([
+    ["with a peer", true],
+    ["before its greeting has left", false],
+  ])("whose stream throws when it is ended is destroyed: a socket that closes %s", async (_, peers) => {
+    const [name, scheme] = [`memory://unended${peers}`, `unended-${peers}`];
+    const pull = keep(new Pull({ context }));
+    await pull.bind(name);
+    let stream: Duplex | undefined;
+    registerDial(scheme, async (_, signal) => {
+      const dialled = await memory.dial(name, signal);
+      stream = dialled.stream;
+      if (!peers) stream.cork();
+      stream.end = () => {
+        throw new Error("unplugged");
+      };
+      return { stream, remote: `${scheme}://a` };
+    });
+    const push = keep(new Push({ context }));
+    push.connect(`${scheme}://a`);
+    if (peers) await push.send("last");
+    await until(() => stream !== undefined && stream.writableLength > 0 !== peers, "its first write");
+    expect(await push.close()).toMatchObject({ discarded: 0 });
+    await until(() => stream?.destroyed === true, "its end");
+    if (peers) expect(String(await pull.receive())).toBe("last");
+  });
+
+  it.each([
     ["is in object mode", () => new End({ objectMode: true })],
     ["has an encoding", () => new End().setEncoding("utf8")],
     ["is none", () => undefined],

@@ -515,7 +515,16 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
 
   #endHalf(): void {
     this.#sendCloseFrame("done");
-    this.socket.end();
+    this.#endStream();
+  }
+
+  /** A program's stream may throw. */
+  #endStream(done?: () => void): void {
+    try {
+      this.socket.end(done);
+    } catch (cause) {
+      this.socket.destroy(cause as Error);
+    }
   }
 
   #sendCloseFrame(why: FramingClose): void {
@@ -606,7 +615,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     const leaves = this.#pipe === undefined && this.stream.opening !== true && !this.#isBroken;
     if (this.socket.writableLength === 0 || !leaves) this.socket.destroy();
     else {
-      this.socket.end(() => this.socket.destroy());
+      this.#endStream(() => this.socket.destroy());
       setTimeout(() => this.socket.destroy(), FLUSH_TIMEOUT).unref();
     }
     const notice = this.#framing?.notice ?? NOTHING;
