@@ -159,13 +159,42 @@ export class ClusterNode extends ClusterNamespace {
   keepLinked(dial: () => Duplex | Promise<Duplex>): () => void {
     checkFunction("dial", dial);
     this.#assertStarted();
-    const kept = new KeptLink({
-      dial,
-      link: (stream, onEnd) => this.sockets.streams.link(stream, onEnd),
-      isOver: () => this.closed,
-      onFailed: (error) => super.report({ type: "link:failed", error }),
-    });
-    return () => kept.stop();
+    const stop = new AbortController();
+    void this.#keepLinked(dial, stop.signal);
+    return () => stop.abort();
+  }
+
+  async #keepLinked(dial: () => Duplex | Promise<Duplex>, stop: AbortSignal): Promise<void> {
+    const reported = new Set<string>();
+    const isOver = (): boolean => stop.aborted || this.closed;
+    for (let attempts = 0; !isOver(); attempts++) {
+      let linkedAt = Number.POSITIVE_INFINITY;
+      const onLinked = (): void => {
+        linkedAt = performance.now();
+      };
+      let error: unknown;
+      try {
+        const stream = await dial();
+        if (isOver()) stream.on("error", ignore).destroy();
+        else
+          error = await new Promise((ended, failed) =>
+            this.sockets.streams.link(stream, ended).then(onLinked, failed),
+          );
+      } catch (thrown) {
+        error = thrown;
+      }
+      if (isOver()) return;
+      // The link was well: the next pause is short again, and its failure is news.
+      if (performance.now() - linkedAt >= 10_000) {
+        attempts = 0;
+        reported.clear();
+      }
+      const text = thrownText(error);
+      if (!reported.has(text)) super.report({ type: "link:failed", error });
+      reported.add(text);
+      const pause = backOff(attempts, 200, 10_000, Math.random);
+      await new Promise((resolve) => setTimeout(resolve, pause).unref());
+    }
   }
 
   #assertStarted(): void {
@@ -375,71 +404,4 @@ function identityOf({ name }: NodeSettings, { platform }: NodeSockets): NodeIden
   // A node's name allows fewer characters.
   const host = platform.hostName().replace(/[^A-Za-z0-9._-]/g, "-") || "localhost";
   return { id, name: fullName(name ?? `node-${id.slice(0, 6)}`, host) };
-}
-
-// --- Kept links ------------------------------------------------------------------------------------------------------
-
-/** ms that a stream stands until its link counts as well: the next pause is short again. */
-const STANDING = 10_000;
-
-export interface KeptLinkEffects {
-  dial(): Duplex | Promise<Duplex>;
-  /** @param onEnd gets the reason, once the stream has ended */
-  link(stream: Duplex, onEnd: (reason: Error) => void): Promise<string>;
-  /** Whether the node is closed. */
-  isOver(): boolean;
-  /** Once for each reason while the link is not well. */
-  onFailed(error: unknown): void;
-}
-
-/** A link of the program's streams (`ClusterNode.keepLinked`): dialled again when a dial fails, and when a stream ends. */
-class KeptLink {
-  readonly #effects: KeptLinkEffects;
-  readonly #reported = new Set<string>();
-  #isStopped = false;
-  #timer: NodeJS.Timeout | undefined;
-
-  constructor(effects: KeptLinkEffects) {
-    this.#effects = effects;
-    void this.#run(0);
-  }
-
-  /** Does not dial again: a stream stays until it ends. */
-  stop(): void {
-    this.#isStopped = true;
-    clearTimeout(this.#timer);
-  }
-
-  get #isOver(): boolean {
-    return this.#isStopped || this.#effects.isOver();
-  }
-
-  async #run(attempts: number): Promise<void> {
-    if (this.#isOver) return;
-    let linkedAt = Number.POSITIVE_INFINITY;
-    const onLinked = (): void => {
-      linkedAt = performance.now();
-    };
-    let error: unknown;
-    try {
-      const stream = await this.#effects.dial();
-      if (this.#isOver) stream.on("error", ignore).destroy();
-      else
-        error = await new Promise((ended, failed) =>
-          this.#effects.link(stream, ended).then(onLinked, failed),
-        );
-    } catch (thrown) {
-      error = thrown;
-    }
-    if (this.#isOver) return;
-    const isWell = performance.now() - linkedAt >= STANDING;
-    if (isWell) this.#reported.clear();
-    const text = thrownText(error);
-    if (!this.#reported.has(text)) this.#effects.onFailed(error);
-    this.#reported.add(text);
-    const failed = isWell ? 0 : attempts;
-    const pause = backOff(failed, 200, 10_000, Math.random);
-    this.#timer = setTimeout(() => void this.#run(failed + 1), pause);
-    this.#timer.unref();
-  }
 }
