@@ -11,11 +11,9 @@
  */
 
 import { allocate } from "../../../core/memory.js";
+import type { Pooled } from "../../frame-batch.js";
 
-export interface RefCounted {
-  refs: number;
-  release(): void;
-}
+export type RefCounted = Omit<Pooled, "pin">;
 
 /** Bytes. */
 const MAX_FREE = 16_777_216;
@@ -30,7 +28,7 @@ const free: Buffer[][] = Array.from({ length: 1 + Math.log2(MAX_FREE) }, () => [
 let freeBytes = 0;
 let acquired = 0;
 
-export class PooledBuffer implements RefCounted {
+export class PooledBuffer implements Pooled {
   readonly bytes: Buffer;
   refs = 1;
 
