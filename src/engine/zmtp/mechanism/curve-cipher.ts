@@ -11,6 +11,7 @@
  */
 import { readUint32, writeUint32 } from "../../../core/bytes.js";
 import { slice } from "../../../core/memory.js";
+import { COMMAND, MORE } from "../../frame.js";
 import { type CurveBox, type FrameMemory, TAG_LENGTH } from "./curve-box.js";
 import { type CipherMemory, type Fault, type FrameCipher, protocolFault } from "./mechanism.js";
 
@@ -22,8 +23,6 @@ const OVERHEAD = FLAGS + 1;
 
 const INNER_MORE = 1;
 const INNER_COMMAND = 2;
-const MORE = 1;
-const COMMAND = 4;
 
 const NONCE_COUNTER = 16;
 const NAME_BEGIN = readUint32(NAME, 0);
