@@ -15,7 +15,7 @@
 import { isBytes, isMemory } from "../core/bytes.js";
 import { bodyAt, COMMAND, commandFrame, frameEnd, MORE, writeHeader } from "../engine/frame.js";
 import { pingCommand } from "../engine/zmtp/heartbeat.js";
-import { type Fault, type Mechanism, protocolFault } from "../engine/zmtp/mechanism/mechanism.js";
+import { type Fault, type MechanismName, protocolFault } from "../engine/zmtp/mechanism/mechanism.js";
 import type { ByteStream, Sink, StreamReader } from "../engine/zmtp/transport/reader.js";
 import type {
   DecodedFrames,
@@ -306,7 +306,7 @@ function scratchOf(size: number): Uint8Array {
 
 /** ZMTP frames over the interface `WebSocket`, which exposes messages only. */
 export class WebSocketFraming implements Framing {
-  readonly mechanism: Mechanism["name"];
+  readonly mechanism: MechanismName;
   readonly stream: boolean;
   readonly bare: boolean;
   readonly closed = false;
@@ -322,7 +322,7 @@ export class WebSocketFraming implements Framing {
   }
 
   /** @param protocol the negotiated one */
-  constructor(mechanism: Mechanism["name"], protocol: string) {
+  constructor(mechanism: MechanismName, protocol: string) {
     this.mechanism = mechanism;
     this.stream = isStream(protocol);
     this.bare = !this.stream;

@@ -16,7 +16,7 @@ import {
   type GreetingFault,
   parseGreeting,
 } from "./codec/command.js";
-import type { Fault, Mechanism, Step, Verdict } from "./mechanism/mechanism.js";
+import type { Fault, Mechanism, MechanismName, Step, Verdict } from "./mechanism/mechanism.js";
 
 export const MAX_HANDSHAKE_COMMAND = 8_192;
 
@@ -33,7 +33,7 @@ const recent: { readonly bytes: Buffer; readonly greeting: Greeting; readonly st
 export class Handshake {
   readonly mechanism: Mechanism;
   /** Agreed on by the transport. */
-  readonly #agreed: Mechanism["name"] | undefined;
+  readonly #agreed: MechanismName | undefined;
   #input: Buffer;
   #greeting: Greeting | undefined;
   #started = false;
@@ -41,7 +41,7 @@ export class Handshake {
   #over = false;
 
   /** @param first traffic before the peer's */
-  constructor(mechanism: Mechanism, agreed?: Mechanism["name"], first: Buffer = NOTHING) {
+  constructor(mechanism: Mechanism, agreed?: MechanismName, first: Buffer = NOTHING) {
     this.mechanism = mechanism;
     this.#agreed = agreed;
     this.#input = first;

@@ -94,8 +94,10 @@ export interface FrameCipher {
   memory(use: "seal" | "open"): CipherMemory | undefined;
 }
 
+export type MechanismName = "NULL" | "PLAIN" | "CURVE";
+
 export interface Mechanism {
-  readonly name: "NULL" | "PLAIN" | "CURVE";
+  readonly name: MechanismName;
   readonly asServer: boolean;
   /** This side's greeting with the frames of `start`, sent before the peer's; `start` is not called then. */
   readonly opening?: Buffer | undefined;
@@ -126,7 +128,7 @@ export interface MechanismOptions {
 
 /** A socket's mechanism, and this side's role in it. */
 export interface ChosenMechanism {
-  readonly name: Mechanism["name"];
+  readonly name: MechanismName;
   readonly isServer: boolean;
 }
 

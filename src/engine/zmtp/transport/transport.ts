@@ -14,7 +14,7 @@ import { LONG_HEADER, writeHeader } from "../../frame.js";
 import type { StreamFault } from "../codec/in-stream.js";
 import { acquire, type PooledBuffer } from "../codec/pooled-buffer.js";
 import { DIRECT } from "../codec/split-frame.js";
-import type { Fault, Mechanism } from "../mechanism/mechanism.js";
+import type { Fault, Mechanism, MechanismName } from "../mechanism/mechanism.js";
 import type { ByteStream, StreamReader } from "./reader.js";
 
 export interface Stream {
@@ -123,7 +123,7 @@ export type FramingClose = "done" | "protocol" | "refused" | "too-long";
  */
 export interface Framing {
   /** The handshake fails unless it is the socket's. */
-  readonly mechanism: Mechanism["name"];
+  readonly mechanism: MechanismName;
   /** No handshake: the first message of each side is its routing id. */
   readonly bare: boolean;
   /** Of a STREAM: the frame for its program at the connection's start and end, or no bytes. */

@@ -4,7 +4,7 @@
 import type { IncomingMessage } from "node:http";
 import { randomBytes } from "../../../core/bytes.js";
 import { isLoopback, isLoopbackHost } from "../../../core/http-server.js";
-import type { Mechanism } from "../mechanism/mechanism.js";
+import type { MechanismName } from "../mechanism/mechanism.js";
 import { acceptsOf, offersOf } from "./zws.js";
 
 /** Bytes of a head: the option `maxHeaderSize`. */
@@ -17,7 +17,6 @@ const VERSION = "13";
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const KEY = /^[A-Za-z0-9+/]{21}[AQgw]==$/;
 
-type MechanismName = Mechanism["name"];
 type Headers = IncomingMessage["headersDistinct"];
 
 export interface UpgradeRequest {

@@ -13,7 +13,7 @@ import { COMMAND, LONG, LONG_HEADER, MORE, readLongSize, SHORT_HEADER } from "..
 import type { StreamFault } from "../codec/in-stream.js";
 import { acquire, type PooledBuffer } from "../codec/pooled-buffer.js";
 import { DIRECT } from "../codec/split-frame.js";
-import type { Fault, Mechanism } from "../mechanism/mechanism.js";
+import type { Fault, MechanismName } from "../mechanism/mechanism.js";
 import type { DecodedFrames, FramePiece, Framing, FramingClose } from "../transport/transport.js";
 import { decodedSize, WsDecoder } from "./ws-decoder.js";
 import {
@@ -53,7 +53,7 @@ const CLOSE_CODES: Readonly<Record<FramingClose, CloseCode>> = {
 let shared: Words | undefined;
 
 export class WsFraming implements Framing {
-  readonly mechanism: Mechanism["name"];
+  readonly mechanism: MechanismName;
   readonly bare: boolean;
   readonly #stream: boolean;
   readonly #encoder: WsEncoder;
@@ -61,7 +61,7 @@ export class WsFraming implements Framing {
   #sent = 0;
 
   /** @param key of masks, on a client */
-  constructor(mechanism: Mechanism["name"], protocol: string, key?: RandomWord) {
+  constructor(mechanism: MechanismName, protocol: string, key?: RandomWord) {
     this.mechanism = mechanism;
     this.bare = isBare(protocol);
     this.#stream = isStream(protocol);

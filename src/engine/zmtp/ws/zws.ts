@@ -21,7 +21,7 @@
  *
  * Pieces of ZMTP's stream have no flags, and may have opcode 1, text.
  */
-import type { Mechanism } from "../mechanism/mechanism.js";
+import type { MechanismName } from "../mechanism/mechanism.js";
 
 /** Bytes of ZMTP's stream that may be sent before the peer's limit. */
 export const FIRST_LIMIT = 1_048_576;
@@ -30,8 +30,6 @@ export const END = "end";
 
 export const BARE = "ZWS2.0";
 const STREAM = "ZMTP3.1-";
-
-type MechanismName = Mechanism["name"];
 
 /** Of a client that writes its own request. */
 export function offersOf(mechanism: MechanismName): readonly string[] {
