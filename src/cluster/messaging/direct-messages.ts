@@ -18,7 +18,7 @@ import {
   CLIENT,
   CLOSED,
   CONTEXT,
-  dataBytes,
+  directBytes,
   encodeClosed,
   encodeDirect,
   ItemReader,
@@ -63,6 +63,7 @@ export class DirectMessages {
     checkData(data);
     const timeout = checkTimeout(options.timeout ?? 10_000);
     const subtopic = this.#state.names.subtopicOf(options.subtopic);
+    this.#state.checkSize(directBytes(client.id, subtopic, data));
     const recipient = this.recipient(to);
     if (recipient.node === this.#state.id)
       return this.#sendLocally(client, recipient.client, subtopic, data, timeout, context);
@@ -76,10 +77,8 @@ export class DirectMessages {
         "too many one-to-one messages wait: messaging.maxPending",
       );
     const deadline = timeout < 0 ? Infinity : performance.now() + timeout;
-    this.#state.checkSize(dataBytes(data)); // Before it is copied.
     const item = encodeDirect(recipient.client, client.id, subtopic, data, context);
     const bytes = item.length;
-    this.#state.checkSize(bytes);
     let delivered: Promise<void> | undefined;
     const send = (): SendResult => {
       const result = this.#state.links.send(node, MessageKind.DIRECT, item);
@@ -128,9 +127,8 @@ export class DirectMessages {
     checkCallOptions("sendToNodes", options, ["subtopic"]);
     checkData(data);
     const subtopic = this.#state.names.subtopicOf(options.subtopic);
-    this.#state.checkSize(dataBytes(data)); // Before it is copied.
+    this.#state.checkSize(directBytes(client.id, subtopic, data));
     const item = encodeDirect(SELF_ID, client.id, subtopic, data, context);
-    this.#state.checkSize(item.length);
     let count = 0;
     for (const id of this.#state.effects.peers()) {
       const isBehind = this.#state.waiting.has(id);

@@ -53,6 +53,12 @@ export function contextSize(context: Uint8Array | undefined): number {
   return context === undefined ? 0 : sizeOfUint(context.length) + context.length;
 }
 
+/** Size of a DIRECT without a context. */
+export function directBytes(client: number, subtopic: string | undefined, data: string | Uint8Array): number {
+  const name = subtopic === undefined ? 0 : Buffer.byteLength(subtopic);
+  return 5 + (client === 1 ? 0 : 4) + (name === 0 ? 0 : sizeOfUint(name) + name) + dataBytes(data);
+}
+
 /** @param context of a trace; omitted if the item is too large with it */
 export function encodeDirect(
   to: number,

@@ -87,6 +87,37 @@ describe("topics", () => {
       expect(statsOf(a).sent).toBe(0);
     }));
 
+  test("a size is allowed or refused whoever gets the message: nobody, this node, another one", () =>
+    withMessaging({ maxItem: 262_144 }, ["a", "b"], async ({ a, b }, world) => {
+      const client = a.createClient();
+      client.subscribe("own", never);
+      client.subscribe("self", never);
+      b.subscribe("other", never);
+      b.subscribe("self", never);
+      await world.advance(SETTLED);
+      const subtopic = "pong";
+      const large = Buffer.alloc(262_144);
+      const most = (calls: ((data: Buffer) => unknown)[], head: number) =>
+        Promise.all(
+          calls.map(async (call) => {
+            await call(large.subarray(head));
+            await expect(call(large.subarray(head - 1))).rejects.toMatchObject({ code: "EINVAL" });
+          }),
+        );
+      const topics = ["none", "own", "other"];
+      for (const topic of topics) await most([(data) => a.publish(topic, data)], 2 + topic.length);
+      const clients = [client.address, a.addressOf(b.id)];
+      await most(
+        clients.map((to) => (data) => a.sendTo(to, data)),
+        5,
+      );
+      await most(
+        clients.map((to) => (data) => client.sendTo(to, data, { subtopic })),
+        14,
+      );
+      await most([(data) => client.sendToNodes(data, { subtopic })], 14);
+    }));
+
   test("of subscriptions of a client that overlap the first gets a message, and each that asks for it", () =>
     onOneHost(["a", "b"], async ({ a, b }, world) => {
       const [first, second, third] = [collect(b, "t/#"), collect(b, "t/x"), [] as string[]];
