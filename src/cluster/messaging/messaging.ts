@@ -425,7 +425,7 @@ export class MessageClient extends LocalClient {
       if (name !== undefined && name !== SELF_TOPIC)
         return this.#messaging.publishBy(this.address, name, data, options);
       const { subtopic, timeout } = options ?? {};
-      const to = topic === SELF_TOPIC ? SELF_ID : (topic as number);
+      const to = name === SELF_TOPIC ? SELF_ID : (topic as number);
       return this.sendTo(to, data, { subtopic, timeout }).then(() => 1);
     } catch (error) {
       return Promise.reject(error);

@@ -452,6 +452,16 @@ describe("subscriptions", () => {
 });
 
 describe("one-to-one", () => {
+  test("a number that the program gave self is self, to publish as to subscribe", () =>
+    onOneHost(["a"], async ({ a }, world) => {
+      const number = a.createTopic("self");
+      const got: string[] = [];
+      a.subscribe(number, ({ topic, data }) => void got.push(`${topic} ${data}`));
+      for (const topic of ["self", 1, number]) expect(await a.publish(topic, String(topic))).toBe(1);
+      await world.advance(SETTLED);
+      expect(got).toEqual(["self self", "self 1", `self ${number}`]);
+    }));
+
   test("id 1 of another node is not reached before it was discovered; addressOf discovers it", () =>
     onOneHost(["a", "b"], async ({ a, b }) => {
       const got = collect(b, "self");
