@@ -43,6 +43,7 @@ import {
   type Passed,
   TRANSMITTING,
 } from "./hooks.js";
+import { dataBytes } from "./items.js";
 import { MemberContext, SELF } from "./member-context.js";
 import { MemberReceiver } from "./member-receiver.js";
 import {
@@ -446,7 +447,7 @@ class MemberSender {
       return passed;
     }
     message.payload = passed;
-    const fits = message.byDatagram && multicast.fits(payload.data.length);
+    const fits = message.byDatagram && multicast.fits(dataBytes(passed.data));
     const byDatagram = fits ? members.filter(({ id }) => id !== selfId) : [];
     this.#sendByLinks(fits ? members.filter(({ id }) => id === selfId) : members, message);
     if (byDatagram.length > 0) this.#sendByDatagram(byDatagram, message);

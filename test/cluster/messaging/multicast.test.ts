@@ -119,6 +119,18 @@ describe("a message with broadcast", () => {
       ]);
     }));
 
+  it("goes by datagram if it fits as the hooks of sending leave it, in bytes", () =>
+    crowd(async ({ a }) => {
+      const passed: string[] = [];
+      a.hook("protocol:send", (_, { protocol }) => void passed.push(protocol));
+      const means = async (data: string) => (await a.send({ broadcast: true, data })).means;
+      // Few characters, many bytes: no hook of udp is called for it.
+      expect(await means("€".repeat(500))).toBe("links");
+      expect(passed).not.toContain("udp");
+      a.hook("evaluate:send", ({ data }) => ({ data: data.slice(0, 100) }));
+      expect(await means("x".repeat(5_000))).toBe("datagram");
+    }));
+
   it("is dropped by a service that handles as many as it may", () =>
     withMessaging({ maxItem: 2 * MAX_HANDLING_BYTES }, ["a", "b"], async ({ a, b }, world) => {
       let count = 0;
