@@ -5,7 +5,7 @@ import { type Incarnation, nextIncarnation } from "../identity.js";
 import type { Profile } from "../profiles.js";
 import { bodySize } from "../wire/codec.js";
 import {
-  ACK_OTHER,
+  AckFlag,
   NO_UPDATES,
   Packet,
   type PacketFields,
@@ -237,7 +237,7 @@ export class Context {
 
   ack(ping: Packet, address: string, overStream: boolean, updates: readonly Update[]): void {
     const isOther = ping.target !== 0 && ping.target !== this.self.short;
-    const flags = isOther ? ACK_OTHER : 0;
+    const flags = isOther ? AckFlag.OTHER : 0;
     const packet = this.packet(PacketType.ACK, { seq: ping.seq, flags, updates });
     this.effects.send(address, packet, overStream);
   }

@@ -3,7 +3,7 @@ import { BUCKETS, LatestMap, MAX_ACCUSERS, MAX_MEMBERS, MAX_REMOVALS } from "../
 import { type Details, NO_DETAILS } from "../details.js";
 import { compareIncarnations, type Incarnation, keepsName, shortId } from "../identity.js";
 import type { Profile } from "../profiles.js";
-import { ALIVE_DRAINING, type AliveFields, Update } from "../wire/packets.js";
+import { type AliveFields, AliveFlag, Update } from "../wire/packets.js";
 
 export const MemberState = { ALIVE: 1, SUSPECT: 2, DEAD: 3, LEFT: 4 } as const;
 export type MemberState = (typeof MemberState)[keyof typeof MemberState];
@@ -67,7 +67,7 @@ export class Member {
   }
 
   get draining(): boolean {
-    return (this.flags & ALIVE_DRAINING) !== 0;
+    return (this.flags & AliveFlag.DRAINING) !== 0;
   }
 
   get isLive(): boolean {

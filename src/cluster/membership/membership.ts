@@ -8,7 +8,7 @@
  */
 import { createDetails } from "../details.js";
 import { nextIncarnation } from "../identity.js";
-import { ALIVE_DRAINING, DeathReason, type Packet, PacketType, Update } from "../wire/packets.js";
+import { AliveFlag, DeathReason, type Packet, PacketType, Update } from "../wire/packets.js";
 import { Context, type MembershipOptions, NEVER, pick } from "./context.js";
 import { Dialer } from "./dialer.js";
 import { Heartbeats } from "./heartbeats.js";
@@ -132,7 +132,7 @@ export class Membership extends Context {
   drain(now: number): void {
     this.now = now;
     if (this.self.draining) return;
-    this.self.flags |= ALIVE_DRAINING;
+    this.self.flags |= AliveFlag.DRAINING;
     this.announce();
   }
 

@@ -9,7 +9,7 @@
  * member, and is probed until it acks. Members are probed in shuffled rounds, and out of turn for a reason.
  */
 import { MAX_PROBES } from "../bounds.js";
-import { ACK_RELAYED } from "../wire/packets.js";
+import { AckFlag } from "../wire/packets.js";
 import type { Context } from "./context.js";
 import { type Member, MemberState } from "./members.js";
 
@@ -158,7 +158,7 @@ export class Prober {
     const relay = this.#relays.get(seq);
     if (relay === undefined) return false;
     this.#relays.delete(seq);
-    this.#context.answer(relay.address, relay.seq, ACK_RELAYED, true);
+    this.#context.answer(relay.address, relay.seq, AckFlag.RELAYED, true);
     return true;
   }
 

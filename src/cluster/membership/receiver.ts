@@ -12,15 +12,7 @@
  */
 
 import { MAX_NEW_MEMBERS } from "../bounds.js";
-import {
-  ACK_OTHER,
-  ACK_RELAYED,
-  DeathReason,
-  type Packet,
-  PacketType,
-  Update,
-  UpdateKind,
-} from "../wire/packets.js";
+import { AckFlag, DeathReason, type Packet, PacketType, Update, UpdateKind } from "../wire/packets.js";
 import type { Context } from "./context.js";
 import { CONFIRMERS } from "./heartbeats.js";
 import { aliveOf, type Member, MemberState } from "./members.js";
@@ -205,20 +197,20 @@ export class Receiver {
 
   #onAck(from: Member, packet: Packet, address: string): void {
     this.#onMemberAck(packet, address);
-    if ((packet.flags & ACK_RELAYED) === 0) from.overStream = this.#context.overStream;
+    if ((packet.flags & AckFlag.RELAYED) === 0) from.overStream = this.#context.overStream;
     if (this.#parts.dialer.answered(packet.seq)) {
       this.#parts.prober.answered(this.#context.now, from);
       this.#parts.synchronizer.request(address, this.#context.profile.probeTimeout);
       return;
     }
     const probed = this.#parts.prober.memberOf(packet.seq);
-    if ((packet.flags & ACK_OTHER) !== 0) {
+    if ((packet.flags & AckFlag.OTHER) !== 0) {
       // Another id has this member's address, so the member is gone.
       if (probed !== undefined && probed !== from && probed.address === address)
         this.#parts.lifeCycle.die(probed, DeathReason.REPLACED, true);
       return;
     }
-    const relayed = (packet.flags & ACK_RELAYED) !== 0;
+    const relayed = (packet.flags & AckFlag.RELAYED) !== 0;
     if (
       this.#parts.prober.onAck(this.#context.now, from, packet.seq, relayed) &&
       relayed &&

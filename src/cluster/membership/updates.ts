@@ -1,7 +1,7 @@
 /** Applies updates to the member table, one method per kind. */
 import { NO_DETAILS } from "../details.js";
 import { compareIncarnations, incarnationAfter, MAX_AHEAD } from "../identity.js";
-import { ALIVE_DRAINING, DeathReason, Update, UpdateKind } from "../wire/packets.js";
+import { AliveFlag, DeathReason, Update, UpdateKind } from "../wire/packets.js";
 import type { Context } from "./context.js";
 import type { Dialer } from "./dialer.js";
 import { CONFIRMERS, type Heartbeats } from "./heartbeats.js";
@@ -83,7 +83,7 @@ export class Updates {
     const wasLive = known.isLive;
     const restarted = update.processStart !== known.processStart;
     const rejoined = !restarted && update.start !== known.start;
-    const drains = (update.flags & ALIVE_DRAINING) !== 0 && !known.draining;
+    const drains = (update.flags & AliveFlag.DRAINING) !== 0 && !known.draining;
     if (known.suspicion !== undefined) this.#parts.lifeCycle.clear(known);
     if (wasLive && known.name !== update.name) this.#parts.lifeCycle.release(known);
     const moved = known.address !== update.address;

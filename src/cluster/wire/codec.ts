@@ -24,7 +24,7 @@ import { Reader, Writer, writeUint16 } from "../compact.js";
 import { type Details, tryDetails } from "../details.js";
 import { isName } from "../identity.js";
 import {
-  ALIVE_REJOINED,
+  AliveFlag,
   type MemberIncarnation,
   Packet,
   type PacketFields,
@@ -156,7 +156,7 @@ function writeUpdate(update: Update): void {
       out.uint32(update.version);
       out.text(update.name);
       out.text(update.address);
-      if (update.flags & ALIVE_REJOINED) out.uint48(update.processStart);
+      if (update.flags & AliveFlag.REJOINED) out.uint48(update.processStart);
       break;
     case UpdateKind.SUSPECT:
       out.byte(update.accusers.length);
@@ -263,7 +263,7 @@ function readStatement(kind: number, about: MemberIncarnation, input: Reader): U
       const version = input.uint32();
       const name = input.text(MAX_NAME);
       const address = input.text(MAX_ADDRESS);
-      const processStart = flags & ALIVE_REJOINED ? input.uint48() : start;
+      const processStart = flags & AliveFlag.REJOINED ? input.uint48() : start;
       if (address === "" || !isName(name)) return "text";
       return Update.alive({ id, start, count, name, address, flags, version, processStart });
     }

@@ -32,19 +32,23 @@ export const PacketType = {
 } as const;
 export type PacketType = (typeof PacketType)[keyof typeof PacketType];
 
-/** Answers a PING_REQ. */
-export const ACK_RELAYED = 1;
-/** The ping was for another node than the one at this address. */
-export const ACK_OTHER = 2;
+export const AckFlag = {
+  /** Answers a PING_REQ. */
+  RELAYED: 1,
+  /** The ping was for another node than the one at this address. */
+  OTHER: 2,
+} as const;
 
 /** As on the wire. */
 export const UpdateKind = { ALIVE: 1, SUSPECT: 2, DEAD: 3, LEFT: 4, REMOVAL: 5, DETAILS: 6 } as const;
 export type UpdateKind = (typeof UpdateKind)[keyof typeof UpdateKind];
 
-/** Flags of an alive. Unknown flags are kept and forwarded. */
-export const ALIVE_DRAINING = 1;
-/** The process is older than the incarnation's start, so `processStart` is sent as well. */
-export const ALIVE_REJOINED = 2;
+/** Unknown flags are kept and forwarded. */
+export const AliveFlag = {
+  DRAINING: 1,
+  /** The process is older than the incarnation's start, so `processStart` is sent as well. */
+  REJOINED: 2,
+} as const;
 
 /** As on the wire. */
 export const DeathReason = {
@@ -119,7 +123,7 @@ export class Update implements Required<AliveFields> {
     const { name, address, version = 0, processStart = given.start } = given;
     const hasRejoined = processStart !== given.start;
     const known = given.flags ?? 0;
-    const flags = hasRejoined ? known | ALIVE_REJOINED : known & ~ALIVE_REJOINED;
+    const flags = hasRejoined ? known | AliveFlag.REJOINED : known & ~AliveFlag.REJOINED;
     const size = (hasRejoined ? 40 : 34) + sizeOfText(name) + sizeOfText(address);
     const fields = { name, address, flags, version, processStart };
     return new Update(UpdateKind.ALIVE, size, given, fields);
