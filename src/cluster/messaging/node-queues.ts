@@ -66,19 +66,17 @@ export class WaitingSends {
    * @param send attempts it; `full`: still no room
    */
   wait(peer: string, bytes: number, timeout: number, send: () => SendResult): Promise<WaitResult> {
-    return new Promise((resolve) => {
-      const copy = this.queue(peer, bytes, send, resolve);
-      if (timeout >= 0) copy.timer = setTimeout(() => this.#settle(copy, "timeout"), timeout);
-    });
+    return new Promise((resolve) => this.queue(peer, bytes, send, resolve, timeout));
   }
 
-  /** As `wait`, without a limit. @param done called once, also when this is closed */
+  /** As `wait`. @param done called once, also when this is closed */
   queue(
     peer: string,
     bytes: number,
     send: () => SendResult,
     done: (result: WaitResult) => void,
-  ): WaitingCopy {
+    timeout = -1,
+  ): void {
     const known = this.#queues.get(peer);
     const queue = known ?? new Queue();
     const copy: WaitingCopy = { queue, bytes, send, done, timer: undefined };
@@ -86,11 +84,10 @@ export class WaitingSends {
     queue.bytes += bytes;
     this.count += 1;
     this.bytes += bytes;
-    if (known === undefined) {
-      this.#queues.set(peer, queue);
-      void this.#pump(peer, queue);
-    }
-    return copy;
+    if (timeout >= 0) copy.timer = setTimeout(() => this.#settle(copy, "timeout"), timeout);
+    if (known !== undefined) return;
+    this.#queues.set(peer, queue);
+    void this.#pump(peer, queue);
   }
 
   /** Waiting copies count as not sent. */
@@ -104,16 +101,13 @@ export class WaitingSends {
   async #pump(peer: string, queue: Queue): Promise<void> {
     let attempts = 0;
     while (queue.copies.size > 0 && !this.isClosed) {
-      if (!(await this.#room(peer))) {
-        if (!this.isClosed) this.#queues.delete(peer);
-        this.#giveUp(queue);
-        return;
-      }
+      if (!(await this.#room(peer))) break;
       if (this.#sendAll(queue)) attempts = 0;
       // A copy may be larger than the reported room.
       else if (++attempts > 1) await new Promise((resolve) => setTimeout(resolve, 10));
     }
-    if (!this.isClosed) this.#queues.delete(peer);
+    this.#queues.delete(peer);
+    this.#giveUp(queue);
   }
 
   #giveUp(queue: Queue): void {

@@ -5,7 +5,7 @@ import {
   MAX_QUEUED_ITEMS,
   MAX_UNREAD_ANSWER_BYTES,
 } from "../../../src/cluster/messaging/bounds.js";
-import { NodeQueues } from "../../../src/cluster/messaging/node-queues.js";
+import { NodeQueues, WaitingSends } from "../../../src/cluster/messaging/node-queues.js";
 import { MessageKind, type SendResult } from "../../../src/cluster/messaging/parts.js";
 import { gate } from "../../support/gate.js";
 import { expect } from "../../support/quick-expect.js";
@@ -28,6 +28,20 @@ function closedLink() {
   };
   return { queues, sent, open };
 }
+
+it("gives up at once what comes after it is closed, without a timer that stays", async () => {
+  const waiting = new WaitingSends(10, 1_000, () => new Promise(() => undefined));
+  const before = waiting.wait("node", 1, -1, () => "full");
+  waiting.close();
+  expect(await before).toBe("unreachable");
+  const timers = (): number => process.getActiveResourcesInfo().filter((each) => each === "Timeout").length;
+  const idle = timers();
+  for (let i = 0; i < 2; i++) {
+    const after = waiting.wait("node", 1, 60_000, () => "sent");
+    expect([waiting.count, timers()]).toEqual([0, idle]);
+    expect(await after).toBe("unreachable");
+  }
+});
 
 it("counts bytes as well, and each node by itself", async () => {
   const { queues, open } = closedLink();
