@@ -3,15 +3,7 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import { curveBox, isCurveBoxLoaded, loadCurveBox } from "../../engine/zmtp/mechanism/curve-primitives.js";
 import { MAX_PACKET, MAX_STREAM_PACKET } from "../bounds.js";
 import { namespaceNumber } from "../identity.js";
-import {
-  decodePacket,
-  encodePacket,
-  type PacketFault,
-  PREFIX,
-  SEALED,
-  SEALED_MESSAGES,
-  VERSION,
-} from "../wire/codec.js";
+import { decodePacket, encodePacket, FirstByte, type PacketFault, PREFIX } from "../wire/codec.js";
 import type { Packet } from "../wire/packets.js";
 import { MAX_BODY, type Refusal, Sealer, type StreamWay } from "../wire/seal.js";
 import { MESSAGES } from "../wire/stream.js";
@@ -36,7 +28,7 @@ export class NamespaceCodec {
     this.name = name;
     this.#keys = keys;
     this.#messagesHead = Buffer.alloc(PREFIX + 1);
-    this.#messagesHead.writeUInt8(VERSION, 0);
+    this.#messagesHead.writeUInt8(FirstByte.VERSION, 0);
     this.#messagesHead.writeUIntBE(this.namespace, 1, PREFIX - 1);
     this.#messagesHead.writeUInt8(MESSAGES, PREFIX);
     if (keys.length > 0) this.sealer = new Sealer(this.namespace, keys);
@@ -94,12 +86,12 @@ export class NamespaceCodec {
       if (bytes[PREFIX] === MESSAGES) return bytes.subarray(PREFIX + 1);
       return decodePacket(bytes, this.namespace, MAX_STREAM_PACKET + PREFIX);
     }
-    if (((bytes[0] ?? 0) & SEALED_MESSAGES) !== 0)
+    if (((bytes[0] ?? 0) & FirstByte.MESSAGES) !== 0)
       return isCurveBoxLoaded() ? this.sealer.openMessages(way, bytes, curveBox()) : "type";
     return this.sealer.openStream(way, bytes, MAX_STREAM_PACKET);
   }
 }
 
 function isSealed(bytes: Buffer): boolean {
-  return ((bytes[0] ?? 0) & SEALED) !== 0;
+  return ((bytes[0] ?? 0) & FirstByte.SEALED) !== 0;
 }

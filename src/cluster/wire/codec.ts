@@ -33,11 +33,13 @@ import {
   UpdateKind,
 } from "./packets.js";
 
-/** Version in the clear; sealed packets set the highest bit, too. */
-export const VERSION = 1;
-export const SEALED = 0x80;
-/** The box has messages instead of a packet. */
-export const SEALED_MESSAGES = 0x40;
+/** Of a packet: the version, with the highest bit if it is sealed. */
+export const FirstByte = {
+  VERSION: 1,
+  SEALED: 0x80,
+  /** The box has messages instead of a packet. */
+  MESSAGES: 0x40,
+} as const;
 export const PREFIX = 7;
 
 /** Bytes of an id. */
@@ -106,7 +108,7 @@ const NO_DATA = new Uint8Array(0);
 export function encodePacket(packet: Packet, namespace: number): Buffer {
   out.at = 0;
   if (namespace >= 0) {
-    out.byte(VERSION);
+    out.byte(FirstByte.VERSION);
     out.uint48(namespace);
   }
   out.byte(packet.type);
@@ -183,7 +185,8 @@ function writeUpdate(update: Update): void {
 /** @returns `undefined` if the packet has another version or is too short */
 export function readNamespace(bytes: Buffer): number | undefined {
   const hasPrefix =
-    bytes.length >= PREFIX && ((bytes[0] as number) & ~(SEALED | SEALED_MESSAGES)) === VERSION;
+    bytes.length >= PREFIX &&
+    ((bytes[0] as number) & ~(FirstByte.SEALED | FirstByte.MESSAGES)) === FirstByte.VERSION;
   return hasPrefix ? bytes.readUIntBE(1, 6) : undefined;
 }
 
@@ -195,7 +198,7 @@ export function readNamespace(bytes: Buffer): number | undefined {
 export function decodePacket(bytes: Buffer, namespace: number, most: number): Packet | PacketFault {
   if (bytes.length === 0) return "empty";
   if (bytes.length > most) return "oversized";
-  if (bytes[0] !== VERSION) return "version";
+  if (bytes[0] !== FirstByte.VERSION) return "version";
   if (bytes.length < PREFIX) return "malformed";
   if (bytes.readUIntBE(1, 6) !== namespace) return "cluster";
   return decodeBody(bytes.subarray(PREFIX));

@@ -11,15 +11,7 @@ import type { CipherGCMTypes } from "node:crypto";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { decodeZ85, isKey } from "../../core/z85.js";
 import { MAX_KEYS, MAX_PACKET, REPLAY_WINDOW } from "../bounds.js";
-import {
-  decodeBody,
-  encodePacket,
-  type PacketFault,
-  PREFIX,
-  SEALED,
-  SEALED_MESSAGES,
-  VERSION,
-} from "./codec.js";
+import { decodeBody, encodePacket, FirstByte, type PacketFault, PREFIX } from "./codec.js";
 import type { Packet } from "./packets.js";
 
 const SESSION_LENGTH = 16;
@@ -218,14 +210,18 @@ export class Sealer {
     way.counter += 1;
     const plain = Buffer.concat(parts);
     const out = Buffer.allocUnsafe(BOX + plain.length);
-    out.writeUInt8(VERSION | SEALED | SEALED_MESSAGES, 0);
+    out.writeUInt8(FirstByte.VERSION | FirstByte.SEALED | FirstByte.MESSAGES, 0);
     this.#writeHead(out, key, way.session, way.counter);
     box.seal(out.subarray(TAG), plain, out.subarray(NONCE, TAG), way.messageKeyOf(key, this.#namespace));
     return out;
   }
 
   openMessages(way: StreamWay, bytes: Buffer, box: Box): Buffer | Refusal {
-    const key = this.#keyFor(bytes, Number.POSITIVE_INFINITY, VERSION | SEALED | SEALED_MESSAGES);
+    const key = this.#keyFor(
+      bytes,
+      Number.POSITIVE_INFINITY,
+      FirstByte.VERSION | FirstByte.SEALED | FirstByte.MESSAGES,
+    );
     if (typeof key === "string") return key;
     const counter = this.#newCounter(way, bytes);
     if (counter === undefined) return "replayed";
@@ -252,7 +248,7 @@ export class Sealer {
   #box(packet: Packet, key: Key, session: Buffer, sealing: Buffer, counter: number): Buffer {
     const plain = encodePacket(packet, -1);
     const out = Buffer.allocUnsafe(BOX + plain.length);
-    out.writeUInt8(VERSION | SEALED, 0);
+    out.writeUInt8(FirstByte.VERSION | FirstByte.SEALED, 0);
     this.#writeHead(out, key, session, counter);
     const cipher = nodeCrypto().createCipheriv(CIPHER, sealing, shortNonce(out), {
       authTagLength: TAG_LENGTH,
@@ -293,10 +289,10 @@ export class Sealer {
     return decodeBody(plain);
   }
 
-  #keyFor(bytes: Buffer, most: number, version = VERSION | SEALED): Key | Refusal {
+  #keyFor(bytes: Buffer, most: number, version = FirstByte.VERSION | FirstByte.SEALED): Key | Refusal {
     if (bytes.length === 0) return "empty";
     if (bytes.length > most + SEAL_OVERHEAD) return "oversized";
-    if (bytes[0] === VERSION) return "unsealed";
+    if (bytes[0] === FirstByte.VERSION) return "unsealed";
     if (bytes[0] !== version) return "version";
     if (bytes.length < BOX) return "malformed";
     if (bytes.readUIntBE(1, 6) !== this.#namespace) return "cluster";
