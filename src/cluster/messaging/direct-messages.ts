@@ -235,7 +235,7 @@ export class DirectMessages {
     const to = reader.uint32();
     if (flags === CLOSED) return this.#onClosed(from, to);
     const client = (flags & CLIENT) === 0 ? SELF_ID : reader.uint32();
-    const subtopic = (flags & SUBTOPIC) === 0 ? undefined : reader.name();
+    const subtopic = (flags & SUBTOPIC) === 0 ? undefined : reader.subtopic();
     const context = (flags & CONTEXT) === 0 ? undefined : reader.context();
     if (reader.failed || (flags & ~(CLIENT | SUBTOPIC | CONTEXT)) !== 0 || !isClient(client))
       return this.#state.refuse("direct:malformed");

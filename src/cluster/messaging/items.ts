@@ -11,7 +11,7 @@
  */
 import { slice } from "../../core/memory.js";
 import { Reader, sizeOfUint, Writer, writeUint } from "../compact.js";
-import { MIN_ITEM_LIMIT } from "./bounds.js";
+import { MAX_SUBTOPIC, MAX_TOPIC, MIN_ITEM_LIMIT } from "./bounds.js";
 
 export const SUBTOPIC = 1;
 export const RETAIN = 2;
@@ -128,7 +128,7 @@ export class ItemReader extends Reader {
   /** Does not check the UTF-8. */
   skipName(): void {
     const bytes = this.varint();
-    if (this.failed || bytes < 1 || bytes > 65_535 || this.at + bytes > this.end) {
+    if (this.failed || bytes < 1 || bytes > MAX_TOPIC || this.at + bytes > this.end) {
       this.failed = true;
       this.nameStart = this.at;
       this.nameEnd = this.at;
@@ -140,8 +140,8 @@ export class ItemReader extends Reader {
   }
 
   /** Not empty, and valid UTF-8. */
-  name(): string {
-    const name = this.text(65_535);
+  subtopic(): string {
+    const name = this.text(MAX_SUBTOPIC);
     if (name === "") this.failed = true;
     return name;
   }
@@ -185,7 +185,7 @@ export class PublishItem {
   /** Reads the rest. @returns whether it is well-formed */
   readTail(): boolean {
     const { reader, flags } = this;
-    if ((flags & SUBTOPIC) !== 0) this.subtopic = reader.name();
+    if ((flags & SUBTOPIC) !== 0) this.subtopic = reader.subtopic();
     if ((flags & RETAIN) !== 0) this.stamp = reader.stamp();
     if ((flags & CONTEXT) !== 0) this.context = reader.context();
     return !reader.failed;

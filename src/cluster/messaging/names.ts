@@ -5,10 +5,10 @@
 import { describe, invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import { type Addresses, type ClusterAddress, isAlias, SELF_ID } from "./addresses.js";
-import { MAX_SUBTOPIC, MAX_TOPIC_IDS } from "./bounds.js";
+import { MAX_TOPIC_IDS } from "./bounds.js";
 import type { LocalClient } from "./client.js";
 import { type NumberedNames, ReceivedMessage } from "./subscription.js";
-import { checkTopic, topicFault } from "./topics.js";
+import { checkSubtopic, checkTopic } from "./topics.js";
 
 /**
  * Numbers of topics or subtopics on this node, as in SMQ: ids of 32 bits, chosen by the program or at random. 0 is none, 1
@@ -20,11 +20,17 @@ export class TopicIds {
   readonly names = new Map<number, string>();
   readonly #random: () => number;
   readonly #taken: (id: number) => boolean;
+  readonly #check: (name: string) => void;
 
-  /** @param random whole numbers of 32 bits @param taken ids of clients */
-  constructor(random: () => number, taken: (id: number) => boolean = () => false) {
+  /** @param random whole numbers of 32 bits @param taken ids of clients @param check throws for an invalid name */
+  constructor(
+    random: () => number,
+    taken: (id: number) => boolean = () => false,
+    check: (name: string) => void = checkTopic,
+  ) {
     this.#random = random;
     this.#taken = taken;
+    this.#check = check;
   }
 
   /**
@@ -34,19 +40,19 @@ export class TopicIds {
    * @throws InvalidStateError `EFSM` above `MAX_TOPIC_IDS`
    */
   create(name: string, id?: number): number {
-    checkTopic(name);
+    this.#check(name);
     if (id === undefined) return this.ids.get(name) ?? this.#add(name, this.#free());
-    if (!isId(id)) throw invalidArgument("An id of a topic must be a whole number of 2 … 4,294,967,295", id);
+    if (!isId(id)) throw invalidArgument("An id must be a whole number of 2 … 4,294,967,295", id);
     const owner = this.names.get(id);
     if (owner !== undefined && owner !== name)
-      throw new InvalidArgumentError(`the id ${id} is that of the topic ${describe(owner)}`);
+      throw new InvalidArgumentError(`the id ${id} already stands for ${describe(owner)}`);
     if (this.#taken(id)) throw new InvalidArgumentError(`the id ${id} is that of a client`);
     return this.#add(name, id);
   }
 
   #add(name: string, id: number): number {
     if (!this.names.has(id) && this.names.size >= MAX_TOPIC_IDS)
-      throw new InvalidStateError("EFSM", `A node has at most ${MAX_TOPIC_IDS} ids of topics`);
+      throw new InvalidStateError("EFSM", `A node has at most ${MAX_TOPIC_IDS} such ids`);
     this.names.set(id, name);
     this.ids.set(name, id);
     return id;
@@ -147,11 +153,7 @@ export class MessageNames implements NumberedNames {
       if (name === undefined) throw new InvalidArgumentError(`no subtopic has the id ${subtopic}`);
       return name;
     }
-    if (topicFault(subtopic) !== undefined || Buffer.byteLength(subtopic) > MAX_SUBTOPIC)
-      throw invalidArgument(
-        `A subtopic must be a text of 1 to ${MAX_SUBTOPIC} bytes without wildcards`,
-        subtopic,
-      );
+    checkSubtopic(subtopic);
     return subtopic;
   }
 }

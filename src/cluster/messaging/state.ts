@@ -17,7 +17,7 @@ import { RetainedValues, Retention } from "./retained.js";
 import type { RouteDriver } from "./route-driver.js";
 import { Deliveries, type Subscription } from "./subscription.js";
 import type { SubscriptionTable } from "./subscription-table.js";
-import { checkTopic, topicFault } from "./topics.js";
+import { checkSubtopic, checkTopic, topicFault } from "./topics.js";
 
 /**
  * Cached results for a topic: its bytes, the members with interest, this node's own subscriptions. Received topics are
@@ -150,6 +150,7 @@ export class MessagingState {
     this.settings = settings;
     this.effects = effects;
     const topics = new TopicIds(randomStart, (number) => this.addresses.has(number));
+    const subtopics = new TopicIds(randomStart, undefined, checkSubtopic);
     this.addresses = new Addresses({
       random: Math.random,
       isTaken: (number) => topics.names.has(number),
@@ -158,7 +159,7 @@ export class MessagingState {
     this.self = self;
     this.addresses.clients.set(SELF_ID, self);
     const isClosed = (): boolean => this.closed || self.closed;
-    this.names = new MessageNames(id, topics, new TopicIds(randomStart), this.addresses, isClosed);
+    this.names = new MessageNames(id, topics, subtopics, this.addresses, isClosed);
     this.links = effects.links;
     this.routes = effects.routes;
     this.plans = new TopicPlans(this.routes, table);

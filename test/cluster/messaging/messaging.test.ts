@@ -193,6 +193,20 @@ describe("topics", () => {
       ]);
     }));
 
+  test("a subtopic has at most 255 bytes, by name and by number; its errors name it", () =>
+    onOneHost(["a"], async ({ a }) => {
+      const largest = "é".repeat(127) + "x";
+      await a.publish("t", "x", { subtopic: largest });
+      await a.publish("t", "x", { subtopic: a.createSubtopic(largest) });
+      for (const subtopic of ["é".repeat(128), "", "a/+", 5 as never]) {
+        expect(() => a.createSubtopic(subtopic)).toThrow(/^A subtopic must/);
+        if (subtopic !== (5 as never))
+          await expect(a.publish("t", "x", { subtopic })).rejects.toThrow(/^A subtopic must/);
+      }
+      a.createSubtopic("pong", 2);
+      expect(() => a.createSubtopic("ping", 2)).toThrow('the id 2 already stands for "pong"');
+    }));
+
   test("a number that nobody gave is made when the program asks for it, and not before", () =>
     onOneHost(["a", "b"], async ({ a, b }, world) => {
       const numbers: number[] = [];
@@ -755,13 +769,18 @@ describe("what an evil node sends", () => {
   /** For items that are on their way from the node. */
   const LITTLE_ROOM = (name: string) => ({ messaging: { highWaterMark: name === "n" ? 1 : 20 } });
 
-  test("fills no subscription beyond its bytes by long subtopics", () =>
+  test("fills no subscription beyond its bytes by subtopics; a long one is refused", () =>
     evil(async (e, n, settle) => {
-      const slow = n.subscribe("t", { maxQueueBytes: 100_000 });
-      const item = publishItem("t", { subtopic: "x".repeat(50_000) });
+      const slow = n.subscribe("t", { maxQueueBytes: 1_000 });
+      const item = publishItem("t", { subtopic: "x".repeat(255) });
       for (let i = 0; i < 10; i++) forge(e, n, MessageKind.PUBLISH, item);
       await settle();
-      expect([slow.waiting, slow.dropped]).toEqual([2, 8]);
+      expect([slow.waiting, slow.dropped]).toEqual([3, 7]);
+      const long = "x".repeat(256);
+      forge(e, n, MessageKind.PUBLISH, publishItem("t", { subtopic: long }));
+      forge(e, n, MessageKind.DIRECT, encodeDirect(1, 1, long, "x"));
+      await settle();
+      expect(statsOf(n).refused).toEqual({ "publish:malformed": 1, "direct:malformed": 1 });
     }));
 
   test("as topic aliases is refused where it defines none that is granted", () =>

@@ -12,7 +12,7 @@ describe("ids of topics", () => {
   it("stay with their name", () => {
     const ids = new TopicIds(from(100));
     ids.create("a", 5);
-    expect(() => ids.create("b", 5)).toThrow(/that of the topic "a"/);
+    expect(() => ids.create("b", 5)).toThrow(/stands for "a"/);
     expect([ids.names.get(5), ids.ids.has("b")]).toEqual(["a", false]);
   });
 
