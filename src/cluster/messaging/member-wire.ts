@@ -37,12 +37,8 @@ export const MemberOp = {
 } as const;
 export type MemberOp = (typeof MemberOp)[keyof typeof MemberOp];
 
-const OP = 0x07;
-const TEXT = 0x08;
-const CHANNEL = 0x10;
-const ID = 0x20;
-const RUID = 0x40;
-const CONTEXT = 0x80;
+/** Bits of the first byte. */
+const Head = { OP: 0x07, TEXT: 0x08, CHANNEL: 0x10, ID: 0x20, RUID: 0x40, CONTEXT: 0x80 } as const;
 
 /** Bytes. */
 const NODE_ID = 16;
@@ -78,11 +74,11 @@ export function encodeMemberItem({
 }: Omit<MemberItem, "data"> & { readonly data: string | Uint8Array }): Buffer {
   out.byte(
     op |
-      (typeof data === "string" ? TEXT : 0) |
-      (channel !== 0 ? CHANNEL : 0) |
-      (id !== 0 ? ID : 0) |
-      (ruid !== "" ? RUID : 0) |
-      (context !== undefined ? CONTEXT : 0),
+      (typeof data === "string" ? Head.TEXT : 0) |
+      (channel !== 0 ? Head.CHANNEL : 0) |
+      (id !== 0 ? Head.ID : 0) |
+      (ruid !== "" ? Head.RUID : 0) |
+      (context !== undefined ? Head.CONTEXT : 0),
   );
   if (typeof channel === "string") {
     const name = Buffer.from(channel);
@@ -100,31 +96,31 @@ export function decodeMemberItem(bytes: Buffer): MemberItem | MemberItemFault {
   if (bytes.length === 0) return "empty";
   const reader = new Reader(bytes, 1);
   const head = bytes[0] as number;
-  const op = (head & OP) as MemberOp | 0;
+  const op = (head & Head.OP) as MemberOp | 0;
   if (op === 0) return "op";
   const channel = readChannel(reader, head);
   if (channel === undefined) return "channel";
-  const id = (head & ID) === 0 ? 0 : reader.uint();
-  if (id === 0 && (head & ID) !== 0) return "id";
+  const id = (head & Head.ID) === 0 ? 0 : reader.uint();
+  if (id === 0 && (head & Head.ID) !== 0) return "id";
   let ruid = "";
   let context: Buffer | undefined;
-  if ((head & RUID) !== 0) {
+  if ((head & Head.RUID) !== 0) {
     ruid = reader.text(MAX_RUID);
     if (ruid === "") return "ruid";
   }
-  if ((head & CONTEXT) !== 0) {
+  if ((head & Head.CONTEXT) !== 0) {
     context = reader.context();
     if (reader.failed) return "context";
   }
   const rest = bytes.subarray(reader.at);
-  if ((head & TEXT) === 0) return { op, channel, id, ruid, data: rest, context };
+  if ((head & Head.TEXT) === 0) return { op, channel, id, ruid, data: rest, context };
   if (!isUtf8(rest)) return "utf8";
   return { op, channel, id, ruid, data: rest.toString(), context };
 }
 
 /** @returns `undefined` if it is malformed */
 function readChannel(reader: Reader, head: number): ClusterChannel | undefined {
-  if ((head & CHANNEL) === 0) return 0;
+  if ((head & Head.CHANNEL) === 0) return 0;
   const number = reader.uint();
   if (reader.failed) return undefined;
   if (number <= MAX_CHANNEL) return number;
