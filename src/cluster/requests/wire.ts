@@ -54,11 +54,9 @@ export type RequestOp = (typeof RequestOp)[keyof typeof RequestOp];
 export const BodyForm = { BYTES: 0, TEXT: 1, JSON: 2, NONE: 3 } as const;
 export type BodyForm = (typeof BodyForm)[keyof typeof BodyForm];
 
-const OP = 0xcf;
-const FORM_SHIFT = 4;
-const FORM = 0x03;
-const EXTRAS = 0x40;
-const EXTENDED_CALL = RequestOp.CALL | EXTRAS;
+/** Bits of the first byte. */
+const Head = { OP: 0xcf, FORM_SHIFT: 4, FORM: 0x03, EXTRAS: 0x40 } as const;
+const EXTENDED_CALL = RequestOp.CALL | Head.EXTRAS;
 
 export type Headers = Readonly<Record<string, string>>;
 
@@ -131,7 +129,7 @@ const NO_EXTRAS: CallExtras = { method: "", key: "", headers: NO_HEADERS, parts:
 const out = new Writer();
 
 function begin(op: number, form: BodyForm, id: number, load?: ServiceLoad): void {
-  out.byte(op | (form << FORM_SHIFT));
+  out.byte(op | (form << Head.FORM_SHIFT));
   out.uint(id);
   if (load === undefined) return;
   out.uint(load.busy);
@@ -205,8 +203,8 @@ export function encodeSign(op: Sign, id: number): Buffer {
 export function decodeRequest(bytes: Buffer, start = 0, end = bytes.length): RequestItem | RequestFault {
   if (start === end) return "empty";
   const head = bytes[start] as number;
-  const op = head & OP;
-  const form = ((head >> FORM_SHIFT) & FORM) as BodyForm;
+  const op = head & Head.OP;
+  const form = ((head >> Head.FORM_SHIFT) & Head.FORM) as BodyForm;
   const reader = new Reader(bytes, start + 1, end);
   const id = reader.uint();
   if (reader.failed || id === 0) return "id";
