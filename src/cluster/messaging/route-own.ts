@@ -17,8 +17,7 @@ import { MAX_ROUTE_LOG, ROUTE_BLOCK } from "./bounds.js";
 const RouteItem = { CHANGES: 1, ASK: 2 } as const;
 
 /** Flags of CHANGES. */
-const FIRST = 1;
-const LAST = 2;
+const PartFlag = { FIRST: 1, LAST: 2 } as const;
 
 export interface RouteChange {
   readonly filter: string;
@@ -59,7 +58,7 @@ export class RouteChangesWriter {
 
   /** The item; the writer begins again. */
   take({ isFirst, isLast }: Pick<RouteChanges, "isFirst" | "isLast">): Buffer {
-    this.#out.bytes[1] = (isFirst ? FIRST : 0) | (isLast ? LAST : 0);
+    this.#out.bytes[1] = (isFirst ? PartFlag.FIRST : 0) | (isLast ? PartFlag.LAST : 0);
     const item = this.#out.take();
     this.#begin();
     return item;
@@ -71,8 +70,8 @@ export function decodeRouteItem(item: Buffer): RouteChanges | "ask" | undefined 
   if (item.equals(ASK)) return "ask";
   if (item[0] !== RouteItem.CHANGES || item.length > 131_072) return undefined;
   const reader = new Reader(item, 1);
-  const flags = reader.uintUpTo(FIRST | LAST);
-  const isLast = (flags & LAST) !== 0;
+  const flags = reader.uintUpTo(PartFlag.FIRST | PartFlag.LAST);
+  const isLast = (flags & PartFlag.LAST) !== 0;
   const changes: RouteChange[] = [];
   while (reader.at < reader.end && !reader.failed) {
     const isAdded = reader.uintUpTo(1) === 1;
@@ -80,7 +79,7 @@ export function decodeRouteItem(item: Buffer): RouteChanges | "ask" | undefined 
   }
   // Only the end of a snapshot may have none.
   if (reader.failed || (changes.length === 0 && !isLast)) return undefined;
-  return { isFirst: (flags & FIRST) !== 0, isLast, changes };
+  return { isFirst: (flags & PartFlag.FIRST) !== 0, isLast, changes };
 }
 
 export interface RouteBlock {
