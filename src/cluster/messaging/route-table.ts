@@ -13,8 +13,7 @@ import type { TopicFault } from "./topics.js";
 
 // --- Sets of nodes -----------------------------------------------------------------------------------------
 
-export const LIST = 0;
-export const BITS = 1;
+const PayloadKind = { LIST: 0, BITS: 1 } as const;
 
 export const NO_NODE = 0xffff;
 
@@ -37,7 +36,7 @@ export class NodeSet {
     this.#words = words;
     this.#at = at + 1;
     this.length = payloadWords(header);
-    this.#isBits = payloadKind(header) === BITS;
+    this.#isBits = payloadKind(header) === PayloadKind.BITS;
     return this;
   }
 
@@ -117,7 +116,7 @@ export function formOf(nodes: readonly number[]): { kind: number; length: number
   const bits = (largest >>> 5) + 1;
   let list = 1;
   while (list * 2 < nodes.length) list *= 2;
-  return bits <= list ? { kind: BITS, length: bits } : { kind: LIST, length: list };
+  return bits <= list ? { kind: PayloadKind.BITS, length: bits } : { kind: PayloadKind.LIST, length: list };
 }
 
 // --- The table ---------------------------------------------------------------------------------------------
@@ -299,7 +298,7 @@ export class RouteTable {
       const at = ref & WORD_MASK;
       const header = words[at] as number;
       const length = payloadWords(header);
-      if (payloadKind(header) === BITS) {
+      if (payloadKind(header) === PayloadKind.BITS) {
         // Filters with many nodes mostly have the same ones: each is checked once.
         for (let i = 0; i < length; i++) union[i] = (union[i] as number) | (words[at + 1 + i] as number);
         if (length > unionLength) unionLength = length;
