@@ -24,6 +24,10 @@ export const MAX_DATAGRAM = 8_192;
 
 const TWO_32 = 0x1_0000_0000;
 
+export function headerSize(length: number): number {
+  return length <= MAX_SHORT ? SHORT_HEADER : LONG_HEADER;
+}
+
 export function writeHeader(target: Uint8Array, offset: number, flags: number, size: number): number {
   if (size <= MAX_SHORT) {
     target[offset] = flags;
@@ -68,8 +72,7 @@ export function messageFrame(body: Uint8Array): Buffer {
 }
 
 function frame(flags: number, body: Uint8Array): Buffer {
-  const header = body.length <= MAX_SHORT ? SHORT_HEADER : LONG_HEADER;
-  const whole = Buffer.allocUnsafe(header + body.length);
+  const whole = Buffer.allocUnsafe(headerSize(body.length) + body.length);
   whole.set(body, writeHeader(whole, 0, flags, body.length));
   return whole;
 }

@@ -10,9 +10,9 @@ import {
   bodyAt,
   COMMAND,
   frameEnd,
+  headerSize,
   LONG,
   LONG_HEADER,
-  MAX_SHORT,
   SHORT_HEADER,
   writeHeader,
 } from "../../frame.js";
@@ -22,10 +22,6 @@ import type { CipherMemory, Fault, FrameCipher, FrameSealer } from "./mechanism.
 
 /** Most bytes that a cipher adds to a body. */
 const OVERHEAD = 64;
-
-function headerSize(length: number): number {
-  return length <= MAX_SHORT ? SHORT_HEADER : LONG_HEADER;
-}
 
 export class Sealer implements FrameSealer {
   readonly #cipher: FrameCipher;
