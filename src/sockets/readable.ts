@@ -100,46 +100,59 @@ function checkMax(max = 1_000): number {
   return checkInteger("max", max);
 }
 
-class MessageIterator<M> implements AsyncIterableIterator<M, undefined> {
-  readonly #socket: HasCore & Readable<M>;
-  readonly #options: WaitOptions | undefined;
-  #waiting: Promise<M> | undefined;
-  #done = false;
+const DONE: IteratorReturnResult<undefined> = { value: undefined, done: true };
 
-  constructor(socket: HasCore & Readable<M>, options: WaitOptions | undefined) {
-    this.#socket = socket;
-    this.#options = options;
+/** A loop ends by `break`, by an error, or quietly when the socket closes. */
+abstract class ReceiveIterator<T> implements AsyncIterableIterator<T, undefined> {
+  protected readonly core: SocketCore;
+  protected waiting: Promise<unknown> | undefined;
+  protected done = false;
+
+  constructor(core: SocketCore) {
+    this.core = core;
   }
 
-  next(): Promise<IteratorResult<M, undefined>> {
-    if (this.#done || this.#socket[CORE].closed) return Promise.resolve({ value: undefined, done: true });
-    // One promise instead of three for an available message.
-    if (this.#options === undefined && !this.#socket[CORE].reserved) {
-      const value = this.#socket[CORE].inbox.tryReceive() as M | undefined;
-      if (value !== undefined) return Promise.resolve({ value, done: false });
-    }
-    this.#waiting = this.#socket.receive(this.#options);
-    return this.#waiting.then(toResult, this.#failed);
-  }
+  abstract next(): Promise<IteratorResult<T, undefined>>;
 
   /** Ends a waiting `next`, which would take a message that nobody reads. */
-  return(): Promise<IteratorResult<M, undefined>> {
-    this.#done = true;
-    if (this.#waiting !== undefined) this.#socket[CORE].inbox.withdraw(this.#waiting);
-    return Promise.resolve({ value: undefined, done: true });
+  return(): Promise<IteratorResult<T, undefined>> {
+    this.done = true;
+    if (this.waiting !== undefined) this.core.inbox.withdraw(this.waiting);
+    return Promise.resolve(DONE);
   }
 
   [Symbol.asyncIterator](): this {
     return this;
   }
 
-  #failed = (error: unknown): IteratorResult<M, undefined> => {
-    if (this.#done) return { value: undefined, done: true };
+  protected failed = (error: unknown): IteratorResult<T, undefined> => {
     // Closing ends the loop; a call out of turn stays an error.
-    if (this.#socket[CORE].closed && !(error instanceof InvalidStateError))
-      return { value: undefined, done: true };
+    if (this.done || (this.core.closed && !(error instanceof InvalidStateError))) return DONE;
     throw error;
   };
+}
+
+class MessageIterator<M> extends ReceiveIterator<M> {
+  readonly #socket: HasCore & Readable<M>;
+  readonly #options: WaitOptions | undefined;
+
+  constructor(socket: HasCore & Readable<M>, options: WaitOptions | undefined) {
+    super(socket[CORE]);
+    this.#socket = socket;
+    this.#options = options;
+  }
+
+  next(): Promise<IteratorResult<M, undefined>> {
+    if (this.done || this.core.closed) return Promise.resolve(DONE);
+    // One promise instead of three for an available message.
+    if (this.#options === undefined && !this.core.reserved) {
+      const value = this.core.inbox.tryReceive() as M | undefined;
+      if (value !== undefined) return Promise.resolve({ value, done: false });
+    }
+    const waiting = this.#socket.receive(this.#options);
+    this.waiting = waiting;
+    return waiting.then(toResult, this.failed);
+  }
 }
 
 function toResult<M>(value: M): IteratorResult<M, undefined> {
@@ -179,10 +192,6 @@ export const RECEIVING: Omit<Readable<unknown>, keyof ReadableOptions | "batches
 
 const OPTIONS: readonly (keyof BatchesOptions)[] = ["max", "signal"];
 
-type Result = IteratorResult<MessageBatch<unknown>, undefined>;
-
-const DONE: Result = { value: undefined, done: true };
-
 class Batch implements MessageBatch<unknown> {
   #messages: unknown[] | undefined;
   readonly #lease: Lease;
@@ -219,22 +228,19 @@ class Batch implements MessageBatch<unknown> {
 }
 
 /** `socket.batches()`: batches of received messages as an async iterable. */
-class BatchIterator implements AsyncIterableIterator<MessageBatch<unknown>, undefined> {
-  readonly #core: SocketCore;
+class BatchIterator extends ReceiveIterator<MessageBatch<unknown>> {
   readonly #max: number;
   readonly #wait: WaitOptions | undefined;
-  #waiting: Promise<unknown> | undefined;
-  #done = false;
 
   constructor(core: SocketCore, max: number, signal: AbortSignal | undefined) {
-    this.#core = core;
+    super(core);
     this.#max = max;
     this.#wait = signal === undefined ? undefined : { signal };
   }
 
-  next(): Promise<Result> {
-    const core = this.#core;
-    if (this.#done || core.closed) return Promise.resolve(DONE);
+  next(): Promise<IteratorResult<MessageBatch<unknown>, undefined>> {
+    const { core } = this;
+    if (this.done || core.closed) return Promise.resolve(DONE);
     try {
       core.assertFree();
     } catch (error) {
@@ -242,26 +248,9 @@ class BatchIterator implements AsyncIterableIterator<MessageBatch<unknown>, unde
     }
     const lease = new Lease();
     const waiting = core.inbox.receiveMany(this.#max, this.#wait, lease);
-    this.#waiting = waiting;
-    return waiting.then((messages) => ({ value: new Batch(messages, lease), done: false }), this.#failed);
+    this.waiting = waiting;
+    return waiting.then((messages) => ({ value: new Batch(messages, lease), done: false }), this.failed);
   }
-
-  return(): Promise<Result> {
-    this.#done = true;
-    if (this.#waiting !== undefined) this.#core.inbox.withdraw(this.#waiting);
-    return Promise.resolve(DONE);
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this;
-  }
-
-  #failed = (error: unknown): Result => {
-    if (this.#done) return DONE;
-    // Closing ends the loop; a call out of turn stays an error.
-    if (this.#core.closed && !(error instanceof InvalidStateError)) return DONE;
-    throw error;
-  };
 }
 
 function batches(this: HasCore, options?: BatchesOptions, extra?: unknown): BatchIterator {
