@@ -91,9 +91,12 @@ export class Operation {
     return observed(() => this.run(call), this.#settle);
   }
 
-  /** @returns a promise with the same outcome; a ClosedError causes no unhandled rejection @internal */
-  endWith<T>(promise: Promise<T>): Promise<T> {
-    return settled(promise, this.#settle);
+  /**
+   * @param isLast whether the operation ends with this value; by default with any
+   * @returns a promise with the same outcome; a ClosedError causes no unhandled rejection @internal
+   */
+  endWith<T>(promise: Promise<T>, isLast?: (value: T) => boolean): Promise<T> {
+    return settled(promise, this.#settle, isLast);
   }
 
   /** The caller of `close` expects its error. */
@@ -120,10 +123,10 @@ export function observed<T>(call: () => T, end: Ending): T {
   return result;
 }
 
-function settled<T>(promise: Promise<T>, end: Ending): Promise<T> {
+function settled<T>(promise: Promise<T>, end: Ending, isLast?: (value: T) => boolean): Promise<T> {
   const outcome = promise.then(
     (value) => {
-      end();
+      if (isLast?.(value) !== false) end();
       return value;
     },
     (error: unknown) => {
@@ -197,23 +200,12 @@ export function endedWith<T>(
   parts: AsyncIterableIterator<T, undefined>,
   operation: Operation,
 ): AsyncIterableIterator<T, undefined> {
-  const step = (call: () => Promise<IteratorResult<T, undefined>>): Promise<IteratorResult<T, undefined>> => {
-    const result = call().then(
-      (each) => {
-        if (each.done === true) operation.end();
-        return each;
-      },
-      (error: unknown) => {
-        operation.end(error);
-        if (error instanceof ClosedError) result.catch(ignore);
-        throw error;
-      },
-    );
-    return result;
-  };
+  const end = async (): Promise<IteratorResult<T, undefined>> =>
+    (await parts.return?.()) ?? { done: true, value: undefined };
+  const isLast = ({ done }: IteratorResult<T, undefined>): boolean => done === true;
   const observed: AsyncIterableIterator<T, undefined> = {
-    next: () => step(() => parts.next()),
-    return: () => step(async () => (await parts.return?.()) ?? { done: true, value: undefined }),
+    next: () => operation.endWith(parts.next(), isLast),
+    return: () => operation.endWith(end(), isLast),
     [Symbol.asyncIterator]: () => observed,
   };
   return observed;
