@@ -148,7 +148,11 @@ function split(text: string): { host: string; port: number } {
   const bare = text.endsWith("]") || colon < 0;
   const host = bare ? text : text.slice(0, colon);
   const port = bare ? "0" : text.slice(colon + 1);
-  return { host: host.replace(/^\[(.*)\]$/, "$1"), port: port === "*" ? 0 : Number(port) };
+  return { host: unbracketed(host), port: port === "*" ? 0 : Number(port) };
+}
+
+export function unbracketed(host: string): string {
+  return host.replace(/^\[(.*)\]$/, "$1");
 }
 
 /** IPv4 within IPv6 becomes IPv4. */

@@ -26,8 +26,10 @@ import {
   type EndpointUse,
   hostPortScheme,
   INPROC,
+  parseHostPort,
   type Scheme,
   schemeOf,
+  unbracketed,
   webSocketScheme,
 } from "./grammar.js";
 
@@ -140,20 +142,10 @@ const UDP: Scheme = {
 };
 
 export function parseUdp(endpoint: string): UdpAddress {
+  const { host, port } = parseHostPort(endpoint);
   const address = addressOf(endpoint);
   const semicolon = address.indexOf(";");
-  const target = address.slice(semicolon + 1);
-  const colon = target.lastIndexOf(":");
-  const port = target.slice(colon + 1);
-  return {
-    host: bare(target.slice(0, colon)),
-    port: port === "*" ? 0 : Number(port),
-    interface: semicolon < 0 ? undefined : bare(address.slice(0, semicolon)),
-  };
-}
-
-function bare(host: string): string {
-  return host.replace(/^\[(.*)\]$/, "$1");
+  return { host, port, interface: semicolon < 0 ? undefined : unbracketed(address.slice(0, semicolon)) };
 }
 
 export function isMulticast(host: string): boolean {
