@@ -46,6 +46,8 @@ export const MAX_CHANNEL_NAME = 64;
 export const MAX_RUID = 128;
 export const MAX_VETO_REASON = 256;
 export const MAX_HOOKS = 256;
+/** Characters of why a query or a request failed. */
+export const MAX_FAILURE_TEXT = 1_024;
 
 /** Answers without a slot to one node; more are dropped. */
 export const MAX_UNREAD_ANSWERS = 4_096;

@@ -23,7 +23,7 @@ import {
 import { exposedText } from "../../kit/errors.js";
 import { checkOptions } from "../../kit/options.js";
 import type { Member } from "../node/member.js";
-import { MAX_HANDLING, MAX_HANDLING_BYTES, MAX_VETO_REASON } from "./bounds.js";
+import { MAX_FAILURE_TEXT, MAX_HANDLING, MAX_HANDLING_BYTES, MAX_VETO_REASON } from "./bounds.js";
 import { type ClusterChannel, channelSet } from "./channels.js";
 import {
   ENCODING,
@@ -52,8 +52,6 @@ import { QUERY_FAILURES, QueryError, type QueryFailureReason, type QueryResponse
 const MESSAGE_STAGES: readonly MessageStage[] = [...UNWRAPPING, "member:evaluate", "event"];
 const QUERY_STAGES: readonly MessageStage[] = [...UNWRAPPING, "member:evaluate", "query"];
 const REPLY_STAGES: readonly MessageStage[] = [...ENCODING, ...TRANSMITTING];
-/** Characters. */
-const MAX_FAILURE_TEXT = 1_024;
 
 /** An answer before the hooks of sending. */
 type Reply = HookPayload & { readonly op: MemberOp; readonly id: number };

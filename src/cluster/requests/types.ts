@@ -13,8 +13,6 @@ export const MAX_KEY = 128;
 /** Per request, and bytes of names and values. */
 export const MAX_HEADERS = 64;
 export const MAX_HEADER_BYTES = 8_192;
-/** Characters. */
-export const MAX_FAILURE_TEXT = 1_024;
 /** Bytes of a handler error's code and data. */
 export const MAX_FAILURE_DETAILS = 65_536;
 

@@ -23,9 +23,9 @@ import { describe, isAsyncIterable } from "../../core/arguments.js";
 import { bytesOf, owned } from "../../core/bytes.js";
 import { InvalidArgumentError, InvalidMessageError } from "../../core/errors.js";
 import { Reader, Writer } from "../compact.js";
+import { MAX_FAILURE_TEXT } from "../messaging/bounds.js";
 import {
   MAX_FAILURE_DETAILS,
-  MAX_FAILURE_TEXT,
   MAX_HEADER_BYTES,
   MAX_HEADERS,
   MAX_KEY,
