@@ -56,6 +56,7 @@ export class Addresses<Client> {
   /** By node and by the client's number there, in the order of checks for eviction. */
   readonly #byNode = new Map<string, Map<number, Alias>>();
 
+  /** @param most clients of this node, and aliases */
   constructor(effects: AddressesEffects, most = 65_536) {
     this.#effects = effects;
     this.#most = most;
@@ -72,7 +73,7 @@ export class Addresses<Client> {
    * @returns `undefined` for too many
    */
   add<C extends Client>(make: (id: number) => C): C | undefined {
-    if (this.clients.size >= 65_536) return undefined;
+    if (this.clients.size >= this.#most) return undefined;
     const id = this.#draw(SELF_ID + 1, FIRST_ALIAS - 1);
     const client = make(id);
     this.clients.set(id, client);
