@@ -8,6 +8,7 @@
  *
  * A handler delays a link for at most 10 s; then messages above its mark are dropped until it has caught up.
  */
+import { createHash } from "node:crypto";
 import { RingBuffer } from "../../core/collections/queues.js";
 import { begin, isObserved, MESSAGE_PROCESS, MESSAGE_RECEIVE } from "../../core/diagnostics.js";
 import { ClosedError } from "../../core/errors.js";
@@ -233,10 +234,12 @@ export class Subscription implements ClusterSubscription {
 
   /** Whether a retained message is newer than the latest of its topic, which it then replaces. */
   takes({ topic, sender: { node } }: ReceivedMessage, stamp: number): boolean {
-    const latest = this.#latest.get(topic);
+    // Publishers choose topics: as many with 65,535 bytes would take 6.5 GB.
+    const key = topic.length > 255 ? createHash("sha256").update(topic).digest("base64") : topic;
+    const latest = this.#latest.get(key);
     const isOld =
       latest !== undefined && (stamp < latest.stamp || (stamp === latest.stamp && node <= latest.node));
-    if (!isOld) this.#latest.set(topic, { stamp, node });
+    if (!isOld) this.#latest.set(key, { stamp, node });
     return !isOld;
   }
 

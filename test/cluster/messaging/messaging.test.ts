@@ -1,4 +1,6 @@
 /** Topics, one-to-one messages and retained values, between nodes in virtual time. */
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { describe, expect, test, vi } from "vitest";
 import {
   type ClusterAddress,
@@ -65,6 +67,13 @@ function hold(node: ClusterNode, topic: string): { got: string[]; release: () =>
 function forge(from: ClusterNode, to: ClusterNode, kind: number, bytes: Uint8Array): void {
   expect(from.parts.messages.links.send(to.id, kind, bytes)).toBe("sent");
 }
+
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc") as () => void;
+const heapUsed = (): number => {
+  collectGarbage();
+  return process.memoryUsage().heapUsed;
+};
 
 /** What a node's link brings of another one, within the call. */
 function bring(to: ClusterNode, from: ClusterNode) {
@@ -781,6 +790,21 @@ describe("what an evil node sends", () => {
       forge(e, n, MessageKind.DIRECT, encodeDirect(1, 1, long, "x"));
       await settle();
       expect(statsOf(n).refused).toEqual({ "publish:malformed": 1, "direct:malformed": 1 });
+    }));
+
+  test("makes no subscription with retained values keep long topics; an older value of one is left out all the same", () =>
+    evil(async (e, n) => {
+      const got: string[] = [];
+      n.subscribe("#", { retained: true }, ({ topic, data }) => void got.push(`${topic.length} ${data}`));
+      const brought = bring(n, e);
+      const publish = (topic: string, stamp: number) =>
+        void brought(MessageKind.PUBLISH, publishItem(topic, { stamp, data: String(stamp) }));
+      const before = heapUsed();
+      for (let i = 1; i <= 500; i++) publish("x".repeat(60_000) + i, i);
+      expect(heapUsed() - before).toBeLessThan(10_000_000);
+      expect(got.splice(0)).toHaveLength(500);
+      for (const stamp of [2, 1, 3]) publish("y".repeat(256), stamp);
+      expect(got).toEqual(["256 2", "256 3"]);
     }));
 
   test("as topic aliases is refused where it defines none that is granted", () =>
