@@ -3,6 +3,7 @@
  * event loop), in which a peer's silence proves nothing.
  */
 import { type Link, LinkedList } from "./collections/queues.js";
+import { MAX_TIMEOUT } from "./waiter.js";
 
 /** State machines get one, so that tests can stop time and advance it. */
 export interface Clock {
@@ -16,8 +17,6 @@ export interface TimedRules {
   nextWakeUp(): number | undefined;
   tick(now: number): void;
 }
-
-const MAX_DELAY = 2_147_483_647;
 
 /** Drives a state machine with one timer. Time beyond `maxStep` ms after the due time is cut out, as a pause of the process. */
 export class DriverTimer {
@@ -103,7 +102,7 @@ export class DriverTimer {
     clearTimeout(this.#timer);
     // The interval up to now is not a pause.
     this.#due = Math.max(next, now);
-    const delay = Math.min(Math.ceil(this.#due - now), MAX_DELAY);
+    const delay = Math.min(Math.ceil(this.#due - now), MAX_TIMEOUT);
     this.#timer = setTimeout(this.#timerOnFired, delay);
     if (!this.#held) this.#timer.unref();
   }

@@ -12,13 +12,11 @@
  */
 import { checkInteger, checkKeys, invalidArgument } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
+import { INT32 } from "../core/option-spec.js";
 import { checkEndpoint as checkForm } from "../core/schemes/schemes.js";
 import type { Codec } from "../sockets/codec.js";
 
 export { checkKeys };
-
-/** Largest integer option, and longest timer in ms. */
-const MAX = 2_147_483_647;
 
 /** Default linger of `close`, ms. */
 export const CLOSE_LINGER = 1_000;
@@ -90,7 +88,7 @@ interface IntegerSpec {
 export function integer(spec: IntegerSpec & { readonly default: number }): OptionSpec<number>;
 export function integer(spec?: IntegerSpec): OptionSpec<number | undefined>;
 export function integer(spec: IntegerSpec = {}): OptionSpec<number | undefined> {
-  const { default: standard, min = 1, max = MAX } = spec;
+  const { default: standard, min = 1, max = INT32 } = spec;
   return {
     default: standard,
     expected: `a whole number from ${min} to ${max}`,
@@ -171,7 +169,7 @@ export function anything<T>(): OptionSpec<T | undefined> {
 }
 
 /** @throws InvalidArgumentError `EINVAL` unless an integer from `min` to `max` */
-export function checkCount(name: string, value: unknown, min: number, max: number = MAX): number {
+export function checkCount(name: string, value: unknown, min: number, max: number = INT32): number {
   return checkInteger(name, value, min, max);
 }
 

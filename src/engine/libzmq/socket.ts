@@ -2,7 +2,7 @@
 import { InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
 import { completeOptions, type OptionValues, setOption } from "../../core/option-table.js";
 import { SocketType, type SocketTypeName, socketTypeName } from "../../core/socket-type.js";
-import { ignore } from "../../core/waiter.js";
+import { ignore, MAX_TIMEOUT } from "../../core/waiter.js";
 import {
   type EngineCloseResult,
   type EngineEndpoints,
@@ -452,7 +452,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     else this.#monitor?.unref();
     clearInterval(this.#keepAlive);
     const alive = isReferenced && !this.#closed && this.#monitor === undefined;
-    this.#keepAlive = alive ? setInterval(ignore, 2 ** 31 - 1) : undefined;
+    this.#keepAlive = alive ? setInterval(ignore, MAX_TIMEOUT) : undefined;
     if (isReferenced && !this.#closed) this.#shared.zap.ref(this);
     else this.#shared.zap.unref(this);
   }

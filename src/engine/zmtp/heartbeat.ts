@@ -15,6 +15,7 @@
  */
 
 import { systemClock } from "../../core/timers.js";
+import { MAX_TIMEOUT } from "../../core/waiter.js";
 import { encodeCommand } from "./codec/command.js";
 
 /** Most bytes of a PING's context (37/ZMTP, Heartbeating). */
@@ -148,8 +149,6 @@ export class Heartbeat {
   }
 }
 
-const MAX_DELAY = 2_147_483_647;
-
 export interface HeartbeatLink extends WriteState {
   /** Hands a command to the kernel, unless it is full. */
   sendPing(body: Buffer): void;
@@ -209,7 +208,7 @@ export class HeartbeatDriver {
     clearTimeout(this.#timer);
     this.#wakesAt = next;
     const delay = Math.ceil(next - systemClock.now());
-    this.#timer = setTimeout(this.#timerOnStep, Math.min(MAX_DELAY, Math.max(1, delay))).unref();
+    this.#timer = setTimeout(this.#timerOnStep, Math.min(MAX_TIMEOUT, Math.max(1, delay))).unref();
   }
 
   #timerOnStep = (): void => {

@@ -5,10 +5,9 @@
  */
 
 import type { OptionValues } from "../../core/option-table.js";
-import { ignore } from "../../core/waiter.js";
+import { ignore, MAX_TIMEOUT } from "../../core/waiter.js";
 import type { EngineEventLoop } from "../engine.js";
 
-const FOREVER = 2_147_483_647;
 /** ms before the warning of the package `zeromq`. */
 const SILENCE = 500;
 
@@ -55,7 +54,7 @@ export class EventLoopRef implements EventLoopHold {
     if (this.#referenced || this.#reasons(this.#holdsBound)) {
       if (this.#held) return;
       this.#held = true;
-      if (this.#timer === undefined) this.#timer = setInterval(ignore, FOREVER);
+      if (this.#timer === undefined) this.#timer = setInterval(ignore, MAX_TIMEOUT);
       else this.#timer.ref();
     } else if (this.#held && !this.#scheduled) {
       this.#scheduled = true;
