@@ -159,7 +159,7 @@ export class MemberReceiver {
         this.#onResponse(member, item, protocol);
         return;
       case MemberOp.NOTICE:
-        if (typeof item.data !== "string" || item.data.length > MAX_VETO_REASON) {
+        if (typeof item.data !== "string" || Buffer.byteLength(item.data) > MAX_VETO_REASON) {
           this.#context.refuse("member:notice");
           return;
         }
