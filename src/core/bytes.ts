@@ -71,6 +71,16 @@ export function writeUint32(bytes: Uint8Array, at: number, value: number): void 
   bytes[at + 3] = value;
 }
 
+/** Exact up to 2^53 - 1. */
+export function readUint64(bytes: Uint8Array, at: number): number {
+  return readUint32(bytes, at) * 0x1_0000_0000 + readUint32(bytes, at + 4);
+}
+
+export function writeUint64(bytes: Uint8Array, at: number, value: number): void {
+  writeUint32(bytes, at, Math.floor(value / 0x1_0000_0000));
+  writeUint32(bytes, at + 4, value);
+}
+
 // Hashes for table places and shards. Collisions are easy to construct: callers must compare the keys.
 
 const OFFSET = 0x811c_9dc5;

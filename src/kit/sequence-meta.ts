@@ -12,6 +12,7 @@
  *   @24  8  sequence in the stream, from 1; at most 2^53 - 1
  *   @32  8  time of publication by the publisher's clock, in µs since 1970; at most 2^53 - 1
  */
+import { readUint64, writeUint64 } from "../core/bytes.js";
 
 export const Kind = { MESSAGE: 1, REPLAY: 2, REPLAYED: 3, END: 4 } as const;
 
@@ -21,8 +22,6 @@ export const META_BYTES = 40;
 const MAGIC_0 = 0x53;
 const MAGIC_1 = 0x51;
 const VERSION = 1;
-const TWO_32 = 0x1_0000_0000;
-const MAX_HIGH = 0x1f_ffff;
 
 export interface Meta {
   /** 16 bytes, one character each. */
@@ -38,8 +37,8 @@ export function encodeMeta(id: Uint8Array, stream: number, sequence: number, tim
   const meta = header(META_BYTES, Kind.MESSAGE);
   meta.set(id, 4);
   meta.writeUInt32BE(stream, 20);
-  writeNumber(meta, sequence, 24);
-  writeNumber(meta, time, 32);
+  writeUint64(meta, 24, sequence);
+  writeUint64(meta, 32, time);
   return meta;
 }
 
@@ -67,13 +66,8 @@ export function kindOf(frame: Buffer, bytes: number): number | undefined {
   return ours ? frame[3] : undefined;
 }
 
-export function writeNumber(frame: Buffer, value: number, at: number): void {
-  frame.writeUInt32BE(Math.floor(value / TWO_32), at);
-  frame.writeUInt32BE(value % TWO_32, at + 4);
-}
-
 /** @returns `undefined` above 2^53 - 1 */
 export function readNumber(frame: Buffer, at: number): number | undefined {
-  const high = frame.readUInt32BE(at);
-  return high > MAX_HIGH ? undefined : high * TWO_32 + frame.readUInt32BE(at + 4);
+  const number = readUint64(frame, at);
+  return Number.isSafeInteger(number) ? number : undefined;
 }

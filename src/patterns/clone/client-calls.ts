@@ -18,7 +18,7 @@ import { Deadlines } from "../../core/timers.js";
 import type { PendingCall } from "../../kit/calls.js";
 import { StoreError } from "../../store/store.js";
 import type { ClientEffects } from "./client-state.js";
-import { encodeSet, UUID_BYTES, uuidOf, VALUE } from "./protocol.js";
+import { encodeSet, readSequence, UUID_BYTES, uuidOf, VALUE } from "./protocol.js";
 
 export interface ClientUpdate {
   readonly key: Buffer;
@@ -101,7 +101,7 @@ export class ClientCalls {
   numberOf(uuid: Buffer): number {
     if (uuid.length !== UUID_BYTES) return 0;
     if (uuid.readInt32BE(0) !== this.#tokenHigh || uuid.readInt32BE(4) !== this.#tokenLow) return 0;
-    return uuid.readUInt32BE(8) * 4_294_967_296 + uuid.readUInt32BE(12);
+    return readSequence(uuid, 8);
   }
 
   isOwn(bytes: Uint8Array, at: number): boolean {

@@ -21,7 +21,7 @@
  */
 
 import { invalidArgument, quoted } from "../../core/arguments.js";
-import { readUint32, writeUint32 } from "../../core/bytes.js";
+import { readUint64, writeUint64 } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 
 export const ICANHAZ: Buffer = Buffer.from("ICANHAZ?");
@@ -36,8 +36,6 @@ export const MAX_SERVER_PROPERTIES = 8_192;
 export const SEQUENCE_BYTES = 8;
 export const UUID_BYTES = 16;
 const FRAMES = 5;
-const TWO_32 = 4_294_967_296;
-const MAX_HIGH = 0x1fffff;
 /** Maximum of the second byte; the first is 0. */
 export const MAX_SEQUENCE_BYTE = 0x1f;
 const SLASH = 0x2f;
@@ -118,18 +116,12 @@ export function updateFault(
 
 /** @param bytes checked by {@link updateFault} */
 export function readSequence(bytes: Uint8Array, at = 0): number {
-  return readUint32(bytes, at) * TWO_32 + readUint32(bytes, at + 4);
-}
-
-export function writeSequence(bytes: Uint8Array, at: number, sequence: number): void {
-  const high = Math.floor(sequence / TWO_32) & MAX_HIGH;
-  writeUint32(bytes, at, high);
-  writeUint32(bytes, at + 4, sequence);
+  return readUint64(bytes, at);
 }
 
 export function sequenceFrame(sequence: number): Buffer {
   const frame = Buffer.allocUnsafe(SEQUENCE_BYTES);
-  writeSequence(frame, 0, sequence);
+  writeUint64(frame, 0, sequence);
   return frame;
 }
 
@@ -137,7 +129,7 @@ export function sequenceFrame(sequence: number): Buffer {
 export function uuidOf(token: Buffer, number: number): Buffer {
   const uuid = Buffer.allocUnsafe(UUID_BYTES);
   uuid.set(token);
-  writeSequence(uuid, 8, number);
+  writeUint64(uuid, 8, number);
   return uuid;
 }
 

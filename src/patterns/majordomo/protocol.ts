@@ -29,7 +29,7 @@
  * Each command has one form, whichever way it goes.
  */
 import { describe, invalidArgument } from "../../core/arguments.js";
-import { owned, readUint16, readUint32, writeUint32 } from "../../core/bytes.js";
+import { owned, readUint16, readUint32, writeUint32, writeUint64 } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { costOf, frameCost, MAX_FORWARDED_FRAMES, slice } from "../../core/memory.js";
 import { ERROR_MARK, MAX_DETAILS } from "../../kit/errors.js";
@@ -753,8 +753,7 @@ function writeId(head: Buffer, at: number, { clientId, sequence }: Numbered): vo
   const { high, low } = clientId ?? NO_CLIENT;
   writeUint32(head, at, high);
   writeUint32(head, at + 4, low);
-  writeUint32(head, at + 8, Math.floor(sequence / HIGH));
-  writeUint32(head, at + 12, sequence >>> 0);
+  writeUint64(head, at + 8, sequence);
 }
 
 function readClient(head: Buffer, at: number): ClientId {

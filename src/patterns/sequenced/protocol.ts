@@ -20,7 +20,8 @@
  *   @4   4  request number
  *   @8   1  status: 00 done, 01 more (request from the sequence after the last), 02 gone: another publisher or stream
  */
-import { header, ID_BYTES, Kind, kindOf, readNumber, writeNumber } from "../../kit/sequence-meta.js";
+import { writeUint64 } from "../../core/bytes.js";
+import { header, ID_BYTES, Kind, kindOf, readNumber } from "../../kit/sequence-meta.js";
 
 export const EndStatus = { DONE: 0, MORE: 1, GONE: 2 } as const;
 export type EndStatus = (typeof EndStatus)[keyof typeof EndStatus];
@@ -47,8 +48,8 @@ export function encodeRequest({ publisher, stream, from, to, number }: ReplayReq
   const request = header(REQUEST_BYTES, Kind.REPLAY);
   request.write(publisher, 4, ID_BYTES, "hex");
   request.writeUInt32BE(stream, 20);
-  writeNumber(request, from, 24);
-  writeNumber(request, to, 32);
+  writeUint64(request, 24, from);
+  writeUint64(request, 32, to);
   request.writeUInt32BE(number, 40);
   return request;
 }
