@@ -28,6 +28,10 @@ export interface Operation {
   sequence: number;
 }
 
+/** Updates, and their bytes, that wait for the end of a map or for room. With more, the map is sent again. */
+export const MAX_QUEUED = 1_000_000;
+export const MAX_QUEUED_BYTES = 268_435_456;
+
 export function sizeOf(operation: Operation): number {
   return operation.key.length + operation.value.length + operation.properties.length;
 }

@@ -10,7 +10,7 @@
 import { RingBuffer } from "../../core/collections/queues.js";
 import { costOf } from "../../core/memory.js";
 import { encodeEnd, encodeEntry, encodeMark, encodeUpdate, isRequest, parseLink } from "./link.js";
-import { copyOf, type Operation, sizeOf } from "./operation.js";
+import { copyOf, MAX_QUEUED, MAX_QUEUED_BYTES, type Operation, sizeOf } from "./operation.js";
 import { encodeTimeToLive, REFUSED_FULL } from "./properties.js";
 import { EMPTY, encodeHugz, encodeSet, isHugz, ownUuidOf, readSequence, SEQUENCE } from "./protocol.js";
 import { conflictMark, type SendResult, type ServerState } from "./server-state.js";
@@ -285,10 +285,6 @@ function conflictOf(operation: Operation): Operation {
 }
 
 // --- The other server ------------------------------------------------------------------------------------------------
-
-/** Updates that wait for the end of the map, or for room. With more the follower is too slow. */
-const MAX_QUEUED = 1_000_000;
-const MAX_QUEUED_BYTES = 268_435_456;
 
 /**
  * Sends the map, then every update since, to one follower.

@@ -11,14 +11,10 @@
 import crypto from "node:crypto";
 import { backOff } from "../../core/timers.js";
 import { encodeFollow, encodeMark, parseLink, parseUpdate, SESSION_BYTES, standingOf } from "./link.js";
-import { copyOf, type Operation, sizeOf } from "./operation.js";
+import { copyOf, MAX_QUEUED, MAX_QUEUED_BYTES, type Operation, sizeOf } from "./operation.js";
 import { timeToLive } from "./properties.js";
 import { isGoodbye, isHugz, KEY, PROPERTIES, readSequence, SEQUENCE, VALUE } from "./protocol.js";
 import { conflictMark, type LoadedMap, ServerMap, type ServerState, uuidsOf } from "./server-state.js";
-
-/** Updates, and their bytes, while the store takes the map. Above, it is asked for again. */
-const MAX_QUEUED = 1_000_000;
-const MAX_QUEUED_BYTES = 268_435_456;
 
 /**
  * ms to the next request for the map, at most: after a failed write, or without an answer. A full store may take a map
