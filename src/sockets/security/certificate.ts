@@ -23,7 +23,7 @@ export interface Certificate {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-const MAX_FILE = 65_536;
+export const MAX_FILE = 65_536;
 
 /** @throws InvalidArgumentError `EINVAL` with the invalid line, never the key */
 export function parseCertificate(text: string): Certificate {

@@ -15,7 +15,7 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { isKey } from "../../core/z85.js";
-import { parseCertificate } from "./certificate.js";
+import { MAX_FILE, parseCertificate } from "./certificate.js";
 
 type KeyFile = { readonly name: string } & ({ readonly text: string } | { readonly unreadable: string });
 
@@ -70,7 +70,6 @@ const [LEAST_INTERVAL, MOST_INTERVAL] = [500, 10_000];
 const SHARE = 20;
 /** Most files, by name. */
 const MAX_FILES = 16_384;
-const MAX_FILE = 65_536;
 /** Faults of the file itself, or of a symbolic link. */
 const FILE_FAULTS: readonly unknown[] = ["EACCES", "EPERM", "ELOOP", "ENOTDIR", "ENAMETOOLONG"];
 
