@@ -6,7 +6,6 @@
  *                    ├─ serve ──> served
  *                    ├─ hold ───> kept; served when `active`, dropped at `votes:dropped` and when `fenced`
  *                    └─ refuse ─> dropped: the client asks the other server
- *
  */
 import { RingBuffer } from "../../core/collections/queues.js";
 import { InvalidArgumentError } from "../../core/errors.js";
