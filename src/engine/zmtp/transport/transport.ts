@@ -140,7 +140,7 @@ export interface Framing {
   /** Encoded bytes beyond the peer's limit; absent: no limit. */
   readonly excess?: number;
   readonly unfinished?: number;
-  /** As `StreamSink.headroom`, for `decode` in place. */
+  /** As `Sink.headroom` (reader.ts), for `decode` in place. */
   headroom?(size: number): number;
   /**
    * @param pooled owner of `bytes`, if decoded frames may keep it
