@@ -188,7 +188,7 @@ export class Reader {
   }
 
   /** @param size bytes @returns hexadecimal digits */
-  id(size: number): string {
+  id(size = 16): string {
     const { at } = this;
     this.skip(size);
     return this.bytes.toString("hex", at, this.at);

@@ -28,9 +28,6 @@ export const BATCH_HEADER = 9;
 export const ITEM_HEADER = 6;
 export const ACK_SIZE = 11;
 
-/** Bytes. */
-const ID = 16;
-
 export const MESSAGES_PROP = "shoal-messages";
 /** Of the advert. */
 const VERSION = "1";
@@ -69,8 +66,8 @@ export function decodeHello(frame: Buffer): Hello | undefined {
   if (frame[0] !== LinkFrame.HELLO) return undefined;
   const reader = new Reader(frame, 1);
   const hello = {
-    to: reader.id(ID),
-    from: reader.id(ID),
+    to: reader.id(),
+    from: reader.id(),
     life: reader.id(8),
     session: reader.uintUpTo(2 ** 32 - 1),
     maxWaiting: reader.uint(),

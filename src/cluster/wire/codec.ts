@@ -42,9 +42,6 @@ export const FirstByte = {
 } as const;
 export const PREFIX = 7;
 
-/** Bytes of an id. */
-const ID = 16;
-
 type FieldKind = "byte" | "uint16" | "uint32" | "id" | "text" | "buckets" | "wanted" | "data";
 
 type Fields = { readonly [K in keyof PacketFields]?: FieldKind };
@@ -208,7 +205,7 @@ export function decodePacket(bytes: Buffer, namespace: number, most: number): Pa
 export function decodeBody(bytes: Buffer): Packet | PacketFault {
   const input = new Reader(bytes);
   const type = input.byte() as PacketType;
-  const from = input.id(ID);
+  const from = input.id();
   const start = input.uint48();
   const count = input.uint32();
   const digest = input.uint32();
@@ -236,7 +233,7 @@ export function decodeBody(bytes: Buffer): Packet | PacketFault {
 function readField(input: Reader, kind: FieldKind): unknown {
   switch (kind) {
     case "id":
-      return input.id(ID);
+      return input.id();
     case "text":
       return input.text(MAX_ADDRESS);
     case "buckets":
@@ -253,7 +250,7 @@ function readField(input: Reader, kind: FieldKind): unknown {
 /** @returns `undefined` for an update of a later version */
 function readUpdate(kind: number, input: Reader): Update | PacketFault | undefined {
   if (kind < UpdateKind.ALIVE || kind > UpdateKind.DETAILS) return undefined;
-  const about = { id: input.id(ID), start: input.uint48(), count: input.uint32() };
+  const about = { id: input.id(), start: input.uint48(), count: input.uint32() };
   const update = readStatement(kind, about, input);
   return input.failed ? "malformed" : update;
 }
