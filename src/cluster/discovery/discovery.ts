@@ -26,8 +26,6 @@ import { type DiscoverySelf, type DiscoverySource, type DiscoveryStatus, Scope, 
 
 /** ms; also the pause after a source returned, and the run time that resets the delay. */
 const LONGEST_RESTART = 30_000;
-/** For leaving sources to withdraw their data. */
-const WITHDRAW_TIMEOUT = 1_000;
 /** Configured addresses, and those of `join`. */
 const SEEDS = "seeds";
 
@@ -108,12 +106,12 @@ export class Discovery {
     return {};
   }
 
-  /** Settles when the sources have withdrawn their data, or the timeout ends. */
+  /** Settles when the sources have withdrawn their data, after 1 s at most. @param wait ms; -1: 1,000 */
   async stop(wait: number): Promise<void> {
     this.#started = false;
     this.#names.stop();
     const ended = Promise.all(this.#sources.map((source) => source.stop()));
-    await withTimeout(ended, wait < 0 ? WITHDRAW_TIMEOUT : Math.min(wait, WITHDRAW_TIMEOUT));
+    await withTimeout(ended, wait < 0 ? 1_000 : Math.min(wait, 1_000));
   }
 
   #onSourceList = (source: string, given: unknown): boolean => {

@@ -42,8 +42,6 @@ interface Answer {
   readonly ttl: number;
 }
 
-const ABSENT: ReadonlySet<unknown> = new Set(["ENOTFOUND", "ENODATA"]);
-
 /**
  * Finds nodes by a DNS name. The hosts file is not read.
  *
@@ -134,7 +132,8 @@ async function recordsOf<T>(query: Promise<readonly T[]>): Promise<readonly T[]>
   try {
     return await query;
   } catch (error) {
-    if (ABSENT.has((error as { code?: unknown }).code)) return [];
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOTFOUND" || code === "ENODATA") return [];
     throw error;
   }
 }

@@ -35,8 +35,6 @@ import { MAX_MEMBERS } from "../bounds.js";
 import { fieldsOf, type HttpAnswer, itemsOf, originOf, requestJson } from "./http.js";
 import { type DiscoverySource, MAX_SOURCE_NAME, pauseAfter, sleep } from "./source.js";
 
-const HTTP = { unauthorized: 401, forbidden: 403 } as const;
-
 const OPTIONS = {
   /** Service name, preferably headless with `publishNotReadyAddresses`. */
   service: text(),
@@ -165,9 +163,9 @@ function refused(
   const said = fieldsOf(body).message;
   const message = typeof said === "string" ? said.split("\n", 1)[0]?.slice(0, 300) : "";
   const details = { endpoint: server };
-  if (status === HTTP.unauthorized || status === HTTP.forbidden) {
+  if (status === 401 || status === 403) {
     const needs =
-      status === HTTP.unauthorized
+      status === 401
         ? "the token is not accepted"
         : `the service account needs list on endpointslices (discovery.k8s.io) in the namespace ${namespace}`;
     return new HandshakeError("ERR_AUTHENTICATION", `${server}: ${needs} (${message})`, details);

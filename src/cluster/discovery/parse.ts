@@ -26,8 +26,6 @@ interface Form {
   make(rest: string, options: Record<string, unknown>): DiscoverySource;
 }
 
-const LISTS: readonly string[] = ["servers", "ports"];
-
 /** The port is `undefined` without a number after the last colon. */
 function nameAndPort(rest: string): { name: string; port: number | undefined } {
   const at = rest.lastIndexOf(":");
@@ -141,7 +139,8 @@ function optionsOf(scheme: string, { options: known }: Form, query: string): Rec
   return Object.fromEntries(
     names.map((name) => {
       const values = given.getAll(name);
-      if (LISTS.includes(name)) return [name, values.flatMap((each) => each.split(",")).map(typedValue)];
+      if (name === "servers" || name === "ports")
+        return [name, values.flatMap((each) => each.split(",")).map(typedValue)];
       if (values.length > 1) throw new InvalidArgumentError(`the source ${scheme} has ${name} twice`);
       return [name, typedValue(values[0] as string)];
     }),
