@@ -9,9 +9,6 @@ import type { LifeCycle } from "./life-cycle.js";
 import { Member, MemberState } from "./members.js";
 import type { Prober } from "./prober.js";
 
-/** 2025 in ms: an earlier wall clock was never set. */
-const EARLIEST = 1_735_689_600_000;
-
 export interface UpdatesParts {
   readonly prober: Prober;
   readonly dialer: Dialer;
@@ -230,8 +227,8 @@ export class Updates {
 
   /** Removals and admissions have separate versions. @param isOwn whether an operator decided it at this node */
   applyRemoval(update: Update, isOwn = false): void {
-    // An operator's next decision needs a later version.
-    if (!isOwn && update.start - Math.max(this.#wall, EARLIEST) > MAX_AHEAD) {
+    // An operator's next decision needs a later version. An earlier wall clock was never set.
+    if (!isOwn && update.start - Math.max(this.#wall, Date.UTC(2025)) > MAX_AHEAD) {
       this.#context.refuse("ahead");
       return;
     }

@@ -51,10 +51,6 @@ import {
 import { splitIpAddress } from "./addresses.js";
 import type { NamespaceCodec } from "./namespace-codec.js";
 
-/** Missing bytes from which a frame is read in place; bytes up to which its memory is allocated at once. */
-const MIN_DIRECT = 8_192;
-const MAX_AT_ONCE = 2_097_152;
-
 export type StreamEnd =
   /** On purpose. */
   | "closed"
@@ -143,7 +139,7 @@ export class NodeStream implements Sink, PairStream {
     HELLO_HEAD + MAX_ADDRESS,
     (bytes, at) =>
       this.#in === undefined ? helloSize(bytes.subarray(at)) : FRAME_HEAD + bytes.readUInt32BE(at),
-    MAX_AT_ONCE,
+    2_097_152, // Memory is allocated at once up to that.
   );
   #isTaking = false;
   #exchange: IdentityExchange | undefined;
@@ -381,7 +377,7 @@ export class NodeStream implements Sink, PairStream {
 
   readTarget(): ReadTarget | undefined {
     const { target } = this.#units;
-    if (target.length < MIN_DIRECT) return undefined;
+    if (target.length < 8_192) return undefined; // Not worth a read in place.
     return { memory: () => target, inLarge: false, relayed: false };
   }
 

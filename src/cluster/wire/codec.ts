@@ -99,7 +99,6 @@ export type PacketFault =
 
 /** Reused for one packet at a time. */
 const out = new Writer();
-const NO_DATA = new Uint8Array(0);
 
 /** @param namespace number of the cluster name (identity.ts); -1: no prefix, since the packet will be sealed */
 export function encodePacket(packet: Packet, namespace: number): Buffer {
@@ -132,7 +131,7 @@ function writeField(kind: FieldKind, value: PacketFields[keyof PacketFields]): v
       break;
     }
     case "data": {
-      const data = (value as Uint8Array | undefined) ?? NO_DATA;
+      const data = (value as Uint8Array | undefined) ?? new Uint8Array(0);
       out.uint16(data.length);
       out.raw(data);
       break;
