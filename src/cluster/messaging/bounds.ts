@@ -26,8 +26,6 @@ export const HELD_TIME = 20;
 /** Delivered bytes acknowledged before the turn ends. */
 export const ACK_BYTES = 262_144;
 export const ACK_DELAY = 20;
-/** Between acknowledgements in writes with items. */
-export const ACK_SPACING = 1;
 /** `MAX_ADVERT`: all adverts of a node. */
 export const MAX_PROTOCOLS = 8;
 export const MAX_ADVERT = 400;

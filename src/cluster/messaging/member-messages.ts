@@ -62,9 +62,6 @@ import { checkedData, checkRuid, type MessagingSettings } from "./options.js";
 import { MessageKind } from "./parts.js";
 import { Query } from "./query.js";
 
-/** Names besides a program's own protocols. One that this node does not have reaches no member. */
-const PROTOCOLS = ["ipc", "tcp", "ws", "tls", "udp", SELF];
-
 type Hook = MessageHook | MemberHook;
 
 type Asked = Pick<Outgoing, "id" | "members" | "payload" | "protocols" | "lane">;
@@ -88,7 +85,8 @@ export class MemberMessages {
     this.receiver = new MemberReceiver(this.#context);
     this.#sender = new MemberSender(this.#context, this.receiver);
     const names = protocols.map((each) => (typeof each === "string" ? each : each.name));
-    this.#protocols = [...new Set([...PROTOCOLS, ...names])];
+    // A protocol that this node does not have reaches no member.
+    this.#protocols = [...new Set(["ipc", "tcp", "ws", "tls", "udp", SELF, ...names])];
   }
 
   get channels(): ClusterChannels {

@@ -23,8 +23,6 @@ import { filterFault, matches } from "./topics.js";
 
 export const RetainedItem = { ASK: 0x11, VALUE: 0x12, END: 0x13, AGAIN: 0x14 } as const;
 
-/** Bytes before the PUBLISH item of a VALUE. */
-export const VALUE_HEADER = 1;
 const AGAIN = Buffer.from([RetainedItem.AGAIN]);
 /** Reused for one item at a time. */
 const out = new Writer();

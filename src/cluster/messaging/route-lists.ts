@@ -138,8 +138,6 @@ class RouteCopy {
 
 // --- Lists of all nodes ------------------------------------------------------------------------------------
 
-const NEVER = Number.POSITIVE_INFINITY;
-
 export interface RouteListsEffects {
   send(to: string, item: Uint8Array): SendResult;
   /** Session of the link to a member; -1: none. */
@@ -210,7 +208,7 @@ export class RouteLists {
   /** Parts made since a time. */
   #parts = 0;
   #partsAt = Number.NEGATIVE_INFINITY;
-  #flushAt = NEVER;
+  #flushAt = Infinity;
 
   constructor({ id, store, effects, grace, settle, limits = ROUTE_LIMITS }: RouteListsOptions) {
     this.#id = id;
@@ -258,7 +256,7 @@ export class RouteLists {
   #flush(now: number): void {
     // A few at a time: turns stay short, and members get the blocks before the log forgets them.
     this.#own.logBlocks(8);
-    this.#flushAt = this.#own.hasPending ? now + ROUTE_FLUSH : NEVER;
+    this.#flushAt = this.#own.hasPending ? now + ROUTE_FLUSH : Infinity;
     for (const member of this.#members.values()) this.#feed(now, member);
   }
 
@@ -385,10 +383,10 @@ export class RouteLists {
 
   /** All deadlines of one kind are in the order of their insertion. */
   nextWakeUp(): number {
-    const [unsettled = NEVER] = this.unsettled.values();
+    const [unsettled = Infinity] = this.unsettled.values();
     const [lost] = this.#lost;
-    const expiry = lost === undefined ? NEVER : this.#expiryOf(lost);
-    const parts = this.#hungry.size > 0 ? this.#partsAt + ROUTE_PARTS_TIME : NEVER;
+    const expiry = lost === undefined ? Infinity : this.#expiryOf(lost);
+    const parts = this.#hungry.size > 0 ? this.#partsAt + ROUTE_PARTS_TIME : Infinity;
     return Math.min(this.#flushAt, unsettled, expiry, parts);
   }
 

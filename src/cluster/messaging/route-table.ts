@@ -131,11 +131,6 @@ export type AddResult =
   /** Refused: the number belongs to no node. */
   | "numbers";
 
-/** Changes of the table for each step of a sweep. */
-const SWEEP_EVERY = 256;
-/** While more is left of deleted nodes than one node may have. */
-const SWEEP_SOON = 32;
-
 /** A node in a table, with what it has there. */
 export class RouteNode {
   /** In the records, 0 to 65,534; -1: none was free, and its routes are refused. */
@@ -418,7 +413,8 @@ export class RouteTable {
   #changed(): void {
     this.#index.tidy();
     if (this.#sweeping.length + this.#waiting.length === 0) return;
-    const every = this.unswept > this.#sweepSoonFrom ? SWEEP_SOON : SWEEP_EVERY;
+    // More may be left of deleted nodes than one node may have.
+    const every = this.unswept > this.#sweepSoonFrom ? 32 : 256;
     if (++this.#calls % every === 0) this.sweep();
   }
 }

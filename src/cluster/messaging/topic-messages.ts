@@ -19,7 +19,7 @@ import type { WaitResult } from "./node-queues.js";
 import { checkBoolean, checkData, checkOnFull, checkTimeout } from "./options.js";
 import { type IncomingLink, MessageKind, type SendResult } from "./parts.js";
 import { AliasNumbers, Publication, type TopicPlan } from "./publication.js";
-import { RetainedItem, type RetainedValue, readFilters, VALUE_HEADER } from "./retained.js";
+import { RetainedItem, type RetainedValue, readFilters } from "./retained.js";
 import type { MessagingState } from "./state.js";
 import { type ReceivedMessage, SELF_TOPIC, type Subscription } from "./subscription.js";
 
@@ -81,7 +81,8 @@ export class Publisher {
     if (isItem) {
       const name = subtopic === undefined ? undefined : encodeName(subtopic);
       publication.set(plan, client, name, stamp, data, context);
-      state.checkSize(retain ? publication.bytes + VALUE_HEADER : publication.bytes);
+      // A VALUE has its head before the PUBLISH item.
+      state.checkSize(retain ? publication.bytes + 1 : publication.bytes);
       this.#aliases.look(plan);
     }
     // Copies: the program may reuse its bytes.
