@@ -122,7 +122,6 @@ export type RequestItem =
 export type RequestFault = "empty" | "op" | "id" | "service" | "extras" | "load" | "failure" | "credit";
 
 export const NO_HEADERS: Headers = Object.freeze({});
-const NO_BYTES = Buffer.alloc(0);
 const NO_EXTRAS: CallExtras = { method: "", key: "", headers: NO_HEADERS, parts: 0, bytes: 0 };
 
 /** Reused for each item. */
@@ -169,7 +168,7 @@ export function encodeFailure(
   load: ServiceLoad,
   reason: string,
   message: string,
-  details: Uint8Array = NO_BYTES,
+  details: string | Uint8Array = "",
 ): Buffer {
   begin(RequestOp.FAILURE, BodyForm.BYTES, id, load);
   out.text(reason);
@@ -184,19 +183,19 @@ export function encodePart(id: number, { form, data }: EncodedBody): Buffer {
 
 export function encodeEnd(id: number, load: ServiceLoad): Buffer {
   begin(RequestOp.END, BodyForm.BYTES, id, load);
-  return out.finish(NO_BYTES);
+  return out.finish("");
 }
 
 export function encodeCredit(id: number, parts: number, size: number): Buffer {
   begin(RequestOp.CREDIT, BodyForm.BYTES, id);
   out.uint(parts);
   out.uint(size);
-  return out.finish(NO_BYTES);
+  return out.finish("");
 }
 
 export function encodeSign(op: Sign, id: number): Buffer {
   begin(op, BodyForm.BYTES, id);
-  return out.finish(NO_BYTES);
+  return out.finish("");
 }
 
 /** @returns the item, whose body keeps no larger memory; or why it is invalid */
