@@ -105,10 +105,8 @@ export function tryDetails(
 // --- Tags ------------------------------------------------------------------------------------------------------------
 
 /** Nodes cannot set these. */
-const RESERVED: ReadonlySet<string> = new Set(["localhost", "self", "draining"]);
-
 export function isReservedTag(tag: string): boolean {
-  return RESERVED.has(tag);
+  return tag === "localhost" || tag === "self" || tag === "draining";
 }
 
 export type TagPair = readonly [from: string, to: string];
@@ -212,10 +210,6 @@ export interface AdvertisedEndpoint {
   readonly endpoint: string;
 }
 
-/** Bytes of an ipc path: the rest of an endpoint is its name. */
-const MAX_PATH = 107;
-const WILDCARDS = ["0.0.0.0", "[::]", "*"];
-
 /** A name is a tag, too. @throws InvalidArgumentError `EINVAL` */
 export function checkServiceName(name: unknown): asserts name is string {
   if (typeof name === "string" && isReservedTag(name))
@@ -238,13 +232,14 @@ function isForPeers(endpoint: string): boolean {
     /^(?:tcp|tls):\/\/(?:\[[\da-fA-F:.]+(?:%[\w.-]+)?\]|[\w.-]+):(\d{1,5})$/.exec(endpoint) ?? [];
   if (port !== undefined) return Number(port) >= 1 && Number(port) <= 65_535;
   const path = endpoint.startsWith("ipc://") ? endpoint.slice(6) : "";
-  return path !== "" && path !== "*" && Buffer.byteLength(path) <= MAX_PATH && !path.includes("\0");
+  return path !== "" && path !== "*" && Buffer.byteLength(path) <= 107 && !path.includes("\0");
 }
 
 /** Replaces a wildcard host. @param host the node's address without its port */
 export function published(endpoint: string, host: string): string {
   const at = endpoint.lastIndexOf(":");
-  if (!/^t(?:cp|ls):/.test(endpoint) || !WILDCARDS.includes(endpoint.slice(6, at))) return endpoint;
+  if (!/^t(?:cp|ls):/.test(endpoint) || !["0.0.0.0", "[::]", "*"].includes(endpoint.slice(6, at)))
+    return endpoint;
   return `${endpoint.slice(0, 6)}${host}${endpoint.slice(at)}`;
 }
 

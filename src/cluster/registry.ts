@@ -19,12 +19,8 @@ import { MAX_ADDRESS, MAX_NAMESPACE_NAME } from "./bounds.js";
 import { isId, isName } from "./identity.js";
 
 const MAX_REGISTERED = 1_024;
-/** Bytes that every system accepts. */
-const MAX_SOCKET_PATH = 103;
 const MAX_CONTROL = 8;
 const MAX_CONTROL_ENDPOINT = 256;
-
-const SOCKET = /^([0-9a-f]{16})\.sock$/;
 
 export interface ClusterNodeEntry {
   /** 32 hexadecimal digits. */
@@ -192,7 +188,8 @@ export class Registrar {
 
   async #listenIn(folder: string): Promise<Place> {
     const path = join(folder, `${this.entry.id.slice(0, 16)}.sock`);
-    if (Buffer.byteLength(path) > MAX_SOCKET_PATH)
+    // Every system accepts so many bytes.
+    if (Buffer.byteLength(path) > 103)
       throw new InvalidStateError("EFSM", `the path ${path} is too long for a socket`);
     await makeFolder(folder);
     const server = createServer((socket) => {
@@ -262,7 +259,7 @@ async function entriesOf(folder: string): Promise<ClusterNodeEntry[]> {
     if (error.code === "ENOENT") return [];
     throw cannotRead(folder, error);
   });
-  const waiting = names.flatMap((name) => SOCKET.exec(name)?.[1] ?? []).slice(0, 16_384);
+  const waiting = names.flatMap((name) => /^([0-9a-f]{16})\.sock$/.exec(name)?.[1] ?? []).slice(0, 16_384);
   const entries: ClusterNodeEntry[] = [];
   await Promise.all(
     Array.from({ length: 16 }, async () => {

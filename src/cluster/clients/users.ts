@@ -21,9 +21,6 @@ import { plainIp } from "./addresses.js";
 
 const DISCOVERY_PERMISSION = "dynamicDiscovery";
 
-/** 2^15 costs 32 MiB and about 100 ms. */
-const LOG_N = 15;
-const BLOCK = 8;
 const MAX_SCRYPT_MEMORY = 268_435_456;
 const MAX_USERS = 10_000;
 
@@ -205,7 +202,7 @@ export class UserTable {
 }
 
 /**
- * Hashes a password (scrypt with a random salt, about 100 ms), for {@link DiscoveryUser.password}.
+ * Hashes a password (scrypt with a random salt, about 32 MiB and 100 ms), for {@link DiscoveryUser.password}.
  *
  * @returns `$scrypt$ln=15,r=8,p=1$SALT$KEY`
  * @throws InvalidArgumentError `EINVAL` for ""
@@ -214,8 +211,8 @@ export async function hashPassword(password: string): Promise<string> {
   if (typeof password !== "string" || password === "")
     throw new InvalidArgumentError("a password must be a text that is not empty");
   const salt = randomBytes(16);
-  const key = await derive(password, salt, 32, optionsOf(LOG_N, BLOCK, 1));
-  return `$scrypt$ln=${LOG_N},r=${BLOCK},p=1$${unpadded(salt)}$${unpadded(key)}`;
+  const key = await derive(password, salt, 32, optionsOf(15, 8, 1));
+  return `$scrypt$ln=15,r=8,p=1$${unpadded(salt)}$${unpadded(key)}`;
 }
 
 function optionsOf(logN: number, r: number, p: number): ScryptOptions {
