@@ -14,17 +14,7 @@ import { keepMessageContext } from "../../core/message-operations.js";
 import { waitFor } from "../../core/waiter.js";
 import { type Alias, isAlias, SELF_ID } from "./addresses.js";
 import type { LocalClient, MessageRecipient, SendToNodesOptions, SendToOptions } from "./client.js";
-import {
-  CLIENT,
-  CLOSED,
-  CONTEXT,
-  directBytes,
-  encodeClosed,
-  encodeDirect,
-  ItemReader,
-  isClient,
-  SUBTOPIC,
-} from "./items.js";
+import { directBytes, encodeClosed, encodeDirect, ItemFlag, ItemReader, isClient } from "./items.js";
 import { checkData, checkTimeout } from "./options.js";
 import { MessageKind, type SendResult } from "./parts.js";
 import type { MessagingState } from "./state.js";
@@ -233,11 +223,15 @@ export class DirectMessages {
     reader.start(item, 0);
     const flags = reader.byte();
     const to = reader.uint32();
-    if (flags === CLOSED) return this.#onClosed(from, to);
-    const client = (flags & CLIENT) === 0 ? SELF_ID : reader.uint32();
-    const subtopic = (flags & SUBTOPIC) === 0 ? undefined : reader.subtopic();
-    const context = (flags & CONTEXT) === 0 ? undefined : reader.context();
-    if (reader.failed || (flags & ~(CLIENT | SUBTOPIC | CONTEXT)) !== 0 || !isClient(client))
+    if (flags === ItemFlag.CLOSED) return this.#onClosed(from, to);
+    const client = (flags & ItemFlag.CLIENT) === 0 ? SELF_ID : reader.uint32();
+    const subtopic = (flags & ItemFlag.SUBTOPIC) === 0 ? undefined : reader.subtopic();
+    const context = (flags & ItemFlag.CONTEXT) === 0 ? undefined : reader.context();
+    if (
+      reader.failed ||
+      (flags & ~(ItemFlag.CLIENT | ItemFlag.SUBTOPIC | ItemFlag.CONTEXT)) !== 0 ||
+      !isClient(client)
+    )
       return this.#state.refuse("direct:malformed");
     this.received += 1;
     const recipient = this.#state.addresses.clients.get(to);

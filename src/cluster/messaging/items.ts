@@ -13,15 +13,19 @@ import { slice } from "../../core/memory.js";
 import { Reader, sizeOfUint, Writer, writeUint } from "../compact.js";
 import { MAX_SUBTOPIC, MAX_TOPIC, MIN_ITEM_LIMIT } from "./bounds.js";
 
-export const SUBTOPIC = 1;
-export const RETAIN = 2;
-export const CLIENT = 4;
-/** The topic is an alias (publication.ts); an alias, and the topic that it stands for from now on. */
-export const ALIAS = 16;
-export const DEFINE = 32;
-export const CONTEXT = 64;
-const KNOWN = SUBTOPIC | RETAIN | CLIENT | ALIAS | DEFINE | CONTEXT;
-export const CLOSED = 0x80;
+export const ItemFlag = {
+  SUBTOPIC: 1,
+  RETAIN: 2,
+  CLIENT: 4,
+  /** The topic is an alias (publication.ts). */
+  ALIAS: 16,
+  /** An alias, and the topic that it stands for from now on. */
+  DEFINE: 32,
+  CONTEXT: 64,
+  /** All of a PUBLISH. */
+  KNOWN: 0x77,
+  CLOSED: 0x80,
+} as const;
 
 /** Reused for one item at a time. */
 const out = new Writer();
@@ -67,14 +71,14 @@ export function encodeDirect(
   data: string | Uint8Array,
   context?: Uint8Array,
 ): Buffer {
-  const flags = (subtopic === undefined ? 0 : SUBTOPIC) | (client === 1 ? 0 : CLIENT);
+  const flags = (subtopic === undefined ? 0 : ItemFlag.SUBTOPIC) | (client === 1 ? 0 : ItemFlag.CLIENT);
   out.byte(flags);
   out.uint32(to);
   if (client !== 1) out.uint32(client);
   if (subtopic !== undefined) out.text(subtopic);
   const fitting = fittingContext(context, out.at + dataBytes(data));
   if (fitting !== undefined) {
-    out.bytes[0] = flags | CONTEXT;
+    out.bytes[0] = flags | ItemFlag.CONTEXT;
     out.sized(fitting);
   }
   return out.finish(data);
@@ -82,7 +86,7 @@ export function encodeDirect(
 
 /** @param client that the sender does not have */
 export function encodeClosed(client: number): Buffer {
-  out.byte(CLOSED);
+  out.byte(ItemFlag.CLOSED);
   out.uint32(client);
   return out.take();
 }
@@ -172,22 +176,22 @@ export class PublishItem {
     reader.start(item, at, end);
     const flags = reader.byte();
     this.flags = flags;
-    this.client = (flags & CLIENT) === 0 ? 1 : reader.uint32();
+    this.client = (flags & ItemFlag.CLIENT) === 0 ? 1 : reader.uint32();
     this.subtopic = undefined;
     this.stamp = 0;
     this.context = undefined;
-    this.alias = (flags & (ALIAS | DEFINE)) === 0 ? -1 : reader.varint();
-    if ((flags & ALIAS) === 0) reader.skipName();
-    else if ((flags & DEFINE) !== 0) return false;
-    return !reader.failed && (flags & ~KNOWN) === 0 && isClient(this.client);
+    this.alias = (flags & (ItemFlag.ALIAS | ItemFlag.DEFINE)) === 0 ? -1 : reader.varint();
+    if ((flags & ItemFlag.ALIAS) === 0) reader.skipName();
+    else if ((flags & ItemFlag.DEFINE) !== 0) return false;
+    return !reader.failed && (flags & ~ItemFlag.KNOWN) === 0 && isClient(this.client);
   }
 
   /** Reads the rest. @returns whether it is well-formed */
   readTail(): boolean {
     const { reader, flags } = this;
-    if ((flags & SUBTOPIC) !== 0) this.subtopic = reader.subtopic();
-    if ((flags & RETAIN) !== 0) this.stamp = reader.stamp();
-    if ((flags & CONTEXT) !== 0) this.context = reader.context();
+    if ((flags & ItemFlag.SUBTOPIC) !== 0) this.subtopic = reader.subtopic();
+    if ((flags & ItemFlag.RETAIN) !== 0) this.stamp = reader.stamp();
+    if ((flags & ItemFlag.CONTEXT) !== 0) this.context = reader.context();
     return !reader.failed;
   }
 }

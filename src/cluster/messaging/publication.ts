@@ -13,18 +13,7 @@
 import type { Keyed } from "../../core/collections/key-table.js";
 import { Writer } from "../compact.js";
 import { MAX_ALIASED_TOPIC, MAX_TOPIC_ALIASES } from "./bounds.js";
-import {
-  ALIAS,
-  CLIENT,
-  CONTEXT,
-  contextSize,
-  DEFINE,
-  dataBytes,
-  encodeName,
-  fittingContext,
-  RETAIN,
-  SUBTOPIC,
-} from "./items.js";
+import { contextSize, dataBytes, encodeName, fittingContext, ItemFlag } from "./items.js";
 import type { Subscription } from "./subscription.js";
 
 /** A published or received topic: its bytes, its alias on links, and its cached recipients (state.ts). */
@@ -144,20 +133,20 @@ export class Publication {
     let flags = 0;
     let bytes = 1 + plan.name.length + this.dataBytes;
     if (client !== 1) {
-      flags |= CLIENT;
+      flags |= ItemFlag.CLIENT;
       bytes += 4;
     }
     if (subtopic !== undefined) {
-      flags |= SUBTOPIC;
+      flags |= ItemFlag.SUBTOPIC;
       bytes += subtopic.length;
     }
     if (stamp !== 0) {
-      flags |= RETAIN;
+      flags |= ItemFlag.RETAIN;
       bytes += 8;
     }
     this.#context = fittingContext(context, bytes);
     this.bytes = bytes + contextSize(this.#context);
-    this.#flags = this.#context === undefined ? flags : flags | CONTEXT;
+    this.#flags = this.#context === undefined ? flags : flags | ItemFlag.CONTEXT;
     this.#client = client;
     this.#subtopic = subtopic;
     this.#stamp = stamp;
@@ -176,7 +165,9 @@ export class Publication {
     this.#form = form;
     const { head, plan } = this;
     head.at = 0;
-    head.byte(this.#flags | (form === TopicForm.NAME ? 0 : form === TopicForm.USE ? ALIAS : DEFINE));
+    head.byte(
+      this.#flags | (form === TopicForm.NAME ? 0 : form === TopicForm.USE ? ItemFlag.ALIAS : ItemFlag.DEFINE),
+    );
     if (this.#client !== 1) head.uint32(this.#client);
     if (form !== TopicForm.NAME) head.uint(plan.alias);
     if (form !== TopicForm.USE) head.raw(plan.name);

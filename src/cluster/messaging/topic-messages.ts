@@ -14,7 +14,7 @@ import { ignore } from "../../core/waiter.js";
 import type { ClusterAddress } from "./addresses.js";
 import { MAX_ALIASED_TOPIC, MAX_TOPIC_ALIASES } from "./bounds.js";
 import type { PublishOptions } from "./client.js";
-import { ALIAS, encodeName, ItemReader, PublishItem, RETAIN } from "./items.js";
+import { encodeName, ItemFlag, ItemReader, PublishItem } from "./items.js";
 import type { WaitResult } from "./node-queues.js";
 import { checkBoolean, checkData, checkOnFull, checkTimeout } from "./options.js";
 import { type IncomingLink, MessageKind, type SendResult } from "./parts.js";
@@ -241,7 +241,7 @@ export class IncomingItems {
     if (!incoming.readHead(bytes, start, end)) return state.refuse("publish:malformed");
     const { alias } = incoming;
     let plan: TopicPlan | undefined;
-    if ((incoming.flags & ALIAS) !== 0) {
+    if ((incoming.flags & ItemFlag.ALIAS) !== 0) {
       plan = link.topics[alias];
       if (plan === undefined) return state.refuse("publish:alias");
     } else {
@@ -264,7 +264,7 @@ export class IncomingItems {
       return undefined;
     }
     const data = reader.rest();
-    const stamp = (flags & RETAIN) === 0 ? 0 : state.retained.seen(incoming.stamp, Date.now());
+    const stamp = (flags & ItemFlag.RETAIN) === 0 ? 0 : state.retained.seen(incoming.stamp, Date.now());
     const message = names.message(plan.topic, data, names.senderOf(link.id, client), subtopic, false);
     if (incoming.context !== undefined) keepMessageContext(message, incoming.context);
     return state.deliveries.deliver(subscriptions, message, true, stamp);
@@ -301,7 +301,7 @@ export class IncomingItems {
     const incoming = this.#incoming;
     const { reader } = incoming;
     const isRead = incoming.readHead(item, at, item.length);
-    if (!isRead || incoming.alias >= 0 || (incoming.flags & RETAIN) === 0)
+    if (!isRead || incoming.alias >= 0 || (incoming.flags & ItemFlag.RETAIN) === 0)
       return this.#state.refuse("retained:malformed");
     const { nameStart, nameEnd } = reader;
     if (!incoming.readTail()) return this.#state.refuse("retained:malformed");

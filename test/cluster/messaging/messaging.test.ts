@@ -12,7 +12,7 @@ import {
 } from "../../../src/cluster/index.js";
 import { Addresses } from "../../../src/cluster/messaging/addresses.js";
 import { MAX_TOPIC_IDS } from "../../../src/cluster/messaging/bounds.js";
-import { ALIAS, DEFINE, encodeDirect, encodeName, RETAIN } from "../../../src/cluster/messaging/items.js";
+import { encodeDirect, encodeName, ItemFlag } from "../../../src/cluster/messaging/items.js";
 import { type IncomingLink, MessageKind } from "../../../src/cluster/messaging/parts.js";
 import {
   encodeAsk,
@@ -32,6 +32,7 @@ import { publishItem, retainedItem } from "./published.js";
 import { throwing } from "./throwing.js";
 import { withMessaging } from "./with-messaging.js";
 
+const { ALIAS, DEFINE, RETAIN } = ItemFlag;
 /** What takes longer than anything that is on its way. */
 const SETTLED = 200;
 const EINVAL = expect.objectContaining({ code: "EINVAL" });
