@@ -11,6 +11,8 @@ import { ignore } from "../core/waiter.js";
 import {
   type EndpointSource,
   isEndpointSource,
+  MAX_RETRY_DELAY,
+  RETRY_DELAY,
   type SourceEffects,
   SourceReader,
 } from "../sockets/endpoint-source.js";
@@ -45,10 +47,6 @@ export function relaySourceEvents(socket: Socket, emit: (event: EndpointSourceEv
 interface SourceEvents {
   emit(event: EndpointSourceEvent): void;
 }
-
-/** ms before an endpoint without a socket is retried; doubled each time. */
-const RETRY_DELAY = 100;
-const MAX_RETRY_DELAY = 10_000;
 
 export interface EndpointListChecks {
   /** Makes a socket to check its options. */

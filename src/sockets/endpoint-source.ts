@@ -12,9 +12,9 @@ import { ignore } from "../core/waiter.js";
 
 /** Most endpoints of one list. */
 export const MAX_SOURCE_ENDPOINTS = 1_024;
-/** ms before a failed source is read again; doubles up to MAX_RETRY_DELAY. */
-const RETRY_DELAY = 100;
-const MAX_RETRY_DELAY = 10_000;
+/** ms before a failed source is read again, or a failed endpoint retried; doubles up to MAX_RETRY_DELAY. */
+export const RETRY_DELAY = 100;
+export const MAX_RETRY_DELAY = 10_000;
 
 /** A source of changing endpoints, such as `node.resolver(…)` of `shoal/cluster`. */
 export interface EndpointSource {
