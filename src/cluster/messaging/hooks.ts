@@ -20,7 +20,7 @@ import { checkedData, checkRuid, refusePromise } from "./options.js";
 /** Stages of sending: once for all recipients, then once for each protocol. */
 export const ENCODING = ["evaluate:send", "channel:send"] as const;
 export const TRANSMITTING = ["protocol:send"] as const;
-const SENDING = [...ENCODING, ...TRANSMITTING] as const;
+export const SENDING = [...ENCODING, ...TRANSMITTING] as const;
 /** Stages of receiving up to what the handler gets. */
 export const UNWRAPPING = ["protocol:receive", "channel:receive", "evaluate:receive"] as const;
 const HANDLING = ["member:evaluate", "query", "event"] as const;

@@ -26,13 +26,12 @@ import type { Member } from "../node/member.js";
 import { MAX_FAILURE_TEXT, MAX_HANDLING, MAX_HANDLING_BYTES, MAX_VETO_REASON } from "./bounds.js";
 import { type ClusterChannel, channelSet } from "./channels.js";
 import {
-  ENCODING,
   type HookAbout,
   HookAnswer,
   type HookPayload,
   type MessageStage,
   type Passed,
-  TRANSMITTING,
+  SENDING,
   UNWRAPPING,
   type VetoError,
 } from "./hooks.js";
@@ -51,7 +50,6 @@ import { QUERY_FAILURES, QueryError, type QueryFailureReason, type QueryResponse
 
 const MESSAGE_STAGES: readonly MessageStage[] = [...UNWRAPPING, "member:evaluate", "event"];
 const QUERY_STAGES: readonly MessageStage[] = [...UNWRAPPING, "member:evaluate", "query"];
-const REPLY_STAGES: readonly MessageStage[] = [...ENCODING, ...TRANSMITTING];
 
 /** An answer before the hooks of sending. */
 type Reply = HookPayload & { readonly op: MemberOp; readonly id: number };
@@ -311,7 +309,7 @@ export class MemberReceiver {
       if (op === MemberOp.REPLY) this.#fail(member, channel, id, "handler-failed", "no link for the answer");
       return;
     }
-    const passed = this.#pass(REPLY_STAGES, reply, { kind: "reply", members: [member], protocol });
+    const passed = this.#pass(SENDING, reply, { kind: "reply", members: [member], protocol });
     // A hook cannot answer a reply.
     if (passed === undefined || passed instanceof HookAnswer) return;
     if (!(passed instanceof Error)) {
