@@ -25,7 +25,7 @@ import { Driver, type PatternWaitOptions } from "./driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "./endpoint-list.js";
 import { lateError } from "./errors.js";
 import { checkOptions, type Given, integer, object, type Settings } from "./options.js";
-import { connected } from "./sockets.js";
+import { connected, WITHOUT_LIMIT } from "./sockets.js";
 
 export function requestClientOptions(defaults: {
   readonly timeout: number;
@@ -113,8 +113,6 @@ interface Call {
   readonly retries: number | undefined;
   readonly pending: PendingCall<never>;
 }
-
-const WITHOUT_LIMIT = { timeout: -1 } as const;
 
 export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent, RequestClientStats> {
   readonly #list: EndpointList;

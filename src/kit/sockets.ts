@@ -69,7 +69,7 @@ export async function readMessages(
 /** A promise: the message waits. `false`: the socket closed before there was room. */
 export type Sending = true | Promise<boolean>;
 
-const WITHOUT_LIMIT = { timeout: -1 } as const;
+export const WITHOUT_LIMIT = { timeout: -1 } as const;
 
 /**
  * Sends of a DEALER, or of a PUB with `noDrop`: no message is refused or lost while the socket is open.
