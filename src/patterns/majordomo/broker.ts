@@ -5,7 +5,7 @@ import { refuseExtra } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/timers.js";
 import { IdleWaits, withTimeout } from "../../core/waiter.js";
 import { Driver } from "../../kit/driver.js";
-import type { ServerGate } from "../../kit/options.js";
+import { CLOSE_LINGER, type ServerGate } from "../../kit/options.js";
 import { RouterReader } from "../../kit/router-reader.js";
 import { deliverNow, forwards, ownSockets, queuedBytesFor } from "../../sockets/internal.js";
 import { Router } from "../../sockets/request-reply.js";
@@ -35,9 +35,6 @@ import {
 
 /** Default. */
 const SEND_HIGH_WATER_MARK = 100_000;
-
-/** ms to send the last messages at close. */
-const FLUSH_TIMEOUT = 1_000;
 
 /**
  * Passes requests to workers of the named service, and their replies back. Speaks MDP 0.1 (RFC 7) and 0.2 (RFC 18) with
@@ -162,7 +159,7 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
     this.#flush();
     this.#rules.disconnectAll(this.#timer.now());
     this.#timer.stop();
-    await this.#router.close({ linger: linger === 0 ? 0 : FLUSH_TIMEOUT });
+    await this.#router.close({ linger: linger === 0 ? 0 : CLOSE_LINGER });
   }
 
   #checkIdle(): void {

@@ -15,6 +15,7 @@ import {
   isPermanent,
   type PatternEndpoints,
 } from "../../kit/endpoint-list.js";
+import { CLOSE_LINGER } from "../../kit/options.js";
 import type { Raw, Settled } from "../../sockets/message.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import { BatchingDealer, takingBatches } from "./batch.js";
@@ -186,9 +187,6 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
   }
 }
 
-/** ms to send the last messages. */
-const FLUSH_TIMEOUT = 1_000;
-
 export interface Shared {
   readonly session: SessionOptions;
   readonly socketOptions: DealerOptions | undefined;
@@ -205,7 +203,7 @@ export class WorkerConnection {
   #closed = false;
   readonly #draining = new Draining(
     () => this.#session.inFlight > 0,
-    () => void this.close(FLUSH_TIMEOUT),
+    () => void this.close(CLOSE_LINGER),
   );
   /** Arrival of the current messages. */
   #receivedAt = Number.MIN_VALUE;
@@ -271,7 +269,7 @@ export class WorkerConnection {
     this.#session.end();
     this.#shared.jobs.abandon(this.#session);
     this.#timer.stop();
-    await this.#end(linger === 0 ? 0 : FLUSH_TIMEOUT);
+    await this.#end(linger === 0 ? 0 : CLOSE_LINGER);
   }
 
   /** @param linger ms for queued messages */
