@@ -104,7 +104,7 @@ const MAX_NAME = 255;
 const MAX_TEXT = 4_096;
 
 /** Values of the lower half of a number. */
-export const HIGH = 0x1_0000_0000;
+const HIGH = 0x1_0000_0000;
 const MAX_SPAN = HIGH - 1;
 /** Of a number below 2^53. */
 const MAX_UPPER = 0x1f_ffff;
