@@ -63,6 +63,16 @@ it("two nodes with a stream probe each other over it, and not by datagrams", LIM
   expect(packets()).toEqual(before);
 });
 
+it("a node closes though a program's stream throws when it is ended", LIMIT, async () => {
+  const { a, b, here } = await pair();
+  await together(a, b);
+  here.end = () => {
+    throw new Error("no end today");
+  };
+  await a.close();
+  expect(here.destroyed).toBe(true);
+});
+
 it("a link is kept: dialled again when its stream breaks and when nobody answers, until it is stopped", {
   timeout: 60_000,
 }, async () => {

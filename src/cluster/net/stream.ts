@@ -346,8 +346,12 @@ export class NodeStream implements Sink, PairStream {
     this.#leaving = end;
     this.#limit.clear();
     this.#silence?.clear();
-    this.#stream.socket.end(encodeFrame(frame));
     this.#limit = new RunningTimeout(1_000, () => this.#finish(end));
+    try {
+      this.#stream.socket.end(encodeFrame(frame));
+    } catch {
+      this.#finish(end); // A program's stream may throw.
+    }
   }
 
   destroy(): void {
