@@ -22,10 +22,10 @@ export const ItemFlag = {
   /** An alias, and the topic that it stands for from now on. */
   DEFINE: 32,
   CONTEXT: 64,
-  /** All of a PUBLISH. */
-  KNOWN: 0x77,
   CLOSED: 0x80,
 } as const;
+
+const PUBLISH_FLAGS = Object.values(ItemFlag).reduce((all, flag) => all | flag, 0) & ~ItemFlag.CLOSED;
 
 /** Reused for one item at a time. */
 const out = new Writer();
@@ -183,7 +183,7 @@ export class PublishItem {
     this.alias = (flags & (ItemFlag.ALIAS | ItemFlag.DEFINE)) === 0 ? -1 : reader.varint();
     if ((flags & ItemFlag.ALIAS) === 0) reader.skipName();
     else if ((flags & ItemFlag.DEFINE) !== 0) return false;
-    return !reader.failed && (flags & ~ItemFlag.KNOWN) === 0 && isClient(this.client);
+    return !reader.failed && (flags & ~PUBLISH_FLAGS) === 0 && isClient(this.client);
   }
 
   /** Reads the rest. @returns whether it is well-formed */

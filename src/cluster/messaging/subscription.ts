@@ -234,8 +234,8 @@ export class Subscription implements ClusterSubscription {
 
   /** Whether a retained message is newer than the latest of its topic, which it then replaces. */
   takes({ topic, sender: { node } }: ReceivedMessage, stamp: number): boolean {
-    // Publishers choose topics: as many with 65,535 bytes would take 6.5 GB.
-    const key = topic.length > 255 ? createHash("sha256").update(topic).digest("base64") : topic;
+    // Publishers choose topics: as many with 65,535 bytes would take 6.5 GB. No topic has a "#".
+    const key = topic.length > 255 ? `#${createHash("sha256").update(topic).digest("base64")}` : topic;
     const latest = this.#latest.get(key);
     const isOld =
       latest !== undefined && (stamp < latest.stamp || (stamp === latest.stamp && node <= latest.node));

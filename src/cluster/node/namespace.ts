@@ -353,7 +353,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
    * @param to an address, such as a message's `sender`; its number on this node; or a member, for its node's own client
    * @param options `subtopic`, and `timeout` in ms, default 10,000
    * @throws UnroutableError `EHOSTUNREACH` at once if the client or its node is gone; TimeoutError `ETIMEDOUT`;
-   * InvalidStateError `ERR_TOO_MANY_PENDING`
+   * InvalidStateError `ERR_TOO_MANY_PENDING`; InvalidArgumentError `EINVAL`, above `messaging.maxItem` too
    */
   sendTo(to: MessageRecipient, data: string | Uint8Array, options?: SendToOptions): Promise<void> {
     const { started } = this.parts.messages;
@@ -361,7 +361,12 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     return started.self.sendTo(to, data, options);
   }
 
-  /** Sends a message to the own client of every other node with messages. @returns the number of receiving nodes */
+  /**
+   * Sends a message to the own client of every other node with messages.
+   *
+   * @returns the number of receiving nodes
+   * @throws InvalidArgumentError `EINVAL`, above `messaging.maxItem` too
+   */
   sendToNodes(data: string | Uint8Array, options?: SendToNodesOptions): Promise<number> {
     const { started } = this.parts.messages;
     if (started === undefined || this.#isRefusing) return this.#notNow();
