@@ -100,7 +100,7 @@ function checkMax(max = 1_000): number {
   return checkInteger("max", max);
 }
 
-const DONE: IteratorReturnResult<undefined> = { value: undefined, done: true };
+const DONE: IteratorReturnResult<undefined> = Object.freeze({ value: undefined, done: true });
 
 /** A loop ends by `break`, by an error, or quietly when the socket closes. */
 abstract class ReceiveIterator<T> implements AsyncIterableIterator<T, undefined> {

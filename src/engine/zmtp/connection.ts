@@ -523,7 +523,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     try {
       this.socket.end(done);
     } catch (cause) {
-      this.socket.destroy(cause as Error);
+      this.socket.destroy(cause instanceof Error ? cause : new Error(thrownText(cause)));
     }
   }
 

@@ -69,6 +69,7 @@ export class CachedValue {
   set(frames: readonly Buffer[]): void {
     this.#frames = frames.slice(1);
     this.#bytes = NO_BYTES;
+    this.#memory = NO_BYTES; // `size` would not count it.
     this.fresh = true;
   }
 
@@ -86,7 +87,6 @@ export class CachedValue {
     this.fresh = false;
     if (this.#frames !== undefined) {
       this.#frames = this.#frames.map(unpooled);
-      this.#memory = NO_BYTES; // `size` would not count it.
       return;
     }
     const length = this.#end - this.#start;
