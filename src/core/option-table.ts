@@ -83,7 +83,10 @@ const OWN_OPTIONS = {
   connectTimeout: int(0, 0, INT32, { unit: "ms", zmq: 79 }),
   /** ms for a handshake (`ZMQ_HANDSHAKE_IVL`). 0: no limit. Default 30,000. */
   handshakeInterval: int(30_000, 0, INT32, { unit: "ms", zmq: 66 }),
-  /** ms between two PINGs (37/ZMTP, Heartbeating; `ZMQ_HEARTBEAT_IVL`). 0: no PINGs. Default 5,000. */
+  /**
+   * ms of silence before a PING, or between two if they have a time to live (37/ZMTP, Heartbeating;
+   * `ZMQ_HEARTBEAT_IVL`). 0: no PINGs. Default 5,000.
+   */
   heartbeatInterval: int(5_000, 0, INT32, { unit: "ms", zeromqDefault: 0, zmq: 75 }),
   /**
    * ms of silence after a PING until the connection ends (`ZMQ_HEARTBEAT_TIMEOUT`). 0: no limit. -1: six times

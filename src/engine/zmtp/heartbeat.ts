@@ -1,7 +1,8 @@
 /**
  * Detects dead peers (37/ZMTP, Heartbeating): Heartbeat has the rules and is pure, HeartbeatDriver has the clock.
  *
- *   every interval   PING: 04 "PING" | time to live 2, tenths of a second | context
+ *   an interval after the last input, or every interval if the PINGs have a time to live
+ *                    PING: 04 "PING" | time to live 2, tenths of a second | context
  *
  *   the peer's PING is answered with its context: 04 "PONG" | context up to 16
  *
@@ -116,7 +117,12 @@ export class Heartbeat {
     this.#note(link);
     if (this.#isGone(now)) return "gone";
     if (now >= this.#nextPing) {
-      const { interval } = this.#options;
+      const { interval, timeToLive } = this.#options;
+      // A time to live makes the peer count on this side's PINGs.
+      if (timeToLive === 0 && now < this.#lastHeard + interval) {
+        this.#nextPing = this.#lastHeard + interval;
+        return undefined;
+      }
       this.#nextPing = Math.max(this.#nextPing, now - interval) + interval;
       return "ping";
     }
@@ -183,8 +189,7 @@ export class HeartbeatDriver {
   }
 
   heard(): void {
-    const rules = this.#rules;
-    rules.heard(rules.timed ? systemClock.now() : 0);
+    this.#rules.heard(systemClock.now());
   }
 
   pause(): void {

@@ -56,7 +56,7 @@ class World {
     if (this.mode !== "answers") return;
     if (this.link.blocked) this.link.taken += 1_000;
     this.link.blocked = false;
-    for (const at of this.#answers.splice(0)) if (!this.paused && at <= this.now) this.#rules.heard(0);
+    for (const at of this.#answers.splice(0)) if (!this.paused && at <= this.now) this.#rules.heard(this.now);
   }
 
   #program(): void {
@@ -143,6 +143,22 @@ describe("the rules of a heartbeat", () => {
     const silent = world.now;
     world.run(10 * TIMEOUT);
     expect((world.endedAt as number) - silent).toBeLessThanOrEqual(INTERVAL + TIMEOUT);
+  });
+
+  it("send no PING to a peer that is heard more often, unless it counts on them", () => {
+    const pingsOf = (timeToLive: number): number => {
+      const rules = new Heartbeat({ interval: INTERVAL, timeout: TIMEOUT, timeToLive }, 0);
+      const link = { blocked: false, taken: 0 };
+      let pings = 0;
+      for (let now = TICK; now <= 10 * INTERVAL; now += TICK) {
+        if (now % (INTERVAL / 2) === 0) rules.heard(now);
+        if (now < rules.next || rules.step(now, link) !== "ping") continue;
+        rules.pinged(now, link);
+        pings += 1;
+      }
+      return pings;
+    };
+    expect([pingsOf(0), pingsOf(TIMEOUT)]).toEqual([0, 10]);
   });
 
   it("never give up a peer with a timeout of 0", () => {
