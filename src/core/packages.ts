@@ -1,14 +1,14 @@
 /** Loads at run time: files of the built package, packages bundled in it, and optional packages. */
-import { randomUUID } from "node:crypto";
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { randomId } from "./bytes.js";
 import { NotSupportedError } from "./errors.js";
 
 let root: URL | undefined;
 let version: string | undefined;
-const instance = randomUUID();
+let instance: string | undefined;
 
 /** @param path relative to the package root, such as `dist/bench/main.js` */
 export function builtFile(path: string): URL {
@@ -27,6 +27,7 @@ export interface ThisProcess {
 
 export function thisProcess(): ThisProcess {
   version ??= versionOf();
+  instance ??= randomId();
   return { version, started: Math.round(performance.timeOrigin / 1_000), instance };
 }
 
