@@ -504,7 +504,7 @@ it("what was acknowledged survives, in one order, and nothing takes effect twice
   );
   if (!mayCount(runs)) return;
   expect(total.kept).toBeGreaterThan(runs * 20);
-  expect(total.kills).toBeGreaterThan(runs);
+  expect(total.kills).toBeGreaterThanOrEqual(runs);
   expect(total.takeOvers).toBeGreaterThan(0);
   expect(total.won).toBeGreaterThan(runs * 10);
   expect(total.conflicts).toBeGreaterThan(runs * 5);
