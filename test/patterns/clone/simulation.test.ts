@@ -465,7 +465,7 @@ async function live(clone: Clone, strikes: readonly (() => void)[]): Promise<voi
 it("what was acknowledged survives, in one order, and nothing takes effect twice", LIMIT, async () => {
   const total = { kept: 0, kills: 0, takeOvers: 0, won: 0, conflicts: 0, gaps: 0 };
   const { runs } = await simulate(
-    { seed: 1, runs: LONG ? 250 : 2, network: { latency: [1, 15] } },
+    { seed: 1, runs: LONG ? 250 : 3, network: { latency: [1, 15] } },
     async (world) => {
       const { random } = world;
       const roles = random.chance(0.2) ? ROLES.slice(0, 1) : ROLES;
@@ -504,7 +504,7 @@ it("what was acknowledged survives, in one order, and nothing takes effect twice
   );
   if (!mayCount(runs)) return;
   expect(total.kept).toBeGreaterThan(runs * 20);
-  expect(total.kills).toBeGreaterThanOrEqual(runs);
+  expect(total.kills).toBeGreaterThan(runs);
   expect(total.takeOvers).toBeGreaterThan(0);
   expect(total.won).toBeGreaterThan(runs * 10);
   expect(total.conflicts).toBeGreaterThan(runs * 5);
