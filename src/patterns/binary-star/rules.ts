@@ -100,9 +100,10 @@ export type BinaryStarOrder = "newer" | "same" | "older" | "foreign";
  *
  *   waiting  hears waiting   newer, or the same and the primary  → ACTIVE
  *            hears ACTIVE    not newer → PASSIVE; newer: the peer steps down
- *            hears PASSIVE   newer → ACTIVE
  *   ACTIVE   hears waiting   older → waiting: the peer serves
- *   PASSIVE  hears waiting   not older → ACTIVE
+ *   PASSIVE  hears waiting   not older → ACTIVE; older for half a heartbeat → waiting: the peer serves
+ *
+ * A newer server that only hears its peer's PASSIVE does nothing: a peer that does not hear it could take over.
  */
 export interface BinaryStarReplica {
   /** For the peer's `compare`. */
@@ -182,8 +183,8 @@ export class BinaryStarRules {
   /** Of the peer's connection: it is up; a state arrived, or the peer is absent. */
   #connected = true;
   #hearsPeer = false;
-  /** Until then a PASSIVE peer may accept the hand-over. */
-  #yieldUntil = Number.NEGATIVE_INFINITY;
+  /** A PASSIVE server's waiting peer has been newer since; after a hand-over, updates may be on their way. */
+  #behindSince: number | undefined = undefined;
   /** Until then a doubting peer may not have heard of this take-over. */
   #graceUntil = Number.NEGATIVE_INFINITY;
   /** Not a backup that was never paired: the primary may be slow to start. */
@@ -314,7 +315,6 @@ export class BinaryStarRules {
     if (this.peer(now) !== BinaryStarState.PASSIVE) throw refusal("hand over", "no passive peer is there");
     this.#become(this.#initial, "hand-over", now);
     this.#peerExpiry = now + this.#peerTimeout; // Votes must not bring the service back first.
-    this.#yieldUntil = this.#peerExpiry;
     this.#publish(now);
   }
 
@@ -376,8 +376,12 @@ export class BinaryStarRules {
         else if (now >= this.#graceUntil) this.#stop("dual-active");
         break;
       case BinaryStarState.PASSIVE:
-        if (waits && order !== "older") this.#become(BinaryStarState.ACTIVE, "peer", now);
-        else if (peer === BinaryStarState.PASSIVE) this.#stop("dual-passive");
+        if (peer === BinaryStarState.PASSIVE) this.#stop("dual-passive");
+        else if (waits && order !== "older") this.#become(BinaryStarState.ACTIVE, "peer", now);
+        else if (waits) {
+          this.#behindSince ??= now;
+          if (now - this.#behindSince >= this.#interval * MARGIN) this.#become(this.#initial, "peer", now);
+        } else this.#behindSince = undefined;
         break;
     }
   }
@@ -389,10 +393,6 @@ export class BinaryStarRules {
       if (order !== "newer") this.#become(BinaryStarState.PASSIVE, "peer", now);
     } else if (waits) {
       if (order === "newer" || (primary && (order ?? "same") === "same"))
-        this.#become(BinaryStarState.ACTIVE, "peer", now);
-    } else if (peer === BinaryStarState.PASSIVE && order === "newer") {
-      // The state may be outdated.
-      if (now >= this.#oldWordsUntil && now >= this.#yieldUntil)
         this.#become(BinaryStarState.ACTIVE, "peer", now);
     }
   }
@@ -445,6 +445,7 @@ export class BinaryStarRules {
   #become(state: BinaryStarState, cause: BinaryStarReason, now: number): void {
     this.#state = state;
     this.#doubt = CERTAIN;
+    this.#behindSince = undefined;
     if (state === BinaryStarState.ACTIVE || state === BinaryStarState.PASSIVE) this.#mayServeAlone = true;
     if (state === BinaryStarState.ACTIVE) this.#failOverAt = undefined;
     this.#publishAt = now; // With the next tick, which is at once.

@@ -1,6 +1,8 @@
 /** The table of the rules, cell by cell, and the Guide's mistakes that they do not have. */
 import { describe, expect, test } from "vitest";
 import {
+  type BinaryStarOrder,
+  type BinaryStarReplica,
   type BinaryStarRole,
   BinaryStarRules,
   BinaryStarState,
@@ -8,13 +10,14 @@ import {
 
 const { PRIMARY, BACKUP, ACTIVE, PASSIVE } = BinaryStarState;
 const PATIENCE = 2_000;
+const POSITION = Buffer.of(1);
 
-function star(role: BinaryStarRole, start = 0) {
+function star(role: BinaryStarRole, start = 0, replica?: BinaryStarReplica) {
   const heard: string[] = [];
   const told: number[] = [];
   let from: BinaryStarState;
   const rules: BinaryStarRules = new BinaryStarRules(
-    { role, heartbeatInterval: 1_000, liveness: 2 },
+    { role, heartbeatInterval: 1_000, liveness: 2, replica },
     {
       publish: (state) => told.push(state),
       changed: (reason) => {
@@ -33,12 +36,12 @@ function star(role: BinaryStarRole, start = 0) {
 }
 
 /** A server in a state, at the time 10: awake for a heartbeat before. */
-function inState(state: BinaryStarState) {
-  const made = star(state === BACKUP || state === PASSIVE ? "backup" : "primary", -1_000);
+function inState(state: BinaryStarState, replica?: BinaryStarReplica) {
+  const made = star(state === BACKUP || state === PASSIVE ? "backup" : "primary", -1_000, replica);
   made.rules.tick(-1_000);
   made.rules.tick(0);
-  if (state === ACTIVE) made.rules.receive(BACKUP, 10);
-  if (state === PASSIVE) made.rules.receive(ACTIVE, 10);
+  if (state === ACTIVE) made.rules.receive(BACKUP, 10, POSITION);
+  if (state === PASSIVE) made.rules.receive(ACTIVE, 10, POSITION);
   expect(made.rules.state).toBe(state);
   made.heard.length = 0;
   return made;
@@ -92,6 +95,50 @@ describe("what a server hears", () => {
     rules.receive(BACKUP, 20);
     rules.receive(BACKUP, 1_020);
     expect(heard).toEqual(["same backup"]);
+  });
+});
+
+describe("with a replica", () => {
+  /** The order is what `orders` says. */
+  function inStateWith(state: BinaryStarState) {
+    const orders: { now: BinaryStarOrder } = { now: "same" };
+    const replica = {
+      position: () => POSITION,
+      compare: () => orders.now,
+      mayTakeOver: () => orders.now !== "older",
+      resolved: () => undefined,
+    };
+    return { ...inState(state, replica), orders };
+  }
+
+  test("a newer server that starts does not serve because its peer is passive: it may not be heard", () => {
+    const { rules, orders, heard } = inStateWith(PRIMARY);
+    orders.now = "newer";
+    for (const now of [1_000, 2_000, 3_000]) rules.receive(PASSIVE, now, POSITION);
+    expect([rules.state, heard]).toEqual([PRIMARY, []]);
+    rules.receive(BACKUP, 3_100, POSITION); // Which says that it heard.
+    expect(rules.serving).toBe(true);
+  });
+
+  test("a passive server that is behind a waiting peer waits, too, unless it has caught up by the next state", () => {
+    const { rules, orders, told } = inStateWith(PASSIVE);
+    orders.now = "older";
+    rules.receive(PRIMARY, 100, POSITION);
+    rules.receive(PRIMARY, 599, POSITION);
+    expect(rules.state).toBe(PASSIVE);
+    rules.receive(PRIMARY, 600, POSITION);
+    rules.tick(600);
+    expect([rules.state, told.at(-1)]).toEqual([BACKUP, BACKUP]);
+
+    const other = inStateWith(PASSIVE);
+    other.orders.now = "older";
+    other.rules.receive(PRIMARY, 100, POSITION);
+    other.rules.receive(ACTIVE, 400, POSITION);
+    other.rules.receive(PRIMARY, 600, POSITION);
+    expect(other.rules.state).toBe(PASSIVE); // It is behind since 600.
+    other.orders.now = "same";
+    other.rules.receive(PRIMARY, 1_100, POSITION);
+    expect(other.rules.serving).toBe(true);
   });
 });
 
