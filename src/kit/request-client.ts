@@ -22,6 +22,7 @@ import { Request, type RequestOptions } from "../sockets/request-reply.js";
 import type { BodyFor, BodyOf, BodyShape } from "./body.js";
 import { CALL_LIMITS, CALL_OPTIONS, type PendingCall, PendingCalls } from "./calls.js";
 import { Driver, type PatternWaitOptions } from "./driver.js";
+import { EndpointChooser } from "./endpoint-chooser.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "./endpoint-list.js";
 import { lateError } from "./errors.js";
 import { checkOptions, type Given, integer, object, type Settings } from "./options.js";
@@ -116,7 +117,7 @@ interface Call {
 
 export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent, RequestClientStats> {
   readonly #list: EndpointList;
-  #endpoints: readonly string[];
+  readonly #chooser: EndpointChooser;
   readonly #settings: RequestClientSettings;
   readonly #terms: RequestClientTerms<Req, Rep>;
   readonly #calls: PendingCalls;
@@ -125,8 +126,6 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
   /** Attempts of the call. */
   #attempt = 0;
   #resting = false;
-  /** Of the current attempt, or the next one. */
-  #server = 0;
   /** Ends the attempt, or the delay after it. */
   #timer: NodeJS.Timeout | undefined;
   #socket: Request | undefined;
@@ -155,11 +154,11 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
   ) {
     super(name, EVENTS);
     this.#list = new EndpointList(name, endpoints, { socket: () => new Request(settings.socketOptions) });
-    this.#endpoints = this.#list.current;
+    this.#chooser = new EndpointChooser(this.#list.current);
     this.#settings = settings;
     this.#terms = terms;
     this.#calls = new PendingCalls(settings);
-    for (const endpoint of [...this.#endpoints].reverse()) this.#open(endpoint);
+    for (const endpoint of [...this.#chooser.list].reverse()) this.#open(endpoint);
     this.#list.start((list) => this.#follow(list), this.events);
   }
 
@@ -167,7 +166,7 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
   get endpoint(): string {
     return this.#call !== undefined && this.#socket !== undefined
       ? this.#connected
-      : (this.#endpoints[this.#server] ?? "");
+      : (this.#chooser.upcoming ?? "");
   }
 
   /**
@@ -200,7 +199,7 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
         pending: pending as unknown as PendingCall<never>,
       });
       this.#counts.requests += 1;
-      if (this.#call === undefined && this.#endpoints.length > 0) this.#begin(link.value);
+      if (this.#call === undefined && this.#chooser.list.length > 0) this.#begin(link.value);
       else this.#waiting.push(link);
       return pending.promise;
     } catch (error) {
@@ -221,7 +220,7 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
       const probe = new Request({ linger: 0, ...this.#settings.socketOptions });
       this.#probes.add(probe);
       try {
-        this.#connect(probe, this.#endpoints);
+        this.#connect(probe, this.#chooser.list);
         await this.whenConnected(probe, options);
       } finally {
         this.#probes.delete(probe);
@@ -253,14 +252,11 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
   /** A request in flight finishes its attempt at its server. */
   #follow(list: readonly string[]): void {
     if (this.closed) return;
-    const added = list.filter((endpoint) => !this.#endpoints.includes(endpoint));
+    const added = list.filter((endpoint) => !this.#chooser.list.includes(endpoint));
     for (const probe of this.#probes) this.#connect(probe, added);
-    this.#endpoints = list;
-    const at = list.indexOf(this.#connected);
-    // While it rests, the next attempt is at the server after the failed one.
-    this.#server = at >= 0 && this.#resting ? (at + 1) % list.length : Math.max(0, at);
+    const isListed = this.#chooser.follow(list);
     if (this.#call === undefined) {
-      if (at < 0) void this.#abandon();
+      if (!isListed) void this.#abandon();
       this.#next();
     } else if (this.#socket === undefined && !this.#resting) this.#send(this.#call);
   }
@@ -272,7 +268,7 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
   #next(): void {
     this.#stopTimer();
     this.#call = undefined;
-    if (this.closed || this.#endpoints.length === 0) return;
+    if (this.closed || this.#chooser.list.length === 0) return;
     const call = this.#waiting.shift();
     if (call !== undefined) this.#begin(call);
   }
@@ -292,7 +288,7 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
 
   /** Without a server or a socket the attempt times out, or goes on with the next list. */
   #send(call: Call): void {
-    const endpoint = this.#endpoints[this.#server];
+    const endpoint = this.#chooser.next();
     if (endpoint === undefined) return;
     this.#counts.attempts += 1;
     if (this.#socket === undefined || this.#connected !== endpoint) this.#open(endpoint);
@@ -358,7 +354,7 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
   #failed(call: Call, reason: RetryReason): void {
     this.#endAttempt();
     const attempt = this.#attempt;
-    const servers = Math.max(1, this.#endpoints.length);
+    const servers = Math.max(1, this.#chooser.list.length);
     if (attempt > (call.retries ?? this.#terms.retries(servers))) {
       this.#counts.failed += 1;
       call.pending.reject(
@@ -381,12 +377,12 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
 
   #endAttempt(): void {
     void this.#abandon();
-    this.#server = (this.#server + 1) % Math.max(1, this.#endpoints.length);
+    this.#chooser.failed();
   }
 
   #late(text: string): ShoalError {
     const cause = (this.#socket && lastFailure(this.#socket)) ?? this.#lastFailure;
-    return lateError(text, this.#endpoints, cause);
+    return lateError(text, this.#chooser.list, cause);
   }
 
   #refused(call: Call, error: ShoalError): void {

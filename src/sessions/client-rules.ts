@@ -14,6 +14,7 @@
 import { RingBuffer } from "../core/collections/queues.js";
 import { backOff } from "../core/timers.js";
 import type { PendingCall } from "../kit/calls.js";
+import { EndpointChooser } from "../kit/endpoint-chooser.js";
 import type { SessionClientSettings } from "./client-options.js";
 import {
   type ClientMessage,
@@ -55,8 +56,8 @@ interface FilterRequest {
 }
 
 export interface ClientEffects {
-  /** Replaces the current connection. @param server place in the list */
-  connect(server: number): void;
+  /** Replaces the current connection. */
+  connect(server: string): void;
   disconnect(): void;
   /** @returns `false`: it is larger than the server takes, or than the socket may send */
   send(message: ClientMessage): boolean;
@@ -83,8 +84,7 @@ export class SessionClientRules {
   readonly #effects: ClientEffects;
   readonly #random: () => number;
   #state: State = "idle";
-  #servers: number;
-  #server = 0;
+  readonly #servers: EndpointChooser;
   #attempts = 0;
   /** Failed attempts, and connections shorter than `heartbeatInterval`, since a longer one. */
   #failures = 0;
@@ -119,12 +119,12 @@ export class SessionClientRules {
 
   constructor(
     options: ClientRulesOptions,
-    servers: number,
+    servers: readonly string[],
     effects: ClientEffects,
     random: () => number = Math.random,
   ) {
     this.#options = options;
-    this.#servers = servers;
+    this.#servers = new EndpointChooser(servers);
     this.#effects = effects;
     this.#random = random;
   }
@@ -153,13 +153,10 @@ export class SessionClientRules {
     if (this.#state === "idle") this.#connect(now);
   }
 
-  /** @param server the current one's new place, -1 if it is gone */
-  serversChanged(servers: number, server: number, now: number): void {
-    this.#servers = servers;
+  serversChanged(servers: readonly string[], now: number): void {
+    const isListed = this.#servers.follow(servers);
     if (this.#state === "idle" || this.#state === "over") return;
-    if (server >= 0) this.#server = server;
-    else if (this.#state === "resting") this.#server = 0;
-    else this.#lose("the server is gone", now);
+    if (!isListed && this.#state !== "resting") this.#lose("the server is gone", now);
     if (this.#state === "resting") this.#due = Math.min(this.#due, now);
   }
 
@@ -286,7 +283,8 @@ export class SessionClientRules {
   }
 
   #connect(now: number): void {
-    if (this.#servers === 0) {
+    const server = this.#servers.next();
+    if (server === undefined) {
       this.#state = "resting";
       this.#due = Number.POSITIVE_INFINITY;
       return;
@@ -294,7 +292,7 @@ export class SessionClientRules {
     this.#state = "opening";
     this.#due = now + this.#options.openTimeout;
     this.#attempts += 1;
-    this.#effects.connect(this.#server % this.#servers);
+    this.#effects.connect(server);
     const clean = this.#options.clean && !this.#wasOpen;
     const { open } = this.#options;
     const [attempt, again] = [this.#attempts, this.#wasOpen];
@@ -304,13 +302,14 @@ export class SessionClientRules {
   #lose(reason: string, now: number): void {
     if (this.#state === "open" && this.#sent.size > 0) this.unanswered += 1;
     this.#effects.disconnect();
-    this.#server = this.#servers === 0 ? 0 : (this.#server + 1) % this.#servers;
+    this.#servers.failed();
     // Each server is tried once without a delay.
-    const rounds = Math.floor(this.#failures / Math.max(1, this.#servers));
+    const { length } = this.#servers.list;
+    const rounds = Math.floor(this.#failures / Math.max(1, length));
     this.#failures += 1;
     const { reconnectInterval, reconnectMaxInterval } = this.#options;
     const delay =
-      this.#failures <= this.#servers
+      this.#failures <= length
         ? 0
         : backOff(Math.max(0, rounds - 1), reconnectInterval, reconnectMaxInterval, this.#random);
     this.#state = "resting";

@@ -127,9 +127,9 @@ export class SessionClient
     const instance = randomBytes(8).toString("hex");
     this.#rules = new SessionClientRules(
       { ...settings, open: { ...settings, instance, window, windowBytes } },
-      this.#list.current.length,
+      this.#list.current,
       {
-        connect: (server) => this.#connect(server),
+        connect: (endpoint) => this.#connect(endpoint),
         disconnect: () => this.#disconnect(),
         send: (message) => this.#send(message),
         opened: (message) => this.#opened(message),
@@ -150,8 +150,7 @@ export class SessionClient
     this.#rules.start(this.#timer.now());
     this.#timer.start(this.#rules);
     this.#list.start((list) => {
-      const server = list.indexOf(this.#endpoint);
-      this.#rules.serversChanged(list.length, server, this.#timer.now());
+      this.#rules.serversChanged(list, this.#timer.now());
       this.#timer.update();
     }, this.events);
   }
@@ -399,10 +398,9 @@ export class SessionClient
     });
   }
 
-  #connect(server: number): void {
+  #connect(endpoint: string): void {
     this.#disconnect();
     this.#maxMessage = -1;
-    const endpoint = this.#list.current[server] ?? "";
     this.#endpoint = endpoint;
     // A PING waits behind a publication, for which a slow link may need longer than the timeout.
     const { heartbeatTimeout } = this.#settings;

@@ -6,7 +6,7 @@ import { closeAfterEach } from "../support/close-after-each.js";
 import { ListedEndpoints } from "../support/listed-endpoints.js";
 
 /** Nobody listens there: 9 is the port that discards. */
-const NOBODY = ["tcp://127.0.0.1:9", "tcp://127.0.0.1:9"] as const;
+const NOBODY = ["tcp://127.0.0.1:9", "tcp://127.0.0.1:10"] as const;
 
 type Pair = readonly [string, string];
 type Client = PirateClient | FreelanceFailoverClient | BinaryStarClient;

@@ -53,7 +53,7 @@ function setUp(window = { window: 1, windowBytes: 1 }) {
   };
   const rules = new SessionClientRules(
     { ...OPTIONS, open: { ...OPTIONS.open, ...window } },
-    1,
+    ["tcp://a:1"],
     effects,
     () => 0.5,
   );

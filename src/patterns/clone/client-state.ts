@@ -3,6 +3,7 @@
  * or a clock.
  */
 import { backOff } from "../../core/timers.js";
+import { EndpointChooser } from "../../kit/endpoint-chooser.js";
 import { bodyAt, frameEnd, LONG, MORE, messageEnd, SHORT_HEADER } from "../../sockets/internal.js";
 import type { ClientRulesOptions, CloneClientEvent } from "./client-options.js";
 import { subtreeName, subtreeSequence } from "./properties.js";
@@ -54,14 +55,11 @@ export type AttemptPhase = "idle" | "connecting" | "connected" | "pausing";
  * A working server that leaves the list stays in use for 5 s, and while the list is empty.
  */
 export class ClientAttempts {
-  /** Listed servers, the preferred first. */
-  #servers: readonly string[] = [];
+  readonly #servers = new EndpointChooser([]);
   readonly #options: AttemptOptions;
   readonly #effects: Pick<ClientEffects, "open" | "event">;
   #reason: AttemptEnd = "silent";
   #number = 0;
-  /** Perhaps not listed any more. */
-  #server: string | undefined;
   #failures = 0;
   /** Attempts in a row at servers that serve, without a whole map. */
   #doublings = 0;
@@ -85,22 +83,19 @@ export class ClientAttempts {
 
   /** Empty without a server. */
   get server(): string {
-    return this.#server ?? "";
+    return this.#servers.used;
   }
 
   get leaveAt(): number {
-    return this.#servers.length > 0 ? this.#leaveAt : Number.POSITIVE_INFINITY;
+    return this.#servers.list.length > 0 ? this.#leaveAt : Number.POSITIVE_INFINITY;
   }
 
   /** @returns whether the first attempt has to begin */
   setServers(names: readonly string[], now: number): boolean {
-    this.#servers = names;
-    const used = this.#server;
-    if (used === undefined || names.includes(used)) this.#leaveAt = Number.POSITIVE_INFINITY;
+    const isFirst = this.server === "";
+    if (this.#servers.follow(names) || isFirst) this.#leaveAt = Number.POSITIVE_INFINITY;
     else this.#leaveAt = Math.min(this.#leaveAt, now + LEAVE_DELAY);
-    if (used !== undefined || this.#servers.length === 0) return false;
-    this.#server = this.#servers[0];
-    return true;
+    return isFirst && this.#servers.next() !== undefined;
   }
 
   /** With a server. */
@@ -109,7 +104,7 @@ export class ClientAttempts {
     this.phase = "connecting";
     this.#serves = false;
     this.progress(now);
-    this.#effects.open(this.#number, this.#server as string);
+    this.#effects.open(this.#number, this.server);
   }
 
   progress(now: number): void {
@@ -146,16 +141,14 @@ export class ClientAttempts {
     if (reason === "missed") return;
     if (reason === "no-snapshot" && this.#serves)
       this.#doublings = Math.min(MAX_DOUBLINGS, this.#doublings + 1);
-    const from = this.#server as string;
+    const from = this.server;
     this.#reason = reason;
-    // After an unlisted server comes the first.
-    const at = this.#servers.indexOf(from);
-    const next = this.#servers[(at + 1) % this.#servers.length] ?? from;
-    if (next === from) return;
-    this.#server = next;
+    this.#servers.failed();
+    const to = this.#servers.next() ?? from;
+    if (to === from) return;
     this.#leaveAt = Number.POSITIVE_INFINITY;
     this.failOvers += 1;
-    this.#effects.event({ type: "server:failed-over", from, to: next, reason });
+    this.#effects.event({ type: "server:failed-over", from, to, reason });
   }
 }
 

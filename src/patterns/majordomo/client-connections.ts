@@ -14,6 +14,7 @@
  * hangs up would be asked in a busy loop. A broker has an interval to answer, and longer after several silent ones.
  */
 
+import { EndpointChooser } from "../../kit/endpoint-chooser.js";
 import { Connection } from "./client-calls.js";
 import type { ClientSettings, MajordomoBrokerLeaveReason, MajordomoClientEvent } from "./client-options.js";
 import { beatInterval, Dialect, type FromClient, type Negotiated } from "./protocol.js";
@@ -55,9 +56,7 @@ export class ClientConnections {
   readonly #effects: ClientEffects;
   readonly #open = new Map<number, Connection>();
   #opened = 0;
-  #endpoints: readonly string[];
-  #next = 0;
-  #used = "";
+  readonly #chooser: EndpointChooser;
   #failOvers = 0;
   #failOversSince = Number.NEGATIVE_INFINITY;
   /** Negotiations in a row without an answer. */
@@ -68,7 +67,7 @@ export class ClientConnections {
   constructor(limits: ClientLimits, effects: ClientEffects) {
     this.#limits = limits;
     this.#effects = effects;
-    this.#endpoints = limits.endpoints;
+    this.#chooser = new EndpointChooser(limits.endpoints);
   }
 
   /** A broker takes requests. */
@@ -85,19 +84,16 @@ export class ClientConnections {
 
   /** The broker in use, or the last one. */
   get endpoint(): string {
-    return this.#used;
+    return this.#chooser.used;
   }
 
   get hasOthers(): boolean {
-    return this.#endpoints.length > 1;
+    return this.#chooser.list.length > 1;
   }
 
   /** @returns whether the list has the broker in use */
   setEndpoints(endpoints: readonly string[]): boolean {
-    const at = endpoints.indexOf(this.#used);
-    this.#endpoints = endpoints;
-    this.#next = Math.max(0, at);
-    return at >= 0;
+    return this.#chooser.follow(endpoints);
   }
 
   find(number: number): Connection | undefined {
@@ -111,9 +107,7 @@ export class ClientConnections {
   /** Asks the next broker, or speaks the given dialect. @param wanted requests are pending */
   probe(now: number, wanted: boolean): void {
     this.#restsUntil = undefined;
-    const { length } = this.#endpoints;
-    if (length === 0) return;
-    this.#used = this.#endpoints[this.#next % length] as string;
+    if (this.#chooser.next() === undefined) return;
     const main = this.#openUsed(this.#limits.dialect);
     if (main.isPlain) return;
     this.#effects.send(main.number, { kind: "negotiation" });
@@ -138,11 +132,11 @@ export class ClientConnections {
     this.#unanswered = 0;
     connection.dialect = extended ? Dialect.Shoal : Dialect.Mdp01;
     connection.interval = beatInterval(this.#limits.heartbeatInterval, heartbeatInterval);
-    this.#effects.event({ type: "broker:joined", endpoint: this.#used, extended });
+    this.#effects.event({ type: "broker:joined", endpoint: this.endpoint, extended });
   }
 
   advance(): void {
-    this.#next += 1;
+    this.#chooser.failed();
   }
 
   canFailOverNow(now: number): boolean {
@@ -150,7 +144,7 @@ export class ClientConnections {
       this.#failOversSince = now;
       this.#failOvers = 0;
     }
-    if (this.#failOvers >= this.#endpoints.length) return false;
+    if (this.#failOvers >= this.#chooser.list.length) return false;
     this.#failOvers += 1;
     return true;
   }
@@ -222,17 +216,17 @@ export class ClientConnections {
 
   #openUsed(dialect: Dialect | undefined): Connection {
     this.#opened += 1;
-    const connection = new Connection(this.#opened, this.#used);
+    const connection = new Connection(this.#opened, this.endpoint);
     connection.dialect = dialect;
     this.#open.set(connection.number, connection);
     this.main = connection;
     this.mute = false;
-    this.#effects.open(connection.number, this.#used);
+    this.#effects.open(connection.number, this.endpoint);
     return connection;
   }
 
   leaveEvent(reason: MajordomoBrokerLeaveReason): void {
-    this.#effects.event({ type: "broker:left", endpoint: this.#used, reason });
+    this.#effects.event({ type: "broker:left", endpoint: this.endpoint, reason });
   }
 
   /** ms for an answer: new connections would keep slow brokers slow. */
