@@ -77,7 +77,8 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   readonly streams: PairStreams;
   readonly heartbeat: number;
   readonly #limits: WindowLimits;
-  readonly #maxItem: number;
+  /** Bytes of an item that this node sends or takes. */
+  readonly maxItem: number;
   readonly #life = randomBytes(8).toString("hex");
   /** By `keyOf`. */
   readonly #sending = new Map<string, Sending>();
@@ -110,7 +111,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     this.streams = streams;
     this.heartbeat = settings.heartbeat;
     this.#limits = { items: settings.highWaterMark, bytes: settings.highWaterMarkBytes };
-    this.#maxItem = settings.maxItem;
+    this.maxItem = settings.maxItem;
   }
 
   // --- Life ----------------------------------------------------------------------------------------------------------
@@ -132,12 +133,12 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
       if (each === undefined) continue;
       const [name, where] = each;
       protocols.set(name, where);
-      if (encodeAdvert({ maxItem: this.#maxItem, protocols }) !== undefined) continue;
+      if (encodeAdvert({ maxItem: this.maxItem, protocols }) !== undefined) continue;
       protocols.delete(name);
       this.effects.onProtocolFailed("", name, "what it advertises does not fit");
     }
     if (this.#closing === undefined && protocols.size > 0)
-      this.effects.advertise(encodeAdvert({ maxItem: this.#maxItem, protocols }));
+      this.effects.advertise(encodeAdvert({ maxItem: this.maxItem, protocols }));
   }
 
   /** @returns name and advert; `undefined`: it failed, or the links close */
@@ -175,7 +176,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
       const each = this.#sending.get(key);
       if (each === undefined) continue;
       if (advert !== undefined) {
-        each.maxItem = Math.min(this.#maxItem, advert.maxItem);
+        each.maxItem = Math.min(this.maxItem, advert.maxItem);
         each.changed();
       } else if (state === "lost") {
         each.reason = "it is lost or gone";
@@ -404,7 +405,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     if (this.#closing !== undefined || member === undefined || !this.takesPart(to)) return undefined;
     const advert = decodeAdvert(member.advert);
     const sending = new Sending(member, this.#lane(0), this.#limits, this.#firstSession, this);
-    sending.maxItem = Math.min(this.#maxItem, advert?.maxItem ?? MIN_ITEM_LIMIT);
+    sending.maxItem = Math.min(this.maxItem, advert?.maxItem ?? MIN_ITEM_LIMIT);
     this.#sending.set(to, sending);
     return sending;
   }
@@ -569,7 +570,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     if (receiving === undefined) {
       if (lane !== 0 && lanes >= MAX_LANES) return "lanes";
       this.#addLane(from, lane);
-      receiving = new Receiving(from, this.#maxItem, this, lane);
+      receiving = new Receiving(from, this.maxItem, this, lane);
       this.#receiving.set(key, receiving);
     }
     const { window } = receiving;

@@ -155,13 +155,13 @@ export interface OwnItems {
 export class NodeQueues extends WaitingSends {
   /** Items that the bounds did not admit. */
   dropped = 0;
-  readonly #links: Pick<NodeLinks, "send" | "room">;
+  readonly #links: Pick<NodeLinks, "send" | "room" | "maxItem">;
   readonly #kind: MessageKind;
   readonly #own: OwnItems | undefined;
   #ownItems: Buffer[] = [];
   #ownBytes = 0;
 
-  constructor(links: Pick<NodeLinks, "send" | "room">, kind: MessageKind, own?: OwnItems) {
+  constructor(links: Pick<NodeLinks, "send" | "room" | "maxItem">, kind: MessageKind, own?: OwnItems) {
     super(Infinity, Infinity, (node) => links.room(node));
     this.#links = links;
     this.#kind = kind;
@@ -175,6 +175,7 @@ export class NodeQueues extends WaitingSends {
 
   #sendNow(node: string, item: Buffer): SendResult {
     if (node === this.#own?.id) {
+      if (item.length > this.#links.maxItem) return "too-large";
       // Deferred, so that other work gets turns.
       this.#ownItems.push(item);
       this.#ownBytes += item.length;

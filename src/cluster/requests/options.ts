@@ -50,7 +50,7 @@ const SERVE_OPTIONS = {
   concurrency: integer({ default: 256, max: 65_536 }),
   /** Queued requests, 0 to 1,048,576; more are refused, and callers try other nodes. Default 4,096. */
   maxQueue: integer({ default: 4_096, min: 0, max: 1_048_576 }),
-  /** Bytes of queued bodies. Default 16 MiB. */
+  /** Bytes of queued requests, with their headers. Default 16 MiB. */
   maxQueueBytes: bytes({ default: 16_777_216, min: 0 }),
   /** ms that replies are kept by idempotency key, at most 10,000 and 16 MiB; 0: not kept. Default 60,000. */
   keepReplies: integer({ default: 60_000, min: 0 }),

@@ -57,7 +57,7 @@ import {
 
 export interface RequestsEffects extends ServingEffects {
   readonly id: string;
-  readonly links: Pick<NodeLinks, "send" | "room">;
+  readonly links: Pick<NodeLinks, "send" | "room" | "maxItem">;
   /** Announce services. */
   readonly routes: Pick<RouteDriver, "subscribe" | "unsubscribe">;
   /** Other serving nodes; the same array if unchanged. */

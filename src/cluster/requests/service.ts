@@ -241,25 +241,25 @@ export class ServedService extends HandlerRuntime<Job> {
   drain(): void {
     this.#isDraining = true;
     for (let job = this.queue.shift(); job !== undefined; job = this.queue.shift()) {
-      this.queuedBytes -= job.item.body.length;
+      this.queuedBytes -= job.item.size;
       this.#refuseNew(job, "stopping", "the node is draining");
     }
   }
 
   receive(job: Job, now: number): void {
     const { maxQueue, maxQueueBytes, keepReplies } = this.#settings;
-    const { body, extras } = job.item;
+    const { size, extras } = job.item;
     const { key, parts } = extras;
     if (this.#isDraining) this.#refuseNew(job, "stopping", "the node is draining");
     else if (key !== "" && parts > 0)
       this.#refuseNew(job, "invalid-request", "a streamed reply has no idempotency key");
     else if (key !== "" && keepReplies > 0 && this.#byKey(job, now)) return;
-    else if (!this.hasSlot && (this.queued >= maxQueue || this.queuedBytes + body.length > maxQueueBytes)) {
+    else if (!this.hasSlot && (this.queued >= maxQueue || this.queuedBytes + size > maxQueueBytes)) {
       this.refused += 1;
       this.#refuseNew(job, "overloaded", "too many requests wait");
     } else {
       this.#host.keep(job, now);
-      if (!this.hasSlot) this.queuedBytes += body.length;
+      if (!this.hasSlot) this.queuedBytes += size;
       this.take(job);
     }
   }
@@ -270,7 +270,7 @@ export class ServedService extends HandlerRuntime<Job> {
     job.link.unlink();
     this.abandoned += 1;
     if (state === "queued" || state === "joined") {
-      this.queuedBytes -= job.item.body.length;
+      this.queuedBytes -= job.item.size;
       if (state === "joined" && keyed !== undefined) this.#leave(job, keyed, reason);
       this.#settleKey(job, undefined);
       job.place.unlink();
@@ -305,7 +305,7 @@ export class ServedService extends HandlerRuntime<Job> {
   }
 
   protected override isWanted(job: Job): boolean {
-    this.queuedBytes -= job.item.body.length;
+    this.queuedBytes -= job.item.size;
     if (this.now() < job.until) return true;
     this.#settleKey(job, undefined);
     this.abandoned += 1;
@@ -465,7 +465,7 @@ export class ServedService extends HandlerRuntime<Job> {
       this.#refuseNew(job, "duplicate", "another request had this idempotency key");
     else if (known.reply !== undefined)
       this.#host.queues.answer(job.from, encodeReply(item.id, this.load, known.reply));
-    else if (this.#joined >= maxQueue || this.queuedBytes + item.body.length > maxQueueBytes)
+    else if (this.#joined >= maxQueue || this.queuedBytes + item.size > maxQueueBytes)
       this.#refuseNew(job, "overloaded", "too many requests wait");
     else {
       known.joined ??= new Set();
@@ -473,7 +473,7 @@ export class ServedService extends HandlerRuntime<Job> {
       this.#host.keep(job, now);
       job.state = "joined";
       this.#joined += 1;
-      this.queuedBytes += item.body.length;
+      this.queuedBytes += item.size;
     }
     return true;
   }
@@ -486,7 +486,7 @@ export class ServedService extends HandlerRuntime<Job> {
     if (known === undefined || known.reply !== undefined || known.job !== job) return;
     const others = [...(known.joined ?? [])];
     this.#joined -= others.length;
-    for (const each of others) this.queuedBytes -= each.item.body.length;
+    for (const each of others) this.queuedBytes -= each.item.size;
     known.job = undefined;
     known.joined = undefined;
     // Newest last.

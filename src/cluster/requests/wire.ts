@@ -95,6 +95,8 @@ export interface CallItem extends ItemOf<typeof RequestOp.CALL>, WithBody {
   readonly timeout: number;
   readonly service: string;
   readonly extras: CallExtras;
+  /** Bytes of the item. */
+  readonly size: number;
 }
 
 export interface FailureItem extends ItemOf<typeof RequestOp.FAILURE>, ServiceLoad {
@@ -209,10 +211,10 @@ export function decodeRequest(bytes: Buffer, start = 0, end = bytes.length): Req
   if (reader.failed || id === 0) return "id";
   switch (op) {
     case RequestOp.CALL:
-      return readCall(reader, id, form, NO_EXTRAS);
+      return readCall(reader, id, form, NO_EXTRAS, end - start);
     case EXTENDED_CALL: {
       const extras = readExtras(reader);
-      return reader.failed ? "extras" : readCall(reader, id, form, extras);
+      return reader.failed ? "extras" : readCall(reader, id, form, extras, end - start);
     }
     case RequestOp.REPLY:
     case RequestOp.FAILURE:
@@ -244,11 +246,17 @@ export function decodeRequest(bytes: Buffer, start = 0, end = bytes.length): Req
   }
 }
 
-function readCall(reader: Reader, id: number, form: BodyForm, extras: CallExtras): CallItem | RequestFault {
+function readCall(
+  reader: Reader,
+  id: number,
+  form: BodyForm,
+  extras: CallExtras,
+  size: number,
+): CallItem | RequestFault {
   const timeout = reader.uint();
   const service = reader.text(MAX_SERVICE_NAME);
   if (service === "") return "service";
-  return { op: RequestOp.CALL, id, timeout, service, extras, form, body: restOf(reader) };
+  return { op: RequestOp.CALL, id, timeout, service, extras, form, body: restOf(reader), size };
 }
 
 function readExtras(reader: Reader): CallExtras {

@@ -139,6 +139,13 @@ describe("messages of nodes", () => {
     await expect(a.sendTo(to, large)).rejects.toMatchObject({ code: "EINVAL" });
     const { failed } = await a.send({ members: [to], data: large });
     expect(failed.map(({ error }) => error.code)).toEqual(["EINVAL"]);
+    // Nor does it take more of itself: what works at one node works at all.
+    await b.serve("size", (body) => (body as Buffer).length).ready;
+    await expect(b.request("size", large)).rejects.toMatchObject({ code: "EINVAL" });
+    expect(await b.request("size", Buffer.alloc(250_000))).toBe(250_000);
+    expect((await b.send({ resolve: "localhost", data: large })).failed).toMatchObject([
+      { error: { code: "EINVAL" } },
+    ]);
     // An answer that b does not take is a failure at once, not a time-out.
     a.onQuery(() => large);
     const answers = await b.query({ resolve: "localhost", data: "?" }).collect();

@@ -21,7 +21,8 @@ function closedLink() {
     sent.push(Buffer.from(item).toString("latin1", 0, 8));
     return "sent";
   };
-  const queues = new NodeQueues({ send, room: () => room.passed.then(() => true) }, MessageKind.MEMBER);
+  const links = { send, room: () => room.passed.then(() => true), maxItem: 1_024 };
+  const queues = new NodeQueues(links, MessageKind.MEMBER);
   const open = (): void => {
     isOpen = true;
     room.open();

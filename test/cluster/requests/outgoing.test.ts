@@ -49,7 +49,7 @@ function namespaceOf({
   };
   const requests = new Requests({
     id: "a".repeat(32),
-    links: { send: (node, _, item) => take(node, item as Buffer), room },
+    links: { send: (node, _, item) => take(node, item as Buffer), room, maxItem: 1_048_576 },
     routes: { subscribe: () => Promise.resolve(), unsubscribe: () => Promise.resolve() },
     candidates: () => candidates,
     isSettling: () => false,
@@ -293,6 +293,17 @@ it("what a node asks that is lost here: it waits no longer than until that node 
   expect(requests.stats().served).toMatchObject([{ running: 1, queued: 2 }]);
   requests.onForgotten("lost");
   expect(requests.stats().served).toMatchObject([{ running: 1, queued: 0, abandoned: 2 }]);
+});
+
+it("headers of queued requests count against maxQueueBytes", async () => {
+  const { requests } = namespaceOf();
+  const settings = { concurrency: 1, maxQueueBytes: 10_000 };
+  const served = requests.serve("work", () => new Promise(() => undefined), settings);
+  const headers = { large: "x".repeat(4_000) };
+  for (let id = 1; id <= 4; id++)
+    requests.onItem(OTHER, encodeCall(id, 0, "work", { ...EXTRAS, headers }, NOTHING));
+  await turn();
+  expect(served.stats()).toMatchObject({ running: 1, queued: 2, refused: 1 });
 });
 
 /** Parts without an end. */
