@@ -491,13 +491,12 @@ class MemberSender {
   #sendItem(member: Member, item: Buffer, message: Outgoing): ShoalError | undefined {
     const { closed, links, queues, selfId } = this.#context;
     const { id, name } = member;
-    if (id === selfId) {
-      if (this.#receiver.isBusy || queues.isOwnFull)
-        return new TimeoutError("EAGAIN", "too many messages are handled, or wait for this node itself");
-      queues.send(id, item);
-      return undefined;
-    }
-    switch (closed ? "unreachable" : links.send(id, MessageKind.MEMBER, item, message.lane)) {
+    const isOwn = id === selfId;
+    if (isOwn && (this.#receiver.isBusy || queues.isOwnFull))
+      return new TimeoutError("EAGAIN", "too many messages are handled, or wait for this node itself");
+    const send = () =>
+      isOwn ? queues.send(id, item) : links.send(id, MessageKind.MEMBER, item, message.lane);
+    switch (closed ? "unreachable" : send()) {
       case "sent":
         return undefined;
       case "full":

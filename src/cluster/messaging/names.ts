@@ -104,15 +104,13 @@ export class MessageNames implements NumberedNames {
     return (isSubtopic ? this.#subtopics : this.#topics).create(name, id);
   }
 
+  /** Of a received name, which remote nodes choose: others need room, too. 0: none. */
   numberOf(name: string, isSubtopic: boolean): number {
-    const number = (isSubtopic ? this.#subtopics : this.#topics).ids.get(name) ?? 0;
-    if (number !== 0 || this.#isClosed()) return number;
-    try {
-      return this.create(name, undefined, isSubtopic);
-    } catch {
-      // Too many numbers: a message needs none.
-      return 0;
-    }
+    const known = isSubtopic ? this.#subtopics : this.#topics;
+    const number = known.ids.get(name);
+    if (number !== undefined) return number;
+    const isFull = known.names.size >= MAX_TOPIC_IDS / 2 || name.length > 1_024;
+    return isFull || this.#isClosed() ? 0 : known.create(name);
   }
 
   message(

@@ -34,7 +34,7 @@ export interface ClusterMessage {
   /** The publisher, for `sendTo`. */
   readonly sender: ClusterAddress;
   readonly subtopic: string | undefined;
-  /** Number of the topic on this node; 1 for a one-to-one message. */
+  /** Number of the topic on this node; 1 for a one-to-one message. 0: none is free, or the topic is long. */
   readonly topicId: number;
   /** Number of the subtopic on this node; 0 without one. */
   readonly subtopicId: number;

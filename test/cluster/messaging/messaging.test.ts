@@ -227,6 +227,19 @@ describe("topics", () => {
       expect(numbers[0]).toBe(numbers[1]);
       expect(b.createTopic("another")).toBeGreaterThan(1);
     }));
+
+  test("topics of others use half of a node's numbers, and none for a long topic: the program's own topics have the rest", () =>
+    onOneHost(["a", "b"], async ({ a, b }, world) => {
+      const numbers: number[] = [];
+      b.subscribe("#", ({ topicId }) => void numbers.push(topicId));
+      await world.advance(SETTLED);
+      await a.publish("x".repeat(1_025), "x");
+      for (let i = 0; i < MAX_TOPIC_IDS / 2 + 1; i++) await a.publish(`t/${i}`, "x");
+      await world.until(() => numbers.length === MAX_TOPIC_IDS / 2 + 2);
+      expect([numbers[0], numbers.at(-1), numbers.filter((each) => each === 0).length]).toEqual([0, 0, 2]);
+      for (let i = 0; i < MAX_TOPIC_IDS / 2; i++) b.createTopic(`own/${i}`);
+      expect(() => b.createTopic("one more")).toThrow(/at most 4096/);
+    }));
 });
 
 test("ready of a subscription is rejected where a node does not know it in time; it stands, and the next one with its filter is ready when all know it", () =>

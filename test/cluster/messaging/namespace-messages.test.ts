@@ -143,9 +143,10 @@ describe("messages of nodes", () => {
     await b.serve("size", (body) => (body as Buffer).length).ready;
     await expect(b.request("size", large)).rejects.toMatchObject({ code: "EINVAL" });
     expect(await b.request("size", Buffer.alloc(250_000))).toBe(250_000);
-    expect((await b.send({ resolve: "localhost", data: large })).failed).toMatchObject([
-      { error: { code: "EINVAL" } },
-    ]);
+    const own = { resolve: b.id, self: true, data: large } as const;
+    expect((await b.send(own)).failed).toMatchObject([{ member: { id: b.id }, error: { code: "EINVAL" } }]);
+    const asked = await b.query(own).collect();
+    expect(asked.failed).toMatchObject([{ member: { id: b.id }, error: { code: "EINVAL" } }]);
     // An answer that b does not take is a failure at once, not a time-out.
     a.onQuery(() => large);
     const answers = await b.query({ resolve: "localhost", data: "?" }).collect();
