@@ -30,7 +30,7 @@ class Queue {
  * and bytes over all of them.
  */
 export class WaitingSends {
-  readonly #room: (peer: string) => Promise<boolean>;
+  readonly #room: (peer: string, bytes: number) => Promise<boolean>;
   readonly #most: number;
   readonly #mostBytes: number;
   /** A queue stays while its room is awaited. */
@@ -39,8 +39,8 @@ export class WaitingSends {
   bytes = 0;
   isClosed = false;
 
-  /** @param room `false`: the peer is gone */
-  constructor(most: number, mostBytes: number, room: (peer: string) => Promise<boolean>) {
+  /** @param room of an item; `false`: the peer is gone */
+  constructor(most: number, mostBytes: number, room: (peer: string, bytes: number) => Promise<boolean>) {
     this.#most = most;
     this.#mostBytes = mostBytes;
     this.#room = room;
@@ -100,10 +100,11 @@ export class WaitingSends {
 
   async #pump(peer: string, queue: Queue): Promise<void> {
     let attempts = 0;
-    while (queue.copies.size > 0 && !this.isClosed) {
-      if (!(await this.#room(peer))) break;
+    for (;;) {
+      const [first] = queue.copies;
+      if (first === undefined || this.isClosed || !(await this.#room(peer, first.bytes))) break;
       if (this.#sendAll(queue)) attempts = 0;
-      // A copy may be larger than the reported room.
+      // Another subscription of this node had room.
       else if (++attempts > 1) await new Promise((resolve) => setTimeout(resolve, 10));
     }
     this.#queues.delete(peer);
@@ -162,7 +163,7 @@ export class NodeQueues extends WaitingSends {
   #ownBytes = 0;
 
   constructor(links: Pick<NodeLinks, "send" | "room" | "maxItem">, kind: MessageKind, own?: OwnItems) {
-    super(Infinity, Infinity, (node) => links.room(node));
+    super(Infinity, Infinity, (node, bytes) => links.room(node, bytes));
     this.#links = links;
     this.#kind = kind;
     this.#own = own;

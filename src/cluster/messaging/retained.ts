@@ -155,7 +155,7 @@ export class Retention {
   ) {
     this.#retained = values;
     this.#links = links;
-    this.#waiting = new WaitingSends(Infinity, Infinity, (id) => links.room(id));
+    this.#waiting = new WaitingSends(Infinity, Infinity, (id, bytes) => links.room(id, bytes));
     this.#peers = peers;
     this.#onTooLarge = onTooLarge;
   }

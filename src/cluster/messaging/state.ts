@@ -163,8 +163,8 @@ export class MessagingState {
     this.links = effects.links;
     this.routes = effects.routes;
     this.plans = new TopicPlans(this.routes, table);
-    this.waiting = new WaitingSends(settings.maxPending, settings.maxPendingBytes, (peer) =>
-      peer === id ? this.#localRoom() : this.links.room(peer),
+    this.waiting = new WaitingSends(settings.maxPending, settings.maxPendingBytes, (peer, bytes) =>
+      peer === id ? this.#localRoom() : this.links.room(peer, bytes),
     );
     this.retained = new RetainedValues({ topics: settings.maxRetained, bytes: settings.maxRetainedBytes });
     this.deliveries = new Deliveries();
