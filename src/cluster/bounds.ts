@@ -20,8 +20,6 @@ export const MAX_KEPT_ADDRESSES = 448;
 export const MAX_PROBES = 64;
 export const MAX_ACCUSERS = 8;
 
-export const MAX_LISTENERS = 8;
-
 export const MAX_NAMESPACES = 64;
 
 /** Bytes of a datagram. */
@@ -31,18 +29,19 @@ export const MAX_STREAM_PACKET = 98_304;
 export const MAX_UPDATES = 64;
 export const BUCKETS = 64;
 
+/** Bytes of the name of a node, service or source, and of a program's id for a message or request. */
 export const MAX_NAME = 128;
+/** Bytes of an address or endpoint. */
 export const MAX_ADDRESS = 128;
-export const MAX_NAMESPACE_NAME = 64;
+/** Bytes of a tag, a prop's key, and the name of a cluster, a channel, an endpoint or a client. */
+export const MAX_SHORT_NAME = 64;
 /** Bytes of encoded tags, props and endpoints. */
 export const MAX_DETAILS = 1_000;
-/** Of a member, and bytes of one. */
+/** Tags, and props, of a member; also entries of each list about a node in a discovery server's answer. */
 export const MAX_TAGS = 64;
-export const MAX_TAG = 64;
 /** The cost of each grows with the node's tags. */
 export const MAX_TAG_CHANGES = 1_000;
-/** Of a member. */
-export const MAX_PROPS = 64;
+/** Endpoints of a member, its listeners, protocols, and control endpoints. */
 export const MAX_ENDPOINTS = 8;
 
 /** Packets of a session may overtake each other by this. */

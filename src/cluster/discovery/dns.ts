@@ -12,8 +12,8 @@ import { isIP } from "node:net";
 import { invalidArgument, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { anything, checkOptions, choice, type Given, integer } from "../../kit/options.js";
-import { MAX_SEEDS } from "../bounds.js";
-import { type DiscoverySource, MAX_SOURCE_NAME, sleep } from "./source.js";
+import { MAX_NAME, MAX_SEEDS } from "../bounds.js";
+import { type DiscoverySource, sleep } from "./source.js";
 
 const MAX_SERVERS = 8;
 const MAX_DNS_NAME = 253;
@@ -72,7 +72,7 @@ export function dnsSource(name: string, options: DnsSourceOptions = {}): Discove
   checkServers(servers, make);
 
   return {
-    name: `dns:${name}`.slice(0, MAX_SOURCE_NAME),
+    name: `dns:${name}`.slice(0, MAX_NAME),
     async *discover(_self, signal) {
       const resolver = make();
       const cancel = (): void => resolver.cancel();

@@ -31,9 +31,9 @@ import {
   type Settings,
   text,
 } from "../../kit/options.js";
-import { MAX_MEMBERS } from "../bounds.js";
+import { MAX_MEMBERS, MAX_NAME } from "../bounds.js";
 import { fieldsOf, type HttpAnswer, itemsOf, originOf, requestJson } from "./http.js";
-import { type DiscoverySource, MAX_SOURCE_NAME, pauseAfter, sleep } from "./source.js";
+import { type DiscoverySource, pauseAfter, sleep } from "./source.js";
 
 const OPTIONS = {
   /** Service name, preferably headless with `publishNotReadyAddresses`. */
@@ -99,10 +99,7 @@ export function kubernetesSource(options: KubernetesSourceOptions): DiscoverySou
     server,
     suffix: given.suffix ?? "cluster.local",
   };
-  const name = `kubernetes:${namespace === undefined ? "" : `${namespace}/`}${service}`.slice(
-    0,
-    MAX_SOURCE_NAME,
-  );
+  const name = `kubernetes:${namespace === undefined ? "" : `${namespace}/`}${service}`.slice(0, MAX_NAME);
   return {
     name,
     async *discover(_self, signal) {

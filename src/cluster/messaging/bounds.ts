@@ -27,9 +27,7 @@ export const HELD_TIME = 20;
 export const ACK_BYTES = 262_144;
 export const ACK_DELAY = 20;
 /** `MAX_ADVERT`: all adverts of a node. */
-export const MAX_PROTOCOLS = 8;
 export const MAX_ADVERT = 400;
-export const MAX_WHERE = 128;
 /** From one member, besides its link. */
 export const MAX_LANES = 16;
 /** Checks in the option `idle`; the accepting end closes after twice as many. */
@@ -40,8 +38,6 @@ export const DIAL_TIMEOUT_MAX = 24_000;
 /** A failed protocol, while another one serves. */
 export const PROTOCOL_RETRY = 30_000;
 
-export const MAX_CHANNEL_NAME = 64;
-export const MAX_RUID = 128;
 export const MAX_VETO_REASON = 256;
 export const MAX_HOOKS = 256;
 /** Characters of why a query or a request failed. */

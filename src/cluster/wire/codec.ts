@@ -16,7 +16,6 @@ import {
   MAX_DETAILS,
   MAX_ENDPOINTS,
   MAX_NAME,
-  MAX_PROPS,
   MAX_TAGS,
   MAX_UPDATES,
 } from "../bounds.js";
@@ -282,7 +281,7 @@ function readStatement(kind: number, about: MemberIncarnation, input: Reader): U
       return Update.removal(id, start, count, (input.byte() & 1) !== 0);
     default: {
       const tags = input.texts(MAX_TAGS, MAX_DETAILS);
-      const props = input.record(MAX_PROPS, MAX_DETAILS);
+      const props = input.record(MAX_TAGS, MAX_DETAILS);
       const details = tryDetails(count, tags, props, input.texts(MAX_ENDPOINTS, MAX_DETAILS));
       return typeof details === "string" ? "details" : Update.details(id, start, details);
     }
