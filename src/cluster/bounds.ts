@@ -6,8 +6,6 @@
 /** Including dead ones. */
 export const MAX_MEMBERS = 16_384;
 export const MAX_REMOVALS = 1_024;
-/** Two for each member and each removal; synchronization repairs dropped ones. */
-export const MAX_GOSSIP = 34_816;
 /** Senders waiting for their first ack. */
 export const MAX_NEW_MEMBERS = 256;
 /** Addresses from configuration or discovery without a member; more are refused. */
@@ -18,7 +16,6 @@ export const MAX_LINKS = 768;
 export const MAX_KEPT_ADDRESSES = 448;
 /** More have to wait. */
 export const MAX_PROBES = 64;
-export const MAX_ACCUSERS = 8;
 
 export const MAX_NAMESPACES = 64;
 

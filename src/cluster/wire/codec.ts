@@ -11,7 +11,6 @@
  */
 import {
   BUCKETS,
-  MAX_ACCUSERS,
   MAX_ADDRESS,
   MAX_DETAILS,
   MAX_ENDPOINTS,
@@ -267,7 +266,8 @@ function readStatement(kind: number, about: MemberIncarnation, input: Reader): U
     }
     case UpdateKind.SUSPECT: {
       const length = input.byte();
-      if (length === 0 || length > MAX_ACCUSERS) return "updates";
+      // No profile wants more than 7 further accusers.
+      if (length === 0 || length > 8) return "updates";
       return Update.suspect(
         about,
         Array.from({ length }, () => input.uint32()),
