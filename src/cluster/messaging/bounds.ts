@@ -20,12 +20,12 @@ export const LINK_WINDOW = 4_194_304;
 export const LINK_MESSAGES = 65_536;
 /** Above these unacknowledged bytes a peer gets only full batches. */
 export const LINK_BEHIND = 524_288;
-/** Publications of a loop to a peer with unacknowledged ones are batched up to these. */
+/**
+ * What a node holds back to send it together: publications of a loop to a peer with unacknowledged ones, and the
+ * acknowledgements that release them.
+ */
 export const HELD_BYTES = 262_144;
 export const HELD_TIME = 20;
-/** Delivered bytes acknowledged before the turn ends. */
-export const ACK_BYTES = 262_144;
-export const ACK_DELAY = 20;
 /** `MAX_ADVERT`: all adverts of a node. */
 export const MAX_ADVERT = 400;
 /** From one member, besides its link. */

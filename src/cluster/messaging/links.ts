@@ -13,7 +13,7 @@ import { invalidArgument, thrownText } from "../../core/arguments.js";
 import { ClosedError, TimeoutError, UnroutableError } from "../../core/errors.js";
 import { IdleWaits, ignore, withTimeout } from "../../core/waiter.js";
 import { MAX_ADDRESS } from "../bounds.js";
-import { ACK_DELAY, LINK_IDLE_LOOKS, LISTEN_TIMEOUT, MAX_LANES, MIN_ITEM_LIMIT } from "./bounds.js";
+import { HELD_TIME, LINK_IDLE_LOOKS, LISTEN_TIMEOUT, MAX_LANES, MIN_ITEM_LIMIT } from "./bounds.js";
 import type { MessagingSettings } from "./options.js";
 import type { LinkProtocol, LinkResponder, PairStream, PairStreams } from "./pair-streams.js";
 import {
@@ -508,7 +508,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   /** One timer for all links. */
   acknowledgeLater(receiving: Receiving): void {
     this.#dueLater.add(receiving);
-    this.#ackTimer ??= setTimeout(this.#acknowledgeLate, ACK_DELAY).unref();
+    this.#ackTimer ??= setTimeout(this.#acknowledgeLate, HELD_TIME).unref();
   }
 
   #acknowledgeLate = (): void => {
