@@ -10,6 +10,8 @@ export const MAX_REMOVALS = 1_024;
 export const MAX_NEW_MEMBERS = 256;
 /** Addresses from configuration or discovery without a member; more are refused. */
 export const MAX_SEEDS = 1_024;
+/** Of a node's discovery sources, and of the servers that one source asks. */
+export const MAX_SERVERS = 16;
 /** Proved ones of a node; more are refused. */
 export const MAX_LINKS = 768;
 /** Other streams are for membership and for nodes that dial this one. */
@@ -34,6 +36,8 @@ export const MAX_ADDRESS = 128;
 export const MAX_SHORT_NAME = 64;
 /** Bytes of encoded tags, props and endpoints. */
 export const MAX_DETAILS = 1_000;
+/** Of these, for each of the props that tell others of messaging and of a discovery server. */
+export const MAX_ADVERT = 400;
 /** Tags, and props, of a member; also entries of each list about a node in a discovery server's answer. */
 export const MAX_TAGS = 64;
 /** The cost of each grows with the node's tags. */

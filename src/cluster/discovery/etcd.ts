@@ -17,7 +17,7 @@ import {
   TransportError,
 } from "../../core/errors.js";
 import { anything, boolean, checkOptions, type GivenWith, integer, text } from "../../kit/options.js";
-import { MAX_MEMBERS, MAX_NAME } from "../bounds.js";
+import { MAX_MEMBERS, MAX_NAME, MAX_SERVERS } from "../bounds.js";
 import {
   checkDiscoveryTls,
   type DiscoveryTls,
@@ -28,8 +28,6 @@ import {
   requestJson,
 } from "./http.js";
 import { type DiscoverySelf, type DiscoverySource, pauseAfter, sleep } from "./source.js";
-
-const MAX_SERVERS = 16;
 
 const OPTIONS = {
   /** 1 to 16 servers, "http://host:port" or "https://host:port". Default scheme: https with `tls`, else http. */

@@ -2,7 +2,7 @@ import { invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { PushIterator } from "../../core/push-iterator.js";
 import { backOff } from "../../core/timers.js";
-import { MAX_NAME } from "../bounds.js";
+import { MAX_NAME, MAX_SERVERS } from "../bounds.js";
 import { checkAddress } from "../net/addresses.js";
 
 /** Bytes. */
@@ -56,8 +56,10 @@ export interface DiscoveryStatus {
 /** Numbers duplicate names. @throws InvalidArgumentError `EINVAL` */
 export function sourcesOf(given: unknown): DiscoverySource[] {
   if (!Array.isArray(given)) throw invalidArgument("discovery must be an array of sources", given);
-  if (given.length > 16)
-    throw new InvalidArgumentError(`a node can have at most 16 discovery sources; got ${given.length}`);
+  if (given.length > MAX_SERVERS)
+    throw new InvalidArgumentError(
+      `a node can have at most ${MAX_SERVERS} discovery sources; got ${given.length}`,
+    );
   const names = new Map<string, number>();
   return given.map((each: unknown) => {
     const source = sourceOf(each);

@@ -26,8 +26,6 @@ export const LINK_BEHIND = 524_288;
  */
 export const HELD_BYTES = 262_144;
 export const HELD_TIME = 20;
-/** `MAX_ADVERT`: all adverts of a node. */
-export const MAX_ADVERT = 400;
 /** From one member, besides its link. */
 export const MAX_LANES = 16;
 /** Checks in the option `idle`; the accepting end closes after twice as many. */
@@ -54,8 +52,8 @@ export const MAX_HANDLING = 16_384;
 export const MAX_HANDLING_BYTES = 33_554_432;
 /** Topics with aliases on links. */
 export const MAX_TOPIC_ALIASES = 1_024;
-export const MAX_ALIASED_TOPIC = 255;
-export const MAX_SUBTOPIC = 255;
+/** Of a topic with an alias, and of a subtopic. */
+export const MAX_SHORT_TOPIC = 255;
 /** One question for retained values. */
 export const MAX_ASK_FILTERS = 1_024;
 

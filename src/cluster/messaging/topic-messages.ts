@@ -12,7 +12,7 @@ import { keepMessageContext } from "../../core/message-operations.js";
 import { TurnBudget } from "../../core/turn-budget.js";
 import { ignore } from "../../core/waiter.js";
 import type { ClusterAddress } from "./addresses.js";
-import { MAX_ALIASED_TOPIC, MAX_TOPIC_ALIASES } from "./bounds.js";
+import { MAX_SHORT_TOPIC, MAX_TOPIC_ALIASES } from "./bounds.js";
 import type { PublishOptions } from "./client.js";
 import { encodeName, ItemFlag, ItemReader, PublishItem } from "./items.js";
 import type { WaitResult } from "./node-queues.js";
@@ -248,7 +248,7 @@ export class IncomingItems {
       const { nameStart, nameEnd } = reader;
       plan = plans.ofBytes(bytes, nameStart, nameEnd);
       if (alias >= 0) {
-        if (alias >= MAX_TOPIC_ALIASES || nameEnd - nameStart > MAX_ALIASED_TOPIC)
+        if (alias >= MAX_TOPIC_ALIASES || nameEnd - nameStart > MAX_SHORT_TOPIC)
           return state.refuse("publish:alias");
         while (link.topics.length < alias) link.topics.push(undefined);
         link.topics[alias] = plan;

@@ -18,9 +18,9 @@
  */
 import { readUint16, readUint32, writeUint32 } from "../../core/bytes.js";
 import { slice } from "../../core/memory.js";
-import { MAX_ENDPOINTS } from "../bounds.js";
+import { MAX_ADVERT, MAX_ENDPOINTS } from "../bounds.js";
 import { Reader, readUint48, Writer, writeUint48 } from "../compact.js";
-import { MAX_ADVERT, MAX_ITEM } from "./bounds.js";
+import { MAX_ITEM } from "./bounds.js";
 
 export const LinkFrame = { HELLO: 1, BATCH: 2, ACK: 3, REFUSED: 4 } as const;
 
