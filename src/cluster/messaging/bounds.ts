@@ -37,7 +37,6 @@ export const DIAL_TIMEOUT_MAX = 24_000;
 export const PROTOCOL_RETRY = 30_000;
 
 export const MAX_VETO_REASON = 256;
-export const MAX_HOOKS = 256;
 /** Characters of why a query or a request failed. */
 export const MAX_FAILURE_TEXT = 1_024;
 
@@ -64,8 +63,6 @@ export const ROUTE_BLOCK = 8_192;
 /** Parts of snapshots for all nodes in so many ms. */
 export const ROUTE_PARTS = 4;
 export const ROUTE_PARTS_TIME = 2;
-/** Changes for nodes that lack some; 16 times as many while snapshots are in flight. */
-export const MAX_ROUTE_LOG = 1_048_576;
 /** Collects changes of this node's subscriptions. */
 export const ROUTE_FLUSH = 5;
 /** For `ready` of a subscription. */

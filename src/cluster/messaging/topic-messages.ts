@@ -25,8 +25,6 @@ import { type ReceivedMessage, SELF_TOPIC, type Subscription } from "./subscript
 
 const COUNTS: readonly Promise<number>[] = Array.from({ length: 65 }, (_, count) => Promise.resolve(count));
 const NONE: readonly Subscription[] = [];
-/** Data of so many characters or bytes fits the smallest `maxItem`, with any topic. */
-const MAX_UNCHECKED = 65_000;
 
 export class Publisher {
   readonly #state: MessagingState;
@@ -77,7 +75,8 @@ export class Publisher {
     const publication = this.#spare ?? new Publication(plan);
     // A program's protocol may publish when it dials.
     this.#spare = undefined;
-    const isItem = targets.length > 0 || retain || data.length > MAX_UNCHECKED;
+    // Data of so many characters or bytes fits the smallest `maxItem`, with any topic.
+    const isItem = targets.length > 0 || retain || data.length > 65_000;
     if (isItem) {
       const name = subtopic === undefined ? undefined : encodeName(subtopic);
       publication.set(plan, client, name, stamp, data, context);
