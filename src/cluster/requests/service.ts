@@ -107,17 +107,13 @@ function checked(
 
 // --- Services ----------------------------------------------------------------------------------------------
 
-export interface ServingEffects {
-  /** A live member, including this node. */
-  find(id: string): Member | undefined;
-  handlerFailed(caller: Member, error: unknown): void;
-}
-
 export type ServingSettings = Omit<ServeSettings, "schema">;
 
 /** What the services of a node share. */
 export interface ServiceHost {
-  readonly effects: ServingEffects;
+  /** A live member, including this node. */
+  find(id: string): Member | undefined;
+  handlerFailed(caller: Member, error: unknown): void;
   readonly queues: Pick<NodeQueues, "sendLater" | "answer">;
   readonly clock: Clock;
   readonly middleware: readonly ServeMiddleware[];
@@ -294,7 +290,7 @@ export class ServedService extends HandlerRuntime<Job> {
 
   protected override begin(job: Job): void {
     job.state = "running";
-    const sender = this.#host.effects.find(job.from);
+    const sender = this.#host.find(job.from);
     if (sender === undefined) {
       // Without a slot: its link may be full, and then has no room until the caller is back or forgotten.
       this.refuse(job, failure("stopping", "the caller is gone"));
@@ -338,7 +334,7 @@ export class ServedService extends HandlerRuntime<Job> {
   }
 
   protected override report({ sender }: Job, error: unknown, isRequest: boolean): void {
-    if (!isRequest) this.#host.effects.handlerFailed(sender, error);
+    if (!isRequest) this.#host.handlerFailed(sender, error);
   }
 
   protected override reply(job: Job, value: unknown): void {
