@@ -39,7 +39,7 @@ import { dataBytes } from "../messaging/items.js";
 import type { NodeQueues } from "../messaging/node-queues.js";
 import type { Member } from "../node/member.js";
 import type { ServeSettings } from "./options.js";
-import { MAX_SILENCE, type ServeMiddleware, type ServiceRequest } from "./types.js";
+import { MAX_CHECK_AFTER, type ServeMiddleware, type ServiceRequest } from "./types.js";
 import {
   type CallItem,
   decodeBody,
@@ -171,7 +171,7 @@ export class Job extends HandlerJob implements Due, ServiceRequest {
     this.until = item.timeout === 0 ? Number.POSITIVE_INFINITY : now + item.timeout;
     if (parts === 0) return;
     this.credit = new SendCredit(parts, bytes);
-    this.silentAt = now + MAX_SILENCE;
+    this.heard(now);
   }
 
   get remaining(): number {
@@ -179,9 +179,9 @@ export class Job extends HandlerJob implements Due, ServiceRequest {
     return left === Number.POSITIVE_INFINITY ? -1 : Math.max(0, Math.floor(left));
   }
 
-  /** Its caller waits. */
+  /** The caller of a streamed reply waits, and asks again within `MAX_CHECK_AFTER`: two of its questions may be lost. */
   heard(now: number): void {
-    if (this.silentAt !== Number.POSITIVE_INFINITY) this.silentAt = now + MAX_SILENCE;
+    if (this.credit !== undefined) this.silentAt = now + 3 * MAX_CHECK_AFTER;
   }
 
   override abort(reason: unknown): void {

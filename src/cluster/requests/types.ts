@@ -18,8 +18,6 @@ export const REQUEST_TIMEOUT = 5_000;
 /** First and longest silence in ms, doubling, before a node is asked whether it has a request. */
 export const CHECK_AFTER = 2_000;
 export const MAX_CHECK_AFTER = 30_000;
-/** Silence of the caller of a streamed reply, in ms, before its node gives it up. */
-export const MAX_SILENCE = 90_000;
 
 /** Requests in flight to a node before its first report. */
 export const FIRST_WINDOW = 4_096;
