@@ -8,7 +8,7 @@ export const MAX_MEMBERS = 16_384;
 export const MAX_REMOVALS = 1_024;
 /** Senders waiting for their first ack. */
 export const MAX_NEW_MEMBERS = 256;
-/** Addresses from configuration or discovery without a member; more are refused. */
+/** Addresses from configuration or discovery without a member, or of a discovery client; more are refused. */
 export const MAX_SEEDS = 1_024;
 /** Of a node's discovery sources, and of the servers that one source asks. */
 export const MAX_SERVERS = 16;
@@ -42,7 +42,7 @@ export const MAX_ADVERT = 400;
 export const MAX_TAGS = 64;
 /** The cost of each grows with the node's tags. */
 export const MAX_TAG_CHANGES = 1_000;
-/** Endpoints of a member, its listeners, protocols, and control endpoints. */
+/** Endpoints of a member, its listeners, protocols and control endpoints, and ports of a multicast source. */
 export const MAX_ENDPOINTS = 8;
 
 /** Packets of a session may overtake each other by this. */
