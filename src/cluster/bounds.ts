@@ -6,21 +6,18 @@
 /** Including dead ones. */
 export const MAX_MEMBERS = 16_384;
 export const MAX_REMOVALS = 1_024;
-/** Two for each member and each removal; synchronization repairs dropped ones. */
-export const MAX_GOSSIP = 34_816;
 /** Senders waiting for their first ack. */
 export const MAX_NEW_MEMBERS = 256;
-/** Addresses from configuration or discovery without a member; more are refused. */
+/** Addresses from configuration or discovery without a member, or of a discovery client; more are refused. */
 export const MAX_SEEDS = 1_024;
+/** Of a node's discovery sources, and of the servers that one source asks. */
+export const MAX_SERVERS = 16;
 /** Proved ones of a node; more are refused. */
 export const MAX_LINKS = 768;
 /** Other streams are for membership and for nodes that dial this one. */
 export const MAX_KEPT_ADDRESSES = 448;
 /** More have to wait. */
 export const MAX_PROBES = 64;
-export const MAX_ACCUSERS = 8;
-
-export const MAX_LISTENERS = 8;
 
 export const MAX_NAMESPACES = 64;
 
@@ -31,18 +28,21 @@ export const MAX_STREAM_PACKET = 98_304;
 export const MAX_UPDATES = 64;
 export const BUCKETS = 64;
 
+/** Bytes of the name of a node, service or source, and of a program's id for a message or request. */
 export const MAX_NAME = 128;
+/** Bytes of an address or endpoint. */
 export const MAX_ADDRESS = 128;
-export const MAX_NAMESPACE_NAME = 64;
+/** Bytes of a tag, a prop's key, and the name of a cluster, a channel, an endpoint or a client. */
+export const MAX_SHORT_NAME = 64;
 /** Bytes of encoded tags, props and endpoints. */
 export const MAX_DETAILS = 1_000;
-/** Of a member, and bytes of one. */
+/** Of these, for each of the props that tell others of messaging and of a discovery server. */
+export const MAX_ADVERT = 400;
+/** Tags, and props, of a member; also entries of each list about a node in a discovery server's answer. */
 export const MAX_TAGS = 64;
-export const MAX_TAG = 64;
 /** The cost of each grows with the node's tags. */
 export const MAX_TAG_CHANGES = 1_000;
-/** Of a member. */
-export const MAX_PROPS = 64;
+/** Endpoints of a member, its listeners, protocols and control endpoints, and ports of a multicast source. */
 export const MAX_ENDPOINTS = 8;
 
 /** Packets of a session may overtake each other by this. */

@@ -9,7 +9,14 @@
 import { invalidArgument, quoted } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { isLoopbackHost } from "../core/http-server.js";
-import { MAX_DETAILS, MAX_ENDPOINTS, MAX_PROPS, MAX_TAG, MAX_TAG_CHANGES, MAX_TAGS } from "./bounds.js";
+import {
+  MAX_ADDRESS,
+  MAX_DETAILS,
+  MAX_ENDPOINTS,
+  MAX_SHORT_NAME,
+  MAX_TAG_CHANGES,
+  MAX_TAGS,
+} from "./bounds.js";
 import { sizeOfText, sizeOfUint } from "./compact.js";
 
 export interface Details {
@@ -70,10 +77,10 @@ export function tryDetails(
   if (endpoints.length > MAX_ENDPOINTS)
     return `a node can have at most ${MAX_ENDPOINTS} endpoints; got ${endpoints.length}`;
   const entries = Object.entries(props);
-  if (entries.length > MAX_PROPS) return `a node can have at most ${MAX_PROPS} props; got ${entries.length}`;
+  if (entries.length > MAX_TAGS) return `a node can have at most ${MAX_TAGS} props; got ${entries.length}`;
   let size = sizeOfUint(tags.length) + sizeOfUint(2 * entries.length) + sizeOfUint(endpoints.length);
   for (const tag of tags) {
-    const why = unfit(tag, MAX_TAG, 1);
+    const why = unfit(tag, MAX_SHORT_NAME, 1);
     if (why !== undefined) return `tag ${quoted(tag)} ${why}`;
     size += sizeOfText(tag);
   }
@@ -81,13 +88,13 @@ export function tryDetails(
   // No prototype: a key may be "__proto__".
   const kept = Object.create(null) as Record<string, string>;
   for (const [key, value] of entries) {
-    const why = unfit(key, 64, 1) ?? unfit(value, 512, 0);
+    const why = unfit(key, MAX_SHORT_NAME, 1) ?? unfit(value, 512, 0);
     if (why !== undefined) return `prop ${quoted(key)} ${why}`;
     kept[key] = value;
     size += sizeOfText(key) + sizeOfText(value);
   }
   for (const endpoint of endpoints) {
-    const why = unfit(endpoint, 128, 1);
+    const why = unfit(endpoint, MAX_ADDRESS, 1);
     if (why !== undefined) return `endpoint ${quoted(endpoint)} ${why}`;
     size += sizeOfText(endpoint);
   }
@@ -214,8 +221,11 @@ export interface AdvertisedEndpoint {
 export function checkServiceName(name: unknown): asserts name is string {
   if (typeof name === "string" && isReservedTag(name))
     throw new InvalidArgumentError(`an endpoint's name must not be the built-in tag "${name}"`);
-  if (typeof name !== "string" || !/^[^=\s\p{C}]+$/u.test(name) || Buffer.byteLength(name) > MAX_TAG)
-    throw invalidArgument(`an endpoint's name must have 1 to ${MAX_TAG} bytes without spaces and "="`, name);
+  if (typeof name !== "string" || !/^[^=\s\p{C}]+$/u.test(name) || Buffer.byteLength(name) > MAX_SHORT_NAME)
+    throw invalidArgument(
+      `an endpoint's name must have 1 to ${MAX_SHORT_NAME} bytes without spaces and "="`,
+      name,
+    );
 }
 
 /** The host may be a wildcard, the port may not. @throws InvalidArgumentError `EINVAL` */

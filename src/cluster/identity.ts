@@ -10,7 +10,7 @@
 import { quoted } from "../core/arguments.js";
 import { randomId } from "../core/bytes.js";
 import { InvalidArgumentError } from "../core/errors.js";
-import { MAX_NAME, MAX_NAMESPACE_NAME } from "./bounds.js";
+import { MAX_NAME, MAX_SHORT_NAME } from "./bounds.js";
 
 /** 6 and 4 bytes. */
 export const MAX_START = 2 ** 48 - 1;
@@ -65,9 +65,9 @@ export function shortId(id: string): number {
  * @throws InvalidArgumentError `EINVAL` for an empty name, or one of more than 64 bytes
  */
 export function namespaceNumber(name: string): number {
-  if (typeof name !== "string" || name === "" || Buffer.byteLength(name) > MAX_NAMESPACE_NAME)
+  if (typeof name !== "string" || name === "" || Buffer.byteLength(name) > MAX_SHORT_NAME)
     throw new InvalidArgumentError(
-      `a cluster name must have 1 to ${MAX_NAMESPACE_NAME} bytes; got ${quoted(name)}`,
+      `a cluster name must have 1 to ${MAX_SHORT_NAME} bytes; got ${quoted(name)}`,
     );
   const { createHash } = process.getBuiltinModule("node:crypto");
   return createHash("sha256").update(name).digest().readUIntBE(0, 6);

@@ -7,7 +7,6 @@
  * The socket of a killed process refuses connections, and the next reader removes it. A folder that is a link, belongs
  * to another user or is writable for others is not used.
  */
-
 import { chmod, lstat, mkdir, readdir, rm } from "node:fs/promises";
 import { createConnection, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
@@ -15,11 +14,9 @@ import { isAbsolute, join } from "node:path";
 import { invalidArgument } from "../core/arguments.js";
 import { InvalidStateError, TransportError } from "../core/errors.js";
 import { ignore } from "../core/waiter.js";
-import { MAX_ADDRESS, MAX_NAMESPACE_NAME } from "./bounds.js";
+import { MAX_ADDRESS, MAX_ENDPOINTS, MAX_SHORT_NAME } from "./bounds.js";
 import { isId, isName } from "./identity.js";
 
-const MAX_REGISTERED = 1_024;
-const MAX_CONTROL = 8;
 const MAX_CONTROL_ENDPOINT = 256;
 
 export interface ClusterNodeEntry {
@@ -44,7 +41,7 @@ export interface ClusterNodeEntry {
 export function checkControl(endpoints: readonly string[]): readonly string[] {
   if (!Array.isArray(endpoints) || !areControl(endpoints))
     throw invalidArgument(
-      `control endpoints must be at most ${MAX_CONTROL} texts of at most ${MAX_CONTROL_ENDPOINT} characters`,
+      `control endpoints must be at most ${MAX_ENDPOINTS} texts of at most ${MAX_CONTROL_ENDPOINT} characters`,
       endpoints,
     );
   return [...endpoints];
@@ -55,7 +52,7 @@ function isPlain(text: unknown, most: number): text is string {
 }
 
 function areControl(endpoints: readonly unknown[]): boolean {
-  return endpoints.length <= MAX_CONTROL && endpoints.every((each) => isPlain(each, MAX_CONTROL_ENDPOINT));
+  return endpoints.length <= MAX_ENDPOINTS && endpoints.every((each) => isPlain(each, MAX_CONTROL_ENDPOINT));
 }
 
 /** @internal Folders in which nodes of this user may be; a node registers in the first possible one. */
@@ -265,12 +262,12 @@ async function entriesOf(folder: string): Promise<ClusterNodeEntry[]> {
     Array.from({ length: 16 }, async () => {
       for (let key = waiting.shift(); key !== undefined; key = waiting.shift()) {
         const entry = await entryOf(folder, key);
+        if (entries.length >= 1_024) return;
         if (entry !== undefined) entries.push(entry);
-        if (entries.length >= MAX_REGISTERED) return;
       }
     }),
   );
-  return entries.slice(0, MAX_REGISTERED);
+  return entries;
 }
 
 async function entryOf(folder: string, key: string): Promise<ClusterNodeEntry | undefined> {
@@ -334,7 +331,7 @@ function parse(text: string): ClusterNodeEntry | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   const { id, name, cluster, address, port, pid, since, control } = value;
   if (typeof id !== "string" || !isId(id) || typeof name !== "string" || !isName(name)) return undefined;
-  if (!isPlain(cluster, MAX_NAMESPACE_NAME) || !isPlain(address, MAX_ADDRESS)) return undefined;
+  if (!isPlain(cluster, MAX_SHORT_NAME) || !isPlain(address, MAX_ADDRESS)) return undefined;
   if (![port, pid, since].every((each) => Number.isSafeInteger(each) && (each as number) > 0))
     return undefined;
   if (!Array.isArray(control) || !areControl(control)) return undefined;

@@ -10,7 +10,7 @@
  */
 import { invalidArgument, quoted } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
-import { MAX_TAG, MAX_TAGS } from "./bounds.js";
+import { MAX_SHORT_NAME, MAX_TAGS } from "./bounds.js";
 import { type AdvertisedEndpoint, advertisedNames, isReservedTag } from "./details.js";
 
 const MODES = ["equal", "match", "regexp"] as const;
@@ -22,7 +22,7 @@ type Condition = (typeof CONDITIONS)[number];
 /** Conditions, all of which must hold; or how items of the following conditions are compared. */
 export type ResolverStep = MatchMode | { readonly [K in Condition]?: readonly string[] };
 
-const MAX_PATTERN = 4 * MAX_TAG;
+const MAX_PATTERN = 4 * MAX_SHORT_NAME;
 
 type Test = (tag: string) => boolean;
 

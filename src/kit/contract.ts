@@ -107,7 +107,8 @@ export type ContractHandler<Context> = (
   context: Context,
 ) => Frame | PromiseLike<Frame> | AsyncGenerator<Frame, undefined, void>;
 
-const MAX_METHOD_NAME = 255;
+/** Bytes. */
+export const MAX_METHOD_NAME = 255;
 
 const EMPTY = Buffer.alloc(0);
 

@@ -1,12 +1,6 @@
 /** A node under packets of strangers, of a removed node, and of a member that means harm. */
 import { describe, expect, it } from "vitest";
-import {
-  MAX_GOSSIP,
-  MAX_MEMBERS,
-  MAX_NEW_MEMBERS,
-  MAX_REMOVALS,
-  MAX_STREAM_PACKET,
-} from "../../src/cluster/bounds.js";
+import { MAX_MEMBERS, MAX_NEW_MEMBERS, MAX_REMOVALS, MAX_STREAM_PACKET } from "../../src/cluster/bounds.js";
 import { MAX_COUNT, MAX_START } from "../../src/cluster/identity.js";
 import { bodySize, PREFIX } from "../../src/cluster/wire/codec.js";
 import { Packet, PacketType, Update } from "../../src/cluster/wire/packets.js";
@@ -140,7 +134,7 @@ describe("a member that means harm", () => {
   it("fills what is to be passed on up to its bound", () => {
     const { world, node, events } = attacked();
     const { id, start } = (world.nodes[3] as SimulatedNode).rules.self;
-    for (let i = 0; i <= MAX_GOSSIP; i += 64) {
+    for (let i = 0; i <= 2 * (MAX_MEMBERS + MAX_REMOVALS); i += 64) {
       const updates = Array.from({ length: 64 }, (_, j) =>
         Update.removal(idOf(1_000_000 + i + j), start, 0, true),
       );

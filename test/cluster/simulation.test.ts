@@ -7,7 +7,7 @@ import {
   type Service,
   type ServiceRequest,
 } from "../../src/cluster/index.js";
-import { MAX_SILENCE } from "../../src/cluster/requests/types.js";
+import { MAX_CHECK_AFTER } from "../../src/cluster/requests/types.js";
 import { ignore } from "../../src/core/waiter.js";
 import { simulate, type World } from "../../src/testing/index.js";
 import { LONG } from "../support/long.js";
@@ -621,7 +621,7 @@ class Crew {
     // A node gives up a stream whose reader it does not hear any more.
     const isServed = (): boolean =>
       lives.every(({ node }) => node.stats().requests?.served.every(({ running }) => running === 0));
-    await this.#poll(isServed, MAX_SILENCE + 30_000);
+    await this.#poll(isServed, 4 * MAX_CHECK_AFTER);
     // What a cut held up, also of lives that have ended, is sent again, and answered.
     await this.world.advance(CONVERGES);
     const before = sent();

@@ -17,7 +17,13 @@ import { createHash, hkdfSync, timingSafeEqual } from "node:crypto";
 import { checkKeys, invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { decodeZ85, encodeZ85, isKey } from "../../core/z85.js";
-import { type KeyPair, keyPairOf, newKeyPair, TAG_LENGTH } from "../../engine/zmtp/mechanism/curve-box.js";
+import {
+  KEY_LENGTH,
+  type KeyPair,
+  keyPairOf,
+  newKeyPair,
+  TAG_LENGTH,
+} from "../../engine/zmtp/mechanism/curve-box.js";
 import { curveBox, loadCurveBox } from "../../engine/zmtp/mechanism/curve-primitives.js";
 import { curvePublicKey } from "../../sockets/security/curve-keys.js";
 import { KeyFolder } from "../../sockets/security/key-folder.js";
@@ -25,11 +31,8 @@ import { LatestMap, MAX_MEMBERS } from "../bounds.js";
 import { StreamFrame } from "../wire/stream.js";
 import type { Hellos, LinkRole } from "./proof.js";
 
-const KEY_SIZE = 32;
-const ID_SIZE = 16;
-const HASH_SIZE = 32;
-const PLAIN_SIZE = KEY_SIZE + ID_SIZE + HASH_SIZE + TAG_LENGTH;
-const IDENTITY_FRAME = 1 + PLAIN_SIZE + TAG_LENGTH;
+/** What an IDENTITY boxes: public key | id 16, ends at `VOUCH` | boxed hash 32 | and the bytes of all. */
+const Identity = { ID: KEY_LENGTH, VOUCH: KEY_LENGTH + 16, SIZE: KEY_LENGTH + 16 + 32 + TAG_LENGTH } as const;
 
 /** Nonces can be fixed, since each key is used for one stream, and for one box per direction. */
 const NONCES: Readonly<Record<LinkRole, { readonly identity: Buffer; readonly vouch: Buffer }>> = {
@@ -81,7 +84,7 @@ export class IdentityExchange {
 
   /** @returns whether the KEY is acceptable: the first one, not this end's own, and not a point of low order */
   onKey(frame: Buffer): boolean {
-    if (frame.length !== 1 + KEY_SIZE || this.#theirs !== undefined) return false;
+    if (frame.length !== 1 + KEY_LENGTH || this.#theirs !== undefined) return false;
     const key = Buffer.from(frame.subarray(1));
     if (key.equals(this.#ephemeral.publicKey)) return false;
     this.#shared = curveBox().agree(key, this.#ephemeral.secretKey);
@@ -91,14 +94,14 @@ export class IdentityExchange {
 
   identity(hellos: Hellos): Buffer {
     const box = curveBox();
-    const plain = Buffer.alloc(PLAIN_SIZE);
+    const plain = Buffer.alloc(Identity.SIZE);
     this.#own.publicKey.copy(plain, 0);
-    plain.write(this.#id, KEY_SIZE, "hex");
-    const hash = this.#hash(hellos, this.#role, plain.subarray(0, KEY_SIZE + ID_SIZE));
+    plain.write(this.#id, Identity.ID, "hex");
+    const hash = this.#hash(hellos, this.#role, plain.subarray(0, Identity.VOUCH));
     const { identity, vouch } = NONCES[this.#role];
     const vouching = box.agree(this.#theirs as Buffer, this.#own.secretKey) as Uint8Array;
-    box.seal(plain.subarray(KEY_SIZE + ID_SIZE), hash, vouch, vouching);
-    const frame = Buffer.alloc(IDENTITY_FRAME);
+    box.seal(plain.subarray(Identity.VOUCH), hash, vouch, vouching);
+    const frame = Buffer.alloc(1 + Identity.SIZE + TAG_LENGTH);
     frame.writeUInt8(StreamFrame.IDENTITY, 0);
     box.seal(frame.subarray(1), plain, identity, this.#shared as Uint8Array);
     return frame;
@@ -106,22 +109,22 @@ export class IdentityExchange {
 
   /** @returns the node at the other end, or `undefined` if its IDENTITY does not prove it */
   open(frame: Buffer, hellos: Hellos): ProvedNode | undefined {
-    if (frame.length !== IDENTITY_FRAME || this.#shared === undefined) return undefined;
+    if (frame.length !== 1 + Identity.SIZE + TAG_LENGTH || this.#shared === undefined) return undefined;
     const box = curveBox();
     const role = this.#role === "initiator" ? "responder" : "initiator";
     const { identity, vouch } = NONCES[role];
-    const plain = Buffer.alloc(PLAIN_SIZE);
+    const plain = Buffer.alloc(Identity.SIZE);
     if (!box.open(plain, frame.subarray(1), identity, this.#shared)) return undefined;
-    const key = plain.subarray(0, KEY_SIZE);
+    const key = plain.subarray(0, KEY_LENGTH);
     const vouching = box.agree(key, this.#ephemeral.secretKey);
-    const hash = Buffer.alloc(HASH_SIZE);
-    if (vouching === undefined || !box.open(hash, plain.subarray(KEY_SIZE + ID_SIZE), vouch, vouching))
+    const hash = Buffer.alloc(32);
+    if (vouching === undefined || !box.open(hash, plain.subarray(Identity.VOUCH), vouch, vouching))
       return undefined;
-    const expected = this.#hash(hellos, role, plain.subarray(0, KEY_SIZE + ID_SIZE));
+    const expected = this.#hash(hellos, role, plain.subarray(0, Identity.VOUCH));
     if (!timingSafeEqual(hash, expected)) return undefined;
     return {
       publicKey: encodeZ85(key),
-      id: plain.subarray(KEY_SIZE, KEY_SIZE + ID_SIZE).toString("hex"),
+      id: plain.subarray(Identity.ID, Identity.VOUCH).toString("hex"),
     };
   }
 

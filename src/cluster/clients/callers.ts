@@ -5,7 +5,6 @@
  *
  * A watcher that misses lists gets the newest one when it reads again.
  */
-
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from "node:http";
 import type { Server as HttpsServer } from "node:https";
 import { invalidArgument } from "../../core/arguments.js";
@@ -22,8 +21,6 @@ import type { OwnClient } from "./client-registry.js";
 import { type NodeDirectory, xmlOf } from "./directory.js";
 import { type DiscoveryRequest, isScope, MAX_REQUEST, parseRequest } from "./protocol.js";
 import type { CallerCredentials, CallerGate } from "./users.js";
-
-const MAX_HANDSHAKES = 1_024;
 
 interface Caller {
   readonly routingId: Buffer;
@@ -105,11 +102,12 @@ export class CallerRouter {
       receiveHighWaterMark: 8,
       maxReceiveQueueBytes: 16_777_216,
       maxConnections: maxClients,
-      maxPendingHandshakes: MAX_HANDSHAKES,
+      // Clients come together when a server is back.
+      maxPendingHandshakes: 1_024,
       handshakeInterval: 5_000,
       heartbeatInterval: 1_000,
       heartbeatTimeout: 30_000,
-      backlog: MAX_HANDSHAKES,
+      backlog: 1_024,
       ipv6: endpoint.includes("["),
       ...(tls === undefined ? {} : tlsOptionsOf(tls)),
       ...socketOptions,

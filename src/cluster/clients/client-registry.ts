@@ -10,8 +10,6 @@ import type { Service } from "../requests/types.js";
 /** Not open to programs (`$`). */
 const SERVICE = "$clients";
 const PART = 128;
-/** More clients of one node are dropped. */
-const MAX_CLIENTS = 65_536;
 
 /** Connected to a discovery server. */
 export interface OwnClient {
@@ -42,7 +40,7 @@ export interface ClusterClient extends OwnClient {
 export interface ClusterClients {
   /** Ordered by node and time. */
   readonly clients: readonly ClusterClient[];
-  /** `name@host` of silent nodes with a discovery server. */
+  /** `name@host` of nodes with a discovery server that are silent, or have more than 65,536 clients. */
   readonly missing: readonly string[];
 }
 
@@ -94,7 +92,7 @@ export class ClientRegistry {
 }
 
 async function* partsOf(clients: readonly OwnClient[]): AsyncGenerator<readonly OwnClient[]> {
-  for (let at = 0; at < clients.length && at < MAX_CLIENTS; at += PART) yield clients.slice(at, at + PART);
+  for (let at = 0; at < clients.length; at += PART) yield clients.slice(at, at + PART);
 }
 
 /** @returns whether the list is complete */
@@ -102,7 +100,9 @@ async function collect(parts: AsyncIterable<unknown>, node: string, into: Cluste
   try {
     for await (const part of parts) {
       if (!Array.isArray(part)) return false;
-      for (const each of part.slice(0, MAX_CLIENTS - into.length)) {
+      for (const each of part) {
+        // A node may invent clients.
+        if (into.length === 65_536) return false;
         const client = clientOf(each, node);
         if (client !== undefined) into.push(client);
       }

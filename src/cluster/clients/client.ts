@@ -32,6 +32,7 @@ import {
 } from "../../kit/options.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
+import { MAX_SEEDS } from "../bounds.js";
 import { AddressFeed, sleep } from "../discovery/source.js";
 import { createId } from "../identity.js";
 import { joinAddress, readAddress } from "../net/addresses.js";
@@ -39,8 +40,6 @@ import type { AddressScope } from "./addresses.js";
 import { LONGEST_ATTEMPT, NodeConnection, type NodeLossReason } from "./connection.js";
 import type { DiscoveredNode } from "./directory.js";
 import { clientText, isSecure } from "./protocol.js";
-
-const MAX_ADDRESSES = 1_024;
 
 const OPTIONS = {
   /**
@@ -492,9 +491,9 @@ function secureOnly(node: DiscoveredNode): DiscoveredNode {
 }
 
 function serversOf(addresses: readonly unknown[]): readonly string[] {
-  if (addresses.length === 0 || addresses.length > MAX_ADDRESSES)
+  if (addresses.length === 0 || addresses.length > MAX_SEEDS)
     throw new InvalidArgumentError(
-      `Option addresses must have 1 to ${MAX_ADDRESSES} entries; got ${addresses.length}`,
+      `Option addresses must have 1 to ${MAX_SEEDS} entries; got ${addresses.length}`,
     );
   return addresses.map((address) => {
     const [, scheme = "tcp", place] = /^(?:(tcp|tls):\/\/)?(.*)$/.exec(`${address}`) ?? [];

@@ -9,6 +9,7 @@
  */
 import { type BlockList, isIP, SocketAddress } from "node:net";
 import { isLoopback } from "../../core/http-server.js";
+import { MAX_ADVERT } from "../bounds.js";
 import { isWithinReach } from "../details.js";
 import { joinAddress, readAddress } from "../net/addresses.js";
 import type { Member } from "../node/member.js";
@@ -25,7 +26,6 @@ import {
 } from "./addresses.js";
 
 export const DISCOVERY_PROP = "shoal-discovery";
-export const MAX_DESCRIPTION = 400;
 /** Per node, and bytes. */
 export const MAX_ADDRESSES = 16;
 
@@ -77,7 +77,7 @@ export type DescribedMember = Pick<
 /** @returns the prop, and the number of omitted addresses */
 export function encodeDescription(
   description: NodeDescription,
-  most: number = MAX_DESCRIPTION,
+  most: number = MAX_ADVERT,
 ): { readonly text: string; readonly left: number } {
   const { discoveryPort, discoveryTls, port, securePort } = description;
   const ports = {

@@ -5,17 +5,13 @@
  *   {"command":"watch","addresses":SCOPE,"id":ID,"name":NAME}      the same, at once and after each change
  *   anything else                                                  {"ok":false,"error":{"code","message"}}
  */
-
 import { invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError, ProtocolError } from "../../core/errors.js";
-import { MAX_MEMBERS } from "../bounds.js";
+import { MAX_MEMBERS, MAX_SHORT_NAME, MAX_TAGS } from "../bounds.js";
 import { type AddressScope, isPort } from "./addresses.js";
 import type { DiscoveredAddress, DiscoveredNode } from "./directory.js";
 
 export const MAX_REQUEST = 4_096;
-const MAX_CLIENT_TEXT = 64;
-/** Addresses, endpoints and tags per node. */
-const MAX_PARTS = 64;
 const MAX_LIST_TEXT = 512;
 
 export interface DiscoveryRequest {
@@ -65,10 +61,10 @@ export function isScope(value: unknown): value is AddressScope {
 }
 
 export function clientText(member: string, value: unknown): string {
-  if (typeof value === "string" && Buffer.byteLength(value) <= MAX_CLIENT_TEXT && !/\p{C}/u.test(value))
+  if (typeof value === "string" && Buffer.byteLength(value) <= MAX_SHORT_NAME && !/\p{C}/u.test(value))
     return value;
   throw invalidArgument(
-    `${member} must be a text of at most ${MAX_CLIENT_TEXT} bytes without control characters`,
+    `${member} must be a text of at most ${MAX_SHORT_NAME} bytes without control characters`,
     value,
   );
 }
@@ -108,7 +104,7 @@ function clip(value: unknown): string {
 function texts(value: unknown): string[] {
   if (!Array.isArray(value)) return [];
   const isText = (each: unknown): each is string => typeof each === "string" && each.length <= MAX_LIST_TEXT;
-  return value.filter(isText).slice(0, MAX_PARTS);
+  return value.filter(isText).slice(0, MAX_TAGS);
 }
 
 /** `undefined`: invalid; the server is not trusted. */
@@ -121,15 +117,13 @@ function nodeOf(value: unknown): DiscoveredNode | undefined {
   if (typeof name !== "string" || name.length > MAX_LIST_TEXT) return undefined;
   const advertised = Object.create(null) as Record<string, readonly string[]>;
   if (typeof endpoints === "object" && endpoints !== null)
-    for (const [key, list] of Object.entries(endpoints).slice(0, MAX_PARTS))
+    for (const [key, list] of Object.entries(endpoints).slice(0, MAX_TAGS))
       advertised[key] = Object.freeze(texts(list));
   return Object.freeze({
     id,
     name,
     addresses: Object.freeze(
-      (Array.isArray(addresses) ? addresses : [])
-        .slice(0, MAX_PARTS)
-        .flatMap((each) => addressOf(each) ?? []),
+      (Array.isArray(addresses) ? addresses : []).slice(0, MAX_TAGS).flatMap((each) => addressOf(each) ?? []),
     ),
     discovery: Object.freeze(texts(discovery)),
     endpoints: Object.freeze(advertised),

@@ -13,11 +13,10 @@ import { type Platform, platformNow } from "../../engine/zmtp/transport/transpor
 import { bindUdp, closeUdp, sendUdp } from "../../engine/zmtp/transport/udp.js";
 import { anything, boolean, checkOptions, type Given, integer, text } from "../../kit/options.js";
 import { BeaconSockets, beaconNetwork } from "../../zre/beacon.js";
+import { MAX_ENDPOINTS } from "../bounds.js";
 import { isPort, plainIp } from "../clients/addresses.js";
 import { allInterfaces, isGroup, readAddress } from "../net/addresses.js";
 import { AddressFeed, type DiscoverySelf, type DiscoverySource } from "./source.js";
-
-const MAX_GROUP_PORTS = 8;
 
 const COMMON_OPTIONS = {
   /** ms between beacons, a quarter more or less by chance. From 100, default 5,000. */
@@ -103,8 +102,8 @@ export function multicastSource(options: MulticastSourceOptions = {}): Discovery
     throw new InvalidArgumentError(
       `group of multicastSource must be an address from 224.0.0.0 to 239.255.255.255, or one of ff00::/8; got ${quoted(group)}`,
     );
-  if (!Array.isArray(ports) || ports.length === 0 || ports.length > MAX_GROUP_PORTS || !ports.every(isPort))
-    throw invalidArgument(`ports of multicastSource must be 1 to ${MAX_GROUP_PORTS} ports`, ports);
+  if (!Array.isArray(ports) || ports.length === 0 || ports.length > MAX_ENDPOINTS || !ports.every(isPort))
+    throw invalidArgument(`ports of multicastSource must be 1 to ${MAX_ENDPOINTS} ports`, ports);
   return sourceOf(
     `multicast:${isIPv6(group) ? `[${group}]` : group}:${ports[0]}`,
     interval,

@@ -12,18 +12,15 @@ import { isIP } from "node:net";
 import { invalidArgument, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { anything, checkOptions, choice, type Given, integer } from "../../kit/options.js";
-import { MAX_SEEDS } from "../bounds.js";
-import { type DiscoverySource, MAX_SOURCE_NAME, sleep } from "./source.js";
-
-const MAX_SERVERS = 8;
-const MAX_DNS_NAME = 253;
+import { MAX_NAME, MAX_SEEDS, MAX_SERVERS } from "../bounds.js";
+import { type DiscoverySource, sleep } from "./source.js";
 
 const OPTIONS = {
   /** 1 to 65,535. Required for `A` and `AAAA`; SRV records have ports. */
   port: integer({ max: 65_535 }),
   /** Record type. Default: `A` with a port, `SRV` without. */
   type: choice(["A", "AAAA", "SRV"]),
-  /** At most 8 DNS servers, "10.0.0.2" or "10.0.0.2:53". Default: the system's. */
+  /** At most 16 DNS servers, "10.0.0.2" or "10.0.0.2:53". Default: the system's. */
   servers: anything<readonly string[]>(),
   /** ms before the second and last try of a server. Default 2,000. */
   timeout: integer({ default: 2_000, max: 60_000 }),
@@ -52,9 +49,9 @@ export function dnsSource(name: string, options: DnsSourceOptions = {}): Discove
   const settings = checkOptions("dnsSource", OPTIONS, options);
   const { port, timeout, servers } = settings;
   const type = settings.type ?? (port === undefined ? "SRV" : "A");
-  if (typeof name !== "string" || name.length > MAX_DNS_NAME || !/^[A-Za-z0-9._-]+$/.test(name))
+  if (typeof name !== "string" || !/^[A-Za-z0-9._-]{1,253}$/.test(name))
     throw new InvalidArgumentError(
-      `the name of dnsSource must have at most ${MAX_DNS_NAME} letters, digits, points, hyphens and underscores; got ${quoted(name)}`,
+      `the name of dnsSource must have 1 to 253 letters, digits, points, hyphens and underscores; got ${quoted(name)}`,
     );
   if (isIP(name) !== 0)
     throw new InvalidArgumentError(`the name of dnsSource must not be an address: give ${name} as a seed`);
@@ -72,7 +69,7 @@ export function dnsSource(name: string, options: DnsSourceOptions = {}): Discove
   checkServers(servers, make);
 
   return {
-    name: `dns:${name}`.slice(0, MAX_SOURCE_NAME),
+    name: `dns:${name}`.slice(0, MAX_NAME),
     async *discover(_self, signal) {
       const resolver = make();
       const cancel = (): void => resolver.cancel();

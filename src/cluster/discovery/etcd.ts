@@ -17,7 +17,7 @@ import {
   TransportError,
 } from "../../core/errors.js";
 import { anything, boolean, checkOptions, type GivenWith, integer, text } from "../../kit/options.js";
-import { MAX_MEMBERS } from "../bounds.js";
+import { MAX_MEMBERS, MAX_NAME, MAX_SERVERS } from "../bounds.js";
 import {
   checkDiscoveryTls,
   type DiscoveryTls,
@@ -27,9 +27,7 @@ import {
   originOf,
   requestJson,
 } from "./http.js";
-import { type DiscoverySelf, type DiscoverySource, MAX_SOURCE_NAME, pauseAfter, sleep } from "./source.js";
-
-const MAX_SERVERS = 16;
+import { type DiscoverySelf, type DiscoverySource, pauseAfter, sleep } from "./source.js";
 
 const OPTIONS = {
   /** 1 to 16 servers, "http://host:port" or "https://host:port". Default scheme: https with `tls`, else http. */
@@ -82,7 +80,7 @@ export function etcdSource(options: EtcdSourceOptions): DiscoverySource {
     publish,
     relistInterval,
   };
-  const name = `etcd:${new URL(servers[0] as string).host}/${prefix}`.slice(0, MAX_SOURCE_NAME);
+  const name = `etcd:${new URL(servers[0] as string).host}/${prefix}`.slice(0, MAX_NAME);
   return { name, discover: (self, signal) => new EtcdDiscovery(settings, self, signal).lists() };
 }
 

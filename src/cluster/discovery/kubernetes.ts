@@ -31,9 +31,9 @@ import {
   type Settings,
   text,
 } from "../../kit/options.js";
-import { MAX_MEMBERS } from "../bounds.js";
+import { MAX_MEMBERS, MAX_NAME } from "../bounds.js";
 import { fieldsOf, type HttpAnswer, itemsOf, originOf, requestJson } from "./http.js";
-import { type DiscoverySource, MAX_SOURCE_NAME, pauseAfter, sleep } from "./source.js";
+import { type DiscoverySource, pauseAfter, sleep } from "./source.js";
 
 const OPTIONS = {
   /** Service name, preferably headless with `publishNotReadyAddresses`. */
@@ -99,10 +99,7 @@ export function kubernetesSource(options: KubernetesSourceOptions): DiscoverySou
     server,
     suffix: given.suffix ?? "cluster.local",
   };
-  const name = `kubernetes:${namespace === undefined ? "" : `${namespace}/`}${service}`.slice(
-    0,
-    MAX_SOURCE_NAME,
-  );
+  const name = `kubernetes:${namespace === undefined ? "" : `${namespace}/`}${service}`.slice(0, MAX_NAME);
   return {
     name,
     async *discover(_self, signal) {
@@ -202,9 +199,6 @@ function labelOf(name: string, given: string | undefined): string {
 
 // --- EndpointSlices --------------------------------------------------------------------------------------------------
 
-/** 16,384 pods in slices of 100, of both address types. */
-const MAX_SLICES = 1_024;
-
 export interface SliceRules {
   readonly service: string;
   readonly namespace: string;
@@ -218,14 +212,12 @@ export interface SliceRules {
 /**
  * Distinct, as a moving pod is in two slices.
  *
- * @throws ProtocolError `ERR_PROTOCOL`: invalid slice, unknown port, too many slices or addresses
+ * @throws ProtocolError `ERR_PROTOCOL`: invalid slice, unknown port, too many addresses
  */
 export function slicedAddresses(slices: readonly unknown[], rules: SliceRules): readonly string[] {
-  const addresses = slices.slice(0, MAX_SLICES).flatMap((slice) => addressesOf(slice, rules));
-  if (slices.length > MAX_SLICES || addresses.length > MAX_MEMBERS)
-    throw new ProtocolError(
-      `a Service has more than ${MAX_SLICES} EndpointSlices, or ${MAX_MEMBERS} addresses`,
-    );
+  const addresses = slices.flatMap((slice) => addressesOf(slice, rules));
+  if (addresses.length > MAX_MEMBERS)
+    throw new ProtocolError(`a Service has more than ${MAX_MEMBERS} addresses`);
   return [...new Set(addresses)];
 }
 

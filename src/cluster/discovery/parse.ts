@@ -105,8 +105,6 @@ const FORMS: Readonly<Record<string, Form>> = {
   },
 };
 
-const DISCOVERY_FORMS: readonly string[] = Object.values(FORMS).map(({ form }) => form);
-
 /**
  * Parses a source, such as "dns://billing.example:7946?type=AAAA" or "static:10.0.0.5:7946,db.example:7946".
  *
@@ -123,7 +121,9 @@ export function parseDiscovery(text: string): DiscoverySource {
   const form = Object.hasOwn(FORMS, scheme) ? FORMS[scheme] : undefined;
   if (form === undefined || colon < 0)
     throw new InvalidArgumentError(
-      `a discovery source must be one of ${DISCOVERY_FORMS.join(", ")}; got ${describe(text)}${form === undefined ? suggest(scheme, Object.keys(FORMS)) : ""}`,
+      `a discovery source must be one of ${Object.values(FORMS)
+        .map((each) => each.form)
+        .join(", ")}; got ${describe(text)}${form === undefined ? suggest(scheme, Object.keys(FORMS)) : ""}`,
     );
   const question = text.indexOf("?");
   let rest = text.slice(colon + 1, question < 0 ? undefined : question);

@@ -2,10 +2,10 @@ import { invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { PushIterator } from "../../core/push-iterator.js";
 import { backOff } from "../../core/timers.js";
+import { MAX_NAME, MAX_SERVERS } from "../bounds.js";
 import { checkAddress } from "../net/addresses.js";
 
 /** Bytes. */
-export const MAX_SOURCE_NAME = 128;
 
 /** The node that calls a source. A source may publish it, and may list it. */
 export interface DiscoverySelf {
@@ -56,8 +56,10 @@ export interface DiscoveryStatus {
 /** Numbers duplicate names. @throws InvalidArgumentError `EINVAL` */
 export function sourcesOf(given: unknown): DiscoverySource[] {
   if (!Array.isArray(given)) throw invalidArgument("discovery must be an array of sources", given);
-  if (given.length > 16)
-    throw new InvalidArgumentError(`a node can have at most 16 discovery sources; got ${given.length}`);
+  if (given.length > MAX_SERVERS)
+    throw new InvalidArgumentError(
+      `a node can have at most ${MAX_SERVERS} discovery sources; got ${given.length}`,
+    );
   const names = new Map<string, number>();
   return given.map((each: unknown) => {
     const source = sourceOf(each);
@@ -71,7 +73,7 @@ export function sourcesOf(given: unknown): DiscoverySource[] {
 function sourceOf(given: unknown): DiscoverySource {
   if (typeof given === "function") {
     const discover = given as DiscoveryFunction;
-    return { name: discover.name.slice(0, MAX_SOURCE_NAME / 4) || "function", discover };
+    return { name: discover.name.slice(0, MAX_NAME / 4) || "function", discover };
   }
   const { name, discover } = (typeof given === "object" && given !== null ? given : {}) as {
     readonly name?: unknown;
@@ -82,8 +84,8 @@ function sourceOf(given: unknown): DiscoverySource {
       "a discovery source must be a function, or an object with name and discover",
       given,
     );
-  if (typeof name !== "string" || name === "" || Buffer.byteLength(name) > MAX_SOURCE_NAME)
-    throw invalidArgument(`the name of a source must be a text of 1 to ${MAX_SOURCE_NAME} bytes`, name);
+  if (typeof name !== "string" || name === "" || Buffer.byteLength(name) > MAX_NAME)
+    throw invalidArgument(`the name of a source must be a text of 1 to ${MAX_NAME} bytes`, name);
   return given as DiscoverySource;
 }
 

@@ -1,5 +1,5 @@
 /** State shared by a node's membership rules: its packets, its gossip, and the changes that the rules report. */
-import { MAX_GOSSIP, MAX_MEMBERS, MAX_UPDATES } from "../bounds.js";
+import { MAX_MEMBERS, MAX_REMOVALS, MAX_UPDATES } from "../bounds.js";
 import type { Details } from "../details.js";
 import { type Incarnation, nextIncarnation } from "../identity.js";
 import type { Profile } from "../profiles.js";
@@ -352,8 +352,8 @@ class GossipQueue {
   /** @returns whether a full queue dropped the oldest update */
   push(update: Update): boolean {
     const key = keyOf(update);
-    // A faulty member may gossip about any number of nonexistent nodes.
-    const isFull = this.#items.size >= MAX_GOSSIP && !this.#items.has(key);
+    // A faulty member may gossip about any number of nonexistent nodes. Synchronization repairs dropped updates.
+    const isFull = this.#items.size >= 2 * (MAX_MEMBERS + MAX_REMOVALS) && !this.#items.has(key);
     const [oldest] = isFull ? this.#items.keys() : [];
     this.drop(oldest ?? key);
     const item = { key, update, transmitted: 0 };

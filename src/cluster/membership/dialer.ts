@@ -5,9 +5,8 @@ import { type Context, NEVER, pick } from "./context.js";
 import { type Member, MemberState } from "./members.js";
 import type { Prober } from "./prober.js";
 
-/** Dials per redial interval by the whole cluster: of a dead member, and of a forgotten one. */
+/** Dials of a dead member per redial interval by the whole cluster; of a forgotten one half as many. */
 const DIALS = 4;
-const OLD_DIALS = 2;
 
 export class Dialer {
   readonly #context: Context;
@@ -88,7 +87,7 @@ export class Dialer {
     }
     if (tombstoneAddresses.length > 0) {
       waits = true;
-      if (this.#context.random() < (OLD_DIALS * tombstoneAddresses.length) / size) {
+      if (this.#context.random() < (DIALS * tombstoneAddresses.length) / 2 / size) {
         const address = pick(tombstoneAddresses, this.#context.random) as string;
         this.dial(address, undefined, this.#context.random() < 0.25);
       }

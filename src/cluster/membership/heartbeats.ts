@@ -49,7 +49,8 @@ export class Heartbeats {
       this.#context.effects.multicast(this.#context.heartbeatPacket(channel));
   }
 
-  heartbeatAfter(ms: number): void {
+  /** @param ms by default long enough for one heartbeat to have several changes */
+  heartbeatAfter(ms = 20): void {
     this.#nextBeat = Math.min(this.#nextBeat, this.#context.now + ms);
   }
 

@@ -1,5 +1,5 @@
 /** Tables of members, names, tombstones and removals, with their bounds, suspicions and the digest. */
-import { BUCKETS, LatestMap, MAX_ACCUSERS, MAX_MEMBERS, MAX_REMOVALS } from "../bounds.js";
+import { BUCKETS, LatestMap, MAX_MEMBERS, MAX_REMOVALS } from "../bounds.js";
 import { type Details, NO_DETAILS } from "../details.js";
 import { compareIncarnations, type Incarnation, keepsName, shortId } from "../identity.js";
 import type { Profile } from "../profiles.js";
@@ -289,14 +289,14 @@ export class Suspicion {
     const intervals = profile.suspicionBase + profile.suspicionStep * Math.log10(Math.max(1, size));
     this.min = intervals * profile.probeInterval;
     this.#max = this.min * profile.suspicionMax;
-    this.accusers = accusers.slice(0, MAX_ACCUSERS);
+    this.accusers = [...accusers];
   }
 
   /** @returns whether an accuser is new and still counts */
   accuse(accusers: readonly number[], wanted: number): boolean {
     let added = false;
     for (const accuser of accusers) {
-      if (this.accusers.length > wanted || this.accusers.length >= MAX_ACCUSERS) break;
+      if (this.accusers.length > wanted) break;
       if (this.accusers.includes(accuser)) continue;
       this.accusers.push(accuser);
       added = true;

@@ -21,9 +21,6 @@ import { Updates } from "./updates.js";
 
 export type { MembershipOptions } from "./context.js";
 
-const LEAVE_SENDS = 16;
-const COALESCE = 20;
-
 export class Membership extends Context {
   readonly #parts: Parts;
   readonly #receiver: Receiver;
@@ -108,11 +105,13 @@ export class Membership extends Context {
     const packet = this.packet(PacketType.GOSSIP, { updates: [update] });
     const { effects, live } = this;
     const first = Math.floor(this.random() * live.length);
-    for (let i = 0; i < Math.min(LEAVE_SENDS, live.length); i++) {
+    // Gossip tells the others.
+    const most = 16;
+    for (let i = 0; i < Math.min(most, live.length); i++) {
       const { address, overStream } = live[(first + i) % live.length] as Member;
       effects.send(address, packet, overStream);
     }
-    for (const address of this.#receiver.pending(LEAVE_SENDS)) effects.send(address, packet, false);
+    for (const address of this.#receiver.pending(most)) effects.send(address, packet, false);
     effects.multicast(packet);
   }
 
@@ -162,7 +161,7 @@ export class Membership extends Context {
     this.members.rehash(this.self);
     this.changedAt = now;
     this.spread(this.ownDetails());
-    this.#parts.heartbeats.heartbeatAfter(COALESCE);
+    this.#parts.heartbeats.heartbeatAfter();
   }
 
   setAddress(now: number, address: string): void {
@@ -170,7 +169,7 @@ export class Membership extends Context {
     if (address === this.self.address) return;
     this.self.address = address;
     this.announce();
-    this.#parts.heartbeats.heartbeatAfter(COALESCE);
+    this.#parts.heartbeats.heartbeatAfter();
   }
 
   heartbeat(now: number, channel = 0): void {

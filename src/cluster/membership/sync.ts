@@ -9,14 +9,12 @@
  */
 import { MAX_STREAM_PACKET, MAX_UPDATES } from "../bounds.js";
 import { shortId } from "../identity.js";
+import { bodySize } from "../wire/codec.js";
 import { type Packet, PacketType, Update } from "../wire/packets.js";
 import { MAX_BODY } from "../wire/seal.js";
 import { type Context, NEVER, pick } from "./context.js";
 import { aliveOf, isWanted, type Member, MemberState } from "./members.js";
 import type { Updates } from "./updates.js";
-
-/** Bytes of a packet without its updates. */
-const HEAD = 64;
 
 export class Synchronizer {
   readonly #context: Context;
@@ -175,12 +173,13 @@ export class Synchronizer {
     const [ownAlive, ownDetails] = [this.#context.ownAlive(), this.#context.ownDetails()];
     let chunk: Update[] = [];
     const chunks = [chunk];
-    let size = HEAD;
+    const head = bodySize(PacketType.ENTRIES);
+    let size = head;
     const add = (update: Update): void => {
       if (chunk.length >= MAX_UPDATES || (size + update.size > most && chunk.length > 0)) {
         chunk = [];
         chunks.push(chunk);
-        size = HEAD;
+        size = head;
       }
       chunk.push(update);
       size += update.size;

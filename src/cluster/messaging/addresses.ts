@@ -13,7 +13,6 @@
 export const SELF_ID = 1;
 
 const FIRST_ALIAS = 0x8000_0000;
-const MAX_ID = 0xffff_ffff;
 
 /** Destination or origin of a message, valid on the node that gave it. */
 export interface ClusterAddress {
@@ -93,7 +92,7 @@ export class Addresses<Client> {
       alias.used = true;
       return alias;
     }
-    alias = new Alias(node, this.#draw(FIRST_ALIAS, MAX_ID), client);
+    alias = new Alias(node, this.#draw(FIRST_ALIAS, 2 * FIRST_ALIAS - 1), client);
     // Before the eviction, which may remove the last alias of this node.
     aliases.set(client, alias);
     if (this.#aliases.size >= this.#most) this.#evict();
@@ -151,5 +150,5 @@ export class Addresses<Client> {
 }
 
 export function isAlias(id: number): boolean {
-  return id >= FIRST_ALIAS && id <= MAX_ID;
+  return id >= FIRST_ALIAS && id < 2 * FIRST_ALIAS;
 }

@@ -20,16 +20,12 @@ export const LINK_WINDOW = 4_194_304;
 export const LINK_MESSAGES = 65_536;
 /** Above these unacknowledged bytes a peer gets only full batches. */
 export const LINK_BEHIND = 524_288;
-/** Publications of a loop to a peer with unacknowledged ones are batched up to these. */
+/**
+ * What a node holds back to send it together: publications of a loop to a peer with unacknowledged ones, and the
+ * acknowledgements that release them.
+ */
 export const HELD_BYTES = 262_144;
 export const HELD_TIME = 20;
-/** Delivered bytes acknowledged before the turn ends. */
-export const ACK_BYTES = 262_144;
-export const ACK_DELAY = 20;
-/** `MAX_ADVERT`: all adverts of a node. */
-export const MAX_PROTOCOLS = 8;
-export const MAX_ADVERT = 400;
-export const MAX_WHERE = 128;
 /** From one member, besides its link. */
 export const MAX_LANES = 16;
 /** Checks in the option `idle`; the accepting end closes after twice as many. */
@@ -40,10 +36,7 @@ export const DIAL_TIMEOUT_MAX = 24_000;
 /** A failed protocol, while another one serves. */
 export const PROTOCOL_RETRY = 30_000;
 
-export const MAX_CHANNEL_NAME = 64;
-export const MAX_RUID = 128;
 export const MAX_VETO_REASON = 256;
-export const MAX_HOOKS = 256;
 /** Characters of why a query or a request failed. */
 export const MAX_FAILURE_TEXT = 1_024;
 
@@ -58,8 +51,8 @@ export const MAX_HANDLING = 16_384;
 export const MAX_HANDLING_BYTES = 33_554_432;
 /** Topics with aliases on links. */
 export const MAX_TOPIC_ALIASES = 1_024;
-export const MAX_ALIASED_TOPIC = 255;
-export const MAX_SUBTOPIC = 255;
+/** Of a topic with an alias, and of a subtopic. */
+export const MAX_SHORT_TOPIC = 255;
 /** One question for retained values. */
 export const MAX_ASK_FILTERS = 1_024;
 
@@ -70,8 +63,6 @@ export const ROUTE_BLOCK = 8_192;
 /** Parts of snapshots for all nodes in so many ms. */
 export const ROUTE_PARTS = 4;
 export const ROUTE_PARTS_TIME = 2;
-/** Changes for nodes that lack some; 16 times as many while snapshots are in flight. */
-export const MAX_ROUTE_LOG = 1_048_576;
 /** Collects changes of this node's subscriptions. */
 export const ROUTE_FLUSH = 5;
 /** For `ready` of a subscription. */

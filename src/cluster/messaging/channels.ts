@@ -3,7 +3,7 @@
  * name "5" are different channels.
  */
 import { invalidArgument } from "../../core/arguments.js";
-import { MAX_CHANNEL_NAME } from "./bounds.js";
+import { MAX_SHORT_NAME } from "../bounds.js";
 import { LONE_SURROGATE } from "./topics.js";
 
 /** A number from 0 to 255, or a name of 1 to 64 bytes. */
@@ -17,7 +17,7 @@ export function checkChannel(channel: unknown): asserts channel is ClusterChanne
     return;
   if (typeof channel === "string" && isChannelName(channel)) return;
   throw invalidArgument(
-    `a channel must be a number from 0 to ${MAX_CHANNEL}, or a name of 1 to ${MAX_CHANNEL_NAME} bytes`,
+    `a channel must be a number from 0 to ${MAX_CHANNEL}, or a name of 1 to ${MAX_SHORT_NAME} bytes`,
     channel,
   );
 }
@@ -37,8 +37,8 @@ export function channelSet(
 export function isChannelName(name: string): boolean {
   return (
     name.length > 0 &&
-    name.length <= MAX_CHANNEL_NAME &&
-    Buffer.byteLength(name) <= MAX_CHANNEL_NAME &&
+    name.length <= MAX_SHORT_NAME &&
+    Buffer.byteLength(name) <= MAX_SHORT_NAME &&
     !LONE_SURROGATE.test(name)
   );
 }

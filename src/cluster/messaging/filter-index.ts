@@ -15,20 +15,14 @@ import { CHUNK_SHIFT, DEAD, RecordArena, WORD_MASK } from "./record-arena.js";
 import { combine, FilterShapes, HASH, PLUS, type Shape, SLASH, TopicScan } from "./topic-scan.js";
 import type { TopicFault } from "./topics.js";
 
-const SEGMENT = 1_024;
-const SEGMENT_MASK = SEGMENT - 1;
 const SEGMENT_BITS = 10;
-const SEGMENT_FULL = 819;
+const SEGMENT_MASK = (1 << SEGMENT_BITS) - 1;
 /** 1 MiB in one typed array: few arrays, so finding one is no cache miss. */
-const PAGE = 128;
 const PAGE_BITS = 7;
-const PAGE_MASK = PAGE - 1;
+const PAGE_MASK = (1 << PAGE_BITS) - 1;
 const PLACE_BITS = 1;
-/** Of 8,192 bits, of which a tenth is set when the segment is full. */
-const BITMAP_WORDS = 256;
-const BITMAP_SHIFT = 8;
-/** For each allowed move. */
-const LOOKED_AT = 32;
+/** 256 words: 8,192 bits, of which a tenth is set when the segment is full. */
+const BITMAP_BITS = 8;
 
 /** Past the last hash. */
 export const WALKED = 0x1_0000_0000;
@@ -170,15 +164,14 @@ export class FilterIndex {
     const words = this.#arena.words[chunk] as Uint32Array;
     const end = this.#arena.end(chunk);
     let at = this.#leavingAt;
-    let left = most * LOOKED_AT;
+    // Passing over a dead record costs a 32nd of a move.
+    let left = most * 32;
     while (at < end && left > 0) {
       const header = words[at] as number;
       const length = recordWords(header);
-      left -= 1;
-      if ((header & DEAD) === 0) {
-        this.#move(((chunk << CHUNK_SHIFT) | at) >>> 0, length);
-        left -= LOOKED_AT - 1;
-      }
+      const isDead = (header & DEAD) !== 0;
+      left -= isDead ? 1 : 32;
+      if (!isDead) this.#move(((chunk << CHUNK_SHIFT) | at) >>> 0, length);
       at += length;
     }
     this.#leavingAt = at;
@@ -197,7 +190,7 @@ export class FilterIndex {
     const segment = this.#segmentOf(from | 0);
     const page = this.#pages[segment >>> PAGE_BITS] as Int32Array;
     const base = (segment & PAGE_MASK) << SEGMENT_BITS;
-    for (let place = base; place < base + SEGMENT; place++)
+    for (let place = base; place <= base + SEGMENT_MASK; place++)
       if (page[place << PLACE_BITS] !== 0) into.push((page[(place << PLACE_BITS) + 1] as number) >>> 0);
     const width = 2 ** (32 - (this.#depths[segment] as number));
     return (Math.floor(from / width) + 1) * width;
@@ -225,7 +218,7 @@ export class FilterIndex {
         const segment = directory[(hash >>> 1) >>> shift] as number;
         const words = bitmaps[segment >>> PAGE_BITS] as Int32Array;
         const word = words[
-          ((segment & PAGE_MASK) << BITMAP_SHIFT) | ((hash >>> 5) & (BITMAP_WORDS - 1))
+          ((segment & PAGE_MASK) << BITMAP_BITS) | ((hash >>> 5) & ((1 << BITMAP_BITS) - 1))
         ] as number;
         hashes[kept] = hash;
         shapes[kept] = shapes[i] as Shape;
@@ -437,7 +430,7 @@ export class FilterIndex {
 
   #insertPlace(hash: number, ref: number): void {
     let segment = this.#segmentOf(hash);
-    while ((this.#counts[segment] as number) >= SEGMENT_FULL) {
+    while ((this.#counts[segment] as number) >= 0.8 * SEGMENT_MASK) {
       if ((this.#depths[segment] as number) === 22) {
         // Reached only with billions of filters, because the hash key is secret.
         if ((this.#counts[segment] as number) === SEGMENT_MASK)
@@ -483,7 +476,7 @@ export class FilterIndex {
     // Rebuilt after so many deletions.
     if (this.#stale[segment] !== 64) return;
     this.#clearBitmap(segment);
-    for (let place = 0; place < SEGMENT; place++) {
+    for (let place = 0; place <= SEGMENT_MASK; place++) {
       const hash = page[this.#at(place)] as number;
       if (hash !== 0) this.#mark(segment, hash);
     }
@@ -492,13 +485,13 @@ export class FilterIndex {
   /** Bits of deleted filters stay until a rebuild, and cost a probe. */
   #mark(segment: number, hash: number): void {
     const bitmap = this.#bitmaps[segment >>> PAGE_BITS] as Int32Array;
-    const word = ((segment & PAGE_MASK) << BITMAP_SHIFT) | ((hash >>> 5) & (BITMAP_WORDS - 1));
+    const word = ((segment & PAGE_MASK) << BITMAP_BITS) | ((hash >>> 5) & ((1 << BITMAP_BITS) - 1));
     bitmap[word] = (bitmap[word] as number) | (1 << hash);
   }
 
   #clearBitmap(segment: number): void {
-    const start = (segment & PAGE_MASK) << BITMAP_SHIFT;
-    (this.#bitmaps[segment >>> PAGE_BITS] as Int32Array).fill(0, start, start + BITMAP_WORDS);
+    const start = (segment & PAGE_MASK) << BITMAP_BITS;
+    (this.#bitmaps[segment >>> PAGE_BITS] as Int32Array).fill(0, start, start + (1 << BITMAP_BITS));
     this.#stale[segment] = 0;
   }
 
@@ -514,7 +507,7 @@ export class FilterIndex {
 
     const page = this.#pages[segment >>> PAGE_BITS] as Int32Array;
     const start = ((segment & PAGE_MASK) << SEGMENT_BITS) << PLACE_BITS;
-    const end = start + (SEGMENT << PLACE_BITS);
+    const end = start + (1 << (SEGMENT_BITS + PLACE_BITS));
     if (this.#splitting.length === 0) this.#splitting = new Int32Array(end - start);
     const before = this.#splitting;
     before.set(page.subarray(start, end));
@@ -539,8 +532,8 @@ export class FilterIndex {
 
   #addSegment(depth: number): number {
     const segment = this.#segments++;
-    room(this.#pages, segment, SEGMENT << PLACE_BITS);
-    room(this.#bitmaps, segment, BITMAP_WORDS);
+    room(this.#pages, segment, 1 << (SEGMENT_BITS + PLACE_BITS));
+    room(this.#bitmaps, segment, 1 << BITMAP_BITS);
     if (segment === this.#counts.length) {
       this.#counts = doubled(this.#counts);
       this.#depths = doubled(this.#depths);
@@ -567,8 +560,8 @@ function recordWords(header: number): number {
 function room(pages: Int32Array[], segment: number, words: number): void {
   const [first] = pages;
   if (first === undefined) pages.push(new Int32Array(words));
-  else if (segment >= PAGE && (segment & PAGE_MASK) === 0) pages.push(new Int32Array(PAGE * words));
-  else if (segment < PAGE && segment * words === first.length) pages[0] = doubled(first);
+  else if (segment > PAGE_MASK && (segment & PAGE_MASK) === 0) pages.push(new Int32Array(words << PAGE_BITS));
+  else if (segment <= PAGE_MASK && segment * words === first.length) pages[0] = doubled(first);
 }
 
 export function doubled<A extends { readonly length: number; set(from: A): void }>(array: A): A {

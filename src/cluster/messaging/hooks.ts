@@ -10,10 +10,11 @@
  *
  * Hooks are synchronous. A returned promise is a veto.
  */
+
 import { describe, invalidArgument, isInstance, suggest } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, ShoalError } from "../../core/errors.js";
 import type { Member } from "../node/member.js";
-import { MAX_HOOKS, MAX_VETO_REASON } from "./bounds.js";
+import { MAX_VETO_REASON } from "./bounds.js";
 import { type ClusterChannel, channelSet, checkChannel } from "./channels.js";
 import { checkedData, checkRuid, refusePromise } from "./options.js";
 
@@ -125,7 +126,7 @@ export class Hooks {
   #size = 0;
 
   isEmpty(stage: HookStage): boolean {
-    return (this.#byStage.get(stage) ?? NO_ENTRIES).length === 0;
+    return (this.#byStage.get(stage)?.length ?? 0) === 0;
   }
 
   /**
@@ -144,7 +145,7 @@ export class Hooks {
       throw new InvalidArgumentError(`a hook of ${stage} has no channels`);
     if (protocols !== undefined && !stage.startsWith("protocol:"))
       throw new InvalidArgumentError(`a hook of ${stage} has no protocols`);
-    if (this.#size >= MAX_HOOKS) throw new InvalidStateError("EFSM", `a node has ${MAX_HOOKS} hooks at most`);
+    if (this.#size >= 256) throw new InvalidStateError("EFSM", "a node has 256 hooks at most");
 
     const entry: Entry = { stage, channels, protocols, call };
     this.#byStage.set(stage, [...(this.#byStage.get(stage) ?? []), entry]);
@@ -196,8 +197,8 @@ export class Hooks {
   }
 
   #callsOf(stages: readonly MessageStage[], protocol: string): readonly Entry[] {
-    if (this.#size === 0) return NO_ENTRIES;
     const calls: Entry[] = [];
+    if (this.#size === 0) return calls;
     for (const stage of stages) {
       const entries = this.#byStage.get(stage);
       if (entries === undefined) continue;
@@ -209,8 +210,6 @@ export class Hooks {
 }
 
 export type HookAbout = Pick<HookContext, "kind" | "members" | "protocol">;
-
-const NO_ENTRIES: readonly Entry[] = [];
 
 function isSending(stage: HookStage): boolean {
   return (SENDING as readonly HookStage[]).includes(stage);

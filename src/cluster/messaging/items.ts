@@ -11,7 +11,7 @@
  */
 import { slice } from "../../core/memory.js";
 import { Reader, sizeOfUint, Writer, writeUint } from "../compact.js";
-import { MAX_SUBTOPIC, MAX_TOPIC, MIN_ITEM_LIMIT } from "./bounds.js";
+import { MAX_SHORT_TOPIC, MAX_TOPIC, MIN_ITEM_LIMIT } from "./bounds.js";
 
 export const ItemFlag = {
   SUBTOPIC: 1,
@@ -145,7 +145,7 @@ export class ItemReader extends Reader {
 
   /** Not empty, and valid UTF-8. */
   subtopic(): string {
-    const name = this.text(MAX_SUBTOPIC);
+    const name = this.text(MAX_SHORT_TOPIC);
     if (name === "") this.failed = true;
     return name;
   }

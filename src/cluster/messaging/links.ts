@@ -12,14 +12,8 @@ import { randomBytes } from "node:crypto";
 import { invalidArgument, thrownText } from "../../core/arguments.js";
 import { ClosedError, TimeoutError, UnroutableError } from "../../core/errors.js";
 import { IdleWaits, ignore, withTimeout } from "../../core/waiter.js";
-import {
-  ACK_DELAY,
-  LINK_IDLE_LOOKS,
-  LISTEN_TIMEOUT,
-  MAX_LANES,
-  MAX_WHERE,
-  MIN_ITEM_LIMIT,
-} from "./bounds.js";
+import { MAX_ADDRESS } from "../bounds.js";
+import { HELD_TIME, LINK_IDLE_LOOKS, LISTEN_TIMEOUT, MAX_LANES, MIN_ITEM_LIMIT } from "./bounds.js";
 import type { MessagingSettings } from "./options.js";
 import type { LinkProtocol, LinkResponder, PairStream, PairStreams } from "./pair-streams.js";
 import {
@@ -515,7 +509,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   /** One timer for all links. */
   acknowledgeLater(receiving: Receiving): void {
     this.#dueLater.add(receiving);
-    this.#ackTimer ??= setTimeout(this.#acknowledgeLate, ACK_DELAY).unref();
+    this.#ackTimer ??= setTimeout(this.#acknowledgeLate, HELD_TIME).unref();
   }
 
   #acknowledgeLate = (): void => {
@@ -592,9 +586,13 @@ function closeLate(listening: Promise<ProtocolListener>): void {
 
 /** @throws InvalidArgumentError `EINVAL` for the advert of a program's protocol */
 function advertOf({ advert }: ProtocolListener): string {
-  if (typeof advert !== "string" || Buffer.byteLength(advert) > MAX_WHERE || /;|\p{Surrogate}/u.test(advert))
+  if (
+    typeof advert !== "string" ||
+    Buffer.byteLength(advert) > MAX_ADDRESS ||
+    /;|\p{Surrogate}/u.test(advert)
+  )
     throw invalidArgument(
-      `a listener's advert must be a well-formed text of at most ${MAX_WHERE} bytes without ";"`,
+      `a listener's advert must be a well-formed text of at most ${MAX_ADDRESS} bytes without ";"`,
       advert,
     );
   return advert;

@@ -18,9 +18,9 @@
  *   filter    count uint, as many ids of 16 bytes; 0: all members
  */
 import { isUtf8 } from "node:buffer";
+import { MAX_NAME } from "../bounds.js";
 import { Reader, Writer } from "../compact.js";
 import type { Member } from "../node/member.js";
-import { MAX_CHANNEL_NAME, MAX_RUID } from "./bounds.js";
 import { type ClusterChannel, isChannelName, MAX_CHANNEL } from "./channels.js";
 
 export const MemberOp = {
@@ -105,7 +105,7 @@ export function decodeMemberItem(bytes: Buffer): MemberItem | MemberItemFault {
   let ruid = "";
   let context: Buffer | undefined;
   if ((head & Head.RUID) !== 0) {
-    ruid = reader.text(MAX_RUID);
+    ruid = reader.text(MAX_NAME);
     if (ruid === "") return "ruid";
   }
   if ((head & Head.CONTEXT) !== 0) {
@@ -124,9 +124,7 @@ function readChannel(reader: Reader, head: number): ClusterChannel | undefined {
   const number = reader.uint();
   if (reader.failed) return undefined;
   if (number <= MAX_CHANNEL) return number;
-  const size = number - MAX_CHANNEL - 1;
-  if (size > MAX_CHANNEL_NAME) return undefined;
-  const name = reader.view(size);
+  const name = reader.view(number - MAX_CHANNEL - 1);
   if (reader.failed || !isUtf8(name)) return undefined;
   const channel = name.toString();
   return isChannelName(channel) ? channel : undefined;

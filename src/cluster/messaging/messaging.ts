@@ -225,7 +225,7 @@ export class Messaging {
         this.state.effects.onMemberItem(from, item.view(), protocol);
         return undefined;
       case MessageKind.REQUEST:
-        this.state.effects.onRequest?.(from, frame, start, end);
+        this.state.effects.onRequest(from, frame, start, end);
         return undefined;
       case MessageKind.RETAINED:
         return this.incoming.onRetained(from, item.view());
@@ -246,7 +246,7 @@ export class Messaging {
       this.state.retention.onMember(id);
       return;
     }
-    if (state !== "lost") this.state.effects.onGone?.(id);
+    if (state !== "lost") this.state.effects.onGone(id);
     this.state.retention.onGone(id, state !== "gone");
   }
 

@@ -4,7 +4,8 @@ import { isBytes, isTransferred } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { ignore, MAX_TIMEOUT } from "../../core/waiter.js";
 import { anything, bytes, checkOptions, type Given, integer, type Settings } from "../../kit/options.js";
-import { MAX_ITEM, MAX_PROTOCOLS, MAX_RUID, MIN_ITEM_LIMIT } from "./bounds.js";
+import { MAX_ENDPOINTS, MAX_NAME } from "../bounds.js";
+import { MAX_ITEM, MIN_ITEM_LIMIT } from "./bounds.js";
 import { type ClusterChannel, ClusterChannels } from "./channels.js";
 import { checkProtocol, type MessageProtocol } from "./protocols.js";
 
@@ -70,8 +71,8 @@ export function messagingSettings(given: boolean | MessagingOptions = true): Mes
 }
 
 function checkProtocols(protocols: NonNullable<MessagingOptions["protocols"]>): void {
-  if (!Array.isArray(protocols) || protocols.length === 0 || protocols.length > MAX_PROTOCOLS)
-    throw invalidArgument(`messaging.protocols must be an array of 1 to ${MAX_PROTOCOLS}`, protocols);
+  if (!Array.isArray(protocols) || protocols.length === 0 || protocols.length > MAX_ENDPOINTS)
+    throw invalidArgument(`messaging.protocols must be an array of 1 to ${MAX_ENDPOINTS}`, protocols);
   const names = new Set<string>();
   for (const each of protocols) {
     if (typeof each === "object" && each !== null) checkProtocol(each);
@@ -100,8 +101,8 @@ export function checkedData(what: string, data: unknown): string | Buffer {
 
 /** @throws InvalidArgumentError `EINVAL` */
 export function checkRuid(ruid: unknown): asserts ruid is string {
-  if (typeof ruid !== "string" || ruid.length > MAX_RUID || Buffer.byteLength(ruid) > MAX_RUID)
-    throw invalidArgument(`ruid must be a text of at most ${MAX_RUID} bytes`, ruid);
+  if (typeof ruid !== "string" || ruid.length > MAX_NAME || Buffer.byteLength(ruid) > MAX_NAME)
+    throw invalidArgument(`ruid must be a text of at most ${MAX_NAME} bytes`, ruid);
 }
 
 export function checkBoolean(name: string, value: unknown): boolean {

@@ -9,10 +9,9 @@
  * Without aliases a message of 64 bytes costs its publisher 25 % more processor time, a subscriber 60 %; with more
  * topics than numbers they make no difference.
  */
-
 import type { Keyed } from "../../core/collections/key-table.js";
 import { Writer } from "../compact.js";
-import { MAX_ALIASED_TOPIC, MAX_TOPIC_ALIASES } from "./bounds.js";
+import { MAX_SHORT_TOPIC, MAX_TOPIC_ALIASES } from "./bounds.js";
 import { contextSize, dataBytes, encodeName, fittingContext, ItemFlag } from "./items.js";
 import type { Subscription } from "./subscription.js";
 
@@ -58,7 +57,7 @@ export class AliasNumbers {
 
   look(plan: TopicPlan): void {
     if (plan.alias >= 0) return;
-    if (plan.isRepeated && plan.key.length <= MAX_ALIASED_TOPIC) {
+    if (plan.isRepeated && plan.key.length <= MAX_SHORT_TOPIC) {
       plan.alias = this.#next;
       this.#next = (this.#next + 1) % MAX_TOPIC_ALIASES;
     }

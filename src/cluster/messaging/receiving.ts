@@ -11,7 +11,7 @@
  * The object outlives its streams.
  */
 import { RingBuffer } from "../../core/collections/queues.js";
-import { ACK_BYTES, LINK_IDLE_LOOKS, LINK_MESSAGES, LINK_WINDOW } from "./bounds.js";
+import { HELD_BYTES, LINK_IDLE_LOOKS, LINK_MESSAGES, LINK_WINDOW } from "./bounds.js";
 import type { PairStream, PairStreams, ReceivingEnd } from "./pair-streams.js";
 import { type IncomingLink, MessageKind, type NodeLinksEffects } from "./parts.js";
 import type { TopicPlan } from "./publication.js";
@@ -32,7 +32,7 @@ export interface ReceivingEffects {
   readonly streams: Pick<PairStreams, "send" | "drop">;
   /** Never throws. */
   onItem(from: Receiving, item: PlacedItem): void | Promise<void>;
-  /** `acknowledge` is to be called at the end of this turn, or within `ACK_DELAY`. */
+  /** `acknowledge` is to be called at the end of this turn, or within `HELD_TIME`. */
   acknowledgeSoon(receiving: Receiving): void;
   acknowledgeLater(receiving: Receiving): void;
   onFault(receiving: Receiving, fault: FrameFault): void;
@@ -115,7 +115,7 @@ export class Receiving implements IncomingLink, ReceivingEnd {
   /** What the sender keeps for this node. */
   setMarks(items: number, bytes: number): void {
     this.#ackItems = Math.max(1, Math.floor(items / 2));
-    this.#ackBytes = Math.min(ACK_BYTES, Math.floor(bytes / 2));
+    this.#ackBytes = Math.min(HELD_BYTES, Math.floor(bytes / 2));
   }
 
   onFrame(frame: Buffer): void {
@@ -178,7 +178,7 @@ export class Receiving implements IncomingLink, ReceivingEnd {
 
   #acknowledgeInTime(): void {
     const { window } = this;
-    if (this.#unackedBytes >= ACK_BYTES) this.acknowledge();
+    if (this.#unackedBytes >= HELD_BYTES) this.acknowledge();
     else if (
       this.#isAwaited ||
       window.delivered - window.acked >= this.#ackItems ||

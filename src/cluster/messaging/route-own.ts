@@ -10,9 +10,8 @@
  * A member with a version in the log gets the blocks since; another one gets a snapshot. A snapshot is read from the
  * changing set: the blocks since its base follow, and may repeat additions and removals.
  */
-
 import { Reader, Writer } from "../compact.js";
-import { MAX_ROUTE_LOG, ROUTE_BLOCK } from "./bounds.js";
+import { ROUTE_BLOCK } from "./bounds.js";
 
 const RouteItem = { CHANGES: 1, ASK: 2 } as const;
 
@@ -153,7 +152,7 @@ export class OwnRoutes {
       this.logBytes += block.item.length;
     }
     // Snapshots that are being read continue from the log.
-    const bound = this.snapshots.size > 0 ? 16 * MAX_ROUTE_LOG : MAX_ROUTE_LOG;
+    const bound = this.snapshots.size > 0 ? 16_777_216 : 1_048_576;
     for (const [from, { item }] of this.log) {
       if (this.logBytes <= bound || this.log.size === 1) break;
       this.log.delete(from);

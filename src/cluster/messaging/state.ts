@@ -112,9 +112,9 @@ export interface MessagingEffects {
   /** An item of the kind MEMBER. */
   onMemberItem(from: string, item: Buffer, protocol: string): void;
   /** An item of the kind REQUEST. */
-  onRequest?(from: string, bytes: Buffer, start: number, end: number): void;
+  onRequest(from: string, bytes: Buffer, start: number, end: number): void;
   /** A node is gone for good. */
-  onGone?(id: string): void;
+  onGone(id: string): void;
 }
 
 export class MessagingState {

@@ -12,7 +12,7 @@ import { keepMessageContext } from "../../core/message-operations.js";
 import { TurnBudget } from "../../core/turn-budget.js";
 import { ignore } from "../../core/waiter.js";
 import type { ClusterAddress } from "./addresses.js";
-import { MAX_ALIASED_TOPIC, MAX_TOPIC_ALIASES } from "./bounds.js";
+import { MAX_SHORT_TOPIC, MAX_TOPIC_ALIASES } from "./bounds.js";
 import type { PublishOptions } from "./client.js";
 import { encodeName, ItemFlag, ItemReader, PublishItem } from "./items.js";
 import type { WaitResult } from "./node-queues.js";
@@ -25,8 +25,6 @@ import { type ReceivedMessage, SELF_TOPIC, type Subscription } from "./subscript
 
 const COUNTS: readonly Promise<number>[] = Array.from({ length: 65 }, (_, count) => Promise.resolve(count));
 const NONE: readonly Subscription[] = [];
-/** Data of so many characters or bytes fits the smallest `maxItem`, with any topic. */
-const MAX_UNCHECKED = 65_000;
 
 export class Publisher {
   readonly #state: MessagingState;
@@ -77,7 +75,8 @@ export class Publisher {
     const publication = this.#spare ?? new Publication(plan);
     // A program's protocol may publish when it dials.
     this.#spare = undefined;
-    const isItem = targets.length > 0 || retain || data.length > MAX_UNCHECKED;
+    // Data of so many characters or bytes fits the smallest `maxItem`, with any topic.
+    const isItem = targets.length > 0 || retain || data.length > 65_000;
     if (isItem) {
       const name = subtopic === undefined ? undefined : encodeName(subtopic);
       publication.set(plan, client, name, stamp, data, context);
@@ -248,7 +247,7 @@ export class IncomingItems {
       const { nameStart, nameEnd } = reader;
       plan = plans.ofBytes(bytes, nameStart, nameEnd);
       if (alias >= 0) {
-        if (alias >= MAX_TOPIC_ALIASES || nameEnd - nameStart > MAX_ALIASED_TOPIC)
+        if (alias >= MAX_TOPIC_ALIASES || nameEnd - nameStart > MAX_SHORT_TOPIC)
           return state.refuse("publish:alias");
         while (link.topics.length < alias) link.topics.push(undefined);
         link.topics[alias] = plan;

@@ -10,7 +10,7 @@
  */
 import { Buffer } from "node:buffer";
 import { invalidArgument } from "../../core/arguments.js";
-import { MAX_SUBTOPIC, MAX_TOPIC, MAX_TOPIC_LEVELS } from "./bounds.js";
+import { MAX_SHORT_TOPIC, MAX_TOPIC, MAX_TOPIC_LEVELS } from "./bounds.js";
 
 /** What a text must be, by its fault. */
 const FAULTS = {
@@ -74,8 +74,11 @@ export function checkTopic(text: unknown): asserts text is string {
 
 /** @throws InvalidArgumentError `EINVAL` */
 export function checkSubtopic(text: unknown): asserts text is string {
-  if (topicFault(text) !== undefined || Buffer.byteLength(text as string) > MAX_SUBTOPIC)
-    throw invalidArgument(`A subtopic must be a text of 1 to ${MAX_SUBTOPIC} bytes without wildcards`, text);
+  if (topicFault(text) !== undefined || Buffer.byteLength(text as string) > MAX_SHORT_TOPIC)
+    throw invalidArgument(
+      `A subtopic must be a text of 1 to ${MAX_SHORT_TOPIC} bytes without wildcards`,
+      text,
+    );
 }
 
 /** @throws InvalidArgumentError `EINVAL` with the fault */

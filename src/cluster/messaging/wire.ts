@@ -18,8 +18,9 @@
  */
 import { readUint16, readUint32, writeUint32 } from "../../core/bytes.js";
 import { slice } from "../../core/memory.js";
+import { MAX_ADVERT, MAX_ENDPOINTS } from "../bounds.js";
 import { Reader, readUint48, Writer, writeUint48 } from "../compact.js";
-import { MAX_ADVERT, MAX_ITEM, MAX_PROTOCOLS } from "./bounds.js";
+import { MAX_ITEM } from "./bounds.js";
 
 export const LinkFrame = { HELLO: 1, BATCH: 2, ACK: 3, REFUSED: 4 } as const;
 
@@ -200,7 +201,7 @@ export function decodeAdvert(advert: string | undefined): MessagesAdvert | undef
     const at = field.indexOf("=");
     const name = field.slice(0, Math.max(0, at));
     if (name === "m") maxItem = /^\d{1,10}$/.test(field.slice(2)) ? Number(field.slice(2)) : maxItem;
-    else if (isProtocolName(name) && protocols.size < MAX_PROTOCOLS) protocols.set(name, field.slice(at + 1));
+    else if (isProtocolName(name) && protocols.size < MAX_ENDPOINTS) protocols.set(name, field.slice(at + 1));
   }
   return { maxItem, protocols };
 }

@@ -38,7 +38,6 @@ import {
   encodeProof,
   FRAME_HEAD,
   HELLO_HEAD,
-  HELLO_NONCE,
   helloAddress,
   helloNonce,
   helloSize,
@@ -178,7 +177,7 @@ export class NodeStream implements Sink, PairStream {
     this.hasPlace = this.isDialled;
     this.address = dialled ?? "";
     this.usedAt = performance.now();
-    this.#hello = encodeHello(randomBytes(HELLO_NONCE), table.ownAddress);
+    this.#hello = encodeHello(randomBytes(32), table.ownAddress);
     stream.socket.on("error", (error: NodeJS.ErrnoException) => {
       this.#noteFault();
       this.#finish(error.code === "ECONNRESET" || error.code === "EPIPE" ? "lost" : "failed");

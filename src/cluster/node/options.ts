@@ -22,7 +22,7 @@ import {
   checkListenerTls,
   checkTls,
 } from "../admission/tls.js";
-import { MAX_KEYS, MAX_LISTENERS, MAX_SEEDS } from "../bounds.js";
+import { MAX_ENDPOINTS, MAX_KEYS, MAX_SEEDS } from "../bounds.js";
 import { createDetails } from "../details.js";
 import { type DiscoveryFunction, type DiscoverySource, sourcesOf } from "../discovery/source.js";
 import { namespaceNumber } from "../identity.js";
@@ -249,8 +249,8 @@ function listenersOf(
   nodeTls: ClusterTlsOptions | undefined,
 ): readonly ListenerSettings[] {
   if (!Array.isArray(given)) throw invalidArgument("listen must be an array", given);
-  if (given.length > MAX_LISTENERS)
-    throw new InvalidArgumentError(`listen has ${MAX_LISTENERS} listeners at most; got ${given.length}`);
+  if (given.length > MAX_ENDPOINTS)
+    throw new InvalidArgumentError(`listen has ${MAX_ENDPOINTS} listeners at most; got ${given.length}`);
   return given.map((each: ClusterListener) => {
     const { host, port, ports, tls } = checkOptions("listen", LISTENER_OPTIONS, each);
     if (host !== undefined && isIP(host) === 0)

@@ -526,7 +526,7 @@ export class RequestCalls {
     const reason = call.sink.part?.(form, body);
     if (reason === undefined) {
       const isSoon = call.checkAfter === CHECK_AFTER;
-      // The node gives up a caller that is silent for MAX_SILENCE, and credit for small parts may take longer.
+      // The node gives up a caller that is silent for three times as long, and credit for small parts may take longer.
       call.checkAt = Math.min(now + CHECK_AFTER, call.checkedAt + MAX_CHECK_AFTER);
       call.checkAfter = CHECK_AFTER;
       if (call.hasBegun && isSoon) return;

@@ -2,6 +2,7 @@
 import { checkCallOptions, checkInteger, invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { MAX_TIMEOUT } from "../../core/waiter.js";
+import { MAX_METHOD_NAME } from "../../kit/contract.js";
 import {
   anything,
   boolean,
@@ -11,14 +12,12 @@ import {
   integer,
   type Settings,
 } from "../../kit/options.js";
+import { MAX_NAME } from "../bounds.js";
 import { checkBoolean, checkTimeout } from "../messaging/options.js";
 import type { CallTerms } from "./call.js";
 import {
   MAX_HEADER_BYTES,
   MAX_HEADERS,
-  MAX_KEY,
-  MAX_METHOD_NAME,
-  MAX_SERVICE_NAME,
   type OutgoingRequest,
   REQUEST_TIMEOUT,
   type ServiceRequestOptions,
@@ -82,9 +81,9 @@ const NAME = /^[A-Za-z0-9][A-Za-z0-9._:/-]*$/;
 
 /** @throws InvalidArgumentError `EINVAL` */
 export function checkServiceName(name: unknown): asserts name is string {
-  if (typeof name !== "string" || name.length > MAX_SERVICE_NAME || !NAME.test(name))
+  if (typeof name !== "string" || name.length > MAX_NAME || !NAME.test(name))
     throw invalidArgument(
-      `a service's name must have 1 to ${MAX_SERVICE_NAME} letters, digits and . _ : / - and begin with a letter or digit`,
+      `a service's name must have 1 to ${MAX_NAME} letters, digits and . _ : / - and begin with a letter or digit`,
       name,
     );
 }
@@ -194,8 +193,8 @@ function checkMethod(method: unknown): void {
 
 function checkKey(key: unknown): void {
   const size = typeof key === "string" ? Buffer.byteLength(key) : 0;
-  if (size === 0 || size > MAX_KEY)
-    throw invalidArgument(`idempotencyKey must be a text of 1 to ${MAX_KEY} bytes`, key);
+  if (size === 0 || size > MAX_NAME)
+    throw invalidArgument(`idempotencyKey must be a text of 1 to ${MAX_NAME} bytes`, key);
 }
 
 function checkHeaders(headers: Headers | undefined): Headers {

@@ -30,7 +30,6 @@ import {
   type Served,
   ServedService,
   type ServiceHost,
-  type ServingEffects,
   type ServingSettings,
 } from "./service.js";
 import {
@@ -55,7 +54,7 @@ import {
   serviceRoute,
 } from "./wire.js";
 
-export interface RequestsEffects extends ServingEffects {
+export interface RequestsEffects extends Pick<ServiceHost, "find" | "handlerFailed"> {
   readonly id: string;
   readonly links: Pick<NodeLinks, "send" | "room" | "maxItem">;
   /** Announce services. */
@@ -387,7 +386,8 @@ class OwnService implements Service {
 /** Requests of other nodes at the services of this one: by caller and id, with their deadlines. */
 export class RequestServing implements ServiceHost {
   readonly refused: Record<string, number> = {};
-  readonly effects: ServingEffects;
+  readonly find: ServiceHost["find"];
+  readonly handlerFailed: ServiceHost["handlerFailed"];
   readonly queues: ServiceHost["queues"];
   readonly clock: Clock;
   /** Replaced, not changed. */
@@ -398,12 +398,13 @@ export class RequestServing implements ServiceHost {
   readonly #deadlines = new Deadlines<Job>();
 
   constructor(
-    effects: ServingEffects,
+    { find, handlerFailed }: Pick<ServiceHost, "find" | "handlerFailed">,
     queues: ServiceHost["queues"],
     clock: Clock,
     serviceOf: (name: string) => ServedService | undefined,
   ) {
-    this.effects = effects;
+    this.find = find;
+    this.handlerFailed = handlerFailed;
     this.queues = queues;
     this.clock = clock;
     this.#serviceOf = serviceOf;

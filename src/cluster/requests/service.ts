@@ -39,7 +39,7 @@ import { dataBytes } from "../messaging/items.js";
 import type { NodeQueues } from "../messaging/node-queues.js";
 import type { Member } from "../node/member.js";
 import type { ServeSettings } from "./options.js";
-import { MAX_SILENCE, type ServeMiddleware, type ServiceRequest } from "./types.js";
+import { MAX_CHECK_AFTER, type ServeMiddleware, type ServiceRequest } from "./types.js";
 import {
   type CallItem,
   decodeBody,
@@ -107,17 +107,13 @@ function checked(
 
 // --- Services ----------------------------------------------------------------------------------------------
 
-export interface ServingEffects {
-  /** A live member, including this node. */
-  find(id: string): Member | undefined;
-  handlerFailed(caller: Member, error: unknown): void;
-}
-
 export type ServingSettings = Omit<ServeSettings, "schema">;
 
 /** What the services of a node share. */
 export interface ServiceHost {
-  readonly effects: ServingEffects;
+  /** A live member, including this node. */
+  find(id: string): Member | undefined;
+  handlerFailed(caller: Member, error: unknown): void;
   readonly queues: Pick<NodeQueues, "sendLater" | "answer">;
   readonly clock: Clock;
   readonly middleware: readonly ServeMiddleware[];
@@ -175,7 +171,7 @@ export class Job extends HandlerJob implements Due, ServiceRequest {
     this.until = item.timeout === 0 ? Number.POSITIVE_INFINITY : now + item.timeout;
     if (parts === 0) return;
     this.credit = new SendCredit(parts, bytes);
-    this.silentAt = now + MAX_SILENCE;
+    this.heard(now);
   }
 
   get remaining(): number {
@@ -183,9 +179,9 @@ export class Job extends HandlerJob implements Due, ServiceRequest {
     return left === Number.POSITIVE_INFINITY ? -1 : Math.max(0, Math.floor(left));
   }
 
-  /** Its caller waits. */
+  /** The caller of a streamed reply waits, and asks again within `MAX_CHECK_AFTER`: two of its questions may be lost. */
   heard(now: number): void {
-    if (this.silentAt !== Number.POSITIVE_INFINITY) this.silentAt = now + MAX_SILENCE;
+    if (this.credit !== undefined) this.silentAt = now + 3 * MAX_CHECK_AFTER;
   }
 
   override abort(reason: unknown): void {
@@ -294,7 +290,7 @@ export class ServedService extends HandlerRuntime<Job> {
 
   protected override begin(job: Job): void {
     job.state = "running";
-    const sender = this.#host.effects.find(job.from);
+    const sender = this.#host.find(job.from);
     if (sender === undefined) {
       // Without a slot: its link may be full, and then has no room until the caller is back or forgotten.
       this.refuse(job, failure("stopping", "the caller is gone"));
@@ -338,7 +334,7 @@ export class ServedService extends HandlerRuntime<Job> {
   }
 
   protected override report({ sender }: Job, error: unknown, isRequest: boolean): void {
-    if (!isRequest) this.#host.effects.handlerFailed(sender, error);
+    if (!isRequest) this.#host.handlerFailed(sender, error);
   }
 
   protected override reply(job: Job, value: unknown): void {

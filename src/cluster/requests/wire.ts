@@ -17,21 +17,16 @@
  * A text is a length, uint, and UTF-8. `busy` counts the node's requests for the service, `slots` its
  * concurrency.
  */
-
 import { isUtf8 } from "node:buffer";
 import { describe, isAsyncIterable } from "../../core/arguments.js";
 import { bytesOf, owned } from "../../core/bytes.js";
 import { InvalidArgumentError, InvalidMessageError } from "../../core/errors.js";
+import { MAX_METHOD_NAME } from "../../kit/contract.js";
+import { MAX_DETAILS } from "../../kit/errors.js";
+import { MAX_NAME } from "../bounds.js";
 import { Reader, Writer } from "../compact.js";
 import { MAX_FAILURE_TEXT } from "../messaging/bounds.js";
-import {
-  MAX_FAILURE_DETAILS,
-  MAX_HEADER_BYTES,
-  MAX_HEADERS,
-  MAX_KEY,
-  MAX_METHOD_NAME,
-  MAX_SERVICE_NAME,
-} from "./types.js";
+import { MAX_HEADER_BYTES, MAX_HEADERS } from "./types.js";
 
 export const RequestOp = {
   /** Answered by one REPLY or FAILURE with its `id`, or PARTs and one END or FAILURE. */
@@ -164,7 +159,7 @@ export function encodeReply(id: number, load: ServiceLoad, { form, data }: Encod
   return out.finish(data);
 }
 
-/** @param details JSON, at most `MAX_FAILURE_DETAILS` bytes */
+/** @param details JSON, at most `MAX_DETAILS` bytes */
 export function encodeFailure(
   id: number,
   load: ServiceLoad,
@@ -224,10 +219,10 @@ export function decodeRequest(bytes: Buffer, start = 0, end = bytes.length): Req
       if (reader.failed) return "load";
       if (op === RequestOp.REPLY) return { op, id, busy, slots, form, body: restOf(reader) };
       if (op === RequestOp.END) return { op, id, busy, slots };
-      const reason = reader.text(MAX_SERVICE_NAME);
+      const reason = reader.text(MAX_NAME);
       const message = reader.text(4 * MAX_FAILURE_TEXT);
       const details = restOf(reader);
-      if (reader.failed || details.length > MAX_FAILURE_DETAILS) return "failure";
+      if (reader.failed || details.length > MAX_DETAILS) return "failure";
       return { op, id, busy, slots, reason, message, details };
     }
     case RequestOp.PART:
@@ -254,7 +249,7 @@ function readCall(
   size: number,
 ): CallItem | RequestFault {
   const timeout = reader.uint();
-  const service = reader.text(MAX_SERVICE_NAME);
+  const service = reader.text(MAX_NAME);
   if (service === "") return "service";
   return { op: RequestOp.CALL, id, timeout, service, extras, form, body: restOf(reader), size };
 }
@@ -262,7 +257,7 @@ function readCall(
 function readExtras(reader: Reader): CallExtras {
   return {
     method: reader.text(MAX_METHOD_NAME),
-    key: reader.text(MAX_KEY),
+    key: reader.text(MAX_NAME),
     headers: reader.record(MAX_HEADERS, MAX_HEADER_BYTES),
     parts: reader.uint(),
     bytes: reader.uint(),

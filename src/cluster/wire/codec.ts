@@ -11,12 +11,10 @@
  */
 import {
   BUCKETS,
-  MAX_ACCUSERS,
   MAX_ADDRESS,
   MAX_DETAILS,
   MAX_ENDPOINTS,
   MAX_NAME,
-  MAX_PROPS,
   MAX_TAGS,
   MAX_UPDATES,
 } from "../bounds.js";
@@ -268,7 +266,8 @@ function readStatement(kind: number, about: MemberIncarnation, input: Reader): U
     }
     case UpdateKind.SUSPECT: {
       const length = input.byte();
-      if (length === 0 || length > MAX_ACCUSERS) return "updates";
+      // No profile wants more than 7 further accusers.
+      if (length === 0 || length > 8) return "updates";
       return Update.suspect(
         about,
         Array.from({ length }, () => input.uint32()),
@@ -282,7 +281,7 @@ function readStatement(kind: number, about: MemberIncarnation, input: Reader): U
       return Update.removal(id, start, count, (input.byte() & 1) !== 0);
     default: {
       const tags = input.texts(MAX_TAGS, MAX_DETAILS);
-      const props = input.record(MAX_PROPS, MAX_DETAILS);
+      const props = input.record(MAX_TAGS, MAX_DETAILS);
       const details = tryDetails(count, tags, props, input.texts(MAX_ENDPOINTS, MAX_DETAILS));
       return typeof details === "string" ? "details" : Update.details(id, start, details);
     }

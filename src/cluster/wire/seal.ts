@@ -19,9 +19,9 @@ const TAG_LENGTH = 16;
 const NONCE = PREFIX + 4;
 const COUNTER = NONCE + SESSION_LENGTH;
 const TAG = COUNTER + 8;
-const BOX = TAG + TAG_LENGTH;
+/** The box begins behind it. */
+export const SEAL_OVERHEAD = TAG + TAG_LENGTH;
 
-export const SEAL_OVERHEAD = BOX;
 /** Of a datagram, sealed or not. */
 export const MAX_BODY = MAX_PACKET - SEAL_OVERHEAD;
 
@@ -209,7 +209,7 @@ export class Sealer {
     const key = this.#keys[0] as Key;
     way.counter += 1;
     const plain = Buffer.concat(parts);
-    const out = Buffer.allocUnsafe(BOX + plain.length);
+    const out = Buffer.allocUnsafe(SEAL_OVERHEAD + plain.length);
     out.writeUInt8(FirstByte.VERSION | FirstByte.SEALED | FirstByte.MESSAGES, 0);
     this.#writeHead(out, key, way.session, way.counter);
     box.seal(out.subarray(TAG), plain, out.subarray(NONCE, TAG), way.messageKeyOf(key, this.#namespace));
@@ -225,7 +225,7 @@ export class Sealer {
     if (typeof key === "string") return key;
     const counter = this.#newCounter(way, bytes);
     if (counter === undefined) return "replayed";
-    const plain = Buffer.allocUnsafeSlow(bytes.length - BOX);
+    const plain = Buffer.allocUnsafeSlow(bytes.length - SEAL_OVERHEAD);
     const messageKey = way.messageKeyOf(key, this.#namespace);
     if (!box.open(plain, bytes.subarray(TAG), bytes.subarray(NONCE, TAG), messageKey)) return "forged";
     way.counter = counter;
@@ -247,14 +247,14 @@ export class Sealer {
 
   #box(packet: Packet, key: Key, session: Buffer, sealing: Buffer, counter: number): Buffer {
     const plain = encodePacket(packet, -1);
-    const out = Buffer.allocUnsafe(BOX + plain.length);
+    const out = Buffer.allocUnsafe(SEAL_OVERHEAD + plain.length);
     out.writeUInt8(FirstByte.VERSION | FirstByte.SEALED, 0);
     this.#writeHead(out, key, session, counter);
     const cipher = nodeCrypto().createCipheriv(CIPHER, sealing, shortNonce(out), {
       authTagLength: TAG_LENGTH,
     });
     cipher.setAAD(out.subarray(0, NONCE), { plaintextLength: plain.length });
-    cipher.update(plain).copy(out, BOX);
+    cipher.update(plain).copy(out, SEAL_OVERHEAD);
     cipher.final();
     cipher.getAuthTag().copy(out, TAG);
     return out;
@@ -294,7 +294,7 @@ export class Sealer {
     if (bytes.length > most + SEAL_OVERHEAD) return "oversized";
     if (bytes[0] === FirstByte.VERSION) return "unsealed";
     if (bytes[0] !== version) return "version";
-    if (bytes.length < BOX) return "malformed";
+    if (bytes.length < SEAL_OVERHEAD) return "malformed";
     if (bytes.readUIntBE(1, 6) !== this.#namespace) return "cluster";
     const id = bytes.readUInt32BE(PREFIX);
     const key = this.#keys.find((each) => each.id === id);
@@ -330,9 +330,9 @@ function openBox(bytes: Buffer, key: Buffer): Buffer | undefined {
   const decipher = nodeCrypto().createDecipheriv(CIPHER, key, shortNonce(bytes), {
     authTagLength: TAG_LENGTH,
   });
-  decipher.setAuthTag(bytes.subarray(TAG, BOX));
-  decipher.setAAD(bytes.subarray(0, NONCE), { plaintextLength: bytes.length - BOX });
-  const plain = decipher.update(bytes.subarray(BOX));
+  decipher.setAuthTag(bytes.subarray(TAG, SEAL_OVERHEAD));
+  decipher.setAAD(bytes.subarray(0, NONCE), { plaintextLength: bytes.length - SEAL_OVERHEAD });
+  const plain = decipher.update(bytes.subarray(SEAL_OVERHEAD));
   try {
     decipher.final();
     return plain;

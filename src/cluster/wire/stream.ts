@@ -14,10 +14,9 @@ import { MAX_ADDRESS, MAX_NAMESPACES, MAX_STREAM_PACKET } from "../bounds.js";
 import { PREFIX } from "./codec.js";
 import { SEAL_OVERHEAD, StreamWay } from "./seal.js";
 
-const MAGIC = 0x5348_4c4b;
-const LINK_VERSION = 1;
-export const HELLO_NONCE = 32;
-export const HELLO_HEAD = 4 + 1 + HELLO_NONCE + 1;
+/** Magic and version. */
+const OPENING = Buffer.from("SHLK\u0001");
+export const HELLO_HEAD = 4 + 1 + 32 + 1;
 export const FRAME_HEAD = 4;
 export const MAX_FRAME = MAX_STREAM_PACKET + PREFIX + SEAL_OVERHEAD;
 
@@ -30,9 +29,8 @@ export const MESSAGES = 0x50;
  */
 export function encodeHello(nonce: Uint8Array, address: string): Buffer {
   const hello = Buffer.alloc(HELLO_HEAD + MAX_ADDRESS);
-  hello.writeUInt32BE(MAGIC, 0);
-  hello.writeUInt8(LINK_VERSION, 4);
-  hello.set(nonce, 5);
+  hello.set(OPENING, 0);
+  hello.set(nonce, OPENING.length);
   const length = hello.write(address, HELLO_HEAD);
   hello.writeUInt8(length, HELLO_HEAD - 1);
   return hello.subarray(0, HELLO_HEAD + length);
@@ -43,7 +41,7 @@ export function encodeHello(nonce: Uint8Array, address: string): Buffer {
  * @returns bytes of the whole hello; infinite if it is not a hello
  */
 export function helloSize(bytes: Buffer): number {
-  if (bytes.readUInt32BE(0) !== MAGIC || bytes[4] !== LINK_VERSION) return Number.POSITIVE_INFINITY;
+  if (OPENING.compare(bytes, 0, OPENING.length) !== 0) return Number.POSITIVE_INFINITY;
   return HELLO_HEAD + (bytes[HELLO_HEAD - 1] as number);
 }
 
@@ -53,7 +51,7 @@ export function isTlsRecord(bytes: Buffer): boolean {
 }
 
 export function helloNonce(hello: Buffer): Buffer {
-  return hello.subarray(5, 5 + HELLO_NONCE);
+  return hello.subarray(OPENING.length, HELLO_HEAD - 1);
 }
 
 export function helloAddress(hello: Buffer): string {

@@ -3,6 +3,7 @@ import { scryptSync } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { MAX_ADVERT } from "../../../src/cluster/bounds.js";
 import {
   type AddressScope,
   addressesFor,
@@ -16,7 +17,6 @@ import {
   describeNode as describeBy,
   descriptionOf,
   encodeDescription,
-  MAX_DESCRIPTION,
   NodeDirectory,
   parseDescription,
   xmlOf,
@@ -106,7 +106,7 @@ describe("what a node says about itself", () => {
     const addressOf = (i: number) => ({ ip: `10.0.0.${i}`, interface: `interface-${i}`, prefix: 24 });
     const many = Array.from({ length: 40 }, (_, i) => addressOf(i));
     const { text, left } = encodeDescription({ ...description, addresses: many });
-    expect(Buffer.byteLength(text)).toBeLessThanOrEqual(MAX_DESCRIPTION);
+    expect(Buffer.byteLength(text)).toBeLessThanOrEqual(MAX_ADVERT);
     expect(parseDescription(text).addresses).toHaveLength(40 - left);
     const nothing = { discoveryPort: 0, discoveryTls: false, port: 0, securePort: 0, addresses: [] };
     for (const junk of [
@@ -423,7 +423,7 @@ describe("who is connected where", () => {
     });
     const members = [...["late", "odd", "junk", "many"].map((name) => member(name)), member("gone", false)];
     const { clients, missing } = await registry.ask("a@h", members, 100);
-    expect(missing).toEqual(["late@h", "odd@h"]);
+    expect(missing).toEqual(["late@h", "odd@h", "many@h"]);
     expect(clients.map(({ node }) => node).filter((node) => node !== "many@h")).toEqual(["late@h"]);
     expect(clients).toHaveLength(1 + 65_536);
   });

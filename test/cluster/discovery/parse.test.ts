@@ -44,7 +44,7 @@ describe("a text of discovery", () => {
     ["static:10.0.0.5:7946,,", "host:port"],
     ["static:10.0.0.5:7946?x=1", "has no option x"],
     ["dns:billing.example", "expected dns://NAME"],
-    ["dns://", "must have at most 253 letters"],
+    ["dns://", "must have 1 to 253 letters"],
     ["dns://10.0.0.5:7946", "must not be an address"],
     ["dns://a.example:99999", "port"],
     ["dns://a.example:1?tyep=A", "did you mean type?"],
