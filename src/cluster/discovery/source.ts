@@ -5,8 +5,6 @@ import { backOff } from "../../core/timers.js";
 import { MAX_NAME, MAX_SERVERS } from "../bounds.js";
 import { checkAddress } from "../net/addresses.js";
 
-/** Bytes. */
-
 /** The node that calls a source. A source may publish it, and may list it. */
 export interface DiscoverySelf {
   /** 32 hexadecimal digits. */
