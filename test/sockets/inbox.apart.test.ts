@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, test, vi } from "vitest";
 import { Context, Pull, text } from "../../src/index.js";
 import { FakeEngine } from "../support/fake-engine.js";
-import fc from "../support/properties.js";
+import fc, { forAllAsync } from "../support/properties.js";
 import { expect } from "../support/quick-expect.js";
 import { abortListeners, type Outcome, turn, watch } from "../support/settled.js";
 
@@ -58,11 +58,14 @@ class Run {
   readonly socket: Pull<string>;
   readonly calls: Received[] = [];
   readonly arrived: number[] = [];
-  /** What a listener does when it hears of an invalid message. */
-  onInvalid: "nothing" | "abort" | "receive" | "close" = "nothing";
   #number = 0;
 
-  constructor(late: boolean, receiveTimeout: number) {
+  /** @param onInvalid what a listener does when it hears of an invalid message */
+  constructor(
+    late: boolean,
+    receiveTimeout: number,
+    public onInvalid: "nothing" | "abort" | "receive" | "close" = "nothing",
+  ) {
     this.engine = new FakeEngine(late ? "when-told" : "at-once");
     this.socket = new Pull({
       context: new Context({ engine: this.engine }),
@@ -142,7 +145,11 @@ class Run {
     expect(stats.received).toBe(this.arrived.length - left.length);
   }
 
-  async finish(): Promise<void> {
+  async play(steps: readonly Step[]): Promise<void> {
+    for (const one of steps) {
+      this.take(one);
+      await this.check();
+    }
     this.onInvalid = "nothing";
     this.engine.deliver();
     await this.check();
@@ -164,36 +171,18 @@ afterEach(() => void vi.useRealTimers());
 
 describe("generated schedules", () => {
   test("calls get all messages once and in order, and what is aborted or late loses none", async () => {
-    await fc.assert(
-      fc.asyncProperty(schedule, fc.boolean(), fc.constantFrom(-1, 0, 7), async (steps, late, timeout) => {
-        const run = new Run(late, timeout);
-        for (const one of steps) {
-          run.take(one);
-          await run.check();
-        }
-        await run.finish();
-      }),
+    await forAllAsync(
+      [schedule, fc.boolean(), fc.constantFrom(-1, 0, 7)],
       { numRuns: RUNS, defaultRuns: 130 },
+      (steps, late, timeout) => new Run(late, timeout).play(steps),
     );
   });
 
   test("a listener that receives, aborts or closes on an invalid message loses none", async () => {
-    await fc.assert(
-      fc.asyncProperty(
-        schedule,
-        fc.boolean(),
-        fc.constantFrom("abort" as const, "receive" as const, "close" as const),
-        async (steps, late, onInvalid) => {
-          const run = new Run(late, -1);
-          run.onInvalid = onInvalid;
-          for (const one of steps) {
-            run.take(one);
-            await run.check();
-          }
-          await run.finish();
-        },
-      ),
+    await forAllAsync(
+      [schedule, fc.boolean(), fc.constantFrom("abort" as const, "receive" as const, "close" as const)],
       { numRuns: 500, defaultRuns: 60 },
+      (steps, late, onInvalid) => new Run(late, -1, onInvalid).play(steps),
     );
   });
 });

@@ -4,7 +4,7 @@ import { OfferResult } from "../../src/engine/engine.js";
 import { Context, Push, Router } from "../../src/index.js";
 import { collectGarbage } from "../support/collect-garbage.js";
 import { FakeEngine } from "../support/fake-engine.js";
-import fc from "../support/properties.js";
+import fc, { forAllAsync } from "../support/properties.js";
 import { expect } from "../support/quick-expect.js";
 import { abortListeners, type Outcome, turn, watch } from "../support/settled.js";
 
@@ -67,15 +67,17 @@ class Run {
   readonly engine: FakeEngine;
   readonly socket: Router;
   readonly sent: Sent[] = [];
-  readonly mandatory: boolean;
   closing: Outcome<unknown> | undefined;
-  /** What a listener does in the middle of a drop. */
-  onDrop: "nothing" | "abort" | "send" | "close" = "nothing";
   #number = 0;
 
-  constructor(late: boolean, mandatory: boolean, sendTimeout: number) {
+  /** @param onDrop what a listener does in the middle of a drop */
+  constructor(
+    late: boolean,
+    readonly mandatory: boolean,
+    sendTimeout: number,
+    public onDrop: "nothing" | "abort" | "send" | "close" = "nothing",
+  ) {
     this.engine = new FakeEngine(late ? "when-told" : "at-once");
-    this.mandatory = mandatory;
     this.socket = new Router({
       context: new Context({ engine: this.engine }),
       maxPendingSends: MAX_PENDING,
@@ -178,7 +180,12 @@ class Run {
     for (const send of waiting) expect(send.number).toBeGreaterThan(last);
   }
 
-  async finish(): Promise<void> {
+  async play(steps: readonly Step[]): Promise<void> {
+    for (const one of steps) {
+      this.take(one);
+      await this.checkStep();
+    }
+    this.onDrop = "nothing";
     this.engine.last.room = Number.POSITIVE_INFINITY;
     this.engine.deliver();
     vi.advanceTimersByTime(100);
@@ -215,43 +222,18 @@ afterEach(() => void vi.useRealTimers());
 
 describe("generated schedules", () => {
   test("messages leave in the order of their sends, each once, and every promise settles", async () => {
-    await fc.assert(
-      fc.asyncProperty(
-        schedule,
-        fc.boolean(),
-        fc.boolean(),
-        fc.constantFrom(-1, 0, 7),
-        async (steps, late, mandatory, timeout) => {
-          const run = new Run(late, mandatory, timeout);
-          for (const one of steps) {
-            run.take(one);
-            await run.checkStep();
-          }
-          await run.finish();
-        },
-      ),
+    await forAllAsync(
+      [schedule, fc.boolean(), fc.boolean(), fc.constantFrom(-1, 0, 7)],
       { numRuns: RUNS, defaultRuns: 180 },
+      (steps, late, mandatory, timeout) => new Run(late, mandatory, timeout).play(steps),
     );
   });
 
   test("a listener that sends, aborts or closes in the middle of a drop upsets nothing", async () => {
-    await fc.assert(
-      fc.asyncProperty(
-        schedule,
-        fc.boolean(),
-        fc.constantFrom("abort" as const, "send" as const, "close" as const),
-        async (steps, mandatory, onDrop) => {
-          const run = new Run(false, mandatory, -1);
-          run.onDrop = onDrop;
-          for (const one of steps) {
-            run.take(one);
-            await run.checkStep();
-          }
-          run.onDrop = "nothing";
-          await run.finish();
-        },
-      ),
+    await forAllAsync(
+      [schedule, fc.boolean(), fc.constantFrom("abort" as const, "send" as const, "close" as const)],
       { numRuns: 500, defaultRuns: 100 },
+      (steps, mandatory, onDrop) => new Run(false, mandatory, -1, onDrop).play(steps),
     );
   });
 });
