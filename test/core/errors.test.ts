@@ -2,7 +2,6 @@ import { constants } from "node:os";
 import { describe, expect, test } from "vitest";
 import { QUERY_FAILURES, QueryError } from "../../src/cluster/messaging/query.js";
 import {
-  AbortedError,
   ClosedError,
   ERROR_CODES,
   HandshakeError,
@@ -53,15 +52,6 @@ test("a wrong argument is a TypeError of the language and an error of shoal, and
   expect(new TypeError("m")).not.toBeInstanceOf(ShoalError);
   expect(undefined).not.toBeInstanceOf(ShoalError);
   expect(new InvalidStateError("EFSM", "m")).not.toBeInstanceOf(InvalidArgumentError);
-});
-
-test("an aborted wait has the platform's name for it and the signal's reason", () => {
-  expect(new AbortedError(cause)).toMatchObject({ name: "AbortError", code: "ABORT_ERR", cause });
-});
-
-test("a refusal has the status that the handler answered", () => {
-  expect(new HandshakeError("ERR_AUTHENTICATION", "m", { status: 400 }).status).toBe(400);
-  expect(new HandshakeError("ERR_AUTHENTICATION", "m").status).toBeUndefined();
 });
 
 describe("errno", () => {
