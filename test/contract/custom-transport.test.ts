@@ -515,17 +515,15 @@ describe("a registered transport", () => {
   });
 });
 
-describe("registerTransport refuses", () => {
-  it.each([
-    ["a scheme of shoal's", { ...memory, scheme: "tcp" }, /tcp is taken/],
-    ["one that is registered", memory, /memory is taken/],
-    ["an invalid scheme", { ...memory, scheme: "A b" }, /lower-case letter/],
-    ["no scheme", { ...memory, scheme: undefined }, /lower-case letter/],
-    ["a missing method", { ...memory, scheme: "other", dial: undefined }, /no method dial/],
-    ["nothing", undefined, /lower-case letter/],
-    ["null", null, /lower-case letter/],
-  ])("%s", (_, transport, message) => {
-    expect(() => registerTransport(transport as Transport)).toThrow(InvalidArgumentError);
-    expect(() => registerTransport(transport as Transport)).toThrow(message);
-  });
+it.each([
+  ["a scheme of shoal's", { ...memory, scheme: "tcp" }, /tcp is taken/],
+  ["one that is registered", memory, /memory is taken/],
+  ["an invalid scheme", { ...memory, scheme: "A b" }, /lower-case letter/],
+  ["no scheme", { ...memory, scheme: undefined }, /lower-case letter/],
+  ["a missing method", { ...memory, scheme: "other", dial: undefined }, /no method dial/],
+  ["nothing", undefined, /lower-case letter/],
+  ["null", null, /lower-case letter/],
+])("registerTransport refuses %s", (_, transport, message) => {
+  expect(() => registerTransport(transport as Transport)).toThrow(InvalidArgumentError);
+  expect(() => registerTransport(transport as Transport)).toThrow(message);
 });

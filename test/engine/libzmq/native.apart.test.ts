@@ -7,9 +7,7 @@ beforeEach(async () => {
   vi.resetModules();
   ({ loadNative } = await import("../../../src/engine/libzmq/native.js"));
 });
-afterEach(() => {
-  vi.resetModules();
-});
+afterEach(() => void vi.resetModules());
 
 test("a package that does not load is one clear error that names the ways out", () => {
   const cause = new Error("Cannot find module 'zeromq'\nRequire stack:\n- /some/where.js");
