@@ -119,10 +119,8 @@ describe("tls://", () => {
 
   it("is not joined by a client that expects another address of IPv6 in the certificate", async () => {
     const server = await bound({});
-    const client = dealer({ tlsCa: pem("ca.pem"), tlsServerName: "::2" });
-    const refused = next(client, "peer:refused");
-    client.connect(server.lastEndpoint as string);
-    expect((await refused).error.message).toMatch(/not accepted.*::2/);
+    const client = joins(server, { tlsServerName: "::2" });
+    expect((await next(client, "peer:refused")).error.message).toMatch(/not accepted.*::2/);
   });
 
   it("delivers what was sent before close, and nothing in clear", async () => {
@@ -271,18 +269,17 @@ describe("a new certificate", () => {
     const server = await bound({ tlsCa: pem("ca.pem") });
     await talk(joins(server, pair("client")), server);
     Object.assign(server, { tlsCert: "", tlsCa: null });
-    const refused = refuses(server, /no certificate/);
     joins(server);
-    await refused;
+    await refuses(server, /no certificate/);
   });
 
   it("of authorities that is unusable is reported at each attempt of a client, until it is mended", async () => {
     const server = await bound({});
-    const client = dealer({ tlsCa: pem("ca.pem") });
-    const retry = next(client, "connect:retry");
-    client.connect(server.lastEndpoint as string);
+    const client = joins(server);
     client.tlsCa = pem("ca.pem").slice(0, -100);
-    expect((await retry).error?.message).toContain("tlsCa has a certificate that cannot be read");
+    expect((await next(client, "connect:retry")).error?.message).toContain(
+      "tlsCa has a certificate that cannot be read",
+    );
     client.tlsCa = pem("ca.pem");
     await talk(client, server);
   });
@@ -303,11 +300,9 @@ describe("a server refuses, and says why,", () => {
     ["one that has ended", "ended-client", /not accepted.*CERT_HAS_EXPIRED/],
   ] as const)("%s", async (_, who, why) => {
     const server = await bound({ tlsCa: pem("ca.pem") });
-    const client = dealer({ tlsCa: pem("ca.pem"), ...(typeof who === "string" ? pair(who) : {}) });
-    const refused = refuses(server, why);
+    const client = joins(server, typeof who === "string" ? pair(who) : {});
     const saw = next(client, "connect:retry");
-    client.connect(server.lastEndpoint as string);
-    await refused;
+    await refuses(server, why);
     expect((await saw).error?.code).toMatch(/^ERR_/);
   });
 
@@ -339,10 +334,7 @@ describe("a client refuses, and says why,", () => {
     ["a server of no authority of the system's", "server", undefined, /not accepted/],
   ] as const)("%s", async (_, shown, ca, why) => {
     const server = await bound(pair(shown));
-    const client = dealer(ca === undefined ? {} : { tlsCa: pem(ca) });
-    const refused = refuses(client, why);
-    client.connect(server.lastEndpoint as string);
-    await refused;
+    await refuses(joins(server, { tlsCa: ca === undefined ? null : pem(ca) }), why);
   });
 
   it("a server that speaks no TLS, and one that says nothing", async () => {
