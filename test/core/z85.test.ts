@@ -56,13 +56,8 @@ describe("refuses", () => {
     expect(() => decodeZ85(`00000${character}0000`)).toThrow(/outside its alphabet at 5/);
   });
 
-  test.each([
-    undefined,
-    null,
-    5,
-    {},
-    ["0", "0", "0", "0", "0"],
-  ])("%j, which is neither text nor bytes", (value) => {
+  const OTHERS = [undefined, null, 5, {}, ["0", "0", "0", "0", "0"]];
+  test.each(OTHERS)("%j, which is neither text nor bytes", (value) => {
     expect(() => decodeZ85(value as never)).toThrow(InvalidArgumentError);
     expect(() => encodeZ85(value as never)).toThrow(InvalidArgumentError);
   });

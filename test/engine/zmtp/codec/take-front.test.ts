@@ -141,13 +141,8 @@ describe.each([
   });
 });
 
-test.each([
-  "Pull",
-  "Dealer",
-  "Router",
-  "Pair",
-  "XSubscriber",
-] as const)("%s takes without decoding what it takes decoded, in the order of each peer", (type) => {
+const TYPES = ["Pull", "Dealer", "Router", "Pair", "XSubscriber"] as const;
+test.each(TYPES)("%s takes without decoding what it takes decoded, in the order of each peer", (type) => {
   forAll(
     [fc.array(fc.tuple(fc.nat(2), message), { maxLength: 30 }), fc.integer({ min: 1, max: 5 })],
     { numRuns: 100, defaultRuns: 30 },
