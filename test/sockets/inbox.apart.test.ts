@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, test, vi } from "vitest";
 import { Context, Pull, text } from "../../src/index.js";
 import { FakeEngine } from "../support/fake-engine.js";
-import fc, { forAllAsync } from "../support/properties.js";
+import fc, { forAllAsync, type ValueOf } from "../support/properties.js";
 import { expect } from "../support/quick-expect.js";
 import { abortListeners, type Outcome, turn, watch } from "../support/settled.js";
 
@@ -11,15 +11,7 @@ const MAX_PENDING = 4;
 /** A frame that is no UTF-8: the text codec refuses it. */
 const INVALID = Buffer.from([0xff]);
 
-type Step =
-  | { do: "arrive"; messages: readonly boolean[] }
-  | { do: "receive"; max: number; timeout: number | undefined; signal: boolean }
-  | { do: "abort"; which: number }
-  | { do: "pass"; ms: number }
-  | { do: "deliver" }
-  | { do: "close" };
-
-const step: fc.Arbitrary<Step> = fc.oneof(
+const step = fc.oneof(
   {
     weight: 4,
     arbitrary: fc.record({
@@ -43,6 +35,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant("pass" as const), ms: fc.nat(15) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("deliver" as const) }) },
 );
+type Step = ValueOf<typeof step> | { do: "close" };
 const schedule = fc
   .tuple(fc.array(step, { maxLength: 30 }), fc.boolean(), fc.array(step, { maxLength: 5 }))
   .map(([before, closes, after]): Step[] => (closes ? [...before, { do: "close" }, ...after] : before));
@@ -81,26 +74,13 @@ class Run {
   }
 
   take(step: Step): void {
-    const fake = this.engine.last;
-    switch (step.do) {
-      case "arrive":
-        fake.arrive(...step.messages.map((valid) => [valid ? this.#valid() : INVALID]));
-        break;
-      case "receive":
-        this.#receive(step.max, step.timeout, step.signal);
-        break;
-      case "abort":
-        this.calls[step.which]?.controller?.abort();
-        break;
-      case "pass":
-        vi.advanceTimersByTime(step.ms);
-        break;
-      case "deliver":
-        this.engine.deliver();
-        break;
-      case "close":
-        void this.socket.close();
-    }
+    if (step.do === "arrive")
+      this.engine.last.arrive(...step.messages.map((valid) => [valid ? this.#valid() : INVALID]));
+    else if (step.do === "receive") this.#receive(step.max, step.timeout, step.signal);
+    else if (step.do === "abort") this.calls[step.which]?.controller?.abort();
+    else if (step.do === "pass") vi.advanceTimersByTime(step.ms);
+    else if (step.do === "deliver") this.engine.deliver();
+    else void this.socket.close();
   }
 
   #valid(): Buffer {

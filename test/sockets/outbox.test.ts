@@ -4,25 +4,14 @@ import { OfferResult } from "../../src/engine/engine.js";
 import { Context, Push, Router } from "../../src/index.js";
 import { collectGarbage } from "../support/collect-garbage.js";
 import { FakeEngine } from "../support/fake-engine.js";
-import fc, { forAllAsync } from "../support/properties.js";
+import fc, { forAllAsync, type ValueOf } from "../support/properties.js";
 import { expect } from "../support/quick-expect.js";
 import { abortListeners, type Outcome, turn, watch } from "../support/settled.js";
 
 const RUNS = 2_500;
 const MAX_PENDING = 4;
 
-/** One step of a schedule. */
-type Step =
-  | { do: "send"; timeout: number | undefined; signal: boolean }
-  | { do: "trySend" }
-  | { do: "abort"; which: number }
-  | { do: "pass"; ms: number }
-  | { do: "room"; messages: number }
-  | { do: "verdict"; result: OfferResult }
-  | { do: "deliver" }
-  | { do: "close"; linger: number | undefined };
-
-const step: fc.Arbitrary<Step> = fc.oneof(
+const step = fc.oneof(
   {
     weight: 6,
     arbitrary: fc.record({
@@ -44,17 +33,18 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("deliver" as const) }) },
 );
-const close: fc.Arbitrary<Step> = fc.record({
+const close = fc.record({
   do: fc.constant("close" as const),
   linger: fc.constantFrom(undefined, 0, 10, -1),
 });
+type Step = ValueOf<typeof step> | ValueOf<typeof close>;
 const schedule = fc
   .tuple(
     fc.array(step, { maxLength: 30 }),
     fc.option(close, { nil: undefined }),
     fc.array(step, { maxLength: 6 }),
   )
-  .map(([before, end, after]) => (end === undefined ? before : [...before, end, ...after]));
+  .map(([before, end, after]): Step[] => (end === undefined ? before : [...before, end, ...after]));
 
 interface Sent {
   readonly number: number;
@@ -98,32 +88,17 @@ class Run {
 
   take(step: Step): void {
     const fake = this.engine.last;
-    switch (step.do) {
-      case "send":
-        this.#send(step.timeout, step.signal);
-        break;
-      case "trySend":
-        this.#trySend();
-        break;
-      case "abort":
-        this.sent[step.which]?.controller?.abort(new Error("enough"));
-        break;
-      case "pass":
-        vi.advanceTimersByTime(step.ms);
-        break;
-      case "room":
-        fake.room = step.messages;
-        break;
-      case "verdict":
-        // A mute engine says when it is writable again; a refusal is no such promise.
-        fake.verdicts.push(step.result);
-        if (fake.room > 0) fake.tellWritable();
-        break;
-      case "deliver":
-        this.engine.deliver();
-        break;
-      case "close":
-        this.#close(step.linger);
+    if (step.do === "send") this.#send(step.timeout, step.signal);
+    else if (step.do === "trySend") this.#trySend();
+    else if (step.do === "abort") this.sent[step.which]?.controller?.abort(new Error("enough"));
+    else if (step.do === "pass") vi.advanceTimersByTime(step.ms);
+    else if (step.do === "room") fake.room = step.messages;
+    else if (step.do === "deliver") this.engine.deliver();
+    else if (step.do === "close") this.#close(step.linger);
+    else {
+      // A mute engine says when it is writable again; a refusal is no such promise.
+      fake.verdicts.push(step.result);
+      if (fake.room > 0) fake.tellWritable();
     }
   }
 

@@ -49,6 +49,9 @@ function assert<T>(
   }
 }
 
+/** What an arbitrary generates. */
+export type ValueOf<A> = A extends ArbitraryOf<infer T> ? T : never;
+
 /** Checks it of generated values, as often as `parameters` say. */
 export function forAll<Values extends [unknown, ...unknown[]]>(
   arbitraries: { readonly [At in keyof Values]: ArbitraryOf<Values[At]> },

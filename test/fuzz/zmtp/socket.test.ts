@@ -42,22 +42,14 @@ function script(random: Random, type: string, mechanism: string): Buffer {
   const start = [greeting(mechanism), ...own, ready(type)];
   const traffic: Buffer[] = [];
   for (let n = random.below(20); n > 0; n--) {
-    switch (random.below(6)) {
-      case 0:
-        traffic.push(command("PING", Buffer.concat([random.bytes(2), random.bytes(random.below(20))])));
-        break;
-      case 1:
-        traffic.push(command(random.below(2) === 0 ? "SUBSCRIBE" : "CANCEL", random.bytes(random.below(4))));
-        break;
-      case 2:
-        traffic.push(Buffer.concat([Buffer.of(1, 0), frame("body")]));
-        break;
-      case 3:
-        traffic.push(Buffer.concat([Buffer.of(1, 3), random.bytes(3)]));
-        break;
-      default:
-        traffic.push(frame(random.bytes(random.below(40)).toString("latin1")));
-    }
+    const how = random.below(6);
+    if (how === 0)
+      traffic.push(command("PING", Buffer.concat([random.bytes(2), random.bytes(random.below(20))])));
+    else if (how === 1)
+      traffic.push(command(random.below(2) === 0 ? "SUBSCRIBE" : "CANCEL", random.bytes(random.below(4))));
+    else if (how === 2) traffic.push(Buffer.of(1, 0), frame("body"));
+    else if (how === 3) traffic.push(Buffer.of(1, 3), random.bytes(3));
+    else traffic.push(frame(random.bytes(random.below(40)).toString("latin1")));
   }
   // The greeting and READY are spared mostly, so that what follows is reached.
   if (random.below(4) === 0) return random.mutate(Buffer.concat([...start, ...traffic]));

@@ -231,19 +231,11 @@ function lines(random: Random, text: string): string {
   const all = text.split("\r\n");
   for (let changes = random.below(4); changes > 0; changes--) {
     const at = random.below(all.length);
-    switch (random.below(4)) {
-      case 0:
-        all.splice(at, 1);
-        break;
-      case 1:
-        all.splice(at, 0, all[random.below(all.length)] ?? "");
-        break;
-      case 2:
-        all.splice(at, 0, bad[random.below(bad.length)] as string);
-        break;
-      default:
-        all[at] = all[at]?.toUpperCase() ?? "";
-    }
+    const how = random.below(4);
+    if (how === 0) all.splice(at, 1);
+    else if (how === 1) all.splice(at, 0, all[random.below(all.length)] ?? "");
+    else if (how === 2) all.splice(at, 0, bad[random.below(bad.length)] as string);
+    else all[at] = all[at]?.toUpperCase() ?? "";
   }
   return all.join("\r\n");
 }
