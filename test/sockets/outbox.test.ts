@@ -10,6 +10,7 @@ import { abortListeners, type Outcome, turn, watch } from "../support/settled.js
 
 const RUNS = 2_500;
 const MAX_PENDING = 4;
+const REFUSALS = ["EAGAIN", "ABORT_ERR", "EBADF", "EHOSTUNREACH", "ERR_TOO_MANY_PENDING", "not taken"];
 
 const step = fc.oneof(
   {
@@ -173,14 +174,7 @@ class Run {
     for (const { number, outcome, controller } of this.sent) {
       expect(outcome.state, `send ${number}`).not.toBe("pending");
       if (outcome.state === "rejected") {
-        expect([
-          "EAGAIN",
-          "ABORT_ERR",
-          "EBADF",
-          "EHOSTUNREACH",
-          "ERR_TOO_MANY_PENDING",
-          "not taken",
-        ]).toContain(outcome.code);
+        expect(REFUSALS).toContain(outcome.code);
         expect(accepted.has(number), `send ${number}: ${outcome.code}, and sent`).toBe(false);
       } else if (!accepted.has(number)) ruled += 1;
       if (controller !== undefined) expect(abortListeners(controller.signal)).toBe(0);
