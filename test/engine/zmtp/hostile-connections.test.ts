@@ -210,15 +210,13 @@ describe("a handshake out of order", () => {
     ["PLAIN", "HELLO twice", Buffer.concat([HELLO, HELLO])],
     ["CURVE", "INITIATE before HELLO", command("INITIATE", Buffer.alloc(300))],
   ];
-  it.each(
-    cases,
-  )("(%s) %s ends that connection and is reported; nobody else's", async (mechanism, _, bytes) => {
-    const server = world.pull(servers[mechanism]);
+  it.each(cases)("(%s) %s ends that connection and is reported; nobody else's", async (name, _, bytes) => {
+    const server = world.pull(servers[name]);
     const endpoint = await world.bind(server);
     const peer = await world.raw(endpoint);
     const failed = nextEvent(server, "handshake:error:protocol");
     const left = nextEvent(server, "disconnect");
-    peer.write(greeting(mechanism));
+    peer.write(greeting(name));
     await peer.heard(64);
     peer.write(bytes);
     const { error, address } = await failed;

@@ -184,9 +184,7 @@ describe.each(LONG ? BOXES : [LIBSODIUM])("with $name", (box) => {
     nothing: Buffer.alloc(0),
   };
 
-  test.each(
-    outOfOrder(states, bodies, due),
-  )("commands out of order are a fault: %s gets %s", (state, name) => {
+  test.each(outOfOrder(states, bodies, due))("out of order is a fault: %s gets %s", (state, name) => {
     const side = reach(state);
     expect(side.receive(bodies[name]).failed).toMatchObject({ code: "ERR_ZMTP_UNEXPECTED_COMMAND" });
     for (const later of Object.values(bodies)) expect(side.receive(later).failed).toBeDefined();
