@@ -38,28 +38,13 @@ describeWired("events of a connection", (world) => {
     expect(looped.at(-1)).toBe("end");
   });
 
-  itHears("reports a server that goes and comes back", async () => {
-    const [first, push] = [world.pull(), world.push({ reconnectInterval: 5 })];
-    const endpoint = await world.link(first, push);
-    await push.ready({ timeout: 4_000 });
-    const left = nextEvent(push, "disconnect");
-    const retried = nextEvent(push, "connect:retry");
-    await first.close({ linger: 0 });
-    expect((await left).address).toBe(endpoint);
-    expect((await retried).interval).toBeGreaterThan(0);
-    expect((await retried).error).toMatchObject({ name: "TransportError" });
-    const again = nextEvent(push, "handshake");
-    const second = world.pull();
-    await second.bind(endpoint);
-    await again;
-  });
-
   itHears("report why nobody can be reached, and so does the time-out of ready", async () => {
     const [pull, push] = [world.pull(), world.push({ reconnectInterval: 5 })];
     const endpoint = await world.bind(pull);
     await pull.close({ linger: 0 });
     push.connect(endpoint);
-    const { error } = await nextEvent(push, "connect:retry");
+    const { error, interval } = await nextEvent(push, "connect:retry");
+    expect(interval).toBeGreaterThan(0);
     const tells = world.engine !== "libzmq" && !world.inPage;
     const code = tells ? (world.transport === "ipc" ? "ENOENT" : "ECONNREFUSED") : "ERR_TRANSPORT";
     expect(error).toMatchObject({ name: "TransportError", code, endpoint });

@@ -41,7 +41,7 @@ describeWired("peers and reconnects", (world) => {
       for (let round = 1; round <= 3; round++) {
         const left = nextEvent(push, "disconnect");
         await pull.close({ linger: 0 });
-        await left;
+        expect((await left).address).toBe(endpoint);
         pull = world.pull();
         await pull.bind(endpoint);
         await arrives(`round ${round}`, push, pull);
