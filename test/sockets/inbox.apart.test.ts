@@ -1,5 +1,5 @@
 /** Generated schedules of an inbox. They end with no timer left, so no other file may make one in this process. */
-import { afterEach, beforeEach, describe, test, vi } from "vitest";
+import { afterEach, beforeEach, test, vi } from "vitest";
 import { Context, Pull, text } from "../../src/index.js";
 import { FakeEngine } from "../support/fake-engine.js";
 import fc, { forAllAsync, type ValueOf } from "../support/properties.js";
@@ -149,20 +149,18 @@ class Run {
 beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));
 afterEach(() => void vi.useRealTimers());
 
-describe("generated schedules", () => {
-  test("calls get all messages once and in order, and what is aborted or late loses none", async () => {
-    await forAllAsync(
-      [schedule, fc.boolean(), fc.constantFrom(-1, 0, 7)],
-      { numRuns: RUNS, defaultRuns: 130 },
-      (steps, late, timeout) => new Run(late, timeout).play(steps),
-    );
-  });
+test("calls get all messages once and in order, and what is aborted or late loses none", async () => {
+  await forAllAsync(
+    [schedule, fc.boolean(), fc.constantFrom(-1, 0, 7)],
+    { numRuns: RUNS, defaultRuns: 130 },
+    (steps, late, timeout) => new Run(late, timeout).play(steps),
+  );
+});
 
-  test("a listener that receives, aborts or closes on an invalid message loses none", async () => {
-    await forAllAsync(
-      [schedule, fc.boolean(), fc.constantFrom("abort" as const, "receive" as const, "close" as const)],
-      { numRuns: 500, defaultRuns: 60 },
-      (steps, late, onInvalid) => new Run(late, -1, onInvalid).play(steps),
-    );
-  });
+test("a listener that receives, aborts or closes on an invalid message loses none", async () => {
+  await forAllAsync(
+    [schedule, fc.boolean(), fc.constantFrom("abort" as const, "receive" as const, "close" as const)],
+    { numRuns: 500, defaultRuns: 60 },
+    (steps, late, onInvalid) => new Run(late, -1, onInvalid).play(steps),
+  );
 });

@@ -189,22 +189,20 @@ class Run {
 beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] }));
 afterEach(() => void vi.useRealTimers());
 
-describe("generated schedules", () => {
-  test("messages leave in the order of their sends, each once, and every promise settles", async () => {
-    await forAllAsync(
-      [schedule, fc.boolean(), fc.boolean(), fc.constantFrom(-1, 0, 7)],
-      { numRuns: RUNS, defaultRuns: 180 },
-      (steps, late, mandatory, timeout) => new Run(late, mandatory, timeout).play(steps),
-    );
-  });
+test("messages leave in the order of their sends, each once, and every promise settles", async () => {
+  await forAllAsync(
+    [schedule, fc.boolean(), fc.boolean(), fc.constantFrom(-1, 0, 7)],
+    { numRuns: RUNS, defaultRuns: 180 },
+    (steps, late, mandatory, timeout) => new Run(late, mandatory, timeout).play(steps),
+  );
+});
 
-  test("a listener that sends, aborts or closes in the middle of a drop upsets nothing", async () => {
-    await forAllAsync(
-      [schedule, fc.boolean(), fc.constantFrom("abort" as const, "send" as const, "close" as const)],
-      { numRuns: 500, defaultRuns: 100 },
-      (steps, mandatory, onDrop) => new Run(false, mandatory, -1, onDrop).play(steps),
-    );
-  });
+test("a listener that sends, aborts or closes in the middle of a drop upsets nothing", async () => {
+  await forAllAsync(
+    [schedule, fc.boolean(), fc.constantFrom("abort" as const, "send" as const, "close" as const)],
+    { numRuns: 500, defaultRuns: 100 },
+    (steps, mandatory, onDrop) => new Run(false, mandatory, -1, onDrop).play(steps),
+  );
 });
 
 describe("an outbox", () => {
