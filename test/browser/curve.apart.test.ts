@@ -18,13 +18,11 @@ const TIMEOUT = 10_000;
 const client = curve.curveKeyPair();
 const asClient = curveClient(client);
 
-describe("before enableCurve", () => {
-  it("CURVE is refused, with what adds it, and no mechanism of the engine", () => {
-    const push = own(new web.Push(asClient));
-    expect(thrown(() => push.connect("ws://127.0.0.1:1"))).toMatchObject({
-      code: "NOT_SUPPORTED",
-      message: expect.stringMatching(/shoal\/browser\/curve/),
-    });
+it("before enableCurve CURVE is refused, with what adds it, and no mechanism of the engine", () => {
+  const push = own(new web.Push(asClient));
+  expect(thrown(() => push.connect("ws://127.0.0.1:1"))).toMatchObject({
+    code: "NOT_SUPPORTED",
+    message: expect.stringMatching(/shoal\/browser\/curve/),
   });
 });
 

@@ -57,10 +57,8 @@ describe("what binds outside of a page, which the contract has in the other dire
   });
 });
 
-describe("in a page", () => {
-  it("they are sockets of shoal/browser", () => {
-    expect(own(new web.Dish())).toBeInstanceOf(shoal.Socket);
-    expect(thrown(() => own(new web.Dish()).connect("udp://127.0.0.1:1")).code).toBe("EPROTONOSUPPORT");
-    expect(Object.keys(web)).not.toContain("Datagram");
-  });
+it("in a page they are sockets of shoal/browser", () => {
+  expect(own(new web.Dish())).toBeInstanceOf(shoal.Socket);
+  expect(thrown(() => own(new web.Dish()).connect("udp://127.0.0.1:1")).code).toBe("EPROTONOSUPPORT");
+  expect(Object.keys(web)).not.toContain("Datagram");
 });

@@ -3,7 +3,7 @@ import { afterEach, expect, it } from "vitest";
 import * as node from "../../src/index.js";
 import { turn } from "../contract/support/wait.js";
 import { closeAfterEach } from "../support/close-after-each.js";
-import fc from "../support/properties.js";
+import fc, { forAllAsync } from "../support/properties.js";
 import { loadWeb } from "./support/web.js";
 
 const web = await loadWeb();
@@ -77,20 +77,17 @@ it("nothing that a server says throws into a page, or keeps it from the next ser
   process.on("uncaughtException", onFailure);
   process.on("unhandledRejection", onFailure);
   try {
-    await fc.assert(
-      fc.asyncProperty(
-        fc.integer({ min: 0, max: 3 }),
-        fc.array(said, { minLength: 1, maxLength: 8 }),
-        async (choice, all) => {
-          globals.WebSocket = saying(choice, all);
-          const pull = new web.Pull({ reconnectInterval: -1, maxMessageSize: 10_000 });
-          pull.connect("ws://127.0.0.1:1/");
-          for (let i = 0; i < 6; i++) await turn();
-          await pull.close({ linger: 0 });
-          expect(failures).toEqual([]);
-        },
-      ),
+    await forAllAsync(
+      [fc.integer({ min: 0, max: 3 }), fc.array(said, { minLength: 1, maxLength: 8 })],
       { numRuns: 2_000, defaultRuns: 200 },
+      async (choice, all) => {
+        globals.WebSocket = saying(choice, all);
+        const pull = new web.Pull({ reconnectInterval: -1, maxMessageSize: 10_000 });
+        pull.connect("ws://127.0.0.1:1/");
+        for (let i = 0; i < 6; i++) await turn();
+        await pull.close({ linger: 0 });
+        expect(failures).toEqual([]);
+      },
     );
   } finally {
     process.off("uncaughtException", onFailure);

@@ -65,10 +65,7 @@ describe("a link over a WebSocket of the standard", () => {
     expect(bodies).toEqual(Array(10).fill(true));
   });
 
-  it.each([
-    "client",
-    "server",
-  ] as const)("is closed by its %s without an error at the other end", async (by) => {
+  it.each(["client", "server"] as const)("is closed by its %s without an error at the other", async (by) => {
     const [client, server] = await linked("correct horse battery");
     const [closing, other] = by === "client" ? [client, server] : [server, client];
     const ended = new Promise<{ error?: unknown }>((resolve) => other.events.once("link:ended", resolve));

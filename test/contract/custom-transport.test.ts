@@ -109,6 +109,18 @@ afterEach(() => void accepted.splice(0));
 
 const context = new Context({ engine: "zmtp" });
 
+/** Sends within the next writes of these ends, so many times. */
+function withinWrites(ends: readonly End[], times: number, send: () => void): void {
+  let left = times;
+  for (const end of ends) {
+    const write = end._write.bind(end);
+    end._write = (chunk, encoding, done) => {
+      write(chunk, encoding, done);
+      if (left-- > 0) send();
+    };
+  }
+}
+
 describe("a registered transport", () => {
   it("has mechanisms, and its address in the authenticate hook", async () => {
     const asked: string[] = [];
@@ -200,14 +212,9 @@ describe("a registered transport", () => {
     push.connect("memory://within");
     await push.send("first");
     expect(String(await pull.receive())).toBe("first");
-    const end = (accepted[0] as End).other as End;
-    const write = end._write.bind(end);
     let sent = 0;
     const send = (): void => void push.trySend(Buffer.alloc(300_000, ++sent));
-    end._write = (chunk, encoding, done) => {
-      write(chunk, encoding, done);
-      if (sent < 5) send();
-    };
+    withinWrites([(accepted[0] as End).other as End], 4, send);
     send();
     const got: number[] = [];
     while (got.length < 5) {
@@ -231,13 +238,7 @@ describe("a registered transport", () => {
     }
     let sent = 0;
     const send = (): void => void publisher.trySend(["t", Buffer.alloc(300_000, ++sent)]);
-    for (const end of accepted as End[]) {
-      const write = end._write.bind(end);
-      end._write = (chunk, encoding, done) => {
-        write(chunk, encoding, done);
-        if (sent < 2) send();
-      };
-    }
+    withinWrites(accepted as End[], 1, send);
     send();
     for (const subscriber of subscribers) {
       const got: number[] = [];
@@ -250,20 +251,6 @@ describe("a registered transport", () => {
     }
   });
 
-  /** Within the first write of a message, one is published that only the first subscriber gets. */
-  function publishWithinWrite(ends: readonly End[], publish: () => void): void {
-    let isPublished = false;
-    for (const end of ends) {
-      const write = end._write.bind(end);
-      end._write = (chunk, encoding, done) => {
-        write(chunk, encoding, done);
-        if (isPublished) return;
-        isPublished = true;
-        publish();
-      };
-    }
-  }
-
   it("gives every Dish each message where the program sends to another group within a write", async () => {
     const radio = keep(new Radio({ context }));
     const dishes = [keep(new Dish({ context })), keep(new Dish({ context }))];
@@ -273,7 +260,7 @@ describe("a registered transport", () => {
       dish.connect("memory://radio");
       await nextEvent(radio, "subscribe");
     }
-    publishWithinWrite(accepted as End[], () => radio.trySend("within", { group: "first" }));
+    withinWrites(accepted as End[], 1, () => radio.trySend("within", { group: "first" }));
     radio.trySend(Buffer.alloc(300_000, 1), { group: "all" });
     const texts: string[] = [];
     for (const dish of [...dishes, dishes[0] as Dish]) {
@@ -299,7 +286,7 @@ describe("a registered transport", () => {
       subscriber.connect("memory://relays");
       for (let i = at; i < 2; i++) await to.receive();
     }
-    publishWithinWrite(accepted as End[], () => to.trySend(["first", "within"]));
+    withinWrites(accepted as End[], 1, () => to.trySend(["first", "within"]));
     const failures: unknown[] = [];
     const pump = new Pump(from, to, {
       refused: () => undefined,
@@ -515,17 +502,15 @@ describe("a registered transport", () => {
   });
 });
 
-describe("registerTransport refuses", () => {
-  it.each([
-    ["a scheme of shoal's", { ...memory, scheme: "tcp" }, /tcp is taken/],
-    ["one that is registered", memory, /memory is taken/],
-    ["an invalid scheme", { ...memory, scheme: "A b" }, /lower-case letter/],
-    ["no scheme", { ...memory, scheme: undefined }, /lower-case letter/],
-    ["a missing method", { ...memory, scheme: "other", dial: undefined }, /no method dial/],
-    ["nothing", undefined, /lower-case letter/],
-    ["null", null, /lower-case letter/],
-  ])("%s", (_, transport, message) => {
-    expect(() => registerTransport(transport as Transport)).toThrow(InvalidArgumentError);
-    expect(() => registerTransport(transport as Transport)).toThrow(message);
-  });
+it.each([
+  ["a scheme of shoal's", { ...memory, scheme: "tcp" }, /tcp is taken/],
+  ["one that is registered", memory, /memory is taken/],
+  ["an invalid scheme", { ...memory, scheme: "A b" }, /lower-case letter/],
+  ["no scheme", { ...memory, scheme: undefined }, /lower-case letter/],
+  ["a missing method", { ...memory, scheme: "other", dial: undefined }, /no method dial/],
+  ["nothing", undefined, /lower-case letter/],
+  ["null", null, /lower-case letter/],
+])("registerTransport refuses %s", (_, transport, message) => {
+  expect(() => registerTransport(transport as Transport)).toThrow(InvalidArgumentError);
+  expect(() => registerTransport(transport as Transport)).toThrow(message);
 });

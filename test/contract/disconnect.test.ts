@@ -51,11 +51,9 @@ describeTransports("disconnect", (world) => {
       );
   });
 
-  itIf(
-    world.engine,
-    !world.inProcess,
-    "a peer in the same process has everything at once",
-  )("goes on with the peer's successor when the connection is lost meanwhile", async () => {
+  const itWaits = itIf(world.engine, !world.inProcess, "a peer in the same process has everything at once");
+
+  itWaits("goes on with the peer's successor when the connection is lost meanwhile", async () => {
     const push = world.push({ sendHighWaterMark: 0, reconnectInterval: 10 });
     const [pull, successor] = [world.pull({ receiveHighWaterMark: 10 }), world.pull()];
     const endpoint = await world.link(pull, push);
@@ -96,11 +94,9 @@ describeTransports("disconnect", (world) => {
     else await expect(pull.receive({ timeout: 50 })).rejects.toMatchObject({ code: "EAGAIN" });
   });
 
-  itIf(
-    world.engine,
-    (capabilities) => capabilities.queueDepth,
-    "does not count what waits, or is thrown away",
-  )("gives up when the linger is over, and counts what was lost", async () => {
+  const itCounts = itIf(world.engine, ({ queueDepth }) => queueDepth, "does not count what is thrown away");
+
+  itCounts("gives up when the linger is over, and counts what was lost", async () => {
     for (const linger of [0, 30]) {
       const push = world.push({ linger });
       const endpoint = world.deadEndpoint();

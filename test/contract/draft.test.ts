@@ -1,5 +1,5 @@
 /** The draft socket types: CLIENT, SERVER, PEER, RADIO, DISH, SCATTER, GATHER and CHANNEL. */
-import { describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { Context, json, Socket, SocketType } from "../../src/index.js";
 import {
   Channel,
@@ -335,11 +335,11 @@ describeTransports(
   ["zmtp"],
 );
 
-describe.runIf(ENGINES.includes("libzmq"))("on libzmq", () => {
-  it.each([Channel, Client, Dish, Gather, Peer, Radio, Scatter, Server])("there is no $name", (Draft) => {
-    const context = new Context({ engine: "libzmq" });
-    expect(thrown(() => new Draft({ context }))).toMatchObject({ code: "NOT_SUPPORTED" });
-  });
+const DRAFTS = [Channel, Client, Dish, Gather, Peer, Radio, Scatter, Server];
+
+it.runIf(ENGINES.includes("libzmq")).each(DRAFTS)("on libzmq there is no $name", (Draft) => {
+  const context = new Context({ engine: "libzmq" });
+  expect(thrown(() => new Draft({ context }))).toMatchObject({ code: "NOT_SUPPORTED" });
 });
 
 it("a class that extends Socket itself is of no draft type", () => {

@@ -23,6 +23,13 @@ function connectTo(socket: Socket, ...list: string[]): ListedEndpoints {
   return source;
 }
 
+/** The same, once the socket has them. */
+async function connected(socket: Socket, ...list: string[]): Promise<ListedEndpoints> {
+  const source = connectTo(socket, ...list);
+  await nextEvent(socket, "source:changed");
+  return source;
+}
+
 /** The source has other endpoints, and the socket has them, too. */
 async function change(socket: Socket, source: ListedEndpoints, ...list: string[]): Promise<void> {
   source.set(...list);
@@ -107,11 +114,8 @@ describeTransports("a source", (world) => {
     const [push, pull, other] = [world.push(), world.pull(), world.pull()];
     const [own, shared] = [await world.bind(pull), await world.bind(other)];
     push.connect(own);
-    const [one, two] = [new ListedEndpoints([own, shared]), new ListedEndpoints([shared])];
-    push.connect(one);
-    await nextEvent(push, "source:changed");
-    push.connect(two);
-    await nextEvent(push, "source:changed");
+    const one = await connected(push, own, shared);
+    await connected(push, shared);
     await change(push, one);
     for (let i = 0; i < 4; i++) await push.send(String(i));
     const got = [...(await collect(pull, 2)), ...(await collect(other, 2))];
@@ -121,12 +125,9 @@ describeTransports("a source", (world) => {
   it("leaves alone what another source has connected since the program disconnected it", async () => {
     const [push, pull] = [world.push(), world.pull()];
     const endpoint = await world.bind(pull);
-    const [one, two] = [new ListedEndpoints([endpoint]), new ListedEndpoints([endpoint])];
-    push.connect(one);
-    await nextEvent(push, "source:changed");
+    const one = await connected(push, endpoint);
     push.disconnect(endpoint);
-    push.connect(two);
-    await nextEvent(push, "source:changed");
+    await connected(push, endpoint);
     await change(push, one);
     await arrives("still there", push, pull);
   });
@@ -208,8 +209,7 @@ describe("a source that is wrong", () => {
 
   it("is read again after it threw, and its last list stands", async () => {
     const [push, pull] = [world.push(), world.pull()];
-    const source = connectTo(push, await world.bind(pull));
-    await nextEvent(push, "source:changed");
+    const source = await connected(push, await world.bind(pull));
     const failed = nextEvent(push, "source:failed");
     const again = failed.then(() => nextEvent(push, "source:changed"));
     const cause = new Error("the registry is down");
@@ -277,8 +277,7 @@ describe("a source that is wrong", () => {
 
   it("releases its endpoints where a listener closes the socket meanwhile", async () => {
     const [push, one, two] = [world.push(), world.pull(), world.pull()];
-    const source = connectTo(push, await world.bind(one), await world.bind(two));
-    await nextEvent(push, "source:changed");
+    const source = await connected(push, await world.bind(one), await world.bind(two));
     const isReported = world.engine === "zmtp";
     if (isReported) await until(() => push.stats().peers === 2, "both peers");
     const closed = new Promise((resolve) => {

@@ -1,82 +1,62 @@
 import { expect, it } from "vitest";
 import type { EventOfType, SocketEvent } from "../../src/index.js";
-import { capabilitiesOf, describeTransports, itIf, WIRED } from "./support/engines.js";
+import { capabilitiesOf, describeTransports, describeWired, itIf } from "./support/engines.js";
 import { collect, failure, nextEvent, thrown, turn, until } from "./support/wait.js";
 
-describeTransports(
-  "events of a connection",
-  (world) => {
-    const itHears = itIf(
-      world.engine,
-      ({ peerEvents }) => peerEvents.includes(world.transport),
-      `has no events over ${world.transport}`,
-    );
+describeWired("events of a connection", (world) => {
+  const itHears = itIf(
+    world.engine,
+    ({ peerEvents }) => peerEvents.includes(world.transport),
+    `has no events over ${world.transport}`,
+  );
 
-    itHears("report its whole life on both sides, to listeners and to a loop alike", async () => {
-      const [pull, push] = [world.pull(), world.push({ reconnectInterval: 5 })];
-      const heard: string[] = [];
-      const looped: string[] = [];
-      for (const type of ["bind", "accept", "handshake", "peer:join", "disconnect", "peer:leave"] as const)
-        pull.events.on(type, (event) => heard.push(event.type));
-      const loop = (async () => {
-        for await (const event of pull.events) looped.push(event.type);
-      })();
-      const endpoint = await world.bind(pull);
-      const connected = nextEvent(push, "connect");
-      const shaken = nextEvent(push, "handshake");
-      const joined = nextEvent(push, "peer:join");
-      push.connect(endpoint);
-      for (const event of await Promise.all([connected, shaken, joined]))
-        expect(event.address).toBe(endpoint);
-      await push.send("x");
-      await collect(pull, 1);
-      const left = nextEvent(pull, "peer:leave");
-      await push.close({ linger: 0 });
-      expect((await left).address).toBe(endpoint);
-      const expected = ["accept", "handshake", "peer:join", "disconnect", "peer:leave"];
-      expect(heard.filter((type) => type !== "bind")).toEqual(expected);
-      await pull.close({ linger: 0 });
-      await loop;
-      expect(looped.filter((type) => expected.includes(type))).toEqual(expected);
-      expect(looped.at(-1)).toBe("end");
-    });
+  itHears("report its whole life on both sides, to listeners and to a loop alike", async () => {
+    const [pull, push] = [world.pull(), world.push({ reconnectInterval: 5 })];
+    const heard: string[] = [];
+    const looped: string[] = [];
+    for (const type of ["bind", "accept", "handshake", "peer:join", "disconnect", "peer:leave"] as const)
+      pull.events.on(type, (event) => heard.push(event.type));
+    const loop = (async () => {
+      for await (const event of pull.events) looped.push(event.type);
+    })();
+    const endpoint = await world.bind(pull);
+    const connected = nextEvent(push, "connect");
+    const shaken = nextEvent(push, "handshake");
+    const joined = nextEvent(push, "peer:join");
+    push.connect(endpoint);
+    for (const event of await Promise.all([connected, shaken, joined])) expect(event.address).toBe(endpoint);
+    await push.send("x");
+    await collect(pull, 1);
+    const left = nextEvent(pull, "peer:leave");
+    await push.close({ linger: 0 });
+    expect((await left).address).toBe(endpoint);
+    const expected = ["accept", "handshake", "peer:join", "disconnect", "peer:leave"];
+    expect(heard.filter((type) => type !== "bind")).toEqual(expected);
+    await pull.close({ linger: 0 });
+    await loop;
+    expect(looped.filter((type) => expected.includes(type))).toEqual(expected);
+    expect(looped.at(-1)).toBe("end");
+  });
 
-    itHears("reports a server that goes and comes back", async () => {
-      const [first, push] = [world.pull(), world.push({ reconnectInterval: 5 })];
-      const endpoint = await world.link(first, push);
-      await push.ready({ timeout: 4_000 });
-      const left = nextEvent(push, "disconnect");
-      const retried = nextEvent(push, "connect:retry");
-      await first.close({ linger: 0 });
-      expect((await left).address).toBe(endpoint);
-      expect((await retried).interval).toBeGreaterThan(0);
-      expect((await retried).error).toMatchObject({ name: "TransportError" });
-      const again = nextEvent(push, "handshake");
-      const second = world.pull();
-      await second.bind(endpoint);
-      await again;
-    });
-
-    itHears("report why nobody can be reached, and so does the time-out of ready", async () => {
-      const [pull, push] = [world.pull(), world.push({ reconnectInterval: 5 })];
-      const endpoint = await world.bind(pull);
-      await pull.close({ linger: 0 });
-      push.connect(endpoint);
-      const { error } = await nextEvent(push, "connect:retry");
-      const tells = world.engine !== "libzmq" && !world.inPage;
-      const code = tells ? (world.transport === "ipc" ? "ENOENT" : "ECONNREFUSED") : "ERR_TRANSPORT";
-      expect(error).toMatchObject({ name: "TransportError", code, endpoint });
-      const late = await failure(push.ready({ timeout: 30 }));
-      expect(late).toMatchObject({ code: "ETIMEDOUT", cause: { code, endpoint } });
-      expect(late.message).toContain((late.cause as Error).message);
-      const server = world.pull();
-      await server.bind(endpoint);
-      await push.ready({ timeout: 8_000 });
-      expect((await failure(push.ready({ peers: 2, timeout: 10 }))).cause).toBeUndefined();
-    });
-  },
-  WIRED,
-);
+  itHears("report why nobody can be reached, and so does the time-out of ready", async () => {
+    const [pull, push] = [world.pull(), world.push({ reconnectInterval: 5 })];
+    const endpoint = await world.bind(pull);
+    await pull.close({ linger: 0 });
+    push.connect(endpoint);
+    const { error, interval } = await nextEvent(push, "connect:retry");
+    expect(interval).toBeGreaterThan(0);
+    const tells = world.engine !== "libzmq" && !world.inPage;
+    const code = tells ? (world.transport === "ipc" ? "ENOENT" : "ECONNREFUSED") : "ERR_TRANSPORT";
+    expect(error).toMatchObject({ name: "TransportError", code, endpoint });
+    const late = await failure(push.ready({ timeout: 30 }));
+    expect(late).toMatchObject({ code: "ETIMEDOUT", cause: { code, endpoint } });
+    expect(late.message).toContain((late.cause as Error).message);
+    const server = world.pull();
+    await server.bind(endpoint);
+    await push.ready({ timeout: 8_000 });
+    expect((await failure(push.ready({ peers: 2, timeout: 10 }))).cause).toBeUndefined();
+  });
+});
 
 describeTransports("events", (world) => {
   it("end is the last one, once, after which the observer is closed", async () => {

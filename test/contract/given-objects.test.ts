@@ -1,5 +1,5 @@
 /** What a program's codecs, signals and arrays do within a call. */
-import { describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { type Codec, InvalidArgumentError, Pull, Push } from "../../src/index.js";
 import { describeTransports } from "./support/engines.js";
 import { failure, nextEvent, until } from "./support/wait.js";
@@ -89,19 +89,17 @@ describeTransports("a class of the program's that extends Uint8Array", (world) =
   });
 });
 
-describe("a signal", () => {
-  const listens = { aborted: false, addEventListener: () => undefined };
+const listens = { aborted: false, addEventListener: () => undefined };
 
-  it.each([
-    ["lacks removeEventListener", listens],
-    ["is another event target", new EventTarget()],
-    ["is a controller", new AbortController()],
-    ["is null", null],
-  ])("that %s is refused", async (_, given) => {
-    const options = { signal: given as unknown as AbortSignal };
-    const [pull, push] = [new Pull(), new Push()];
-    for (const call of [pull.receive(options), pull.receiveMany(options), push.send("x", options)])
-      expect(await failure(call)).toBeInstanceOf(InvalidArgumentError);
-    await Promise.all([pull.close(), push.close()]);
-  });
+it.each([
+  ["lacks removeEventListener", listens],
+  ["is another event target", new EventTarget()],
+  ["is a controller", new AbortController()],
+  ["is null", null],
+])("a signal that %s is refused", async (_, given) => {
+  const options = { signal: given as unknown as AbortSignal };
+  const [pull, push] = [new Pull(), new Push()];
+  for (const call of [pull.receive(options), pull.receiveMany(options), push.send("x", options)])
+    expect(await failure(call)).toBeInstanceOf(InvalidArgumentError);
+  await Promise.all([pull.close(), push.close()]);
 });

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { Envelope, type Socket } from "../../src/index.js";
-import { describeEngines, describeTransports, itIf } from "./support/engines.js";
+import { describeEngines, describeTransports } from "./support/engines.js";
 import { failure, nextEvent, texts, thrown, turn, until } from "./support/wait.js";
 
 /** Sends until the router learns of its peer, which on no transport is at once. */
@@ -227,20 +227,5 @@ describeEngines("router", (world) => {
         "EINVAL",
       );
     expect(router.lastEndpoint).toBeNull();
-  });
-
-  itIf(
-    world.engine,
-    ({ peerRoutingIds }) => peerRoutingIds,
-    "peer events carry no routing id",
-  )("names the peer in its events", async () => {
-    const router = world.router();
-    const endpoint = await world.bind(router);
-    const joined = nextEvent(router, "peer:join");
-    const left = nextEvent(router, "peer:leave");
-    const dealer = world.connect(world.dealer({ routingId: "me" }), endpoint);
-    expect(String((await joined).routingId)).toBe("me");
-    await dealer.close({ linger: 0 });
-    expect(String((await left).routingId)).toBe("me");
   });
 });

@@ -1,6 +1,6 @@
 import { inspect } from "node:util";
 import { expect, it } from "vitest";
-import { curveKeyPair, curvePublicKey, Push, type Socket, type SocketEvent } from "../../src/index.js";
+import { Push, type Socket, type SocketEvent } from "../../src/index.js";
 import { deferred } from "../support/deferred.js";
 import { describeEngines, itIf } from "./support/engines.js";
 import { CURVE_SERVER, client, curveClient, plain, server, stranger } from "./support/keys.js";
@@ -104,16 +104,6 @@ describeEngines("security", (world) => {
       expect(await collect(pulls[i] as (typeof pulls)[number], 1)).toEqual([name]);
     }
     expect(domains).toEqual(["one", "two"]);
-  });
-
-  it("curveKeyPair makes different pairs that belong together", () => {
-    const pairs = Array.from({ length: 20 }, () => curveKeyPair());
-    expect(new Set(pairs.map(({ secretKey }) => secretKey)).size).toBe(20);
-    for (const { publicKey, secretKey } of pairs) {
-      expect([publicKey.length, secretKey.length]).toEqual([40, 40]);
-      expect(curvePublicKey(secretKey)).toBe(publicKey);
-    }
-    expect(thrown(() => curvePublicKey("short")).code).toBe("EINVAL");
   });
 
   it("no secret is in any error, event or printed form", async () => {
@@ -230,21 +220,22 @@ describeEngines("security", (world) => {
     expect(pull.stats().peers).toBe(0);
   });
 
-  itIf(
-    world.engine,
-    world.engine === "libzmq",
-    "can disconnect a single peer",
-  )("revoke says that the engine cannot, and the next handshake keeps a revoked peer out", async () => {
-    let allow = true;
-    const pull = world.pull({ ...CURVE_SERVER, authenticate: () => allow });
-    const push = world.push(curveClient());
-    const endpoint = await world.link(pull, push);
-    await push.ready({ timeout: 8_000 });
-    expect(thrown(() => pull.revoke(() => true)).code).toBe("NOT_SUPPORTED");
-    allow = false;
-    const refused = nextEvent(pull, "peer:refused");
-    push.disconnect(endpoint);
-    push.connect(endpoint);
-    await refused;
-  });
+  const itCannot = itIf(world.engine, world.engine === "libzmq", "can disconnect a single peer");
+
+  itCannot(
+    "revoke says that the engine cannot, and the next handshake keeps a revoked peer out",
+    async () => {
+      let allow = true;
+      const pull = world.pull({ ...CURVE_SERVER, authenticate: () => allow });
+      const push = world.push(curveClient());
+      const endpoint = await world.link(pull, push);
+      await push.ready({ timeout: 8_000 });
+      expect(thrown(() => pull.revoke(() => true)).code).toBe("NOT_SUPPORTED");
+      allow = false;
+      const refused = nextEvent(pull, "peer:refused");
+      push.disconnect(endpoint);
+      push.connect(endpoint);
+      await refused;
+    },
+  );
 });

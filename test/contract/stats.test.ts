@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { describeTransports, itIf, WIRED } from "./support/engines.js";
+import { describeTransports, describeWired, itIf } from "./support/engines.js";
 import { arrives, collect, failure, nextEvent, until } from "./support/wait.js";
 
 describeTransports("accounts", (world) => {
@@ -23,34 +23,30 @@ describeTransports("accounts", (world) => {
   });
 });
 
-describeTransports(
-  "peers and reconnects",
-  (world) => {
-    const when = itIf(
-      world.engine,
-      ({ peerEvents }) => peerEvents.includes(world.transport),
-      `knows no peers over ${world.transport}`,
-    );
+describeWired("peers and reconnects", (world) => {
+  const when = itIf(
+    world.engine,
+    ({ peerEvents }) => peerEvents.includes(world.transport),
+    `knows no peers over ${world.transport}`,
+  );
 
-    when(
-      "a connection made again after the server's restart is counted, and nothing sent is lost",
-      async () => {
-        const push = world.push({ reconnectInterval: 5 });
-        let pull = world.pull();
-        const endpoint = await world.link(pull, push);
-        await push.ready({ timeout: 4_000 });
-        expect(push.stats().reconnects).toBe(0);
-        for (let round = 1; round <= 3; round++) {
-          const left = nextEvent(push, "disconnect");
-          await pull.close({ linger: 0 });
-          await left;
-          pull = world.pull();
-          await pull.bind(endpoint);
-          await arrives(`round ${round}`, push, pull);
-          await until(() => push.stats().reconnects === round, "the reconnect's count");
-        }
-      },
-    );
-  },
-  WIRED,
-);
+  when(
+    "a connection made again after the server's restart is counted, and nothing sent is lost",
+    async () => {
+      const push = world.push({ reconnectInterval: 5 });
+      let pull = world.pull();
+      const endpoint = await world.link(pull, push);
+      await push.ready({ timeout: 4_000 });
+      expect(push.stats().reconnects).toBe(0);
+      for (let round = 1; round <= 3; round++) {
+        const left = nextEvent(push, "disconnect");
+        await pull.close({ linger: 0 });
+        expect((await left).address).toBe(endpoint);
+        pull = world.pull();
+        await pull.bind(endpoint);
+        await arrives(`round ${round}`, push, pull);
+        await until(() => push.stats().reconnects === round, "the reconnect's count");
+      }
+    },
+  );
+});

@@ -119,10 +119,8 @@ describe("tls://", () => {
 
   it("is not joined by a client that expects another address of IPv6 in the certificate", async () => {
     const server = await bound({});
-    const client = dealer({ tlsCa: pem("ca.pem"), tlsServerName: "::2" });
-    const refused = next(client, "peer:refused");
-    client.connect(server.lastEndpoint as string);
-    expect((await refused).error.message).toMatch(/not accepted.*::2/);
+    const client = joins(server, { tlsServerName: "::2" });
+    expect((await next(client, "peer:refused")).error.message).toMatch(/not accepted.*::2/);
   });
 
   it("delivers what was sent before close, and nothing in clear", async () => {
@@ -171,16 +169,6 @@ describe("tls://", () => {
     const server = await bound(pair("named"));
     await talk(joins(server, { tlsServerName: "broker.test" }), server);
     await talk(joins(server, { tlsCheckName: false }), server);
-  });
-
-  it("has heartbeats: a link that carries nothing more is given up", async () => {
-    const server = await bound({});
-    const { relay, endpoint } = await relayTo(server);
-    const client = dealer({ tlsCa: pem("ca.pem"), heartbeatInterval: 50, heartbeatTimeout: 200 });
-    client.connect(endpoint);
-    await talk(client, server);
-    relay.blackHole(true);
-    expect((await next(client, "peer:leave")).reason).toBe("heartbeat");
   });
 });
 
@@ -281,18 +269,17 @@ describe("a new certificate", () => {
     const server = await bound({ tlsCa: pem("ca.pem") });
     await talk(joins(server, pair("client")), server);
     Object.assign(server, { tlsCert: "", tlsCa: null });
-    const refused = refuses(server, /no certificate/);
     joins(server);
-    await refused;
+    await refuses(server, /no certificate/);
   });
 
   it("of authorities that is unusable is reported at each attempt of a client, until it is mended", async () => {
     const server = await bound({});
-    const client = dealer({ tlsCa: pem("ca.pem") });
-    const retry = next(client, "connect:retry");
-    client.connect(server.lastEndpoint as string);
+    const client = joins(server);
     client.tlsCa = pem("ca.pem").slice(0, -100);
-    expect((await retry).error?.message).toContain("tlsCa has a certificate that cannot be read");
+    expect((await next(client, "connect:retry")).error?.message).toContain(
+      "tlsCa has a certificate that cannot be read",
+    );
     client.tlsCa = pem("ca.pem");
     await talk(client, server);
   });
@@ -313,11 +300,9 @@ describe("a server refuses, and says why,", () => {
     ["one that has ended", "ended-client", /not accepted.*CERT_HAS_EXPIRED/],
   ] as const)("%s", async (_, who, why) => {
     const server = await bound({ tlsCa: pem("ca.pem") });
-    const client = dealer({ tlsCa: pem("ca.pem"), ...(typeof who === "string" ? pair(who) : {}) });
-    const refused = refuses(server, why);
+    const client = joins(server, typeof who === "string" ? pair(who) : {});
     const saw = next(client, "connect:retry");
-    client.connect(server.lastEndpoint as string);
-    await refused;
+    await refuses(server, why);
     expect((await saw).error?.code).toMatch(/^ERR_/);
   });
 
@@ -338,21 +323,13 @@ describe("a server refuses, and says why,", () => {
 
 describe("a client refuses, and says why,", () => {
   it.each([
-    [
-      "a server of an authority that it does not know",
-      "server",
-      "other.pem",
-      /not accepted.*(?:issuer|first certificate)/,
-    ],
+    ["a server of an unknown authority", "server", "other.pem", /not accepted.*(?:issuer|first certificate)/],
     ["a server with another name", "named", "ca.pem", /not accepted.*ERR_TLS_CERT_ALTNAME_INVALID/],
     ["a server whose certificate has ended", "ended", "ca.pem", /not accepted.*CERT_HAS_EXPIRED/],
     ["a server of no authority of the system's", "server", undefined, /not accepted/],
   ] as const)("%s", async (_, shown, ca, why) => {
     const server = await bound(pair(shown));
-    const client = dealer(ca === undefined ? {} : { tlsCa: pem(ca) });
-    const refused = refuses(client, why);
-    client.connect(server.lastEndpoint as string);
-    await refused;
+    await refuses(joins(server, { tlsCa: ca === undefined ? null : pem(ca) }), why);
   });
 
   it("a server that speaks no TLS, and one that says nothing", async () => {
@@ -430,6 +407,7 @@ describe("a peer that speaks no TLS", () => {
 
 it.each([
   ["tls", "tls://127.0.0.1:*", "tls://127.0.0.1:1"],
+  ["ws", "ws://127.0.0.1:*", "ws://127.0.0.1:1"],
   ["inproc", "inproc://stream", "inproc://stream"],
 ])("a STREAM has no %s", async (_, bound, connected) => {
   const stream = keep(new Stream({ context, ...pair("server") }));

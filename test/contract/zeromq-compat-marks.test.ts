@@ -21,15 +21,15 @@ async function fill(socket: Sending, message: unknown, limit = 2_000): Promise<n
   return limit;
 }
 
-describe.each(PACKAGES)("a program for zeromq on %s", (_, zmq) => {
-  it("sets sendHighWaterMark after connect, where nobody is", async () => {
-    const push = own(new zmq.Push({ linger: 0 }));
-    push.connect("tcp://127.0.0.1:9");
-    push.sendHighWaterMark = 3;
-    expect(await fill(push, "x")).toBe(3);
-    push.sendHighWaterMark = 2;
-    expect(await fill(push, "x")).toBe(0);
-  });
+it.each(
+  PACKAGES,
+)("a program for zeromq on %s sets sendHighWaterMark after connect, where nobody is", async (_, zmq) => {
+  const push = own(new zmq.Push({ linger: 0 }));
+  push.connect("tcp://127.0.0.1:9");
+  push.sendHighWaterMark = 3;
+  expect(await fill(push, "x")).toBe(3);
+  push.sendHighWaterMark = 2;
+  expect(await fill(push, "x")).toBe(0);
 });
 
 // libzmq lets a full pipe alone until its peer reads, and inproc pipes keep their marks (docs/engines.md).

@@ -1,9 +1,7 @@
 import { afterEach, expect, it, vi } from "vitest";
 import { DriverTimer } from "../../src/core/timers.js";
 
-afterEach(() => {
-  vi.useRealTimers();
-});
+afterEach(() => void vi.useRealTimers());
 
 /** A clock and rules moved by hand. */
 function world(next: number | undefined) {

@@ -1,4 +1,4 @@
-import { describe, expect, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 import { EventStream } from "../../src/core/event-stream.js";
 
 type Event = { readonly type: "worker:joined"; readonly n: number } | { readonly type: "worker:left" };
@@ -7,18 +7,20 @@ function stream(): EventStream<Event> {
   return new EventStream<Event>({ names: { "worker:joined": true, "worker:left": true } });
 }
 
-describe("an unknown event name", () => {
-  test.for(["on", "once", "off"] as const)("%s throws EINVAL and names the nearest one", (method) => {
-    const listener = vi.fn();
-    expect(() => stream()[method]("worker:join" as never, listener)).toThrow(
-      expect.objectContaining({
-        code: "EINVAL",
-        message: 'There is no event "worker:join"; did you mean worker:joined?',
-      }),
-    );
-    expect(() => stream()[method]("toString" as never, listener)).toThrow(/There is no event "toString"$/);
-    expect(() => stream()[method](undefined as never, listener)).toThrow("There is no event undefined");
-  });
+test.for([
+  "on",
+  "once",
+  "off",
+] as const)("an unknown event name: %s throws EINVAL and names the nearest one", (method) => {
+  const listener = vi.fn();
+  expect(() => stream()[method]("worker:join" as never, listener)).toThrow(
+    expect.objectContaining({
+      code: "EINVAL",
+      message: 'There is no event "worker:join"; did you mean worker:joined?',
+    }),
+  );
+  expect(() => stream()[method]("toString" as never, listener)).toThrow(/There is no event "toString"$/);
+  expect(() => stream()[method](undefined as never, listener)).toThrow("There is no event undefined");
 });
 
 test("a listener that is not a function is refused", () => {

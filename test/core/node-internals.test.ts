@@ -16,9 +16,7 @@ import {
 
 let server: Server;
 
-afterEach(() => {
-  server.close();
-});
+afterEach(() => void server.close());
 
 /** @param handle what `interceptAccepts` finds in place of the server's */
 async function serve(
@@ -58,24 +56,22 @@ async function dial(port: number, localAddress: string): Promise<string> {
   return Promise.race([failed, once(socket, "close").then(() => text)]);
 }
 
-describe("a filter of accepted connections", () => {
-  it("resets those of an address that may not connect, before a stream is made", async () => {
-    const asked: string[] = [];
-    const { port, made } = await serve((address) => {
-      asked.push(address);
-      return address === "127.0.0.1";
-    });
-    expect(await Promise.all(Array.from({ length: 100 }, () => dial(port, "127.0.0.2")))).toEqual(
-      Array.from({ length: 100 }, () => "ECONNRESET"),
-    );
-    expect(made()).toBe(0);
-    expect(await dial(port, "127.0.0.1")).toBe("welcome");
-    expect(made()).toBe(1);
-    expect(asked).toHaveLength(101);
-    // What was refused does not keep the server from closing.
-    server.close();
-    await once(server, "close");
+it("a filter of accepted connections resets those of an address that may not connect, before a stream is made", async () => {
+  const asked: string[] = [];
+  const { port, made } = await serve((address) => {
+    asked.push(address);
+    return address === "127.0.0.1";
   });
+  expect(await Promise.all(Array.from({ length: 100 }, () => dial(port, "127.0.0.2")))).toEqual(
+    Array.from({ length: 100 }, () => "ECONNRESET"),
+  );
+  expect(made()).toBe(0);
+  expect(await dial(port, "127.0.0.1")).toBe("welcome");
+  expect(made()).toBe(1);
+  expect(asked).toHaveLength(101);
+  // What was refused does not keep the server from closing.
+  server.close();
+  await once(server, "close");
 });
 
 describe(`parts that Node.js ${process.version} does not document`, () => {

@@ -1,7 +1,7 @@
 /** The token buckets: what passes in any period, whatever the schedule. */
 import { describe, expect, it } from "vitest";
 import { RateMeter } from "../../src/core/rate-meter.js";
-import fc from "../support/properties.js";
+import fc, { forAll } from "../support/properties.js";
 
 /** Each step waits, and wants so many messages of so many bytes each. */
 const schedule = fc.array(fc.tuple(fc.nat(3_000), fc.integer({ min: 1, max: 500 }), fc.nat(2_000)), {
@@ -15,63 +15,58 @@ const rate = fc.record({
 
 describe("a rate", () => {
   it("is kept in any period, but for one second's worth and one batch of bytes", () => {
-    fc.assert(
-      fc.property(schedule, rate, (steps, limit) => {
-        let now = 5_000;
-        const meter = new RateMeter(limit, now);
-        const passed: { at: number; messages: number; bytes: number }[] = [];
-        let largest = 0;
-        for (const [gap, wanted, size] of steps) {
-          now += gap;
-          const messages = Math.min(wanted, meter.messages(now));
-          if (messages === 0) continue;
-          meter.spend(messages, messages * size);
-          largest = Math.max(largest, messages * size);
-          passed.push({ at: now, messages, bytes: messages * size });
+    forAll([schedule, rate], { defaultRuns: 25 }, (steps, limit) => {
+      let now = 5_000;
+      const meter = new RateMeter(limit, now);
+      const passed: { at: number; messages: number; bytes: number }[] = [];
+      let largest = 0;
+      for (const [gap, wanted, size] of steps) {
+        now += gap;
+        const messages = Math.min(wanted, meter.messages(now));
+        if (messages === 0) continue;
+        meter.spend(messages, messages * size);
+        largest = Math.max(largest, messages * size);
+        passed.push({ at: now, messages, bytes: messages * size });
+      }
+      for (const [from, { at: begin }] of passed.entries()) {
+        let messages = 0;
+        let bytes = 0;
+        for (const each of passed.slice(from)) {
+          messages += each.messages;
+          bytes += each.bytes;
+          const seconds = (each.at - begin) / 1_000 + 1;
+          if (limit.messages !== undefined)
+            expect(messages).toBeLessThanOrEqual(limit.messages * seconds + 0.01);
+          if (limit.bytes !== undefined)
+            expect(bytes).toBeLessThanOrEqual(limit.bytes * seconds + largest + 0.01);
         }
-        for (const [from, { at: begin }] of passed.entries()) {
-          let messages = 0;
-          let bytes = 0;
-          for (const each of passed.slice(from)) {
-            messages += each.messages;
-            bytes += each.bytes;
-            const seconds = (each.at - begin) / 1_000 + 1;
-            if (limit.messages !== undefined)
-              expect(messages).toBeLessThanOrEqual(limit.messages * seconds + 0.01);
-            if (limit.bytes !== undefined)
-              expect(bytes).toBeLessThanOrEqual(limit.bytes * seconds + largest + 0.01);
-          }
-        }
-      }),
-      { defaultRuns: 25 },
-    );
+      }
+    });
   });
 
   it("is reached: a message that comes again when the wait is over may pass", () => {
-    fc.assert(
-      fc.property(
-        rate,
-        fc.array(fc.tuple(fc.integer({ min: 1, max: 50 }), fc.nat(5_000)), { maxLength: 40 }),
-        (limit, wants) => {
-          let now = 0;
-          let messages = 0;
-          let bytes = 0;
-          const meter = new RateMeter(limit, now);
-          for (const [wanted, size] of wants) {
-            now += meter.wait(now);
-            const allowed = meter.messages(now);
-            expect(allowed).toBeGreaterThanOrEqual(1);
-            const taken = Math.min(wanted, allowed);
-            meter.spend(taken, taken * size);
-            messages += taken;
-            bytes += taken * size;
-          }
-          // No slower than the slower of both rates: what passed, and one message more, need no more time than this.
-          const needed =
-            Math.max(messages / (limit.messages ?? Infinity), bytes / (limit.bytes ?? Infinity)) * 1_000;
-          expect(now).toBeLessThanOrEqual(needed + 0.01);
-        },
-      ),
+    forAll(
+      [rate, fc.array(fc.tuple(fc.integer({ min: 1, max: 50 }), fc.nat(5_000)), { maxLength: 40 })],
+      {},
+      (limit, wants) => {
+        let now = 0;
+        let messages = 0;
+        let bytes = 0;
+        const meter = new RateMeter(limit, now);
+        for (const [wanted, size] of wants) {
+          now += meter.wait(now);
+          const allowed = meter.messages(now);
+          expect(allowed).toBeGreaterThanOrEqual(1);
+          const taken = Math.min(wanted, allowed);
+          meter.spend(taken, taken * size);
+          messages += taken;
+          bytes += taken * size;
+        }
+        // No slower than the slower of both rates: what passed, and one message more, need no more time than this.
+        const needed =
+          Math.max(messages / (limit.messages ?? Infinity), bytes / (limit.bytes ?? Infinity)) * 1_000;
+        expect(now).toBeLessThanOrEqual(needed + 0.01);
+      },
     );
   });
 

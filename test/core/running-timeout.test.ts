@@ -3,9 +3,7 @@ import { afterEach, expect, test, vi } from "vitest";
 import { RunningTimeout } from "../../src/core/timers.js";
 import { blockThread } from "../support/block.js";
 
-afterEach(() => {
-  vi.useRealTimers();
-});
+afterEach(() => void vi.useRealTimers());
 
 test("while the process stands still, its time does not pass: many turns of the loop come before its end", async () => {
   let isOver = false;

@@ -3,9 +3,7 @@ import { ENGINE_NAMES, selectEngine } from "../../src/engine/select.js";
 import { Context } from "../../src/sockets/context.js";
 import { FakeEngine } from "../support/fake-engine.js";
 
-afterEach(() => {
-  vi.unstubAllEnvs();
-});
+afterEach(() => void vi.unstubAllEnvs());
 
 const bad = (message: string | RegExp) =>
   expect.objectContaining({ code: "EINVAL", message: expect.stringMatching(message) });

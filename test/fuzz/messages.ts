@@ -20,32 +20,18 @@ export function mutated(random: Random, frames: Frames, others: readonly Frames[
   for (let changes = 1 + random.below(2); changes > 0; changes--) {
     const at = random.below(result.length + 1);
     const frame = result[at];
-    switch (random.below(9)) {
-      case 0:
-        result.splice(at, 1);
-        break;
-      case 1:
-        result.splice(at, 0, Buffer.alloc(0));
-        break;
-      case 2:
-        result.splice(at, 0, random.bytes(1 + random.below(40)));
-        break;
-      case 3:
-        if (frame !== undefined) result.splice(at, 0, Buffer.from(frame));
-        break;
-      case 4: {
-        const other = others[random.below(others.length)] ?? [];
-        const [taken] = other.slice(random.below(other.length + 1));
-        if (taken !== undefined) result.splice(at, 0, Buffer.from(taken));
-        break;
-      }
-      case 5:
-        if (frame !== undefined) result[at] = Buffer.concat([frame, random.bytes(1 + random.below(3))]);
-        break;
-      default:
-        if (frame !== undefined && frame.length > 0) result[at] = random.mutate(frame);
-        else if (frame !== undefined) result[at] = random.bytes(random.below(3));
-    }
+    const how = random.below(9);
+    if (how === 0) result.splice(at, 1);
+    else if (how === 1) result.splice(at, 0, Buffer.alloc(0));
+    else if (how === 2) result.splice(at, 0, random.bytes(1 + random.below(40)));
+    else if (how === 4) {
+      const other = others[random.below(others.length)] ?? [];
+      const [taken] = other.slice(random.below(other.length + 1));
+      if (taken !== undefined) result.splice(at, 0, Buffer.from(taken));
+    } else if (frame === undefined) continue;
+    else if (how === 3) result.splice(at, 0, Buffer.from(frame));
+    else if (how === 5) result[at] = Buffer.concat([frame, random.bytes(1 + random.below(3))]);
+    else result[at] = frame.length > 0 ? random.mutate(frame) : random.bytes(random.below(3));
   }
   return result;
 }

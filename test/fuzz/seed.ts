@@ -114,29 +114,15 @@ export class Random {
     let result: Buffer = Buffer.from(bytes);
     for (let changes = 1 + this.below(3); changes > 0 && result.length > 0; changes--) {
       const at = this.below(result.length);
-      switch (this.below(6)) {
-        case 0:
-          result[at] = this.below(256);
-          break;
-        case 1:
-          result[at] = [0x00, 0x01, 0x02, 0x04, 0x06, 0x7f, 0x80, 0xff][this.below(8)] as number;
-          break;
-        case 2:
-          result[at] = (result[at] as number) ^ (1 << this.below(8));
-          break;
-        case 3:
-          result = Buffer.concat([result.subarray(0, at), result.subarray(at + 1 + this.below(8))]);
-          break;
-        case 4:
-          result = Buffer.concat([
-            result.subarray(0, at),
-            this.bytes(1 + this.below(8)),
-            result.subarray(at),
-          ]);
-          break;
-        default:
-          result = result.subarray(0, at);
-      }
+      const before = result.subarray(0, at);
+      const how = this.below(6);
+      if (how === 0) result[at] = this.below(256);
+      else if (how === 1) result[at] = [0, 0x01, 0x02, 0x04, 0x06, 0x7f, 0x80, 0xff][this.below(8)] as number;
+      else if (how === 2) result[at] = (result[at] as number) ^ (1 << this.below(8));
+      else if (how === 3) result = Buffer.concat([before, result.subarray(at + 1 + this.below(8))]);
+      else if (how === 4)
+        result = Buffer.concat([before, this.bytes(1 + this.below(8)), result.subarray(at)]);
+      else result = before;
     }
     return result;
   }

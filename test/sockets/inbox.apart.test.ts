@@ -1,8 +1,8 @@
 /** Generated schedules of an inbox. They end with no timer left, so no other file may make one in this process. */
-import { afterEach, beforeEach, describe, test, vi } from "vitest";
+import { afterEach, beforeEach, test, vi } from "vitest";
 import { Context, Pull, text } from "../../src/index.js";
 import { FakeEngine } from "../support/fake-engine.js";
-import fc from "../support/properties.js";
+import fc, { forAllAsync, type ValueOf } from "../support/properties.js";
 import { expect } from "../support/quick-expect.js";
 import { abortListeners, type Outcome, turn, watch } from "../support/settled.js";
 
@@ -11,15 +11,7 @@ const MAX_PENDING = 4;
 /** A frame that is no UTF-8: the text codec refuses it. */
 const INVALID = Buffer.from([0xff]);
 
-type Step =
-  | { do: "arrive"; messages: readonly boolean[] }
-  | { do: "receive"; max: number; timeout: number | undefined; signal: boolean }
-  | { do: "abort"; which: number }
-  | { do: "pass"; ms: number }
-  | { do: "deliver" }
-  | { do: "close" };
-
-const step: fc.Arbitrary<Step> = fc.oneof(
+const step = fc.oneof(
   {
     weight: 4,
     arbitrary: fc.record({
@@ -43,6 +35,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant("pass" as const), ms: fc.nat(15) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("deliver" as const) }) },
 );
+type Step = ValueOf<typeof step> | { do: "close" };
 const schedule = fc
   .tuple(fc.array(step, { maxLength: 30 }), fc.boolean(), fc.array(step, { maxLength: 5 }))
   .map(([before, closes, after]): Step[] => (closes ? [...before, { do: "close" }, ...after] : before));
@@ -58,11 +51,14 @@ class Run {
   readonly socket: Pull<string>;
   readonly calls: Received[] = [];
   readonly arrived: number[] = [];
-  /** What a listener does when it hears of an invalid message. */
-  onInvalid: "nothing" | "abort" | "receive" | "close" = "nothing";
   #number = 0;
 
-  constructor(late: boolean, receiveTimeout: number) {
+  /** @param onInvalid what a listener does when it hears of an invalid message */
+  constructor(
+    late: boolean,
+    receiveTimeout: number,
+    public onInvalid: "nothing" | "abort" | "receive" | "close" = "nothing",
+  ) {
     this.engine = new FakeEngine(late ? "when-told" : "at-once");
     this.socket = new Pull({
       context: new Context({ engine: this.engine }),
@@ -78,26 +74,13 @@ class Run {
   }
 
   take(step: Step): void {
-    const fake = this.engine.last;
-    switch (step.do) {
-      case "arrive":
-        fake.arrive(...step.messages.map((valid) => [valid ? this.#valid() : INVALID]));
-        break;
-      case "receive":
-        this.#receive(step.max, step.timeout, step.signal);
-        break;
-      case "abort":
-        this.calls[step.which]?.controller?.abort();
-        break;
-      case "pass":
-        vi.advanceTimersByTime(step.ms);
-        break;
-      case "deliver":
-        this.engine.deliver();
-        break;
-      case "close":
-        void this.socket.close();
-    }
+    if (step.do === "arrive")
+      this.engine.last.arrive(...step.messages.map((valid) => [valid ? this.#valid() : INVALID]));
+    else if (step.do === "receive") this.#receive(step.max, step.timeout, step.signal);
+    else if (step.do === "abort") this.calls[step.which]?.controller?.abort();
+    else if (step.do === "pass") vi.advanceTimersByTime(step.ms);
+    else if (step.do === "deliver") this.engine.deliver();
+    else void this.socket.close();
   }
 
   #valid(): Buffer {
@@ -142,7 +125,11 @@ class Run {
     expect(stats.received).toBe(this.arrived.length - left.length);
   }
 
-  async finish(): Promise<void> {
+  async play(steps: readonly Step[]): Promise<void> {
+    for (const one of steps) {
+      this.take(one);
+      await this.check();
+    }
     this.onInvalid = "nothing";
     this.engine.deliver();
     await this.check();
@@ -162,38 +149,18 @@ class Run {
 beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));
 afterEach(() => void vi.useRealTimers());
 
-describe("generated schedules", () => {
-  test("calls get all messages once and in order, and what is aborted or late loses none", async () => {
-    await fc.assert(
-      fc.asyncProperty(schedule, fc.boolean(), fc.constantFrom(-1, 0, 7), async (steps, late, timeout) => {
-        const run = new Run(late, timeout);
-        for (const one of steps) {
-          run.take(one);
-          await run.check();
-        }
-        await run.finish();
-      }),
-      { numRuns: RUNS, defaultRuns: 130 },
-    );
-  });
+test("calls get all messages once and in order, and what is aborted or late loses none", async () => {
+  await forAllAsync(
+    [schedule, fc.boolean(), fc.constantFrom(-1, 0, 7)],
+    { numRuns: RUNS, defaultRuns: 130 },
+    (steps, late, timeout) => new Run(late, timeout).play(steps),
+  );
+});
 
-  test("a listener that receives, aborts or closes on an invalid message loses none", async () => {
-    await fc.assert(
-      fc.asyncProperty(
-        schedule,
-        fc.boolean(),
-        fc.constantFrom("abort" as const, "receive" as const, "close" as const),
-        async (steps, late, onInvalid) => {
-          const run = new Run(late, -1);
-          run.onInvalid = onInvalid;
-          for (const one of steps) {
-            run.take(one);
-            await run.check();
-          }
-          await run.finish();
-        },
-      ),
-      { numRuns: 500, defaultRuns: 60 },
-    );
-  });
+test("a listener that receives, aborts or closes on an invalid message loses none", async () => {
+  await forAllAsync(
+    [schedule, fc.boolean(), fc.constantFrom("abort" as const, "receive" as const, "close" as const)],
+    { numRuns: 500, defaultRuns: 60 },
+    (steps, late, onInvalid) => new Run(late, -1, onInvalid).play(steps),
+  );
 });

@@ -4,25 +4,15 @@ import { OfferResult } from "../../src/engine/engine.js";
 import { Context, Push, Router } from "../../src/index.js";
 import { collectGarbage } from "../support/collect-garbage.js";
 import { FakeEngine } from "../support/fake-engine.js";
-import fc from "../support/properties.js";
+import fc, { forAllAsync, type ValueOf } from "../support/properties.js";
 import { expect } from "../support/quick-expect.js";
 import { abortListeners, type Outcome, turn, watch } from "../support/settled.js";
 
 const RUNS = 2_500;
 const MAX_PENDING = 4;
+const REFUSALS = ["EAGAIN", "ABORT_ERR", "EBADF", "EHOSTUNREACH", "ERR_TOO_MANY_PENDING", "not taken"];
 
-/** One step of a schedule. */
-type Step =
-  | { do: "send"; timeout: number | undefined; signal: boolean }
-  | { do: "trySend" }
-  | { do: "abort"; which: number }
-  | { do: "pass"; ms: number }
-  | { do: "room"; messages: number }
-  | { do: "verdict"; result: OfferResult }
-  | { do: "deliver" }
-  | { do: "close"; linger: number | undefined };
-
-const step: fc.Arbitrary<Step> = fc.oneof(
+const step = fc.oneof(
   {
     weight: 6,
     arbitrary: fc.record({
@@ -44,17 +34,18 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("deliver" as const) }) },
 );
-const close: fc.Arbitrary<Step> = fc.record({
+const close = fc.record({
   do: fc.constant("close" as const),
   linger: fc.constantFrom(undefined, 0, 10, -1),
 });
+type Step = ValueOf<typeof step> | ValueOf<typeof close>;
 const schedule = fc
   .tuple(
     fc.array(step, { maxLength: 30 }),
     fc.option(close, { nil: undefined }),
     fc.array(step, { maxLength: 6 }),
   )
-  .map(([before, end, after]) => (end === undefined ? before : [...before, end, ...after]));
+  .map(([before, end, after]): Step[] => (end === undefined ? before : [...before, end, ...after]));
 
 interface Sent {
   readonly number: number;
@@ -67,15 +58,17 @@ class Run {
   readonly engine: FakeEngine;
   readonly socket: Router;
   readonly sent: Sent[] = [];
-  readonly mandatory: boolean;
   closing: Outcome<unknown> | undefined;
-  /** What a listener does in the middle of a drop. */
-  onDrop: "nothing" | "abort" | "send" | "close" = "nothing";
   #number = 0;
 
-  constructor(late: boolean, mandatory: boolean, sendTimeout: number) {
+  /** @param onDrop what a listener does in the middle of a drop */
+  constructor(
+    late: boolean,
+    readonly mandatory: boolean,
+    sendTimeout: number,
+    public onDrop: "nothing" | "abort" | "send" | "close" = "nothing",
+  ) {
     this.engine = new FakeEngine(late ? "when-told" : "at-once");
-    this.mandatory = mandatory;
     this.socket = new Router({
       context: new Context({ engine: this.engine }),
       maxPendingSends: MAX_PENDING,
@@ -96,32 +89,17 @@ class Run {
 
   take(step: Step): void {
     const fake = this.engine.last;
-    switch (step.do) {
-      case "send":
-        this.#send(step.timeout, step.signal);
-        break;
-      case "trySend":
-        this.#trySend();
-        break;
-      case "abort":
-        this.sent[step.which]?.controller?.abort(new Error("enough"));
-        break;
-      case "pass":
-        vi.advanceTimersByTime(step.ms);
-        break;
-      case "room":
-        fake.room = step.messages;
-        break;
-      case "verdict":
-        // A mute engine says when it is writable again; a refusal is no such promise.
-        fake.verdicts.push(step.result);
-        if (fake.room > 0) fake.tellWritable();
-        break;
-      case "deliver":
-        this.engine.deliver();
-        break;
-      case "close":
-        this.#close(step.linger);
+    if (step.do === "send") this.#send(step.timeout, step.signal);
+    else if (step.do === "trySend") this.#trySend();
+    else if (step.do === "abort") this.sent[step.which]?.controller?.abort(new Error("enough"));
+    else if (step.do === "pass") vi.advanceTimersByTime(step.ms);
+    else if (step.do === "room") fake.room = step.messages;
+    else if (step.do === "deliver") this.engine.deliver();
+    else if (step.do === "close") this.#close(step.linger);
+    else {
+      // A mute engine says when it is writable again; a refusal is no such promise.
+      fake.verdicts.push(step.result);
+      if (fake.room > 0) fake.tellWritable();
     }
   }
 
@@ -178,7 +156,12 @@ class Run {
     for (const send of waiting) expect(send.number).toBeGreaterThan(last);
   }
 
-  async finish(): Promise<void> {
+  async play(steps: readonly Step[]): Promise<void> {
+    for (const one of steps) {
+      this.take(one);
+      await this.checkStep();
+    }
+    this.onDrop = "nothing";
     this.engine.last.room = Number.POSITIVE_INFINITY;
     this.engine.deliver();
     vi.advanceTimersByTime(100);
@@ -191,14 +174,7 @@ class Run {
     for (const { number, outcome, controller } of this.sent) {
       expect(outcome.state, `send ${number}`).not.toBe("pending");
       if (outcome.state === "rejected") {
-        expect([
-          "EAGAIN",
-          "ABORT_ERR",
-          "EBADF",
-          "EHOSTUNREACH",
-          "ERR_TOO_MANY_PENDING",
-          "not taken",
-        ]).toContain(outcome.code);
+        expect(REFUSALS).toContain(outcome.code);
         expect(accepted.has(number), `send ${number}: ${outcome.code}, and sent`).toBe(false);
       } else if (!accepted.has(number)) ruled += 1;
       if (controller !== undefined) expect(abortListeners(controller.signal)).toBe(0);
@@ -213,47 +189,20 @@ class Run {
 beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] }));
 afterEach(() => void vi.useRealTimers());
 
-describe("generated schedules", () => {
-  test("messages leave in the order of their sends, each once, and every promise settles", async () => {
-    await fc.assert(
-      fc.asyncProperty(
-        schedule,
-        fc.boolean(),
-        fc.boolean(),
-        fc.constantFrom(-1, 0, 7),
-        async (steps, late, mandatory, timeout) => {
-          const run = new Run(late, mandatory, timeout);
-          for (const one of steps) {
-            run.take(one);
-            await run.checkStep();
-          }
-          await run.finish();
-        },
-      ),
-      { numRuns: RUNS, defaultRuns: 180 },
-    );
-  });
+test("messages leave in the order of their sends, each once, and every promise settles", async () => {
+  await forAllAsync(
+    [schedule, fc.boolean(), fc.boolean(), fc.constantFrom(-1, 0, 7)],
+    { numRuns: RUNS, defaultRuns: 180 },
+    (steps, late, mandatory, timeout) => new Run(late, mandatory, timeout).play(steps),
+  );
+});
 
-  test("a listener that sends, aborts or closes in the middle of a drop upsets nothing", async () => {
-    await fc.assert(
-      fc.asyncProperty(
-        schedule,
-        fc.boolean(),
-        fc.constantFrom("abort" as const, "send" as const, "close" as const),
-        async (steps, mandatory, onDrop) => {
-          const run = new Run(false, mandatory, -1);
-          run.onDrop = onDrop;
-          for (const one of steps) {
-            run.take(one);
-            await run.checkStep();
-          }
-          run.onDrop = "nothing";
-          await run.finish();
-        },
-      ),
-      { numRuns: 500, defaultRuns: 100 },
-    );
-  });
+test("a listener that sends, aborts or closes in the middle of a drop upsets nothing", async () => {
+  await forAllAsync(
+    [schedule, fc.boolean(), fc.constantFrom("abort" as const, "send" as const, "close" as const)],
+    { numRuns: 500, defaultRuns: 100 },
+    (steps, mandatory, onDrop) => new Run(false, mandatory, -1, onDrop).play(steps),
+  );
 });
 
 describe("an outbox", () => {

@@ -56,6 +56,16 @@ async function chain(
   return { source, from, to, sink, pump, failures, running, isOver: () => over };
 }
 
+/** Does it when a message has come to the pump that waits, which has not gone on yet. */
+function whenItComes(from: Pull, act: () => void): void {
+  const core = from[CORE];
+  const { engineOnReadable } = core;
+  core.engineOnReadable = () => {
+    engineOnReadable.call(core);
+    act();
+  };
+}
+
 describe("a pump", () => {
   it("held takes nothing, and loses nothing when it is held in the middle of a wait", async () => {
     const { source, from, sink, pump } = await chain();
@@ -77,14 +87,11 @@ describe("a pump", () => {
   ])("held at the very moment at which a message comes does not pass it on, %s", async (_, host) => {
     const { source, from, sink, pump } = await chain(host);
     await turn();
-    const core = from[CORE];
-    const { engineOnReadable } = core;
     let times = 0;
-    core.engineOnReadable = () => {
-      engineOnReadable.call(core); // The wait is over, and the pump has not gone on yet.
+    whenItComes(from, () => {
       times += 1;
       pump.pause();
-    };
+    });
     await source.send("a");
     for (let i = 0; i < 10; i++) await turn();
     expect(times).toBe(1);
@@ -171,12 +178,7 @@ describe("a pump", () => {
   it("leaves a message that came just as it ends with its socket", async () => {
     const { source, from, pump, running } = await chain({ check: () => "pass" });
     await turn();
-    const core = from[CORE];
-    const { engineOnReadable } = core;
-    core.engineOnReadable = () => {
-      engineOnReadable.call(core); // The wait is over, and the pump has not gone on yet.
-      pump.end();
-    };
+    whenItComes(from, () => pump.end());
     await source.send("a");
     await running;
     expect([from.stats().receiveQueued, pump.counts.dropped.stopped]).toEqual([1, undefined]);

@@ -7,15 +7,8 @@ import { type ShapeName, shapeFor } from "../../src/sockets/message.js";
 
 const B = Buffer.from;
 
-test.each([
-  null,
-  "json",
-  5,
-  {},
-  { encode: () => "" },
-  { encode: "no", decode: "no" },
-  json,
-])("%s is no codec", (codec) => {
+const NO_CODECS = [null, "json", 5, {}, { encode: () => "" }, { encode: "no", decode: "no" }, json];
+test.each(NO_CODECS)("%s is no codec", (codec) => {
   expect(() => shapeFor("body", codec)).toThrow(InvalidArgumentError);
   expect(() => shapeFor("body", codec)).toThrow(`; got ${given(codec)}`);
 });

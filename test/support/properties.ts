@@ -49,6 +49,27 @@ function assert<T>(
   }
 }
 
+/** What an arbitrary generates. */
+export type ValueOf<A> = A extends ArbitraryOf<infer T> ? T : never;
+
+/** Checks it of generated values, as often as `parameters` say. */
+export function forAll<Values extends [unknown, ...unknown[]]>(
+  arbitraries: { readonly [At in keyof Values]: ArbitraryOf<Values[At]> },
+  parameters: CountedParameters<Values>,
+  check: (...values: Values) => void,
+): void {
+  assert(real.property(...arbitraries, check), parameters);
+}
+
+/** The same of what is awaited. */
+export function forAllAsync<Values extends [unknown, ...unknown[]]>(
+  arbitraries: { readonly [At in keyof Values]: ArbitraryOf<Values[At]> },
+  parameters: CountedParameters<Values>,
+  check: (...values: Values) => Promise<void>,
+): Promise<void> {
+  return assert(real.asyncProperty(...arbitraries, check), parameters);
+}
+
 function explain(error: unknown, seed: number): never {
   if (error instanceof Error && !error.message.includes("SHOAL_SEED="))
     error.message += `\n\nRepeat it with: ${replayCommand(seed)}`;

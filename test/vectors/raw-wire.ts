@@ -1,6 +1,7 @@
 /** The bare bytes of a connection: what goes out as the test says, what comes back in pieces of known length. */
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import type { World } from "../contract/support/world.js";
 import { GREETING, hex } from "./wire.js";
 
 export class RawWire {
@@ -27,6 +28,13 @@ export class RawWire {
     socket.setNoDelay(true);
     await once(socket, "connect");
     return new RawWire(socket);
+  }
+
+  /** At a socket that it binds; gone after the test. */
+  static async at(world: World, socket: Parameters<World["bind"]>[0]): Promise<RawWire> {
+    const peer = await RawWire.connect(await world.bind(socket));
+    world.after(() => peer.destroy());
+    return peer;
   }
 
   /** Writes hex at once. */

@@ -25,15 +25,9 @@ describe.each(["at once", "byte by byte"] as const)("captured bytes %s", (pace) 
       return pace === "at once" ? peer.write(bytes) : peer.trickle(bytes);
     }
 
-    async function raw(endpoint: string): Promise<RawWire> {
-      const peer = await RawWire.connect(endpoint);
-      world.after(() => peer.destroy());
-      return peer;
-    }
-
     /** Greets a bound socket of ours, and sends READY when it has sent its own. */
     async function shaken(socket: AnySocket, its: string, greeting = wire.GREETING): Promise<RawWire> {
-      const peer = await raw(await world.bind(socket));
+      const peer = await RawWire.at(world, socket);
       await write(peer, greeting);
       await within(peer.read(64), "a greeting");
       await within(peer.readFrame(), "READY");
@@ -127,7 +121,7 @@ describe.each(["at once", "byte by byte"] as const)("captured bytes %s", (pace) 
         zapDomain: "vectors",
         authenticate: ({ username, password }) => username === "admin" && password === "secret",
       });
-      const peer = await raw(await world.bind(server));
+      const peer = await RawWire.at(world, server);
       await write(peer, PLAIN_GREETING + PLAIN_HELLO);
       await within(peer.read(64), "a greeting");
       expect(await within(peer.readFrame(), "WELCOME")).toBe(PLAIN_WELCOME);
@@ -148,7 +142,7 @@ describe.each(["at once", "byte by byte"] as const)("captured bytes %s", (pace) 
       const type = known ? "handshake:error:auth" : "handshake:error:protocol";
       const client = world.request({ plainUsername: "admin", plainPassword: "secret" });
       const failed = new Promise<unknown>((resolve) => client.events.once(type, resolve as never));
-      const peer = await raw(await world.bind(client));
+      const peer = await RawWire.at(world, client);
       await write(peer, PLAIN_GREETING);
       await within(peer.read(64), "a greeting");
       expect(await within(peer.readFrame(), "HELLO")).toBe(PLAIN_HELLO);

@@ -12,35 +12,29 @@ const PLAIN_GREETING = wire.GREETING.replace("4e554c4c00", "504c41494e");
 describeEngines("sends the bytes that libzmq sends", (world) => {
   const ours = world.engine === "zmtp";
 
-  async function raw(endpoint: string): Promise<RawWire> {
-    const peer = await RawWire.connect(endpoint);
-    world.after(() => peer.destroy());
-    return peer;
-  }
-
   /** A raw peer of a type whose handshake with a bound socket of ours is done. */
   async function shaken(
     socket: Parameters<World["bind"]>[0],
     type: string,
     greeting = wire.GREETING,
   ): Promise<RawWire> {
-    const peer = await raw(await world.bind(socket));
+    const peer = await RawWire.at(world, socket);
     await within(peer.greet(greeting), "their READY");
     peer.write(ready(type));
     return peer;
   }
 
   it("the greeting", async () => {
-    const peer = await raw(await world.bind(world.dealer()));
+    const peer = await RawWire.at(world, world.dealer());
     peer.write(wire.GREETING);
     expect(await within(peer.read(64), "a greeting")).toBe(wire.GREETING);
   });
 
   it("READY, with an Identity where the type has one", async () => {
-    const dealer = await raw(await world.bind(world.dealer()));
+    const dealer = await RawWire.at(world, world.dealer());
     expect(await within(dealer.greet(), "READY")).toBe(READY_DEALER);
     // With libzmq, a Publisher is an XPUB underneath, to see its subscriptions.
-    const pub = await raw(await world.bind(world.publisher()));
+    const pub = await RawWire.at(world, world.publisher());
     expect(await within(pub.greet(), "READY")).toBe(ours ? READY_PUB : ready("XPUB"));
   });
 
@@ -110,7 +104,7 @@ describeEngines("sends the bytes that libzmq sends", (world) => {
 
   it("ERROR of a PLAIN server, which libzmq misspells", async () => {
     const judge = world.dealer({ plainServer: true, zapDomain: "vectors", authenticate: () => false });
-    const stranger = await raw(await world.bind(judge));
+    const stranger = await RawWire.at(world, judge);
     stranger.write(PLAIN_GREETING + PLAIN_HELLO);
     await within(stranger.read(64), "a greeting");
     expect(await within(stranger.readFrame(), "ERROR")).toBe(ours ? ERROR : ERROR_PLAIN);
@@ -122,9 +116,7 @@ describeEngines("what libzmq takes and we do not", (world) => {
 
   test("SUBSCRIBE with a topic of 254 bytes, which libzmq encodes wrongly, ends the connection", async () => {
     const publisher = world.publisher();
-    const endpoint = await world.bind(publisher);
-    const peer = await RawWire.connect(endpoint);
-    world.after(() => peer.destroy());
+    const peer = await RawWire.at(world, publisher);
     await within(peer.greet(), "READY");
     const left = nextEvent(publisher, "peer:leave");
     peer.write(ready("SUB") + wire.SUBSCRIBE_BROKEN);

@@ -17,9 +17,6 @@ const MORE_TRANSPORTS = ["tls", "ws", "wss"] as const;
 const WITH_AUTHORITIES: readonly string[] = ["tls", "wss"];
 export type Transport = (typeof TRANSPORTS)[number] | (typeof MORE_TRANSPORTS)[number] | "threads";
 
-/** Transports with a connection of their own, and so with a handshake, heartbeats and peer events. */
-export const WIRED = ["tcp", "ipc"] as const;
-
 export function capabilitiesOf(engine: string): EngineCapabilities {
   return selectEngine(engine).capabilities;
 }
@@ -74,6 +71,11 @@ export function describeTransports(
       describe(subject, () => define(new World(engine, transport)));
     });
   });
+}
+
+/** The same for transports with a connection of their own, and so with a handshake, heartbeats and peer events. */
+export function describeWired(subject: string, define: (world: World) => void): void {
+  describeTransports(subject, define, ["tcp", "ipc"]);
 }
 
 /** Defines a group of tests once for each engine, over tcp, where the transport makes no difference. */

@@ -8,35 +8,8 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeEach } from "vitest";
 import type { Engine } from "../../../src/engine/engine.js";
 import { loadZmtpEngine } from "../../../src/engine/zmtp/engine.js";
-import {
-  Context,
-  Dealer,
-  type DealerOptions,
-  Pair,
-  type PairOptions,
-  Publisher,
-  type PublisherOptions,
-  Pull,
-  type PullOptions,
-  Push,
-  type PushOptions,
-  type Raw,
-  Reply,
-  type ReplyOptions,
-  Request,
-  type RequestOptions,
-  Router,
-  type RouterOptions,
-  type Socket,
-  Stream,
-  type StreamOptions,
-  Subscriber,
-  type SubscriberOptions,
-  XPublisher,
-  type XPublisherOptions,
-  XSubscriber,
-  type XSubscriberOptions,
-} from "../../../src/index.js";
+import * as shoal from "../../../src/index.js";
+import { Context, type Raw, type Socket } from "../../../src/index.js";
 import { makeCertificates } from "../../support/certificates.js";
 import { classInPage, connects, contextInPage, IN_PAGE, isOfPage, rehearse } from "./page.js";
 import { RawPeer } from "./zmtp-peer.js";
@@ -62,7 +35,7 @@ function threadContexts(): readonly Context[] {
   return threads;
 }
 
-type TransportOptions = Pick<PairOptions, "tlsCert" | "tlsKey" | "tlsCa">;
+type TransportOptions = Pick<shoal.PairOptions, "tlsCert" | "tlsKey" | "tlsCa">;
 
 /** Made once in each process: openssl takes its time. */
 let certificates: TransportOptions | undefined;
@@ -222,18 +195,22 @@ export class World {
     return this.own(new (this.at(of))({ ...this.defaults, ...options } as never));
   }
 
-  readonly pair = <T = Raw>(options?: PairOptions<T>) => this.make<Pair<T>>(Pair, options);
-  readonly publisher = <T = Raw>(options?: PublisherOptions<T>) =>
-    this.make<Publisher<T>>(Publisher, options);
-  readonly subscriber = <T = Raw>(options?: SubscriberOptions<T>) =>
-    this.make<Subscriber<T>>(Subscriber, options);
-  readonly push = <T = Raw>(options?: PushOptions<T>) => this.make<Push<T>>(Push, options);
-  readonly pull = <T = Raw>(options?: PullOptions<T>) => this.make<Pull<T>>(Pull, options);
-  readonly request = <T = Raw>(options?: RequestOptions<T>) => this.make<Request<T>>(Request, options);
-  readonly reply = <T = Raw>(options?: ReplyOptions<T>) => this.make<Reply<T>>(Reply, options);
-  readonly dealer = <T = Raw>(options?: DealerOptions<T>) => this.make<Dealer<T>>(Dealer, options);
-  readonly router = <T = Raw>(options?: RouterOptions<T>) => this.make<Router<T>>(Router, options);
-  readonly xPublisher = (options?: XPublisherOptions) => this.make(XPublisher, options);
-  readonly xSubscriber = (options?: XSubscriberOptions) => this.make(XSubscriber, options);
-  readonly stream = (options?: StreamOptions) => this.make(Stream, options);
+  readonly pair = <T = Raw>(options?: shoal.PairOptions<T>) => this.make<shoal.Pair<T>>(shoal.Pair, options);
+  readonly publisher = <T = Raw>(options?: shoal.PublisherOptions<T>) =>
+    this.make<shoal.Publisher<T>>(shoal.Publisher, options);
+  readonly subscriber = <T = Raw>(options?: shoal.SubscriberOptions<T>) =>
+    this.make<shoal.Subscriber<T>>(shoal.Subscriber, options);
+  readonly push = <T = Raw>(options?: shoal.PushOptions<T>) => this.make<shoal.Push<T>>(shoal.Push, options);
+  readonly pull = <T = Raw>(options?: shoal.PullOptions<T>) => this.make<shoal.Pull<T>>(shoal.Pull, options);
+  readonly request = <T = Raw>(options?: shoal.RequestOptions<T>) =>
+    this.make<shoal.Request<T>>(shoal.Request, options);
+  readonly reply = <T = Raw>(options?: shoal.ReplyOptions<T>) =>
+    this.make<shoal.Reply<T>>(shoal.Reply, options);
+  readonly dealer = <T = Raw>(options?: shoal.DealerOptions<T>) =>
+    this.make<shoal.Dealer<T>>(shoal.Dealer, options);
+  readonly router = <T = Raw>(options?: shoal.RouterOptions<T>) =>
+    this.make<shoal.Router<T>>(shoal.Router, options);
+  readonly xPublisher = (options?: shoal.XPublisherOptions) => this.make(shoal.XPublisher, options);
+  readonly xSubscriber = (options?: shoal.XSubscriberOptions) => this.make(shoal.XSubscriber, options);
+  readonly stream = (options?: shoal.StreamOptions) => this.make(shoal.Stream, options);
 }

@@ -1,7 +1,7 @@
 import { describe, it } from "vitest";
 import { fnv1a } from "../../../src/core/bytes.js";
 import { KeyTable } from "../../../src/core/collections/key-table.js";
-import fc from "../../support/properties.js";
+import fc, { forAll } from "../../support/properties.js";
 import { expect } from "../../support/quick-expect.js";
 
 interface Entry {
@@ -14,33 +14,30 @@ const entry = (key: string, text: string): Entry => ({ key: Buffer.from(key), te
 describe("a table of keys", () => {
   it("has what a Map would have, whatever the keys and the order", () => {
     const step = fc.record({ key: fc.nat(400), run: fc.nat(60), adds: fc.boolean() });
-    fc.assert(
-      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-        const table = new KeyTable<Entry>();
-        const map = new Map<string, string>();
-        for (const [i, { key, run, adds }] of steps.entries()) {
-          for (let k = key; k <= key + run; k++) {
-            const name = k === 0 ? "" : `/keys/${k}`;
-            if (adds) {
-              table.set(entry(name, `${i}:${k}`));
-              map.set(name, `${i}:${k}`);
-            } else expect(table.delete(Buffer.from(name))).toBe(map.delete(name));
-          }
-          expect(table.size).toBe(map.size);
-          for (let k = 0; k <= 460; k += 7) {
-            const name = k === 0 ? "" : `/keys/${k}`;
-            expect(table.get(Buffer.from(name))?.text).toBe(map.get(name));
-          }
+    forAll([fc.array(step, { maxLength: 60 })], { numRuns: 200, defaultRuns: 25 }, (steps) => {
+      const table = new KeyTable<Entry>();
+      const map = new Map<string, string>();
+      for (const [i, { key, run, adds }] of steps.entries()) {
+        for (let k = key; k <= key + run; k++) {
+          const name = k === 0 ? "" : `/keys/${k}`;
+          if (adds) {
+            table.set(entry(name, `${i}:${k}`));
+            map.set(name, `${i}:${k}`);
+          } else expect(table.delete(Buffer.from(name))).toBe(map.delete(name));
         }
-        for (const [name, text] of map) {
-          expect(table.get(Buffer.from(name))?.text).toBe(text);
-          expect(table.getAt(Buffer.from(`<${name}>`), 1, 1 + name.length)?.text).toBe(text);
+        expect(table.size).toBe(map.size);
+        for (let k = 0; k <= 460; k += 7) {
+          const name = k === 0 ? "" : `/keys/${k}`;
+          expect(table.get(Buffer.from(name))?.text).toBe(map.get(name));
         }
-        table.clear();
-        expect([table.size, table.get(Buffer.from("/keys/1"))]).toEqual([0, undefined]);
-      }),
-      { numRuns: 200, defaultRuns: 25 },
-    );
+      }
+      for (const [name, text] of map) {
+        expect(table.get(Buffer.from(name))?.text).toBe(text);
+        expect(table.getAt(Buffer.from(`<${name}>`), 1, 1 + name.length)?.text).toBe(text);
+      }
+      table.clear();
+      expect([table.size, table.get(Buffer.from("/keys/1"))]).toEqual([0, undefined]);
+    });
   });
 
   it("looks at few keys for one, though somebody chose them so that their hashes are equal", () => {

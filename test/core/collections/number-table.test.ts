@@ -1,6 +1,6 @@
 import { describe, it, vi } from "vitest";
 import { NumberTable } from "../../../src/core/collections/number-table.js";
-import fc from "../../support/properties.js";
+import fc, { forAll } from "../../support/properties.js";
 import { expect } from "../../support/quick-expect.js";
 
 const sorted = (values: Iterable<string>): string[] => [...values].sort();
@@ -16,29 +16,26 @@ const numbers = fc.oneof(
 describe("a table of numbers", () => {
   it("has what a Map would have, whatever the numbers and the order", () => {
     const step = fc.record({ key: numbers, run: fc.nat(40), adds: fc.boolean() });
-    fc.assert(
-      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-        const table = new NumberTable<string>();
-        const map = new Map<number, string>();
-        for (const [i, { key, run, adds }] of steps.entries()) {
-          for (let k = key; k <= Math.min(key + run, Number.MAX_SAFE_INTEGER - 1); k++) {
-            expect(table.has(k)).toBe(map.has(k));
-            if (adds) {
-              table.set(k, `${i}:${k}`);
-              map.set(k, `${i}:${k}`);
-            } else expect(table.delete(k)).toBe(map.delete(k));
-          }
-          expect(table.size).toBe(map.size);
-          const among = [...map].flatMap(([k, value]) => (k >= key && k < key + run ? [value] : []));
-          expect(sorted(table.between(key, key + run))).toEqual(sorted(among));
+    forAll([fc.array(step, { maxLength: 60 })], { numRuns: 300, defaultRuns: 60 }, (steps) => {
+      const table = new NumberTable<string>();
+      const map = new Map<number, string>();
+      for (const [i, { key, run, adds }] of steps.entries()) {
+        for (let k = key; k <= Math.min(key + run, Number.MAX_SAFE_INTEGER - 1); k++) {
+          expect(table.has(k)).toBe(map.has(k));
+          if (adds) {
+            table.set(k, `${i}:${k}`);
+            map.set(k, `${i}:${k}`);
+          } else expect(table.delete(k)).toBe(map.delete(k));
         }
-        expect(sorted(table.values())).toEqual(sorted(map.values()));
-        for (const [key, value] of map) expect(table.get(key)).toBe(value);
-        table.clear();
-        expect([table.size, table.values()]).toEqual([0, []]);
-      }),
-      { numRuns: 300, defaultRuns: 60 },
-    );
+        expect(table.size).toBe(map.size);
+        const among = [...map].flatMap(([k, value]) => (k >= key && k < key + run ? [value] : []));
+        expect(sorted(table.between(key, key + run))).toEqual(sorted(among));
+      }
+      expect(sorted(table.values())).toEqual(sorted(map.values()));
+      for (const [key, value] of map) expect(table.get(key)).toBe(value);
+      table.clear();
+      expect([table.size, table.values()]).toEqual([0, []]);
+    });
   });
 
   it("looks through itself at most, however wide or high the range is", () => {

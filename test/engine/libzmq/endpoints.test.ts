@@ -6,12 +6,8 @@ import { turn, watch } from "../../support/settled.js";
 const GIVEN = "tcp://127.0.0.1:*";
 const RESOLVED = "tcp://127.0.0.1:5555";
 
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-});
-afterEach(() => {
-  vi.useRealTimers();
-});
+beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));
+afterEach(() => void vi.useRealTimers());
 
 function endpoints(releases = new Map<string, Promise<void>>()) {
   const native = new FakeNativeSocket();

@@ -36,13 +36,8 @@ describe("an error of the package", () => {
     expect(error.message).toMatch(/^Cannot bind tcp:\/\/127\.0\.0\.1:1/);
   });
 
-  test.each([
-    undefined,
-    null,
-    "text",
-    { code: 5 },
-    new Error("plain"),
-  ])("that is %s is one all the same", (cause) => {
+  const OTHERS = [undefined, null, "text", { code: 5 }, new Error("plain")];
+  test.each(OTHERS)("that is %s is one all the same", (cause) => {
     const error = toShoalError(cause, "bind");
     expect([error.code, error.endpoint]).toEqual(["ERR_TRANSPORT", undefined]);
   });

@@ -7,17 +7,15 @@ beforeEach(async () => {
   vi.resetModules();
   ({ loadNative } = await import("../../../src/engine/libzmq/native.js"));
 });
-afterEach(() => {
-  vi.resetModules();
-});
+afterEach(() => void vi.resetModules());
+
+const failing = (error: unknown) => (): never => {
+  throw error;
+};
 
 test("a package that does not load is one clear error that names the ways out", () => {
   const cause = new Error("Cannot find module 'zeromq'\nRequire stack:\n- /some/where.js");
-  expect(() =>
-    loadNative(() => {
-      throw cause;
-    }),
-  ).toThrow(
+  expect(() => loadNative(failing(cause))).toThrow(
     expect.objectContaining({
       name: "NotSupportedError",
       code: "ERR_ENGINE_UNAVAILABLE",
@@ -31,21 +29,13 @@ test("a package that does not load is one clear error that names the ways out", 
 });
 
 test("what is thrown may be anything", () => {
-  expect(() =>
-    loadNative(() => {
-      throw "no addon";
-    }),
-  ).toThrow(/\(no addon\)/);
+  expect(() => loadNative(failing("no addon"))).toThrow(/\(no addon\)/);
 });
 
 test("a failure is not remembered, a success is", () => {
   const native = { version: "0" };
   const require = vi.fn(() => native);
-  expect(() =>
-    loadNative(() => {
-      throw new Error("not yet");
-    }),
-  ).toThrow();
+  expect(() => loadNative(failing(new Error("not yet")))).toThrow();
   expect(loadNative(require)).toBe(native);
   expect(loadNative(require)).toBe(native);
   expect(require.mock.calls).toEqual([["zeromq"]]);

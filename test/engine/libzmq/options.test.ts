@@ -17,9 +17,7 @@ function chosenFor(type: SocketTypeName, given: Record<string, unknown> = {}): R
   return nativeOptions(resolveOptions(type, given), SocketType[type]);
 }
 
-afterEach(() => {
-  vi.restoreAllMocks();
-});
+afterEach(() => void vi.restoreAllMocks());
 
 test("a socket with defaults only is set what shoal's defaults change, and nothing else", () => {
   vi.spyOn(Math, "random").mockReturnValue(0.5);

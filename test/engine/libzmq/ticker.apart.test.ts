@@ -10,9 +10,7 @@ beforeEach(async () => {
   vi.resetModules();
   ticker = await import("../../../src/engine/libzmq/monitor.js");
 });
-afterEach(() => {
-  vi.useRealTimers();
-});
+afterEach(() => void vi.useRealTimers());
 
 function socket() {
   return { tick: vi.fn(), touch: vi.fn() };

@@ -16,12 +16,10 @@ const MIB = 1_048_576;
 
 // A frame of 2^64-1 bytes made libzmq's pointer arithmetic wrap: it took the frame to fit into its receive
 // buffer, and wrote what came over whatever lay behind it.
-it.each([
-  "02ffffffffffffffff",
-  "02fffffffffffffff0",
-  "027fffffffffffffff",
-  "06ffffffffffffffff",
-])("CVE-2019-6250: a length that wraps (%s) is refused, and what follows it is not read", async (header) => {
+const WRAPPING = ["02ffffffffffffffff", "02fffffffffffffff0", "027fffffffffffffff", "06ffffffffffffffff"];
+it.each(
+  WRAPPING,
+)("CVE-2019-6250: a length that wraps (%s) is refused, and what follows it is not read", async (header) => {
   const pull = world.pull({ maxMessageSize: -1 });
   const peer = await shaken(world, pull, "PUSH");
   const left = nextEvent(pull, "disconnect");

@@ -1,5 +1,4 @@
 /** Connections that are given up, or lost, in the middle of something else. */
-import { connect } from "node:net";
 import { describe, expect, it, vi } from "vitest";
 import { collect, nextEvent, turn, until, within } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
@@ -53,8 +52,7 @@ describe("disconnecting", () => {
 describe("a lost connection", () => {
   it("a raw peer that reads nothing any more ends it, and what waited is dropped", async () => {
     const stream = world.stream();
-    const peer = connect(Number((await world.bind(stream)).split(":").at(-1)), "127.0.0.1");
-    world.after(() => peer.destroy());
+    const { socket: peer } = await world.raw(await world.bind(stream));
     const [id] = await stream.receive({ timeout: 4_000 });
     peer.pause();
     while (stream.stats().queued < 50) {

@@ -3,12 +3,8 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { parseCommand } from "../../../src/engine/zmtp/codec/command.js";
 import { HeartbeatDriver, type HeartbeatOptions, pongCommand } from "../../../src/engine/zmtp/heartbeat.js";
 
-beforeEach(() => {
-  vi.useFakeTimers();
-});
-afterEach(() => {
-  vi.useRealTimers();
-});
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
 
 function make(options: Partial<HeartbeatOptions> = {}) {
   const pings: Buffer[] = [];
@@ -45,19 +41,6 @@ test("what came while this side was busy counts, when it is read in the turn aft
   heartbeat.stop();
 });
 
-test("the time to live holds without PINGs of our own, and from each traffic on again", async () => {
-  const { heartbeat, pings, silences } = make({ interval: 0 });
-  heartbeat.ping(ping(10));
-  for (let i = 0; i < 5; i++) {
-    await vi.advanceTimersByTimeAsync(900);
-    heartbeat.heard();
-  }
-  await vi.advanceTimersByTimeAsync(990);
-  expect([silences(), pings.length]).toEqual([0, 0]);
-  await vi.advanceTimersByTimeAsync(20);
-  expect(silences()).toBe(1);
-});
-
 test("a PING without a time to live takes back the one before", async () => {
   const { heartbeat, silences } = make({ interval: 0 });
   heartbeat.ping(ping(10));
@@ -78,14 +61,14 @@ test("what a full kernel took in the turn after counts, too", async () => {
 });
 
 test("what came in the very turn of the time to live's end counts, and starts it again", async () => {
-  const { heartbeat, silences } = make({ interval: 0 });
+  const { heartbeat, pings, silences } = make({ interval: 0 });
   heartbeat.ping(ping(10));
   vi.advanceTimersByTime(1_000);
   heartbeat.heard();
   await vi.advanceTimersByTimeAsync(990);
   expect(silences()).toBe(0);
   await vi.advanceTimersByTimeAsync(20);
-  expect(silences()).toBe(1);
+  expect([silences(), pings.length]).toEqual([1, 0]);
 });
 
 test("a pause in the very turn of the time-out counts", async () => {

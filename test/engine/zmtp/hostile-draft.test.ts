@@ -16,26 +16,27 @@ const more = (body: string): Buffer => {
   return bytes;
 };
 
-describe("a message of two frames", () => {
-  const cases: [string, string, () => Socket][] = [
-    ["SERVER", "CLIENT", () => new Server({ context })],
-    ["CLIENT", "SERVER", () => new Client({ context })],
-    ["GATHER", "SCATTER", () => new Gather({ context })],
-    ["PEER", "PEER", () => new Peer({ context })],
-    ["CHANNEL", "CHANNEL", () => new Channel({ context })],
-  ];
-  it.each(cases)("to a %s ends its connection, counted and reported", async (_, theirs, make) => {
-    const socket = world.own(make()) as Gather;
-    const peer = await shaken(world, socket, theirs);
-    const invalid = nextEvent(socket, "invalid");
-    const left = nextEvent(socket, "disconnect");
-    peer.write(frame("good"), more("a"), frame("b"));
-    expect(String((await socket.receive(WAIT))[0])).toBe("good");
-    expect((await invalid).error.message).toContain("Refused a message of more than 1 frame");
-    expect((await left).reason).toBe("protocol");
-    expect(socket.stats()).toMatchObject({ received: 1, receiveQueued: 0, peers: 0 });
-    expect(socket.stats().invalid.tooLarge).toBe(1);
-  });
+const cases: [string, string, () => Socket][] = [
+  ["SERVER", "CLIENT", () => new Server({ context })],
+  ["CLIENT", "SERVER", () => new Client({ context })],
+  ["GATHER", "SCATTER", () => new Gather({ context })],
+  ["PEER", "PEER", () => new Peer({ context })],
+  ["CHANNEL", "CHANNEL", () => new Channel({ context })],
+];
+
+it.each(
+  cases,
+)("a message of two frames to a %s ends its connection, counted and reported", async (_, theirs, make) => {
+  const socket = world.own(make()) as Gather;
+  const peer = await shaken(world, socket, theirs);
+  const invalid = nextEvent(socket, "invalid");
+  const left = nextEvent(socket, "disconnect");
+  peer.write(frame("good"), more("a"), frame("b"));
+  expect(String((await socket.receive(WAIT))[0])).toBe("good");
+  expect((await invalid).error.message).toContain("Refused a message of more than 1 frame");
+  expect((await left).reason).toBe("protocol");
+  expect(socket.stats()).toMatchObject({ received: 1, receiveQueued: 0, peers: 0 });
+  expect(socket.stats().invalid.tooLarge).toBe(1);
 });
 
 it("a DISH throws away what is not a group and a body, and groups that it is not in", async () => {

@@ -21,7 +21,8 @@ describe("connecting", () => {
     await left;
     const again = world.pull();
     await again.bind(endpoint);
-    await failure(nextEventSoon(push, "connect"));
+    // A time that is long for what could happen and short for what must not.
+    await failure(within(new Promise((resolve) => push.events.once("connect", resolve)), "connect", 60));
     expect([retries, push.stats().peers, again.stats().peers]).toEqual([0, 0, 0]);
   });
 
@@ -67,11 +68,6 @@ describe("connecting", () => {
     expect(push.trySend("nobody is there again")).toBe(false);
   });
 });
-
-/** An event within a time that is long for what could happen and short for what must not. */
-function nextEventSoon(socket: Parameters<typeof nextEvent>[0], type: "connect"): Promise<unknown> {
-  return within(new Promise((resolve) => socket.events.once(type, resolve)), type, 60);
-}
 
 describe("peers that leave", () => {
   it("are reported with their routing id, and with the reason: local, remote, protocol, heartbeat", async () => {

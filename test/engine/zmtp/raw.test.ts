@@ -1,6 +1,4 @@
 /** A STREAM's connections as those of other sockets: without memory for a piece, and when they are revoked. */
-import { once } from "node:events";
-import { connect } from "node:net";
 import { expect, it, vi } from "vitest";
 import { peersOf } from "../../../src/sockets/internal.js";
 import { nextEvent } from "../../contract/support/wait.js";
@@ -11,13 +9,9 @@ const WAIT = { timeout: 8_000 };
 
 it("without memory for a piece the connection ends, and what follows is another's", async () => {
   const stream = world.stream();
-  const port = Number((await world.bind(stream)).split(":")[2]);
-  const peers = [connect(port, "127.0.0.1"), connect(port, "127.0.0.1")] as const;
-  for (const peer of peers) {
-    world.after(() => peer.destroy());
-    await once(peer, "connect");
-    await stream.receive(WAIT);
-  }
+  const endpoint = await world.bind(stream);
+  const peers = [await world.raw(endpoint), await world.raw(endpoint)] as const;
+  for (let i = 0; i < 2; i++) await stream.receive(WAIT);
   const ended = nextEvent(stream, "disconnect");
   const original = Buffer.allocUnsafeSlow;
   const spy = vi.spyOn(Buffer, "allocUnsafeSlow").mockImplementation((size) => {
@@ -31,21 +25,17 @@ it("without memory for a piece the connection ends, and what follows is another'
     spy.mockRestore();
   }
   expect((await stream.receive(WAIT))[1]).toHaveLength(0); // Its end.
-  peers[1].write("still here");
+  peers[1].write(Buffer.from("still here"));
   expect(String((await stream.receive(WAIT))[1])).toBe("still here");
 });
 
 it("a raw peer is listed by its own address, and revoked by it", async () => {
   const stream = world.stream();
-  const port = Number((await world.bind(stream)).split(":")[2]);
-  const peer = connect(port, "127.0.0.1").on("error", () => undefined);
-  world.after(() => peer.destroy());
-  await once(peer, "connect");
+  const { socket: peer, closed } = await world.raw(await world.bind(stream));
   await stream.receive(WAIT);
   expect(peersOf(stream, 2)).toMatchObject([
     { address: `tcp://127.0.0.1:${peer.localPort}`, socketType: "" },
   ]);
-  const closed = once(peer.resume(), "close");
   expect(stream.revoke(({ address }) => address === "127.0.0.2")).toBe(0);
   expect(stream.revoke(({ address, mechanism }) => address === "127.0.0.1" && mechanism === "NULL")).toBe(1);
   expect((await stream.receive(WAIT))[1]).toHaveLength(0); // Its end.

@@ -9,9 +9,7 @@ const MIB = 1_048_576;
 const LARGE = Buffer.alloc(2 * MIB);
 const NO_MEMORY = { name: "TransportError", code: "ENOMEM" };
 
-afterEach(() => {
-  vi.restoreAllMocks();
-});
+afterEach(() => void vi.restoreAllMocks());
 
 /** What is larger than a mebibyte finds no memory, while `during` runs. */
 async function withoutMemory<T>(during: () => T | Promise<T>): Promise<T> {

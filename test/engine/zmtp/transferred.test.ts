@@ -19,6 +19,7 @@ function transfer(bytes: Uint8Array): void {
   }
 }
 
+const overTcp = new World("zmtp", "tcp");
 const body = (number: number, size: number): Buffer => Buffer.alloc(size, number % 251);
 
 describe.each([
@@ -134,74 +135,66 @@ describe.each([
   });
 });
 
-describe("a body sent by reference whose peer does not read", () => {
-  const world = new World("zmtp", "tcp");
-
-  it("is not taken from under the kernel", async () => {
-    const server = new RawServer(mutePull);
-    const push = world.push({ heartbeatInterval: 0, sendHighWaterMark: 5 });
-    push.connect(await server.listen(world));
-    await push.ready({ timeout: 8_000 });
-    const bodies: Buffer[] = [];
-    const whole = Buffer.alloc(1_000_000, 7);
-    for (;;) {
-      const next = Buffer.allocUnsafeSlow(whole.length).fill(7);
-      if (!push.trySend(next)) {
-        // It may only be that this turn's messages are many.
-        await turn();
-        if (!push.trySend(next)) break;
-      }
-      bodies.push(next);
+it("a body sent by reference whose peer does not read is not taken from under the kernel", async () => {
+  const server = new RawServer(mutePull);
+  const push = overTcp.push({ heartbeatInterval: 0, sendHighWaterMark: 5 });
+  push.connect(await server.listen(overTcp));
+  await push.ready({ timeout: 8_000 });
+  const bodies: Buffer[] = [];
+  const whole = Buffer.alloc(1_000_000, 7);
+  for (;;) {
+    const next = Buffer.allocUnsafeSlow(whole.length).fill(7);
+    if (!push.trySend(next)) {
+      // It may only be that this turn's messages are many.
+      await turn();
+      if (!push.trySend(next)) break;
     }
-    for (const bytes of bodies) transfer(bytes);
-    // What the kernel has, or is reading, arrives as it was; what waited behind it is dropped.
-    const before = push.stats();
-    expect(before.queued).toBeGreaterThan(1);
-    const reader = await server.first();
-    const chunks: Buffer[] = [];
-    let came = 0;
-    reader.on("data", (chunk: Buffer) => {
-      chunks.push(chunk);
-      came += chunk.length;
-    });
-    reader.resume();
-    // Greeting and READY, which may come apart.
-    const opening = (): number => 66 + (Buffer.concat(chunks.slice(0, 3))[65] as number);
-    const isAll = (): boolean =>
-      chunks.length > 0 && came === opening() + push.stats().delivered * (9 + 1_000_000);
-    await until(() => push.stats().queued === 0 && isAll(), "the rest");
-    const frames = decodeFrames(Buffer.concat(chunks).subarray(opening()));
-    const bad = frames.filter(({ flags, body }) => flags !== 0 || !whole.equals(body)).length;
-    const { delivered, dropped, sent } = push.stats();
-    expect([bad, frames.length]).toEqual([0, delivered]);
-    expect(dropped.detached).toBeGreaterThan(0);
-    expect(delivered + dropped.detached).toBe(sent);
-    const taken = bodies.filter(({ length }) => length === 0).length;
-    // Of those that the kernel had, some may still have been in one write with what it was reading.
-    expect(taken).toBeGreaterThanOrEqual(dropped.detached);
-    expect(taken).toBeLessThanOrEqual(before.delivered + dropped.detached);
-    expect(push.stats().reconnects).toBe(0);
+    bodies.push(next);
+  }
+  for (const bytes of bodies) transfer(bytes);
+  // What the kernel has, or is reading, arrives as it was; what waited behind it is dropped.
+  const before = push.stats();
+  expect(before.queued).toBeGreaterThan(1);
+  const reader = await server.first();
+  const chunks: Buffer[] = [];
+  let came = 0;
+  reader.on("data", (chunk: Buffer) => {
+    chunks.push(chunk);
+    came += chunk.length;
   });
+  reader.resume();
+  // Greeting and READY, which may come apart.
+  const opening = (): number => 66 + (Buffer.concat(chunks.slice(0, 3))[65] as number);
+  const isAll = (): boolean =>
+    chunks.length > 0 && came === opening() + push.stats().delivered * (9 + 1_000_000);
+  await until(() => push.stats().queued === 0 && isAll(), "the rest");
+  const frames = decodeFrames(Buffer.concat(chunks).subarray(opening()));
+  const bad = frames.filter(({ flags, body }) => flags !== 0 || !whole.equals(body)).length;
+  const { delivered, dropped, sent } = push.stats();
+  expect([bad, frames.length]).toEqual([0, delivered]);
+  expect(dropped.detached).toBeGreaterThan(0);
+  expect(delivered + dropped.detached).toBe(sent);
+  const taken = bodies.filter(({ length }) => length === 0).length;
+  // Of those that the kernel had, some may still have been in one write with what it was reading.
+  expect(taken).toBeGreaterThanOrEqual(dropped.detached);
+  expect(taken).toBeLessThanOrEqual(before.delivered + dropped.detached);
+  expect(push.stats().reconnects).toBe(0);
 });
 
-describe("a piece of a stream that is transferred before it went out", () => {
-  const world = new World("zmtp", "tcp");
-
-  it("ends that connection with an event, and no other", async () => {
-    const server = world.stream();
-    const endpoint = await world.bind(server);
-    const client = world.stream();
-    const left = nextEvent(client, "disconnect");
-    client.connect(endpoint);
-    const [id] = await client.receive({ timeout: 8_000 });
-    const gone = body(1, 50_000);
-    const [pull, push] = [world.pull(), world.push()];
-    await world.link(pull, push);
-    await client.send([id as Buffer, gone]);
-    channel.port1.postMessage(0, [gone.buffer as ArrayBuffer]);
-    push.trySend("elsewhere");
-    const { reason, error } = await left;
-    expect([reason, error?.message]).toEqual(["local", expect.stringContaining("transferred")]);
-    expect(String(await pull.receive({ timeout: 8_000 }))).toBe("elsewhere");
-  });
+it("a piece of a stream that is transferred before it went out ends that connection with an event, and no other", async () => {
+  const server = overTcp.stream();
+  const endpoint = await overTcp.bind(server);
+  const client = overTcp.stream();
+  const left = nextEvent(client, "disconnect");
+  client.connect(endpoint);
+  const [id] = await client.receive({ timeout: 8_000 });
+  const gone = body(1, 50_000);
+  const [pull, push] = [overTcp.pull(), overTcp.push()];
+  await overTcp.link(pull, push);
+  await client.send([id as Buffer, gone]);
+  channel.port1.postMessage(0, [gone.buffer as ArrayBuffer]);
+  push.trySend("elsewhere");
+  const { reason, error } = await left;
+  expect([reason, error?.message]).toEqual(["local", expect.stringContaining("transferred")]);
+  expect(String(await pull.receive({ timeout: 8_000 }))).toBe("elsewhere");
 });

@@ -1,6 +1,6 @@
 /** What peers are held to while this side does not read them, as its queue is full. */
 import { once } from "node:events";
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { describe, expect, it } from "vitest";
 import { collect, nextEvent, turn, until, within } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
@@ -98,9 +98,7 @@ describe("a peer that hangs up while this side does not read it", () => {
 
   it("keeps no STREAM from closing that has something for it", async () => {
     const stream = world.stream({ receiveHighWaterMark: 2 });
-    const client = connect(Number((await world.bind(stream)).split(":").at(-1)), "127.0.0.1");
-    world.after(() => client.destroy());
-    client.resume();
+    const { socket: client } = await world.raw(await world.bind(stream));
     const [id] = await stream.receive();
     for (const count of [1, 2]) {
       client.write("piece");

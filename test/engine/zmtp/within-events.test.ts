@@ -5,6 +5,9 @@ import { World } from "../../contract/support/world.js";
 import { greeting, ready } from "../../contract/support/zmtp-peer.js";
 import { fill, RawServer, shaken } from "./support/raw-server.js";
 
+/** Events of a peer that comes. */
+const ACCEPTING = ["accept", "handshake", "peer:join"] as const;
+
 describe("within events", () => {
   const world = new World("zmtp", "tcp");
 
@@ -72,11 +75,7 @@ describe("within events", () => {
     expect(socket.stats().peers).toBe(0);
   });
 
-  it.each([
-    "accept",
-    "handshake",
-    "peer:join",
-  ] as const)("close in %s ends an accepted connection", async (type) => {
+  it.each(ACCEPTING)("close in %s ends an accepted connection", async (type) => {
     const pull = world.pull();
     const endpoint = await world.bind(pull);
     pull.events.on(type, () => void pull.close({ linger: 0 }));
@@ -135,11 +134,9 @@ describe("within events", () => {
 describe("within events over inproc", () => {
   const world = new World("zmtp", "inproc");
 
-  it.each([
-    "accept",
-    "handshake",
-    "peer:join",
-  ] as const)("close in %s leaves the peer to the next that binds the name, and tells it of one join", async (type) => {
+  it.each(
+    ACCEPTING,
+  )("close in %s leaves the peer to the next that binds the name, and tells it of one join", async (type) => {
     const [pull, push, next] = [world.pull(), world.push(), world.pull()];
     const heard: string[] = [];
     for (const each of ["handshake", "peer:join", "disconnect", "peer:leave"] as const)

@@ -7,7 +7,7 @@ import { encodeDirect, ItemReader, PublishItem } from "../../../src/cluster/mess
 import { decodeMemberItem, encodeMemberItem, MemberOp } from "../../../src/cluster/messaging/member-wire.js";
 import { decodeContext } from "../../../src/core/message-operations.js";
 import { publishItem } from "../../cluster/messaging/published.js";
-import fc from "../../support/properties.js";
+import fc, { forAll } from "../../support/properties.js";
 
 const RUNS = { numRuns: 200_000, defaultRuns: 1_000 };
 
@@ -36,42 +36,33 @@ function checkContext(found: Buffer | undefined, bytes: Buffer): void {
 
 describe("items with contexts", () => {
   it("PUBLISH", () => {
-    fc.assert(
-      fc.property(context, fc.string({ minLength: 1 }), fc.uint8Array(), change, (of, topic, data, by) => {
-        const bytes = changed(
-          publishItem(topic, { client: 7, stamp: 9, data, context: of && Buffer.from(of) }),
-          by,
-        );
-        const item = new PublishItem();
-        if (!item.readHead(bytes, 0, bytes.length) || !item.readTail()) return;
-        checkContext(item.context, bytes);
-        expect(item.reader.rest().length).toBeLessThanOrEqual(bytes.length);
-      }),
-      RUNS,
-    );
+    forAll([context, fc.string({ minLength: 1 }), fc.uint8Array(), change], RUNS, (of, topic, data, by) => {
+      const bytes = changed(
+        publishItem(topic, { client: 7, stamp: 9, data, context: of && Buffer.from(of) }),
+        by,
+      );
+      const item = new PublishItem();
+      if (!item.readHead(bytes, 0, bytes.length) || !item.readTail()) return;
+      checkContext(item.context, bytes);
+      expect(item.reader.rest().length).toBeLessThanOrEqual(bytes.length);
+    });
   });
 
   it("DIRECT", () => {
-    fc.assert(
-      fc.property(context, fc.uint8Array(), change, (of, data, by) => {
-        const bytes = changed(encodeDirect(2, 7, "s", data, of), by);
-        const reader = new ItemReader();
-        reader.start(bytes, Math.min(bytes.length, 6));
-        checkContext(reader.context(), bytes);
-        expect(reader.rest().length).toBeLessThanOrEqual(bytes.length);
-      }),
-      RUNS,
-    );
+    forAll([context, fc.uint8Array(), change], RUNS, (of, data, by) => {
+      const bytes = changed(encodeDirect(2, 7, "s", data, of), by);
+      const reader = new ItemReader();
+      reader.start(bytes, Math.min(bytes.length, 6));
+      checkContext(reader.context(), bytes);
+      expect(reader.rest().length).toBeLessThanOrEqual(bytes.length);
+    });
   });
 
   it("of services", () => {
-    fc.assert(
-      fc.property(context, fc.string(), change, (of, data, by) => {
-        const item = { op: MemberOp.QUERY, channel: "c", id: 5, ruid: "r", data, context: of };
-        const decoded = decodeMemberItem(changed(encodeMemberItem(item as never), by));
-        if (typeof decoded !== "string") checkContext(decoded.context, Buffer.alloc(0));
-      }),
-      RUNS,
-    );
+    forAll([context, fc.string(), change], RUNS, (of, data, by) => {
+      const item = { op: MemberOp.QUERY, channel: "c", id: 5, ruid: "r", data, context: of };
+      const decoded = decodeMemberItem(changed(encodeMemberItem(item as never), by));
+      if (typeof decoded !== "string") checkContext(decoded.context, Buffer.alloc(0));
+    });
   });
 });

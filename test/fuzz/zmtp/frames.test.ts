@@ -11,7 +11,7 @@ import {
   parseGreeting,
 } from "../../../src/engine/zmtp/codec/command.js";
 import { InStream, type StreamFault } from "../../../src/engine/zmtp/codec/in-stream.js";
-import fc from "../../support/properties.js";
+import fc, { forAll } from "../../support/properties.js";
 import { expect } from "../../support/quick-expect.js";
 import { corpus, keep, LONG_TIMEOUT, Random, runs, SEED, told, tries } from "../seed.js";
 
@@ -133,9 +133,8 @@ describe("frames", () => {
   it("with structure, some of it wrong, are read as the grammar says", () => {
     const random = new Random(SEED);
     const numRuns = runs(500, 200_000);
-    fc.assert(
-      fc.property(fc.array(frame, { maxLength: 12 }), (frames) => same(Buffer.concat(frames), random)),
-      { seed: SEED, numRuns, defaultRuns: numRuns },
+    forAll([fc.array(frame, { maxLength: 12 })], { seed: SEED, numRuns, defaultRuns: numRuns }, (frames) =>
+      same(Buffer.concat(frames), random),
     );
     told("frames with structure", numRuns);
   }, 300_000);
@@ -197,15 +196,11 @@ describe("what is in commands", () => {
     const name = fc.string({ minLength: 1, maxLength: 255, unit: "grapheme-ascii" });
     const property = fc.tuple(name, fc.uint8Array({ maxLength: 300 }));
     const unique = fc.uniqueArray(property, { maxLength: 40, selector: ([key]) => key.toLowerCase() });
-    fc.assert(
-      fc.property(unique, (properties) => {
-        const decoded = decodeMetadata(encodeMetadata(properties)) as Map<string, Buffer>;
-        expect([...decoded.keys()]).toEqual(properties.map(([key]) => key.toLowerCase()));
-        for (const [key, value] of properties)
-          expect(decoded.get(key.toLowerCase())?.equals(value)).toBe(true);
-      }),
-      { seed: SEED, numRuns: 20_000, defaultRuns: 70 },
-    );
+    forAll([unique], { seed: SEED, numRuns: 20_000, defaultRuns: 70 }, (properties) => {
+      const decoded = decodeMetadata(encodeMetadata(properties)) as Map<string, Buffer>;
+      expect([...decoded.keys()]).toEqual(properties.map(([key]) => key.toLowerCase()));
+      for (const [key, value] of properties) expect(decoded.get(key.toLowerCase())?.equals(value)).toBe(true);
+    });
   }, 120_000);
 
   it("or in a greeting is never read from less than 64 bytes, and reported as wrong only once", () => {

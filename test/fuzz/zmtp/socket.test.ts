@@ -1,5 +1,5 @@
 /** The same over real connections, against sockets of each type: they go on, and their good peers are served. */
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, expect, it } from "vitest";
 import { curveKeyPair, type Socket } from "../../../src/index.js";
 import { until } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
@@ -12,12 +12,8 @@ const BATCH = 50;
 
 const uncaught: unknown[] = [];
 const note = (error: unknown): void => void uncaught.push(error);
-beforeAll(() => {
-  process.on("uncaughtExceptionMonitor", note);
-});
-afterAll(() => {
-  process.off("uncaughtExceptionMonitor", note);
-});
+beforeAll(() => void process.on("uncaughtExceptionMonitor", note));
+afterAll(() => void process.off("uncaughtExceptionMonitor", note));
 
 const authenticate = (): boolean => true;
 const plain = { plainServer: true, authenticate };
@@ -46,22 +42,14 @@ function script(random: Random, type: string, mechanism: string): Buffer {
   const start = [greeting(mechanism), ...own, ready(type)];
   const traffic: Buffer[] = [];
   for (let n = random.below(20); n > 0; n--) {
-    switch (random.below(6)) {
-      case 0:
-        traffic.push(command("PING", Buffer.concat([random.bytes(2), random.bytes(random.below(20))])));
-        break;
-      case 1:
-        traffic.push(command(random.below(2) === 0 ? "SUBSCRIBE" : "CANCEL", random.bytes(random.below(4))));
-        break;
-      case 2:
-        traffic.push(Buffer.concat([Buffer.of(1, 0), frame("body")]));
-        break;
-      case 3:
-        traffic.push(Buffer.concat([Buffer.of(1, 3), random.bytes(3)]));
-        break;
-      default:
-        traffic.push(frame(random.bytes(random.below(40)).toString("latin1")));
-    }
+    const how = random.below(6);
+    if (how === 0)
+      traffic.push(command("PING", Buffer.concat([random.bytes(2), random.bytes(random.below(20))])));
+    else if (how === 1)
+      traffic.push(command(random.below(2) === 0 ? "SUBSCRIBE" : "CANCEL", random.bytes(random.below(4))));
+    else if (how === 2) traffic.push(Buffer.of(1, 0), frame("body"));
+    else if (how === 3) traffic.push(Buffer.of(1, 3), random.bytes(3));
+    else traffic.push(frame(random.bytes(random.below(40)).toString("latin1")));
   }
   // The greeting and READY are spared mostly, so that what follows is reached.
   if (random.below(4) === 0) return random.mutate(Buffer.concat([...start, ...traffic]));
@@ -87,49 +75,47 @@ function drain(socket: Socket): void {
   })().catch(() => undefined); // Closed.
 }
 
-describe.each(TARGETS)("%s", (name, type, mechanism, open) => {
-  it(
-    "outlives peers that send anything",
-    async () => {
-      const random = new Random(SEED);
-      const socket = open();
-      await socket.bind("tcp://127.0.0.1:*");
-      const endpoint = socket.lastEndpoint as string;
-      drain(socket);
-      const inputs = corpus("handshake").map(([, bytes]) => bytes);
-      const count = runs(25, 1_500);
-      while (inputs.length < count) inputs.push(script(random, type, mechanism));
-      for (let at = 0; at < count; at += BATCH) {
-        await Promise.all(
-          inputs.slice(at, at + BATCH).map(async (bytes) => {
-            const peer = await RawPeer.connect(endpoint);
-            // In two pieces, the second when the first has been answered or refused.
-            const cut = random.below(bytes.length + 1);
-            peer.write(bytes.subarray(0, cut));
-            if (type !== "") await peer.heard(1); // A STREAM says nothing by itself.
-            peer.write(bytes.subarray(cut));
-            if (random.below(2) === 0) peer.socket.end();
-            else peer.socket.resetAndDestroy();
-            peer.socket.setTimeout(2_000, () => peer.destroy());
-            await peer.closed;
-          }),
-        );
-      }
-      await until(() => socket.stats().peers === 0, `${name} without peers`);
-      expect(uncaught).toEqual([]);
-      const { sent, delivered, queued, dropped } = socket.stats();
-      const lost = Object.values(dropped).reduce((sum, count) => sum + count, 0);
-      expect(delivered + queued + lost).toBe(sent);
+it.each(TARGETS)(
+  "%s outlives peers that send anything",
+  async (name, type, mechanism, open) => {
+    const random = new Random(SEED);
+    const socket = open();
+    await socket.bind("tcp://127.0.0.1:*");
+    const endpoint = socket.lastEndpoint as string;
+    drain(socket);
+    const inputs = corpus("handshake").map(([, bytes]) => bytes);
+    const count = runs(25, 1_500);
+    while (inputs.length < count) inputs.push(script(random, type, mechanism));
+    for (let at = 0; at < count; at += BATCH) {
+      await Promise.all(
+        inputs.slice(at, at + BATCH).map(async (bytes) => {
+          const peer = await RawPeer.connect(endpoint);
+          // In two pieces, the second when the first has been answered or refused.
+          const cut = random.below(bytes.length + 1);
+          peer.write(bytes.subarray(0, cut));
+          if (type !== "") await peer.heard(1); // A STREAM says nothing by itself.
+          peer.write(bytes.subarray(cut));
+          if (random.below(2) === 0) peer.socket.end();
+          else peer.socket.resetAndDestroy();
+          peer.socket.setTimeout(2_000, () => peer.destroy());
+          await peer.closed;
+        }),
+      );
+    }
+    await until(() => socket.stats().peers === 0, `${name} without peers`);
+    expect(uncaught).toEqual([]);
+    const { sent, delivered, queued, dropped } = socket.stats();
+    const lost = Object.values(dropped).reduce((sum, count) => sum + count, 0);
+    expect(delivered + queued + lost).toBe(sent);
 
-      // A good peer comes and is a peer.
-      if (mechanism !== "NULL") return;
-      const good = await RawPeer.connect(endpoint);
-      if (type === "") good.write(Buffer.from("hello"));
-      else await good.handshake(type);
-      await until(() => socket.stats().peers === 1, `${name} with a good peer`);
-      good.destroy();
-      told(`connections to ${name}`, count);
-    },
-    runs(8_000, 120_000),
-  );
-});
+    // A good peer comes and is a peer.
+    if (mechanism !== "NULL") return;
+    const good = await RawPeer.connect(endpoint);
+    if (type === "") good.write(Buffer.from("hello"));
+    else await good.handshake(type);
+    await until(() => socket.stats().peers === 1, `${name} with a good peer`);
+    good.destroy();
+    told(`connections to ${name}`, count);
+  },
+  runs(8_000, 120_000),
+);

@@ -231,19 +231,11 @@ function lines(random: Random, text: string): string {
   const all = text.split("\r\n");
   for (let changes = random.below(4); changes > 0; changes--) {
     const at = random.below(all.length);
-    switch (random.below(4)) {
-      case 0:
-        all.splice(at, 1);
-        break;
-      case 1:
-        all.splice(at, 0, all[random.below(all.length)] ?? "");
-        break;
-      case 2:
-        all.splice(at, 0, bad[random.below(bad.length)] as string);
-        break;
-      default:
-        all[at] = all[at]?.toUpperCase() ?? "";
-    }
+    const how = random.below(4);
+    if (how === 0) all.splice(at, 1);
+    else if (how === 1) all.splice(at, 0, all[random.below(all.length)] ?? "");
+    else if (how === 2) all.splice(at, 0, bad[random.below(bad.length)] as string);
+    else all[at] = all[at]?.toUpperCase() ?? "";
   }
   return all.join("\r\n");
 }
@@ -305,32 +297,30 @@ async function ask(answer: Buffer, cutting: (bytes: Buffer) => Buffer[]): Promis
   return { end: outcome.end, rest: outcome.rest.replaceAll(acceptOf(key), acceptOf(KEY)) };
 }
 
-describe("heads of upgrades", () => {
-  it("end in an upgrade or in a refusal, never in an exception, and are read in one way", {
-    timeout: LONG_TIMEOUT,
-  }, async () => {
-    const random = new Random(SEED);
-    const inputs = runs(500, 200_000);
-    const seen = { upgraded: 0, refused: 0, unfinished: 0 };
-    const memory = new MemoryBound(inputs);
-    for (let i = 0; i < inputs; i++) {
-      memory.check(i);
-      const isRequest = random.below(2) === 0;
-      const valid = isRequest ? request() : acceptResponse(KEY, "ZWS2.0/NULL");
-      const text = Buffer.from(lines(random, valid), "latin1");
-      const bytes = random.below(3) === 0 ? random.mutate(text) : text;
-      const whole = isRequest ? await serve([bytes]) : await ask(bytes, (all) => [all]);
-      const piecemeal = isRequest
-        ? await serve(cut(random, bytes))
-        : await ask(bytes, (all) => cut(random, all));
-      expect({ bytes: bytes.toString("latin1"), ...piecemeal }).toEqual({
-        bytes: bytes.toString("latin1"),
-        ...whole,
-      });
-      if (whole.end !== "upgraded" && whole.end !== "unfinished") seen.refused += 1;
-      else seen[whole.end] += 1;
-    }
-    for (const count of Object.values(seen)) expect(count).toBeGreaterThan(inputs / 50);
-    told("heads of upgrades", inputs);
-  });
+it("heads of upgrades end in an upgrade or in a refusal, never in an exception, and are read in one way", {
+  timeout: LONG_TIMEOUT,
+}, async () => {
+  const random = new Random(SEED);
+  const inputs = runs(500, 200_000);
+  const seen = { upgraded: 0, refused: 0, unfinished: 0 };
+  const memory = new MemoryBound(inputs);
+  for (let i = 0; i < inputs; i++) {
+    memory.check(i);
+    const isRequest = random.below(2) === 0;
+    const valid = isRequest ? request() : acceptResponse(KEY, "ZWS2.0/NULL");
+    const text = Buffer.from(lines(random, valid), "latin1");
+    const bytes = random.below(3) === 0 ? random.mutate(text) : text;
+    const whole = isRequest ? await serve([bytes]) : await ask(bytes, (all) => [all]);
+    const piecemeal = isRequest
+      ? await serve(cut(random, bytes))
+      : await ask(bytes, (all) => cut(random, all));
+    expect({ bytes: bytes.toString("latin1"), ...piecemeal }).toEqual({
+      bytes: bytes.toString("latin1"),
+      ...whole,
+    });
+    if (whole.end !== "upgraded" && whole.end !== "unfinished") seen.refused += 1;
+    else seen[whole.end] += 1;
+  }
+  for (const count of Object.values(seen)) expect(count).toBeGreaterThan(inputs / 50);
+  told("heads of upgrades", inputs);
 });

@@ -2,7 +2,7 @@ import { describe, test } from "vitest";
 import { FRAME_COST } from "../../../../src/core/memory.js";
 import { Encoder, FIRST_SLAB_SIZE } from "../../../../src/engine/zmtp/codec/encoder.js";
 import { OutQueue } from "../../../../src/engine/zmtp/codec/out-queue.js";
-import fc from "../../../support/properties.js";
+import fc, { forAll } from "../../../support/properties.js";
 import { expect } from "../../../support/quick-expect.js";
 import { decodeStream } from "./support.js";
 
@@ -69,58 +69,55 @@ describe("the queue", () => {
         }),
       },
     );
-    fc.assert(
-      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-        const { encoder, queue, send, command, inFlight } = make();
-        let waiting: Model = [];
-        let flying: Model = [];
-        let name = 0;
-        const messages = (model: Model): number => model.filter((item) => !item.command).length;
-        for (const { how, size } of steps) {
-          name += 1;
-          const id = Buffer.alloc(4);
-          id.writeUInt32BE(name);
-          if (how === "send") {
-            send(id, Buffer.alloc(size));
-            waiting.push({ name, command: false, size });
-          } else if (how === "command") {
-            command(Buffer.concat([Buffer.of(4, 4), id]));
-            waiting.push({ name, command: true, size });
-          } else if (how === "first") {
-            encoder.encodeRaw(Buffer.concat([Buffer.of(4, 4), id]));
-            queue.addFirst(encoder, 0);
-            waiting.unshift({ name, command: true, size });
-          } else if (how === "take") {
-            queue.take(size);
-            const { messages: got, commands } = decodeStream(inFlight());
-            const count = got.length + commands.length;
-            flying.push(...waiting.splice(0, count - flying.length));
-            expect(got.map(([first]) => Number.parseInt(first as string, 16))).toEqual(
-              flying.filter((item) => !item.command).map((item) => item.name),
-            );
-            expect(commands.map((text) => Number.parseInt(text, 16))).toEqual(
-              flying.filter((item) => item.command).map((item) => item.name),
-            );
-          } else if (how === "confirm") {
-            queue.confirm();
-            flying = [];
-          } else if (how === "lose") {
-            expect(queue.lose()).toBe(messages(flying));
-            flying = [];
-          } else if (how === "clearWaiting") {
-            expect(queue.clearWaiting()).toBe(messages(waiting));
-            waiting = [];
-          } else {
-            expect(queue.clear()).toBe(messages(waiting) + messages(flying));
-            waiting = [];
-            flying = [];
-          }
-          expect(queue.messages).toBe(messages(waiting) + messages(flying));
-          expect(queue.bytes === 0).toBe(waiting.length === 0);
-          expect(queue.frames).toBe(2 * messages(waiting));
+    forAll([fc.array(step, { maxLength: 60 })], { numRuns: 600, defaultRuns: 110 }, (steps) => {
+      const { encoder, queue, send, command, inFlight } = make();
+      let waiting: Model = [];
+      let flying: Model = [];
+      let name = 0;
+      const messages = (model: Model): number => model.filter((item) => !item.command).length;
+      for (const { how, size } of steps) {
+        name += 1;
+        const id = Buffer.alloc(4);
+        id.writeUInt32BE(name);
+        if (how === "send") {
+          send(id, Buffer.alloc(size));
+          waiting.push({ name, command: false, size });
+        } else if (how === "command") {
+          command(Buffer.concat([Buffer.of(4, 4), id]));
+          waiting.push({ name, command: true, size });
+        } else if (how === "first") {
+          encoder.encodeRaw(Buffer.concat([Buffer.of(4, 4), id]));
+          queue.addFirst(encoder, 0);
+          waiting.unshift({ name, command: true, size });
+        } else if (how === "take") {
+          queue.take(size);
+          const { messages: got, commands } = decodeStream(inFlight());
+          const count = got.length + commands.length;
+          flying.push(...waiting.splice(0, count - flying.length));
+          expect(got.map(([first]) => Number.parseInt(first as string, 16))).toEqual(
+            flying.filter((item) => !item.command).map((item) => item.name),
+          );
+          expect(commands.map((text) => Number.parseInt(text, 16))).toEqual(
+            flying.filter((item) => item.command).map((item) => item.name),
+          );
+        } else if (how === "confirm") {
+          queue.confirm();
+          flying = [];
+        } else if (how === "lose") {
+          expect(queue.lose()).toBe(messages(flying));
+          flying = [];
+        } else if (how === "clearWaiting") {
+          expect(queue.clearWaiting()).toBe(messages(waiting));
+          waiting = [];
+        } else {
+          expect(queue.clear()).toBe(messages(waiting) + messages(flying));
+          waiting = [];
+          flying = [];
         }
-      }),
-      { numRuns: 600, defaultRuns: 110 },
-    );
+        expect(queue.messages).toBe(messages(waiting) + messages(flying));
+        expect(queue.bytes === 0).toBe(waiting.length === 0);
+        expect(queue.frames).toBe(2 * messages(waiting));
+      }
+    });
   });
 });

@@ -5,7 +5,7 @@ import { BATCHES } from "../../../../src/engine/frame-batch.js";
 import { InStream } from "../../../../src/engine/zmtp/codec/in-stream.js";
 import { OutQueue } from "../../../../src/engine/zmtp/codec/out-queue.js";
 import { acquire, type PooledBuffer } from "../../../../src/engine/zmtp/codec/pooled-buffer.js";
-import fc from "../../../support/properties.js";
+import fc, { forAll } from "../../../support/properties.js";
 import { encodeFrame } from "./support.js";
 
 const CHUNK = 65_536;
@@ -97,70 +97,65 @@ function feed(stream: InStream, wire: Buffer, from: number): number {
 }
 
 it("messages that were taken, that are lent, that wait and that are passed on stay what they were, whatever is read meanwhile", () => {
-  fc.assert(
-    fc.property(fc.array(step, { minLength: 1, maxLength: 25 }), (steps) => {
-      let tag = 0;
-      const messages = steps.map(({ lengths }) =>
-        lengths.map((length) => Buffer.alloc(length, ++tag % 0xdd)),
-      );
-      const encoded = messages.map((frames) =>
-        Buffer.concat(frames.map((body, i) => encodeFrame({ flags: i < frames.length - 1 ? 1 : 0, body }))),
-      );
-      const wire = Buffer.concat(encoded);
-      const stream = new InStream(-1, () => undefined);
-      const out = new OutQueue();
-      const kept: { frames: Buffer[]; index: number }[] = [];
-      let lease = new Lease();
-      let lent: typeof kept = [];
-      const check = (all: typeof kept) => {
-        for (const { frames, index } of all) {
-          const body = Buffer.concat(frames);
-          expect(body.equals(Buffer.concat(messages[index] as Buffer[]))).toBe(true);
-        }
-      };
-      const sent: Buffer[] = [];
-      let passed: Buffer[] = [];
-      let next = 0;
-      const leave = () => {
-        for (const { bytes, start, end } of out.take(Number.POSITIVE_INFINITY))
-          sent.push(Buffer.from(bytes.subarray(start, end)));
-        out.confirm();
-        expect(Buffer.concat(sent.splice(0)).equals(Buffer.concat(passed))).toBe(true);
-        passed = [];
-      };
-      for (let at = 0; at < wire.length; ) {
-        at = feed(stream, wire, at);
-        while (stream.messages > 0) {
-          const { way, lease: then, leaves } = steps[next] as (typeof steps)[0];
-          if (way === "taken") kept.push({ frames: stream.take(), index: next });
-          else if (way === "lent") lent.push({ frames: stream.take(undefined, lease), index: next });
-          else {
-            const one = stream.takeBatch(BATCHES, 1, undefined);
-            out.addRange(one.bytes, one.start, one.end, 1, 1, one.pooled);
-            one.release();
-            passed.push(encoded[next] as Buffer);
-          }
-          if (leaves) leave();
-          if (then !== "none") {
-            check(lent);
-            if (then === "keep") {
-              kept.push(...lent);
-              lease.keep();
-            }
-            lease.release();
-            lease = new Lease();
-            lent = [];
-          }
-          next += 1;
-        }
+  forAll([fc.array(step, { minLength: 1, maxLength: 25 })], { numRuns: 500, defaultRuns: 60 }, (steps) => {
+    let tag = 0;
+    const messages = steps.map(({ lengths }) => lengths.map((length) => Buffer.alloc(length, ++tag % 0xdd)));
+    const encoded = messages.map((frames) =>
+      Buffer.concat(frames.map((body, i) => encodeFrame({ flags: i < frames.length - 1 ? 1 : 0, body }))),
+    );
+    const wire = Buffer.concat(encoded);
+    const stream = new InStream(-1, () => undefined);
+    const out = new OutQueue();
+    const kept: { frames: Buffer[]; index: number }[] = [];
+    let lease = new Lease();
+    let lent: typeof kept = [];
+    const check = (all: typeof kept) => {
+      for (const { frames, index } of all) {
+        const body = Buffer.concat(frames);
+        expect(body.equals(Buffer.concat(messages[index] as Buffer[]))).toBe(true);
       }
-      leave();
-      expect(next).toBe(steps.length);
-      check(kept);
-      check(lent);
-    }),
-    { numRuns: 500, defaultRuns: 60 },
-  );
+    };
+    const sent: Buffer[] = [];
+    let passed: Buffer[] = [];
+    let next = 0;
+    const leave = () => {
+      for (const { bytes, start, end } of out.take(Number.POSITIVE_INFINITY))
+        sent.push(Buffer.from(bytes.subarray(start, end)));
+      out.confirm();
+      expect(Buffer.concat(sent.splice(0)).equals(Buffer.concat(passed))).toBe(true);
+      passed = [];
+    };
+    for (let at = 0; at < wire.length; ) {
+      at = feed(stream, wire, at);
+      while (stream.messages > 0) {
+        const { way, lease: then, leaves } = steps[next] as (typeof steps)[0];
+        if (way === "taken") kept.push({ frames: stream.take(), index: next });
+        else if (way === "lent") lent.push({ frames: stream.take(undefined, lease), index: next });
+        else {
+          const one = stream.takeBatch(BATCHES, 1, undefined);
+          out.addRange(one.bytes, one.start, one.end, 1, 1, one.pooled);
+          one.release();
+          passed.push(encoded[next] as Buffer);
+        }
+        if (leaves) leave();
+        if (then !== "none") {
+          check(lent);
+          if (then === "keep") {
+            kept.push(...lent);
+            lease.keep();
+          }
+          lease.release();
+          lease = new Lease();
+          lent = [];
+        }
+        next += 1;
+      }
+    }
+    leave();
+    expect(next).toBe(steps.length);
+    check(kept);
+    check(lent);
+  });
 });
 
 it("messages that were visited stay what they were", () => {

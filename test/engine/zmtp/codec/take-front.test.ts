@@ -4,7 +4,7 @@ import { describe, test } from "vitest";
 import type { SocketTypeName } from "../../../../src/core/socket-type.js";
 import { OfferResult } from "../../../../src/engine/engine.js";
 import { FrameBatch } from "../../../../src/engine/frame-batch.js";
-import fc from "../../../support/properties.js";
+import fc, { forAll } from "../../../support/properties.js";
 import { expect } from "../../../support/quick-expect.js";
 import { RoutingWorld } from "../routing/support.js";
 import { decodeStream, encodeFrame } from "./support.js";
@@ -122,59 +122,49 @@ describe.each([
   ["Publisher", { invertMatching: true }, ["a", "b"]],
 ] as const)("%s with %o to peers %o", (type, options, peers) => {
   test("sends without decoding what it sends decoded", () => {
-    fc.assert(
-      fc.property(fc.array(step, { maxLength: 20 }), (steps) => {
-        const one = play(type, options, peers, steps, decoded());
-        for (const own of [false, true]) {
-          const other = play(type, options, peers, steps, undecoded(undefined, own));
-          expect(other.got).toEqual(one.got);
-          expect(other.missed).toEqual(one.missed);
-        }
-      }),
-      { numRuns: 100, defaultRuns: 12 },
-    );
+    forAll([fc.array(step, { maxLength: 20 })], { numRuns: 100, defaultRuns: 12 }, (steps) => {
+      const one = play(type, options, peers, steps, decoded());
+      for (const own of [false, true]) {
+        const other = play(type, options, peers, steps, undecoded(undefined, own));
+        expect(other.got).toEqual(one.got);
+        expect(other.missed).toEqual(one.missed);
+      }
+    });
   });
 
   test.skipIf(type.endsWith("Publisher"))("does so with a frame in front of each, too", () => {
-    fc.assert(
-      fc.property(fc.array(step, { maxLength: 20 }), (steps) => {
-        const one = play(type, options, peers, steps, decoded("ab"));
-        const other = play(type, options, peers, steps, undecoded("ab", true));
-        expect(other.got).toEqual(one.got);
-      }),
-      { numRuns: 100, defaultRuns: 12 },
-    );
+    forAll([fc.array(step, { maxLength: 20 })], { numRuns: 100, defaultRuns: 12 }, (steps) => {
+      const one = play(type, options, peers, steps, decoded("ab"));
+      const other = play(type, options, peers, steps, undecoded("ab", true));
+      expect(other.got).toEqual(one.got);
+    });
   });
 });
 
-describe.each(["Pull", "Dealer", "Router", "Pair", "XSubscriber"] as const)("%s", (type) => {
-  test("takes without decoding what it takes decoded, in the order of each peer", () => {
-    fc.assert(
-      fc.property(
-        fc.array(fc.tuple(fc.nat(2), message), { maxLength: 30 }),
-        fc.integer({ min: 1, max: 5 }),
-        (said, most) => {
-          const world = new RoutingWorld({ type });
-          const names = type === "Pair" ? ["x"] : ["x", "y", "z"];
-          for (const name of names) world.joined(name);
-          const due = names.map((): string[][] => []);
-          for (const [who, frames] of said) {
-            const peer = who % names.length;
-            world.peers[peer]?.says(`${peer}`, ...frames);
-            due[peer]?.push([...(type === "Router" ? [names[peer] as string] : []), `${peer}`, ...frames]);
-          }
-          const got = names.map((): string[][] => []);
-          for (;;) {
-            const run = world.routing.relaySource?.takeBatch(most);
-            if (run === undefined) break;
-            expect(run.messages).toBeLessThanOrEqual(most);
-            for (const each of decode(run)) got[Number(each[type === "Router" ? 1 : 0])]?.push(each);
-          }
-          expect(got).toEqual(due);
-          expect(world.routing.readable).toBe(false);
-        },
-      ),
-      { numRuns: 100, defaultRuns: 30 },
-    );
-  });
+const TYPES = ["Pull", "Dealer", "Router", "Pair", "XSubscriber"] as const;
+test.each(TYPES)("%s takes without decoding what it takes decoded, in the order of each peer", (type) => {
+  forAll(
+    [fc.array(fc.tuple(fc.nat(2), message), { maxLength: 30 }), fc.integer({ min: 1, max: 5 })],
+    { numRuns: 100, defaultRuns: 30 },
+    (said, most) => {
+      const world = new RoutingWorld({ type });
+      const names = type === "Pair" ? ["x"] : ["x", "y", "z"];
+      for (const name of names) world.joined(name);
+      const due = names.map((): string[][] => []);
+      for (const [who, frames] of said) {
+        const peer = who % names.length;
+        world.peers[peer]?.says(`${peer}`, ...frames);
+        due[peer]?.push([...(type === "Router" ? [names[peer] as string] : []), `${peer}`, ...frames]);
+      }
+      const got = names.map((): string[][] => []);
+      for (;;) {
+        const run = world.routing.relaySource?.takeBatch(most);
+        if (run === undefined) break;
+        expect(run.messages).toBeLessThanOrEqual(most);
+        for (const each of decode(run)) got[Number(each[type === "Router" ? 1 : 0])]?.push(each);
+      }
+      expect(got).toEqual(due);
+      expect(world.routing.readable).toBe(false);
+    },
+  );
 });

@@ -176,19 +176,19 @@ describe.each(LONG ? BOXES : [LIBSODIUM])("with $name", (box) => {
     expect(reach(state).receive(malformed).failed?.code).toBe(`ERR_ZMTP_MALFORMED_COMMAND_${name}`);
   });
 
-  describe("commands out of order are a fault:", () => {
-    const due = expects.map(([name, state]) => `${state} gets ${name}`);
-    const bodies = {
-      ...known,
-      MESSAGE: encodeCommand("MESSAGE", Buffer.alloc(25)),
-      nothing: Buffer.alloc(0),
-    };
-    test.each(outOfOrder(states, bodies, due))("%s gets %s", (state, name) => {
-      const side = reach(state);
-      expect(side.receive(bodies[name]).failed).toMatchObject({ code: "ERR_ZMTP_UNEXPECTED_COMMAND" });
-      for (const later of Object.values(bodies)) expect(side.receive(later).failed).toBeDefined();
-      expect(side.authenticated(true).failed).toBeDefined();
-    });
+  const due = expects.map(([name, state]) => `${state} gets ${name}`);
+
+  const bodies = {
+    ...known,
+    MESSAGE: encodeCommand("MESSAGE", Buffer.alloc(25)),
+    nothing: Buffer.alloc(0),
+  };
+
+  test.each(outOfOrder(states, bodies, due))("out of order is a fault: %s gets %s", (state, name) => {
+    const side = reach(state);
+    expect(side.receive(bodies[name]).failed).toMatchObject({ code: "ERR_ZMTP_UNEXPECTED_COMMAND" });
+    for (const later of Object.values(bodies)) expect(side.receive(later).failed).toBeDefined();
+    expect(side.authenticated(true).failed).toBeDefined();
   });
 
   describe("a recorded INITIATE opens nothing:", () => {
@@ -315,14 +315,17 @@ describe.each(LONG ? BOXES : [LIBSODIUM])("with $name", (box) => {
   });
 });
 
-describe("options that cannot work are the caller's mistake, and the key stays secret:", () => {
-  const [box] = BOXES as [CurveBox];
-  test.each([
-    ["a client without a secret key", () => clientOf(box, SYSTEM_RANDOM, { curveSecretKey: undefined })],
-    ["a client without the server's key", () => clientOf(box, SYSTEM_RANDOM, { curveServerKey: undefined })],
-    ["a client with a short key", () => clientOf(box, SYSTEM_RANDOM, { curveSecretKey: Buffer.alloc(31) })],
-    ["a server without a secret key", () => serverOf(box, SYSTEM_RANDOM, { curveSecretKey: undefined })],
-  ])("%s", (_, make) => {
-    expect(make).toThrow(InvalidArgumentError);
-  });
+test.each([
+  ["a client without a secret key", () => clientOf(LIBSODIUM, SYSTEM_RANDOM, { curveSecretKey: undefined })],
+  [
+    "a client without the server's key",
+    () => clientOf(LIBSODIUM, SYSTEM_RANDOM, { curveServerKey: undefined }),
+  ],
+  [
+    "a client with a short key",
+    () => clientOf(LIBSODIUM, SYSTEM_RANDOM, { curveSecretKey: Buffer.alloc(31) }),
+  ],
+  ["a server without a secret key", () => serverOf(LIBSODIUM, SYSTEM_RANDOM, { curveSecretKey: undefined })],
+])("options that cannot work are the caller's mistake, and the key stays secret: %s", (_, make) => {
+  expect(make).toThrow(InvalidArgumentError);
 });

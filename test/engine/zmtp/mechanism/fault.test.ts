@@ -25,13 +25,8 @@ test("the peer's text is bounded and printable", () => {
   expect(message.length).toBeLessThan(350);
 });
 
-test.each([
-  "",
-  "01",
-  "0334",
-  "0334303030",
-  "ff343030",
-])("a reason that does not fill ERROR (%s) is malformed", (hex) => {
+const UNFILLED = ["", "01", "0334", "0334303030", "ff343030"];
+test.each(UNFILLED)("a reason that does not fill ERROR (%s) is malformed", (hex) => {
   expect(errorReceived("NULL", Buffer.from(hex, "hex")).failed).toMatchObject({
     kind: "protocol",
     code: "ERR_ZMTP_MALFORMED_COMMAND_ERROR",

@@ -1,23 +1,13 @@
 import { expect, test } from "vitest";
 import { encodeCommand } from "../../../../src/engine/zmtp/codec/command.js";
 import { NullMechanism } from "../../../../src/engine/zmtp/mechanism/null.js";
-import { bodyOf, READY_DEALER, READY_PUB } from "../../../vectors/mechanism.js";
+import { bodyOf, READY_PUB } from "../../../vectors/mechanism.js";
 import { advanced, optionsOf, outOfOrder, properties } from "./support.js";
 
 const READY = bodyOf(READY_PUB);
 const UNEXPECTED = { kind: "protocol", code: "ERR_ZMTP_UNEXPECTED_COMMAND" };
 
-const plain = (socketType = "DEALER") => new NullMechanism(optionsOf({ properties: properties(socketType) }));
-
-test("its READY is libzmq's, and libzmq's completes it", () => {
-  expect(plain("PUB").start().send).toEqual([READY]);
-  expect(advanced(plain()).receive(bodyOf(READY_DEALER)).done).toEqual(
-    new Map([
-      ["socket-type", Buffer.from("DEALER")],
-      ["identity", Buffer.alloc(0)],
-    ]),
-  );
-});
+const plain = () => new NullMechanism(optionsOf({ properties: properties("DEALER") }));
 
 const STATES = {
   waiting: () => advanced(plain()),

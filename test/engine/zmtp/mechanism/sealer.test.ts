@@ -5,7 +5,7 @@ import { OutQueue } from "../../../../src/engine/zmtp/codec/out-queue.js";
 import type { CurveBox } from "../../../../src/engine/zmtp/mechanism/curve-box.js";
 import { CurveCipher } from "../../../../src/engine/zmtp/mechanism/curve-cipher.js";
 import { framesOf, Sealer } from "../../../../src/engine/zmtp/mechanism/sealer.js";
-import fc from "../../../support/properties.js";
+import fc, { forAll } from "../../../support/properties.js";
 import { decodeFrames, decodeStream, encodeFrame, frameStream } from "../codec/support.js";
 import { LIBSODIUM, NOBLE } from "./support.js";
 
@@ -94,18 +94,15 @@ describe.each([
     openPieces(new Sealer(curveCipher(other, true)), wire, cuts);
 
   test("what one side seals the other opens, cut anywhere", () => {
-    fc.assert(
-      fc.property(
-        fc.array(frameStream, { maxLength: 3 }),
-        fc.array(fc.nat(), { maxLength: 12 }),
-        (streams, borders) => {
-          const sender = new Sealer(curveCipher(one, false));
-          const wire = Buffer.concat(streams.map((bytes) => sender.seal(queueOf(bytes))));
-          const cuts = [...new Set(borders.map((at) => at % (wire.length + 1)))].sort((a, b) => a - b);
-          expect(opened(wire, cuts)).toEqual({ ...decodeStream(Buffer.concat(streams)), fault: undefined });
-        },
-      ),
+    forAll(
+      [fc.array(frameStream, { maxLength: 3 }), fc.array(fc.nat(), { maxLength: 12 })],
       { numRuns: 300, defaultRuns: 40 },
+      (streams, borders) => {
+        const sender = new Sealer(curveCipher(one, false));
+        const wire = Buffer.concat(streams.map((bytes) => sender.seal(queueOf(bytes))));
+        const cuts = [...new Set(borders.map((at) => at % (wire.length + 1)))].sort((a, b) => a - b);
+        expect(opened(wire, cuts)).toEqual({ ...decodeStream(Buffer.concat(streams)), fault: undefined });
+      },
     );
   });
 

@@ -1,10 +1,7 @@
 import { expect, test } from "vitest";
 import { RoutingWorld } from "./support.js";
 
-test.each([
-  "Pair",
-  "Channel",
-] as const)("%s reads what a peer has left before what the next one sends", (type) => {
+test.each(["Pair", "Channel"] as const)("%s reads what a peer left before what the next sends", (type) => {
   const world = new RoutingWorld({ type });
   const first = world.joined();
   for (const text of ["0", "1", "2"]) first.says(text);

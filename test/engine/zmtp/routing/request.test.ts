@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { OfferResult } from "../../../../src/engine/engine.js";
-import fc from "../../../support/properties.js";
+import fc, { forAll } from "../../../support/properties.js";
 import { weighted } from "../../support/weighted.js";
 import { type FakePeer, RoutingWorld } from "./support.js";
 
@@ -23,58 +23,55 @@ test.each([
   ["correlate", { correlate: true }],
   ["relaxed and correlate", { relaxed: true, correlate: true }],
 ])("%s: the reply that is taken answers the request that was sent last, whatever else comes", (_, options) => {
-  fc.assert(
-    fc.property(fc.array(step, { maxLength: 100 }), (steps) => {
-      const world = new RoutingWorld({ type: "Request", options });
-      const living = new Set<FakePeer>();
-      /** Requests that a peer has seen and not answered, the newest last. */
-      const old: { peer: FakePeer; envelope: string[]; body: string }[] = [];
-      let asking: string | undefined;
-      let number = 0;
-      const relaxed = "relaxed" in options;
-      for (const { how, who } of steps) {
-        const peer = [...living][who % Math.max(1, living.size)];
-        if (how === "accept" && living.size < 4) living.add(world.joined());
-        else if (how === "offer") {
-          number += 1;
-          const body = `request ${number}`;
-          const result = world.routing.offer(body);
-          const free = asking === undefined || relaxed;
-          expect(result === OfferResult.Accepted).toBe(free && living.size > 0);
-          if (result !== OfferResult.Accepted) continue;
-          asking = body;
-          for (const other of living) {
-            const request = lastRequest(other);
-            if (request?.body === body) old.push({ peer: other, ...request });
-          }
-          expect(old.at(-1)?.body).toBe(body);
-        } else if (how === "take") {
-          const reply = world.take();
-          if (reply === undefined) continue;
-          expect(reply).toEqual([`reply to ${asking}`]);
-          asking = undefined;
-        } else if (how === "reply" || how === "late") {
-          // Anybody who was asked may answer, in time or not, the newest request or an older one; each once.
-          const at = how === "reply" ? old.length - 1 : who % Math.max(1, old.length);
-          const [request] = old.splice(at, 1);
-          if (request === undefined || !living.has(request.peer) || !request.peer.reading) continue;
-          // Without ids, a request given up and answered late cannot be distinguished from the next: strict sockets wait.
-          request.peer.says(...request.envelope, `reply to ${request.body}`);
-        } else if (peer === undefined) continue;
-        else if (how === "stray" && peer.pipe !== undefined) {
-          // A peer that was not asked sends something.
-          if (old.some((request) => request.peer === peer && request.body === asking)) continue;
-          peer.says("", "nobody asked");
-        } else if (how === "leave") {
-          // A peer that was asked takes the request with it; only a relaxed socket could go on.
-          if (!relaxed && old.some((request) => request.peer === peer)) continue;
-          world.leaves(peer);
-          living.delete(peer);
+  forAll([fc.array(step, { maxLength: 100 })], { numRuns: 1_500, defaultRuns: 80 }, (steps) => {
+    const world = new RoutingWorld({ type: "Request", options });
+    const living = new Set<FakePeer>();
+    /** Requests that a peer has seen and not answered, the newest last. */
+    const old: { peer: FakePeer; envelope: string[]; body: string }[] = [];
+    let asking: string | undefined;
+    let number = 0;
+    const relaxed = "relaxed" in options;
+    for (const { how, who } of steps) {
+      const peer = [...living][who % Math.max(1, living.size)];
+      if (how === "accept" && living.size < 4) living.add(world.joined());
+      else if (how === "offer") {
+        number += 1;
+        const body = `request ${number}`;
+        const result = world.routing.offer(body);
+        const free = asking === undefined || relaxed;
+        expect(result === OfferResult.Accepted).toBe(free && living.size > 0);
+        if (result !== OfferResult.Accepted) continue;
+        asking = body;
+        for (const other of living) {
+          const request = lastRequest(other);
+          if (request?.body === body) old.push({ peer: other, ...request });
         }
+        expect(old.at(-1)?.body).toBe(body);
+      } else if (how === "take") {
+        const reply = world.take();
+        if (reply === undefined) continue;
+        expect(reply).toEqual([`reply to ${asking}`]);
+        asking = undefined;
+      } else if (how === "reply" || how === "late") {
+        // Anybody who was asked may answer, in time or not, the newest request or an older one; each once.
+        const at = how === "reply" ? old.length - 1 : who % Math.max(1, old.length);
+        const [request] = old.splice(at, 1);
+        if (request === undefined || !living.has(request.peer) || !request.peer.reading) continue;
+        // Without ids, a request given up and answered late cannot be distinguished from the next: strict sockets wait.
+        request.peer.says(...request.envelope, `reply to ${request.body}`);
+      } else if (peer === undefined) continue;
+      else if (how === "stray" && peer.pipe !== undefined) {
+        // A peer that was not asked sends something.
+        if (old.some((request) => request.peer === peer && request.body === asking)) continue;
+        peer.says("", "nobody asked");
+      } else if (how === "leave") {
+        // A peer that was asked takes the request with it; only a relaxed socket could go on.
+        if (!relaxed && old.some((request) => request.peer === peer)) continue;
+        world.leaves(peer);
+        living.delete(peer);
       }
-    }),
-    { numRuns: 1_500, defaultRuns: 80 },
-  );
+    }
+  });
 });
 
 test.each([

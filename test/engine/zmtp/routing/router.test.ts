@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { OfferResult } from "../../../../src/engine/engine.js";
-import fc from "../../../support/properties.js";
+import fc, { forAll } from "../../../support/properties.js";
 import { weighted } from "../../support/weighted.js";
 import { type FakePeer, RoutingWorld } from "./support.js";
 
@@ -19,67 +19,64 @@ test.each([
   false,
   true,
 ])("handover %s: ids are unique at every moment, lead to their peer, and report where a message came from", (handover) => {
-  fc.assert(
-    fc.property(fc.array(step, { maxLength: 100 }), (steps) => {
-      const world = new RoutingWorld({ type: "Router", options: { handover }, sendHighWaterMark: 3 });
-      const living = new Set<FakePeer>();
-      const sent = new Map<number, string[]>();
-      const came = new Map<number, string[]>();
-      const had = new Map<number, Set<string>>();
-      let number = 0;
-      for (const { how, who, identity } of steps) {
-        for (const peer of living) if (!peer.pipe.outlives && !peer.linked) living.delete(peer);
-        const all = [...living];
-        const peer = all[who % Math.max(1, all.length)];
-        number += 1;
-        if (how === "accept" && living.size < 6) {
-          const taken = all.some((other) => other.pipe.routingId !== undefined && idOf(other) === identity);
-          const made = world.peer();
-          const allowed = world.joins(made, identity);
-          expect(allowed).toBe(identity === "" || !taken || handover);
-          if (allowed) living.add(made);
-        } else if (how === "connect" && living.size < 6) living.add(world.peer(true));
-        else if (how === "take") {
-          const message = world.take();
-          if (message === undefined) continue;
-          const [id, from, body] = message as [string, string, string];
-          expect(id.length).toBeGreaterThan(0);
-          // The name it has now: an answer must not go to the peer that has taken over the one it had.
-          expect(id).toBe(idOf(world.peers[Number(from)] as FakePeer));
-          came.set(Number(from), [...(came.get(Number(from)) ?? []), body]);
-        } else if (peer === undefined) continue;
-        else if (how === "join" && peer.pipe.outlives && !peer.linked) world.joins(peer, identity);
-        else if (how === "leave") world.leaves(peer);
-        else if (how === "reads") peer.reads();
-        else if (how === "says" && peer.linked) {
-          sent.set(peer.number, [...(sent.get(peer.number) ?? []), String(number)]);
-          peer.says(String(peer.number), String(number));
-        } else if (how === "offer" && peer.pipe.routingId !== undefined) {
-          const before = waiting(world);
-          const body = Buffer.from(`to ${idOf(peer)}`, "latin1");
-          const result = world.routing.offer([peer.pipe.routingId, body]);
-          expect(waiting(world)).toBe(before + (result === OfferResult.Accepted ? 1 : 0));
-          const bearers = all.filter((one) => one.pipe.routingId !== undefined && idOf(one) === idOf(peer));
-          if (result === OfferResult.PeerFull)
-            expect(bearers.some(({ pipe }) => pipe.out.messages === 3)).toBe(true);
-        }
-        for (const one of living)
-          if (one.linked) had.set(one.number, (had.get(one.number) ?? new Set()).add(idOf(one)));
-        const names = [...living].filter((one) => one.linked).map(idOf);
-        expect(new Set(names).size).toBe(names.length);
-      }
-      for (let message = world.take(); message !== undefined; message = world.take()) {
+  forAll([fc.array(step, { maxLength: 100 })], { numRuns: 1_500, defaultRuns: 100 }, (steps) => {
+    const world = new RoutingWorld({ type: "Router", options: { handover }, sendHighWaterMark: 3 });
+    const living = new Set<FakePeer>();
+    const sent = new Map<number, string[]>();
+    const came = new Map<number, string[]>();
+    const had = new Map<number, Set<string>>();
+    let number = 0;
+    for (const { how, who, identity } of steps) {
+      for (const peer of living) if (!peer.pipe.outlives && !peer.linked) living.delete(peer);
+      const all = [...living];
+      const peer = all[who % Math.max(1, all.length)];
+      number += 1;
+      if (how === "accept" && living.size < 6) {
+        const taken = all.some((other) => other.pipe.routingId !== undefined && idOf(other) === identity);
+        const made = world.peer();
+        const allowed = world.joins(made, identity);
+        expect(allowed).toBe(identity === "" || !taken || handover);
+        if (allowed) living.add(made);
+      } else if (how === "connect" && living.size < 6) living.add(world.peer(true));
+      else if (how === "take") {
+        const message = world.take();
+        if (message === undefined) continue;
         const [id, from, body] = message as [string, string, string];
+        expect(id.length).toBeGreaterThan(0);
+        // The name it has now: an answer must not go to the peer that has taken over the one it had.
         expect(id).toBe(idOf(world.peers[Number(from)] as FakePeer));
         came.set(Number(from), [...(came.get(Number(from)) ?? []), body]);
+      } else if (peer === undefined) continue;
+      else if (how === "join" && peer.pipe.outlives && !peer.linked) world.joins(peer, identity);
+      else if (how === "leave") world.leaves(peer);
+      else if (how === "reads") peer.reads();
+      else if (how === "says" && peer.linked) {
+        sent.set(peer.number, [...(sent.get(peer.number) ?? []), String(number)]);
+        peer.says(String(peer.number), String(number));
+      } else if (how === "offer" && peer.pipe.routingId !== undefined) {
+        const before = waiting(world);
+        const body = Buffer.from(`to ${idOf(peer)}`, "latin1");
+        const result = world.routing.offer([peer.pipe.routingId, body]);
+        expect(waiting(world)).toBe(before + (result === OfferResult.Accepted ? 1 : 0));
+        const bearers = all.filter((one) => one.pipe.routingId !== undefined && idOf(one) === idOf(peer));
+        if (result === OfferResult.PeerFull)
+          expect(bearers.some(({ pipe }) => pipe.out.messages === 3)).toBe(true);
       }
-      expect(came).toEqual(sent);
-      for (const peer of world.peers)
-        for (const [body] of peer.messages as [string][])
-          expect(had.get(peer.number)?.has(body.slice("to ".length))).toBe(true);
-    }),
-    { numRuns: 1_500, defaultRuns: 100 },
-  );
+      for (const one of living)
+        if (one.linked) had.set(one.number, (had.get(one.number) ?? new Set()).add(idOf(one)));
+      const names = [...living].filter((one) => one.linked).map(idOf);
+      expect(new Set(names).size).toBe(names.length);
+    }
+    for (let message = world.take(); message !== undefined; message = world.take()) {
+      const [id, from, body] = message as [string, string, string];
+      expect(id).toBe(idOf(world.peers[Number(from)] as FakePeer));
+      came.set(Number(from), [...(came.get(Number(from)) ?? []), body]);
+    }
+    expect(came).toEqual(sent);
+    for (const peer of world.peers)
+      for (const [body] of peer.messages as [string][])
+        expect(had.get(peer.number)?.has(body.slice("to ".length))).toBe(true);
+  });
 });
 
 test.each([

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { OfferResult } from "../../../../src/engine/engine.js";
-import fc from "../../../support/properties.js";
+import fc, { forAll } from "../../../support/properties.js";
 import { weighted } from "../../support/weighted.js";
 import { type FakePeer, RoutingWorld } from "./support.js";
 
@@ -39,8 +39,10 @@ function understood(peer: FakePeer): string[] {
 }
 
 test("each publisher knows what is subscribed now, on every new connection again; the program gets what matches", () => {
-  fc.assert(
-    fc.property(fc.array(step, { maxLength: 120 }), fc.boolean(), (steps, inverted) => {
+  forAll(
+    [fc.array(step, { maxLength: 120 }), fc.boolean()],
+    { numRuns: 1_500, defaultRuns: 100 },
+    (steps, inverted) => {
       const world = new RoutingWorld({ type: "Subscriber", options: { invertMatching: inverted } });
       const counts = new Map<string, number>();
       const peers: FakePeer[] = [];
@@ -89,8 +91,7 @@ test("each publisher knows what is subscribed now, on every new connection again
         peer.reads();
         expect(understood(peer)).toEqual([...counts.keys()].sort());
       }
-    }),
-    { numRuns: 1_500, defaultRuns: 100 },
+    },
   );
 });
 
@@ -135,40 +136,35 @@ test("a publisher that reads a little hears as much of what has changed as its c
 test("as batches, too, a program gets what it asked for, in order, what was looked at before among it", () => {
   const topic = fc.constantFrom("a", "ab", "b", "c");
   const chunk = fc.record({ topics: fc.array(topic, { minLength: 1, maxLength: 8 }), looks: fc.boolean() });
-  fc.assert(
-    fc.property(
-      fc.array(topic, { maxLength: 2 }),
-      fc.boolean(),
-      fc.array(chunk),
-      (prefixes, inverted, chunks) => {
-        const world = new RoutingWorld({ type: "Subscriber", options: { invertMatching: inverted } });
-        for (const prefix of prefixes) world.routing.subscriptions?.subscribe(Buffer.from(prefix));
-        const peer = world.joined();
-        const got: string[] = [];
-        const expected: string[] = [];
-        let number = 0;
-        for (const { topics, looks } of chunks) {
-          const messages = topics.map((one) => [one, String(++number)] as const);
-          peer.saysTogether(messages);
-          for (const [one, text] of messages)
-            if (prefixes.some((prefix) => one.startsWith(prefix)) !== inverted)
-              expected.push(`${one}|${text}`);
-          const { relaySource } = world.routing;
-          if (looks) expect(world.routing.readable).toBe(expected.length > got.length);
-          const next = () => relaySource?.takeBatch(5);
-          for (let batch = next(); batch !== undefined; batch = next()) {
-            const { messages: count } = batch;
-            const decoded = batch.decode();
-            expect(decoded).toHaveLength(count);
-            expect(count).toBeLessThanOrEqual(5);
-            for (const frames of decoded) got.push(frames.join("|"));
-          }
-          expect(got).toEqual(expected);
-          expect(world.routing.readable).toBe(false);
-        }
-      },
-    ),
+  forAll(
+    [fc.array(topic, { maxLength: 2 }), fc.boolean(), fc.array(chunk)],
     { numRuns: 500, defaultRuns: 100 },
+    (prefixes, inverted, chunks) => {
+      const world = new RoutingWorld({ type: "Subscriber", options: { invertMatching: inverted } });
+      for (const prefix of prefixes) world.routing.subscriptions?.subscribe(Buffer.from(prefix));
+      const peer = world.joined();
+      const got: string[] = [];
+      const expected: string[] = [];
+      let number = 0;
+      for (const { topics, looks } of chunks) {
+        const messages = topics.map((one) => [one, String(++number)] as const);
+        peer.saysTogether(messages);
+        for (const [one, text] of messages)
+          if (prefixes.some((prefix) => one.startsWith(prefix)) !== inverted) expected.push(`${one}|${text}`);
+        const { relaySource } = world.routing;
+        if (looks) expect(world.routing.readable).toBe(expected.length > got.length);
+        const next = () => relaySource?.takeBatch(5);
+        for (let batch = next(); batch !== undefined; batch = next()) {
+          const { messages: count } = batch;
+          const decoded = batch.decode();
+          expect(decoded).toHaveLength(count);
+          expect(count).toBeLessThanOrEqual(5);
+          for (const frames of decoded) got.push(frames.join("|"));
+        }
+        expect(got).toEqual(expected);
+        expect(world.routing.readable).toBe(false);
+      }
+    },
   );
 });
 

@@ -2,7 +2,7 @@
 import { test } from "vitest";
 import type { SocketTypeName } from "../../../../src/core/socket-type.js";
 import type { TakenMessages } from "../../../../src/engine/engine.js";
-import fc from "../../../support/properties.js";
+import fc, { forAll } from "../../../support/properties.js";
 import { expect } from "../../../support/quick-expect.js";
 import { RoutingWorld, text } from "./support.js";
 
@@ -45,52 +45,43 @@ function takeUpTo(world: RoutingWorld, max: number, maxCost: number, together: b
   return [messages.map(text), taken.bytes, world.routing.queuedIn, world.peers.map(({ reading }) => reading)];
 }
 
-test.each<SocketTypeName>([
-  "Pull",
-  "Dealer",
-  "Pair",
-  "Router",
-  "XSubscriber",
-  "Subscriber",
-  "Dish",
-  "Gather",
-  "Channel",
-])("%s: messages taken together come in the same order, count the same, and their peers are read on at the same time", (type) => {
+const TYPES = "Pull Dealer Pair Router XSubscriber Subscriber Dish Gather Channel".split(
+  " ",
+) as SocketTypeName[];
+test.each(
+  TYPES,
+)("%s: messages taken together come in the same order, count the same, and their peers are read on at the same time", (type) => {
   timesTogether = 0;
-  fc.assert(
-    fc.property(
-      fc.array(step, { maxLength: 60 }),
-      fc.boolean(),
-      fc.boolean(),
-      (steps, invertMatching, all) => {
-        const [one, other] = [false, true].map(() => {
-          const world = new RoutingWorld({ type, receiveHighWaterMark: 20, options: { invertMatching } });
-          for (const prefix of all ? ["a", ""] : ["a"])
-            world.routing.subscriptions?.subscribe(Buffer.from(prefix));
-          world.joined("first");
-          return world;
-        }) as [RoutingWorld, RoutingWorld];
-        for (const { how, who, messages, count, maxCost } of steps) {
-          const index = who % one.peers.length;
-          if (how === "take") {
-            expect(takeUpTo(other, count, maxCost, true)).toEqual(takeUpTo(one, count, maxCost, false));
-            continue;
-          }
-          for (const world of [one, other]) {
-            const peer = world.peers[index];
-            if (how === "peer" && type !== "Pair" && type !== "Channel" && world.peers.length < 3) {
-              world.joined(`peer ${world.peers.length}`);
-            } else if (how === "leaves" && peer?.linked === true) world.leaves(peer);
-            else if (peer?.linked === true && peer.reading) {
-              if (how === "several") peer.saysTogether(messages);
-              else if (how === "says") peer.says(...(messages[0] as string[]));
-            }
+  forAll(
+    [fc.array(step, { maxLength: 60 }), fc.boolean(), fc.boolean()],
+    { numRuns: 1_000, defaultRuns: 60 },
+    (steps, invertMatching, all) => {
+      const [one, other] = [false, true].map(() => {
+        const world = new RoutingWorld({ type, receiveHighWaterMark: 20, options: { invertMatching } });
+        for (const prefix of all ? ["a", ""] : ["a"])
+          world.routing.subscriptions?.subscribe(Buffer.from(prefix));
+        world.joined("first");
+        return world;
+      }) as [RoutingWorld, RoutingWorld];
+      for (const { how, who, messages, count, maxCost } of steps) {
+        const index = who % one.peers.length;
+        if (how === "take") {
+          expect(takeUpTo(other, count, maxCost, true)).toEqual(takeUpTo(one, count, maxCost, false));
+          continue;
+        }
+        for (const world of [one, other]) {
+          const peer = world.peers[index];
+          if (how === "peer" && type !== "Pair" && type !== "Channel" && world.peers.length < 3) {
+            world.joined(`peer ${world.peers.length}`);
+          } else if (how === "leaves" && peer?.linked === true) world.leaves(peer);
+          else if (peer?.linked === true && peer.reading) {
+            if (how === "several") peer.saysTogether(messages);
+            else if (how === "says") peer.says(...(messages[0] as string[]));
           }
         }
-        expect(takeUpTo(other, 1_000, 100_000, true)).toEqual(takeUpTo(one, 1_000, 100_000, false));
-      },
-    ),
-    { numRuns: 1_000, defaultRuns: 60 },
+      }
+      expect(takeUpTo(other, 1_000, 100_000, true)).toEqual(takeUpTo(one, 1_000, 100_000, false));
+    },
   );
   expect(timesTogether).toBeGreaterThan(0);
 });

@@ -1,6 +1,6 @@
 /** What tests of hostile peers share: a good peer next to them, and a look at this process. */
 import { expect } from "vitest";
-import type { Pull, Socket, SocketEvent } from "../../../../src/index.js";
+import type { Pull } from "../../../../src/index.js";
 import { collect } from "../../../contract/support/wait.js";
 import { World } from "../../../contract/support/world.js";
 import { collectGarbage } from "../../../support/collect-garbage.js";
@@ -44,12 +44,4 @@ export async function quiet(read: () => number): Promise<number> {
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   return read();
-}
-
-/** What a socket reports of its bad peers, from now on. */
-export function events(socket: Socket): SocketEvent[] {
-  const all: SocketEvent[] = [];
-  const bad = ["disconnect", "handshake:error:protocol", "handshake:error:other", "peer:refused"] as const;
-  for (const type of bad) socket.events.on(type, (event) => void all.push(event));
-  return all;
 }

@@ -3,7 +3,7 @@ import { test, vi } from "vitest";
 import { frameCost } from "../../../../src/core/memory.js";
 import { type MessagePortLike, PortLink } from "../../../../src/engine/zmtp/threads/port-link.js";
 import { HANG_UP_TIMEOUT } from "../../../../src/engine/zmtp/writer.js";
-import fc from "../../../support/properties.js";
+import fc, { forAll } from "../../../support/properties.js";
 import { expect } from "../../../support/quick-expect.js";
 import { pipeOf, pipeOwner } from "../support/pipe-owner.js";
 
@@ -168,50 +168,47 @@ test("in every schedule nothing is lost, doubled or out of order, and the queue 
     who: fc.integer({ min: 0, max: 1 }),
     count: fc.integer({ min: 1, max: 12 }),
   });
-  fc.assert(
-    fc.property(
-      fc.array(mark, { minLength: 4, maxLength: 4 }),
-      fc.array(step, { maxLength: 80 }),
-      (marks, steps) => {
-        const [a = 1, b = 1, c = 1, d = 1] = marks;
-        const sides = pair({ send: a, receive: b }, { send: c, receive: d });
-        const most = [a + d, c + b];
-        const sent = [0, 0];
-        const got: string[][] = [[], []];
-        const send = (who: number): boolean => {
-          const { pipe } = sides[who] as Side;
-          if (!pipe.hasRoom()) return false;
-          pipe.send(String(sent[who]), 0, undefined);
-          sent[who] = (sent[who] as number) + 1;
-          return true;
-        };
-        for (const { how, who, count } of steps) {
-          const [mine, theirs] = [sides[who] as Side, sides[1 - who] as Side];
-          if (how === "send") for (let i = 0; i < count; i++) send(who);
-          else if (how === "flush") mine.pipe.flush();
-          else if (how === "deliver") mine.port.deliver();
-          else if (how === "take" && mine.pipe.in.messages > 0) got[who]?.push(String(mine.pipe.take()));
-          else if (how === "takeAll") got[who]?.push(...takeAll(mine));
-          const waiting = (sent[who] as number) - (got[1 - who] as string[]).length;
-          expect(waiting).toBeLessThanOrEqual(most[who] as number);
-          expect(mine.link.ahead).toBeGreaterThanOrEqual(theirs.pipe.in.messages);
-        }
-        // No sender waits forever: when all was taken, there is room again.
-        for (const who of [0, 1]) {
-          const [mine, theirs] = [sides[who] as Side, sides[1 - who] as Side];
-          mine.pipe.flush();
-          settle(...sides);
-          got[1 - who]?.push(...takeAll(theirs));
-          settle(...sides);
-          expect(mine.pipe.mute).toBe(false);
-          expect(send(who)).toBe(true);
-          mine.pipe.flush();
-          settle(...sides);
-          got[1 - who]?.push(...takeAll(theirs));
-          expect(got[1 - who]).toEqual(Array.from({ length: sent[who] as number }, (_, i) => String(i)));
-        }
-      },
-    ),
+  forAll(
+    [fc.array(mark, { minLength: 4, maxLength: 4 }), fc.array(step, { maxLength: 80 })],
     { numRuns: 2_000, defaultRuns: 300 },
+    (marks, steps) => {
+      const [a = 1, b = 1, c = 1, d = 1] = marks;
+      const sides = pair({ send: a, receive: b }, { send: c, receive: d });
+      const most = [a + d, c + b];
+      const sent = [0, 0];
+      const got: string[][] = [[], []];
+      const send = (who: number): boolean => {
+        const { pipe } = sides[who] as Side;
+        if (!pipe.hasRoom()) return false;
+        pipe.send(String(sent[who]), 0, undefined);
+        sent[who] = (sent[who] as number) + 1;
+        return true;
+      };
+      for (const { how, who, count } of steps) {
+        const [mine, theirs] = [sides[who] as Side, sides[1 - who] as Side];
+        if (how === "send") for (let i = 0; i < count; i++) send(who);
+        else if (how === "flush") mine.pipe.flush();
+        else if (how === "deliver") mine.port.deliver();
+        else if (how === "take" && mine.pipe.in.messages > 0) got[who]?.push(String(mine.pipe.take()));
+        else if (how === "takeAll") got[who]?.push(...takeAll(mine));
+        const waiting = (sent[who] as number) - (got[1 - who] as string[]).length;
+        expect(waiting).toBeLessThanOrEqual(most[who] as number);
+        expect(mine.link.ahead).toBeGreaterThanOrEqual(theirs.pipe.in.messages);
+      }
+      // No sender waits forever: when all was taken, there is room again.
+      for (const who of [0, 1]) {
+        const [mine, theirs] = [sides[who] as Side, sides[1 - who] as Side];
+        mine.pipe.flush();
+        settle(...sides);
+        got[1 - who]?.push(...takeAll(theirs));
+        settle(...sides);
+        expect(mine.pipe.mute).toBe(false);
+        expect(send(who)).toBe(true);
+        mine.pipe.flush();
+        settle(...sides);
+        got[1 - who]?.push(...takeAll(theirs));
+        expect(got[1 - who]).toEqual(Array.from({ length: sent[who] as number }, (_, i) => String(i)));
+      }
+    },
   );
 });

@@ -11,8 +11,6 @@ import type {
 } from "../../../../src/engine/zmtp/transport/transport.js";
 import { until, within } from "../../../contract/support/wait.js";
 
-export const OPTIONS: TransportOptions = optionValues({});
-
 export class TransportWorld {
   readonly accepted: KernelStream[] = [];
   readonly #listeners: Listener[] = [];

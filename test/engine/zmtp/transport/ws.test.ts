@@ -143,21 +143,11 @@ describe("an HTTP server of the program's own", () => {
   });
 });
 
-describe("engines and socket types", () => {
-  it("a STREAM has no ws", async () => {
-    const stream = world.stream();
-    await expect(stream.bind("ws://127.0.0.1:*")).rejects.toMatchObject({ code: "NOT_SUPPORTED" });
-    expect(() => stream.connect("ws://127.0.0.1:1")).toThrow(/Stream has no ws/);
-  });
-
-  it("the engine libzmq refuses ws, and a server", async () => {
-    const context = new Context({ engine: "libzmq" });
-    const pull = world.own(new Pull({ context }));
-    await expect(pull.bind("ws://127.0.0.1:*")).rejects.toMatchObject({ code: "EPROTONOSUPPORT" });
-    await expect(pull.bind({ server: createHttpServer() })).rejects.toMatchObject({
-      code: "EPROTONOSUPPORT",
-    });
-  });
+it("the engine libzmq refuses ws, and a server", async () => {
+  const context = new Context({ engine: "libzmq" });
+  const pull = world.own(new Pull({ context }));
+  await expect(pull.bind("ws://127.0.0.1:*")).rejects.toMatchObject({ code: "EPROTONOSUPPORT" });
+  await expect(pull.bind({ server: createHttpServer() })).rejects.toMatchObject({ code: "EPROTONOSUPPORT" });
 });
 
 /** An answer in which `ACCEPT` stands for the digest of the client's key. */
@@ -375,40 +365,39 @@ describe("what comes in one piece with an upgrade", () => {
   });
 });
 
-describe("a client's upgrade fails, and it tries again, where the server", () => {
-  const taken = "Upgrade: websocket\r\nSec-WebSocket-Protocol: ZWS2.0";
-  it.each([
-    ["answers 200", answer(taken, "HTTP/1.1 200 OK"), "200"],
-    ["speaks an older HTTP", answer(taken, "HTTP/1.0 101 Yes"), "not HTTP/1.1"],
-    ["does not upgrade", answer("Sec-WebSocket-Protocol: ZWS2.0"), "no upgrade"],
-    ["has read another key", answer(taken).replace("ACCEPT", acceptOf(KEY)), "Sec-WebSocket-Accept"],
-    ["chooses an extension", answer(`${taken}\r\nSec-WebSocket-Extensions: x`), "extension"],
-    ["chooses no subprotocol", answer("Upgrade: websocket"), "no subprotocol"],
-    ["chooses two subprotocols", answer(`${taken}\r\nSec-WebSocket-Protocol: ZWS2.0/NULL`), "no subprotocol"],
-    ["chooses what was not offered", answer(`${taken}/CURVE`), "not offered"],
-    ["answers 404", "HTTP/1.1 404 Not Found\r\n\r\n", "404 Not Found"],
-    ["is none of HTTP", "SSH-2.0-OpenSSH_9\r\n", "not HTTP/1.1"],
-    ["answers with 1 MiB of headers", `HTTP/1.1 101 Yes\r\nX: ${"x".repeat(1_048_576)}`, "too long"],
-    ["hangs up", "", "hung up before it answered"],
-    ["hangs up within its answer", "HTTP/1.1 101 Swi", "hung up before it answered"],
-    ["does not answer", undefined, "did not answer the upgrade within 200 ms"],
-    [
-      "says for ever that it will",
-      "HTTP/1.1 103 Early Hints\r\n\r\n",
-      "did not answer the upgrade within 200 ms",
-    ],
-  ])("%s", async (_, text, why) => {
-    const server = answering(text, why.startsWith("hung up"));
-    const push = world.push({ handshakeInterval: why.includes("200 ms") ? 200 : 30_000 });
-    const failed = nextEvent(push, "handshake:error:other");
-    const again = nextEvent(push, "connect:retry");
-    push.connect((await server.listen(world)).replace("tcp", "ws"));
-    expect((await failed).error).toMatchObject({
-      code: "ERR_HANDSHAKE",
-      message: expect.stringContaining(why),
-    });
-    await again;
+const taken = "Upgrade: websocket\r\nSec-WebSocket-Protocol: ZWS2.0";
+
+it.each([
+  ["answers 200", answer(taken, "HTTP/1.1 200 OK"), "200"],
+  ["speaks an older HTTP", answer(taken, "HTTP/1.0 101 Yes"), "not HTTP/1.1"],
+  ["does not upgrade", answer("Sec-WebSocket-Protocol: ZWS2.0"), "no upgrade"],
+  ["has read another key", answer(taken).replace("ACCEPT", acceptOf(KEY)), "Sec-WebSocket-Accept"],
+  ["chooses an extension", answer(`${taken}\r\nSec-WebSocket-Extensions: x`), "extension"],
+  ["chooses no subprotocol", answer("Upgrade: websocket"), "no subprotocol"],
+  ["chooses two subprotocols", answer(`${taken}\r\nSec-WebSocket-Protocol: ZWS2.0/NULL`), "no subprotocol"],
+  ["chooses what was not offered", answer(`${taken}/CURVE`), "not offered"],
+  ["answers 404", "HTTP/1.1 404 Not Found\r\n\r\n", "404 Not Found"],
+  ["is none of HTTP", "SSH-2.0-OpenSSH_9\r\n", "not HTTP/1.1"],
+  ["answers with 1 MiB of headers", `HTTP/1.1 101 Yes\r\nX: ${"x".repeat(1_048_576)}`, "too long"],
+  ["hangs up", "", "hung up before it answered"],
+  ["hangs up within its answer", "HTTP/1.1 101 Swi", "hung up before it answered"],
+  ["does not answer", undefined, "did not answer the upgrade within 200 ms"],
+  [
+    "says for ever that it will",
+    "HTTP/1.1 103 Early Hints\r\n\r\n",
+    "did not answer the upgrade within 200 ms",
+  ],
+])("a client's upgrade fails, and it tries again, where the server %s", async (_, text, why) => {
+  const server = answering(text, why.startsWith("hung up"));
+  const push = world.push({ handshakeInterval: why.includes("200 ms") ? 200 : 30_000 });
+  const failed = nextEvent(push, "handshake:error:other");
+  const again = nextEvent(push, "connect:retry");
+  push.connect((await server.listen(world)).replace("tcp", "ws"));
+  expect((await failed).error).toMatchObject({
+    code: "ERR_HANDSHAKE",
+    message: expect.stringContaining(why),
   });
+  await again;
 });
 
 describe("a message in fragments", () => {

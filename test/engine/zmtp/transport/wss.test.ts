@@ -25,7 +25,6 @@ beforeAll(() => {
   const serves = "extendedKeyUsage=serverAuth\n";
   makeAuthority(folder, "ca");
   makeCertificate(folder, "server", { extensions: `subjectAltName=IP:127.0.0.1\n${serves}` });
-  makeCertificate(folder, "named", { extensions: `subjectAltName=DNS:broker.test\n${serves}` });
   makeCertificate(folder, "client", { subject: "/CN=sensor 7" });
 }, 60_000);
 

@@ -18,26 +18,19 @@ function encode(key: (() => number) | undefined, ...pieces: Uint8Array[]): Buffe
 }
 
 function decode(decoder: WsDecoder, ...chunks: Uint8Array[]): Buffer {
-  const all: Buffer[] = [];
-  for (const chunk of chunks) {
-    const target = new Words(Buffer.alloc(decodedSize(chunk.length)));
-    const length = decoder.decode(chunk, chunk.length, target);
-    all.push(Buffer.from(target.bytes.subarray(0, length)));
-  }
+  const all = chunks.map((chunk) => {
+    const target = Buffer.alloc(decodedSize(chunk.length));
+    return target.subarray(0, decoder.decode(chunk, chunk.length, new Words(target)));
+  });
   return Buffer.concat(all);
 }
 
-/** The same, each chunk in its own memory behind as little room as there may be. */
-function decodeInPlace(decoder: WsDecoder, ...chunks: Uint8Array[]): Buffer {
-  const all: Buffer[] = [];
-  for (const chunk of chunks) {
-    const memory = Buffer.alloc(decodedSize(chunk.length));
-    memory.set(chunk, memory.length - chunk.length);
-    const source = memory.subarray(memory.length - chunk.length);
-    const length = decoder.decode(source, chunk.length, new Words(memory));
-    all.push(Buffer.from(memory.subarray(0, length)));
-  }
-  return Buffer.concat(all);
+/** The same of one chunk, in its own memory behind as little room as there may be. */
+function decodeInPlace(decoder: WsDecoder, chunk: Uint8Array): Buffer {
+  const memory = Buffer.alloc(decodedSize(chunk.length));
+  memory.set(chunk, memory.length - chunk.length);
+  const source = memory.subarray(memory.length - chunk.length);
+  return memory.subarray(0, decoder.decode(source, chunk.length, new Words(memory)));
 }
 
 function byteByByte(bytes: Buffer): Buffer[] {
