@@ -39,7 +39,7 @@ const handler = (): string => "";
 const create: Readonly<Record<string, (options: object, at?: EndpointSource) => unknown>> = {
   BinaryStarClient: (options, at) => new BinaryStarClient(at ?? [AT, AT], options),
   BlackBox: (options) => new BlackBox({ connect: AT, handler: "x", ...options } as never),
-  CloneClient: (options) => new CloneClient(AT, options),
+  CloneClient: (options, at) => new CloneClient(at ?? AT, options),
   CloneServer: (options) => new CloneServer(options),
   EspressoListener: (options) => new EspressoListener(AT, options),
   EspressoTap: (options) => new EspressoTap(options),
@@ -79,9 +79,11 @@ test.each(
   Object.entries(create).filter(([, make]) => make.length === 2),
 )("socketOptions of a %s are those of sockets, also before its source has any endpoint", (_, make) => {
   const keys = ["short", "x".repeat(40)].map((curveServerKey) => ({ curveServerKey }));
+  const source = new ListedEndpoints();
   for (const socketOptions of [{ linger: "x" }, { nosuch: 1 }, ...keys])
-    for (const at of [undefined, new ListedEndpoints()])
+    for (const at of [undefined, source])
       expect(() => make({ socketOptions }, at)).toThrow(expect.objectContaining({ code: "EINVAL" }));
+  expect(source.readers).toBe(0);
 });
 
 test.each([
@@ -110,6 +112,7 @@ test.each(Object.entries({ ...create, ...others }))("a %s has no other options t
 test.each<[string, string, ...unknown[]]>([
   ["BinaryStar", "role", "third", undefined],
   ["BinaryStar", "peer", ""],
+  ["BinaryStar", "replica", {}, { position: String, compare: String, mayTakeOver: String }],
   ["BinaryStar", "heartbeatInterval", 0],
   ["BinaryStar", "liveness", 1],
   ["BlackBox", "handler", "", () => undefined, undefined],
@@ -119,6 +122,7 @@ test.each<[string, string, ...unknown[]]>([
   ["BlackBox", "maxQueue", 0],
   ["BlackBox", "maxQueueBytes", 0],
   ["BlackBox", "socketOptions", { codec: {} }],
+  ["CloneClient", "liveness", 1],
   ["EspressoListener", "socketOptions", { codec: json() }],
   ["EspressoTap", "snapLength", 255],
   ["EspressoTap", "filter", { from: "left" }],
@@ -126,6 +130,7 @@ test.each<[string, string, ...unknown[]]>([
   ["FreelanceServer", "model", 4],
   ["LastValueCache", "maxTopics", 0],
   ["LastValueCache", "topics", "a"],
+  ["LastValueCache", "gate", {}, { isServing: () => true }, 1],
   ["LastValueCache", "backendOptions", { noDrop: true }, { manual: true }],
   ["LastValueCache", "store", "", "tcp://127.0.0.1:1"],
   ["LoadBalancerClient", "timeout", -2],

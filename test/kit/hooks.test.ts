@@ -2,7 +2,7 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import type { Codec } from "../../src/index.js";
-import { BinaryStar, CloneClient, EspressoTap, MajordomoClient } from "../../src/patterns/index.js";
+import { CloneClient, EspressoTap, MajordomoClient } from "../../src/patterns/index.js";
 import { Subscriber } from "../../src/sockets/pub-sub.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { abortListeners } from "../support/settled.js";
@@ -108,14 +108,4 @@ test("the capture of a tap that its predicate closed does not throw", async () =
   await tap.events.receive();
   tap.capture("frontend", [Buffer.from("last")]);
   expect(tap.stats()).toMatchObject({ passed: 1, published: 0, refused: 1 });
-});
-
-test.each([
-  {},
-  { position: String, compare: String, mayTakeOver: String },
-])("a Binary Star refuses a replica without the methods of one", (replica) => {
-  const options = { role: "primary", peer: NOBODY, replica } as never;
-  expect(() => kept(new BinaryStar(options))).toThrow(
-    expect.objectContaining({ code: "EINVAL", message: expect.stringContaining("replica") }),
-  );
 });

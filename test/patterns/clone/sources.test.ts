@@ -41,19 +41,6 @@ test("an update waits while the source has no server, and endpoints that leave n
   await until(() => source.readers === 0, "the end of the source");
 });
 
-test("a client of a source that closes, or is refused, leaves nothing behind", async () => {
-  const source = new ListedEndpoints([]);
-  const client = clientOf(source);
-  const update = failure(client.set("k", "v"));
-  await until(() => source.readers === 1, "a reader");
-  await client.close();
-  expect(await update).toMatchObject({ code: "EAGAIN" });
-  await until(() => source.readers === 0, "the end of the source");
-  for (const socketOptions of [{ linger: "x" }, { nosuch: 1 }, { curveServerKey: "short" }])
-    expect(thrown(() => new CloneClient(source, { socketOptions } as never)).code).toBe("EINVAL");
-  expect(source.readers).toBe(0);
-});
-
 test("a pair finds each other by a source, stays with the last endpoint, and follows a peer that moves", async () => {
   const at = folder();
   const place = (name: string): string => `ipc://${join(at, name)}`;
