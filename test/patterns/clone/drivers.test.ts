@@ -40,22 +40,6 @@ describe("one server", () => {
     expect(nothing.size).toBe(1);
   });
 
-  test("set settles with its sequence when this map has it; delete deletes everywhere", async () => {
-    const server = await serve(CALM);
-    const [a, b] = [await join_(server.at, CALM), await join_(server.at, CALM)];
-    const first = await a.set("k", "1");
-    expect(String(a.get("k"))).toBe("1");
-    expect(await a.set("k", "2")).toBe(first + 1);
-    const many = await Promise.all(Array.from({ length: 200 }, (_, n) => a.set("k", String(n))));
-    expect(many).toEqual(Array.from({ length: 200 }, (_, n) => first + 2 + n));
-    await until(() => b.sequence === a.sequence, "the other has it");
-    expect(String(b.get("k"))).toBe("199");
-    await b.delete("k");
-    await until(() => !a.has("k"), "it is gone");
-    expect([a.size, a.get("k"), server.stats().entries]).toEqual([0, undefined, 0]);
-    expect(a.stats()).toMatchObject({ sets: 202, acknowledged: 202, inFlight: 0, gaps: 0 });
-  });
-
   test("watch reports old and new values, whose they are, and in which order", async () => {
     const server = await serve(CALM);
     const a = await join_(server.at, { codec: json<{ n: number }>(), ...CALM });
@@ -164,13 +148,8 @@ describe("one server", () => {
     ])
       expect((await failure(promise)).code).toBe("EINVAL");
     expect(client.stats().sets).toBe(0);
-    for (const bad of [
-      { servers: [] },
-      { servers: "tcp://x:1", subtree: "a" },
-      { servers: "nowhere://", liveness: 1 },
-      { servers: "tcp://x:1", unknown: 1 },
-    ])
-      expect(() => new CloneClient(bad as never)).toThrow(expect.objectContaining({ code: "EINVAL" }));
+    for (const none of [[], {}, "tcp://x:*"])
+      expect(() => new CloneClient(none as never)).toThrow(expect.objectContaining({ code: "EINVAL" }));
     // Its engine decides about the server's bounds.
     const socketOptions = { context: new Context({ engine: "libzmq" }) } as never;
     expect(() => new CloneServer({ socketOptions })).toThrow(expect.objectContaining({ code: "EINVAL" }));

@@ -65,8 +65,10 @@ async function failsOver(primary: CloneServer, backup: CloneServer, map: CloneCl
   await within(map.ready(), "the map", PATIENCE);
   await map.set("before", "1");
   expect(String(backup.get("before"))).toBe("1");
+  const failedOver = new Promise((resolve) => map.events.on("server:failed-over", resolve));
   await primary.close();
   await map.set("after", "2");
+  expect(await failedOver).toMatchObject({ from: primary.endpoints.snapshot, to: backup.endpoints.snapshot });
   expect([String(map.get("before")), String(map.get("after"))]).toEqual(["1", "2"]);
   expect(backup.stats()).toMatchObject({ serving: true, entries: 2 });
 }
