@@ -180,19 +180,6 @@ describe("what waits for a client", () => {
 });
 
 describe("a connection that ends", () => {
-  it("of a worker gives its requests to another at once", () => {
-    join("w1");
-    ask("c");
-    sentTo("w1");
-    join("w2");
-    rig.rules.peerLeft(idOf("w1"), 1);
-    expect(heardBy("w2")).toMatchObject([{ kind: "request" }]);
-    expect(rig.events).toContainEqual(
-      expect.objectContaining({ type: "worker:left", worker: "w1", reason: "lost" }),
-    );
-    expect(rig.rules.stats()).toMatchObject({ workers: 1, redelivered: 1, inFlight: 1 });
-  });
-
   it("of a worker that is back under the same routing id is not that of the new one", () => {
     join("w");
     const former = idOf("w");
