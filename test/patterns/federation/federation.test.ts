@@ -276,6 +276,7 @@ it("a broker binds the sides that it has, and no other", async () => {
   for (const side of ["front", "toString", undefined])
     await expect(site.broker.bind(side as never, ANY)).rejects.toMatchObject({ code: "EINVAL" });
   await site.broker.close({ linger: 0 });
+  expect(site.broker.endpoints).toEqual(endpoints);
   await expect(site.broker.bind("state", ANY)).rejects.toMatchObject({ code: "EBADF" });
 });
 
