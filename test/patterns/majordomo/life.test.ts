@@ -1,5 +1,6 @@
 /** How Majordomo's ends begin and end: bind, ready, drain, close, and what each door refuses. */
 import { describe, expect, it } from "vitest";
+import { Router } from "../../../src/index.js";
 import {
   MajordomoBroker,
   type MajordomoCallOptions,
@@ -156,4 +157,16 @@ it("says whose bound an answer is past", async () => {
     reason: "too-large",
     message: expect.stringContaining("maxAnswerBytes"),
   });
+});
+
+it("a worker that is sent away connects again after its reconnectInterval, also where other messages came with the DISCONNECT", async () => {
+  const broker = track(new Router());
+  const times = { heartbeatInterval: 60_000, reconnectInterval: 10 };
+  const endpoint = await broker.bind("tcp://127.0.0.1:*");
+  track(new MajordomoWorker(endpoint, "echo", (frames) => frames, { protocol: "0.2", ...times }));
+  const [peer] = await broker.receive();
+  // DISCONNECT between two heartbeats.
+  for (const command of [5, 6, 5]) broker.trySend([peer as Buffer, "MDPW02", Buffer.of(command)]);
+  const [again, , ready] = await broker.receive();
+  expect([again?.equals(peer as Buffer), ready]).toEqual([false, Buffer.of(1)]);
 });
