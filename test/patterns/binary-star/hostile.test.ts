@@ -3,9 +3,9 @@ import { beforeEach, expect, test } from "vitest";
 import { Dealer, type Raw } from "../../../src/index.js";
 import type { BinaryStarClient, BinaryStarServer, RequestHandler } from "../../../src/patterns/index.js";
 import { failure, until, within } from "../../contract/support/wait.js";
-import { Child } from "../../process/child.js";
 import { deferred } from "../../support/deferred.js";
-import { missing, peerAt } from "../../support/peers.js";
+import { missing } from "../../support/peers.js";
+import { pythonIn } from "../pirate/python.js";
 import { HEARTBEAT, type Places, ROLES, type Role, starRig } from "./rig.js";
 
 const { keep, places, serve, ask } = starRig();
@@ -148,8 +148,7 @@ test.skipIf(missing("pyzmq")).each([HEARTBEAT, 400])(
   "a REQ of pyzmq is served through a fail-over, with heartbeats of %i ms",
   async (heartbeatInterval) => {
     const { primary, backup } = await pair(([body]) => `got ${body}`, { heartbeatInterval });
-    const python = new Child(peerAt("pyzmq"), ["-c", REQ, ...ROLES.map((role) => at[role].clients)]);
-    keep({ close: () => python.kill() });
+    const python = pythonIn(keep)(REQ, ...ROLES.map((role) => at[role].clients));
     await python.heard("ready");
     for (let i = 0; i < 8; i++) {
       if (i === 4) await primary.close({ linger: 0 });

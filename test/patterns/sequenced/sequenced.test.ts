@@ -11,15 +11,15 @@ import {
   type SequencedSubscriberOptions,
 } from "../../../src/patterns/sequenced/index.js";
 import { failure, texts, thrown, until, within } from "../../contract/support/wait.js";
-import { Child } from "../../process/child.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 import { ListedEndpoints } from "../../support/listed-endpoints.js";
 import { LONG } from "../../support/long.js";
-import { missing, peerAt } from "../../support/peers.js";
+import { missing } from "../../support/peers.js";
+import { pythonIn } from "../pirate/python.js";
 
-const PYTHON = peerAt("pyzmq");
 const LIMIT = { timeout: 8_000 };
 const kept = closeAfterEach();
+const python = pythonIn(kept);
 
 type AnyEvent = SequencedSubscriberEvent | EndpointSourceEvent;
 
@@ -243,8 +243,7 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("sequenced publishing
     "a plain SUB of pyzmq reads topic and body; a PUB of pyzmq can speak it",
     async () => {
       const { publisher: p, endpoint } = await publisher();
-      const reader = new Child(PYTHON, [
-        "-c",
+      const reader = python(
         `
 import sys, zmq
 socket = zmq.Context().socket(zmq.SUB)
@@ -254,14 +253,11 @@ topic, meta, *body = socket.recv_multipart()
 print(topic.decode(), len(meta), *[frame.decode() for frame in body], flush=True)
 `,
         endpoint,
-      ]);
-      kept({ close: () => reader.kill() });
+      );
       await p.waitForSubscribers(LIMIT);
       p.publish("a", ["x", "y"]);
       expect(await reader.line()).toBe("a 40 x y");
-      const writer = new Child(PYTHON, [
-        "-c",
-        `
+      const writer = python(`
 import struct, sys, time, zmq
 socket = zmq.Context().socket(zmq.XPUB)
 port = socket.bind_to_random_port("tcp://127.0.0.1")
@@ -271,9 +267,7 @@ for sequence in (1, 2, 5):
     meta = b"SQ\\x01\\x01" + b"p" * 16 + struct.pack(">IQQ", 1, sequence, int(time.time() * 1e6))
     socket.send_multipart([b"a", meta, b"%d" % sequence])
 sys.stdin.read()
-`,
-      ]);
-      kept({ close: () => writer.kill() });
+`);
       const s = subscriber();
       s.subscribe("a");
       const gaps: string[] = [];
