@@ -2,33 +2,7 @@
 import { expect, test } from "vitest";
 import { describe } from "../../src/core/arguments.js";
 import { type EndpointSource, json } from "../../src/index.js";
-import {
-  BinaryStar,
-  BinaryStarClient,
-  BinaryStarServer,
-  BlackBox,
-  CloneClient,
-  CloneServer,
-  EspressoListener,
-  EspressoTap,
-  FederatedBroker,
-  FreelanceClient,
-  FreelanceFailoverClient,
-  FreelanceServer,
-  FreelanceShotgunClient,
-  LastValueCache,
-  LoadBalancer,
-  LoadBalancerClient,
-  MajordomoBroker,
-  MajordomoClient,
-  MajordomoWorker,
-  PirateClient,
-  PirateQueue,
-  PirateWorker,
-  SequencedPublisher,
-  SequencedSubscriber,
-  SuicidalSnail,
-} from "../../src/patterns/index.js";
+import * as patterns from "../../src/patterns/index.js";
 import { within } from "../contract/support/wait.js";
 import { ListedEndpoints } from "../support/listed-endpoints.js";
 
@@ -37,28 +11,28 @@ const handler = (): string => "";
 
 /** Looked up by name: each makes one with some options. */
 const create: Readonly<Record<string, (options: object, at?: EndpointSource) => unknown>> = {
-  BinaryStarClient: (options, at) => new BinaryStarClient(at ?? [AT, AT], options),
-  BlackBox: (options) => new BlackBox({ connect: AT, handler: "x", ...options } as never),
-  CloneClient: (options, at) => new CloneClient(at ?? AT, options),
-  CloneServer: (options) => new CloneServer(options),
-  EspressoListener: (options) => new EspressoListener(AT, options),
-  EspressoTap: (options) => new EspressoTap(options),
-  FederatedBroker: (options) => new FederatedBroker("site", options),
-  FreelanceClient: (options, at) => new FreelanceClient(at ?? AT, options),
-  FreelanceFailoverClient: (options, at) => new FreelanceFailoverClient(at ?? AT, options),
-  FreelanceServer: (options) => new FreelanceServer(handler, options),
-  FreelanceShotgunClient: (options, at) => new FreelanceShotgunClient(at ?? AT, options),
-  LoadBalancer: (options) => new LoadBalancer(options),
-  LoadBalancerClient: (options, at) => new LoadBalancerClient(at ?? AT, options),
-  MajordomoBroker: (options) => new MajordomoBroker(options),
-  MajordomoClient: (options, at) => new MajordomoClient(at ?? AT, options),
-  MajordomoWorker: (options, at) => new MajordomoWorker(at ?? AT, "fish", handler, options),
-  PirateClient: (options, at) => new PirateClient(at ?? AT, options),
-  PirateQueue: (options) => new PirateQueue(options),
-  PirateWorker: (options, at) => new PirateWorker(at ?? AT, handler, options),
-  SequencedPublisher: (options) => new SequencedPublisher(options),
-  SequencedSubscriber: (options) => new SequencedSubscriber(options),
-  SuicidalSnail: (options) => new SuicidalSnail(options),
+  BinaryStarClient: (options, at) => new patterns.BinaryStarClient(at ?? [AT, AT], options),
+  BlackBox: (options) => new patterns.BlackBox({ connect: AT, handler: "x", ...options } as never),
+  CloneClient: (options, at) => new patterns.CloneClient(at ?? AT, options),
+  CloneServer: (options) => new patterns.CloneServer(options),
+  EspressoListener: (options) => new patterns.EspressoListener(AT, options),
+  EspressoTap: (options) => new patterns.EspressoTap(options),
+  FederatedBroker: (options) => new patterns.FederatedBroker("site", options),
+  FreelanceClient: (options, at) => new patterns.FreelanceClient(at ?? AT, options),
+  FreelanceFailoverClient: (options, at) => new patterns.FreelanceFailoverClient(at ?? AT, options),
+  FreelanceServer: (options) => new patterns.FreelanceServer(handler, options),
+  FreelanceShotgunClient: (options, at) => new patterns.FreelanceShotgunClient(at ?? AT, options),
+  LoadBalancer: (options) => new patterns.LoadBalancer(options),
+  LoadBalancerClient: (options, at) => new patterns.LoadBalancerClient(at ?? AT, options),
+  MajordomoBroker: (options) => new patterns.MajordomoBroker(options),
+  MajordomoClient: (options, at) => new patterns.MajordomoClient(at ?? AT, options),
+  MajordomoWorker: (options, at) => new patterns.MajordomoWorker(at ?? AT, "fish", handler, options),
+  PirateClient: (options, at) => new patterns.PirateClient(at ?? AT, options),
+  PirateQueue: (options) => new patterns.PirateQueue(options),
+  PirateWorker: (options, at) => new patterns.PirateWorker(at ?? AT, handler, options),
+  SequencedPublisher: (options) => new patterns.SequencedPublisher(options),
+  SequencedSubscriber: (options) => new patterns.SequencedSubscriber(options),
+  SuicidalSnail: (options) => new patterns.SuicidalSnail(options),
 };
 
 const WRONG: readonly unknown[] = [null, 0, -0, Number.NaN, 1n, "x", "", [], true, Symbol("x"), () => ""];
@@ -99,8 +73,8 @@ test.each([
 
 /** More, without socketOptions. */
 const others: typeof create = {
-  BinaryStar: (options) => new BinaryStar({ role: "primary", peer: AT, ...options }),
-  LastValueCache: (options) => new LastValueCache(options),
+  BinaryStar: (options) => new patterns.BinaryStar({ role: "primary", peer: AT, ...options }),
+  LastValueCache: (options) => new patterns.LastValueCache(options),
 };
 
 test.each(Object.entries({ ...create, ...others }))("a %s has no other options than its own", (_, make) => {
@@ -173,7 +147,7 @@ test("a Clone refuses what is not a subtree, a key encoding, a store, a pair, a 
 });
 
 test("the linger of close is a number", async () => {
-  const broker = new LoadBalancer();
+  const broker = new patterns.LoadBalancer();
   for (const linger of [null, "1", 1n, -2, Number.NaN])
     await expect(broker.close({ linger: linger as never })).rejects.toMatchObject({ code: "EINVAL" });
   expect(broker.closed).toBe(false);
@@ -184,17 +158,17 @@ test("bind and connect refuse arguments that they do not take, and stay as they 
   const pair = { role: "primary", peer: AT } as const;
   const [at, side, extra] = ["tcp://127.0.0.1:*", "frontend", 5];
   const drivers = {
-    BinaryStar: [new BinaryStar(pair), at],
-    BinaryStarServer: [new BinaryStarServer(handler, { star: pair }), "clients", at],
-    CloneServer: [new CloneServer(), at],
-    EspressoTap: [new EspressoTap(), at],
-    FederatedBroker: [new FederatedBroker("site"), "frontend", at],
-    FreelanceServer: [new FreelanceServer(handler), at],
-    LastValueCache: [new LastValueCache(), side, at],
-    LoadBalancer: [new LoadBalancer(), side, at],
-    MajordomoBroker: [new MajordomoBroker(), at],
-    PirateQueue: [new PirateQueue(), side, at],
-    SequencedPublisher: [new SequencedPublisher(), at],
+    BinaryStar: [new patterns.BinaryStar(pair), at],
+    BinaryStarServer: [new patterns.BinaryStarServer(handler, { star: pair }), "clients", at],
+    CloneServer: [new patterns.CloneServer(), at],
+    EspressoTap: [new patterns.EspressoTap(), at],
+    FederatedBroker: [new patterns.FederatedBroker("site"), "frontend", at],
+    FreelanceServer: [new patterns.FreelanceServer(handler), at],
+    LastValueCache: [new patterns.LastValueCache(), side, at],
+    LoadBalancer: [new patterns.LoadBalancer(), side, at],
+    MajordomoBroker: [new patterns.MajordomoBroker(), at],
+    PirateQueue: [new patterns.PirateQueue(), side, at],
+    SequencedPublisher: [new patterns.SequencedPublisher(), at],
   } as const;
   const refusal = { code: "EINVAL", message: expect.stringContaining("nothing else; got 5") };
   for (const [name, [driver, ...rest]] of Object.entries(drivers)) {
@@ -205,10 +179,10 @@ test("bind and connect refuse arguments that they do not take, and stay as they 
     await driver.close({ linger: 0 });
   }
   const connecting = [
-    [new LastValueCache(), side, AT],
-    [new SequencedPublisher(), AT],
-    [new SequencedSubscriber(), AT, AT],
-    [new SuicidalSnail(), AT],
+    [new patterns.LastValueCache(), side, AT],
+    [new patterns.SequencedPublisher(), AT],
+    [new patterns.SequencedSubscriber(), AT, AT],
+    [new patterns.SuicidalSnail(), AT],
   ] as const;
   for (const [driver, ...rest] of connecting) {
     const connect = (...parameters: unknown[]): void =>
@@ -219,11 +193,11 @@ test("bind and connect refuse arguments that they do not take, and stay as they 
 });
 
 test("what a call takes is refused as an invalid argument, and never by an error of the platform's", async () => {
-  const server = new CloneServer();
-  const site = new FederatedBroker("site");
-  const subscriber = new SequencedSubscriber();
-  const snail = new SuicidalSnail();
-  const client = new MajordomoClient(AT);
+  const server = new patterns.CloneServer();
+  const site = new patterns.FederatedBroker("site");
+  const subscriber = new patterns.SequencedSubscriber();
+  const snail = new patterns.SuicidalSnail();
+  const client = new patterns.MajordomoClient(AT);
   const calls: readonly (() => unknown)[] = [
     ...[null, 5, {}, [1], Symbol("x"), handler].flatMap((wrong) => [
       () => server.set(wrong as never, "v"),
