@@ -21,14 +21,18 @@ const piece = (worker: string, delivery: Request, number: number, body: string |
   hear(worker, replyTo(delivery, false, number, body));
 const final = (worker: string, delivery: Request, pieces: number, ...body: string[]): void =>
   hear(worker, replyTo(delivery, true, pieces, ...body));
+/** A worker has the request of a client. */
+const begin = (): Request => {
+  join("w");
+  ask("c");
+  return deliveryTo("w");
+};
 const fails = (worker: string, { number }: Request, text: string): void =>
   hear(worker, failureOf(number, "worker-failed", text));
 
 describe("an answer in pieces", () => {
   it("tells a client that repeats its request that the answer was broken off", () => {
-    join("w");
-    ask("c");
-    const delivery = deliveryTo("w");
+    const delivery = begin();
     piece("w", delivery, 1, "x");
     for (let i = 0; i < 2; i++) {
       expect(toldTo("c")).toMatchObject([{ kind: "failure", reason: "incomplete" }]);
@@ -39,9 +43,7 @@ describe("an answer in pieces", () => {
   });
 
   it("has the credit that its client grants; a plain worker is sent none", () => {
-    join("w");
-    ask("c");
-    const delivery = deliveryTo("w");
+    const delivery = begin();
     grant("c", 5_000);
     expect(heardBy("w")).toEqual([{ kind: "credit", number: delivery.number, bytes: 5_000 }]);
     grant("other", 5_000);
@@ -69,9 +71,7 @@ describe("an answer in pieces", () => {
   });
 
   it("whose credit cannot be sent makes its worker count as lost, and ends with that error", () => {
-    join("w");
-    ask("c");
-    piece("w", deliveryTo("w"), 0, "x");
+    piece("w", begin(), 0, "x");
     results.set("w", "full");
     grant("c", 5_000);
     expect(toldTo("c").at(-1)).toMatchObject({ kind: "failure", reason: "worker-lost" });
@@ -113,9 +113,7 @@ describe("what waits for a client", () => {
 
   it("is bounded in bytes for answers that are repeated, and comes when there is room", () => {
     make({ maxClientBytes: 10_000 });
-    join("w");
-    ask("c");
-    final("w", deliveryTo("w"), 0, "x".repeat(6_000));
+    final("w", begin(), 0, "x".repeat(6_000));
     expect(toldTo("c")).toMatchObject([{ kind: "answer" }]);
     queued.set("c", 6_000);
     ask("c");
@@ -155,9 +153,7 @@ describe("what waits for a client", () => {
 
   it("may be one answer of any size", () => {
     make({ maxClientBytes: 10 });
-    join("w");
-    ask("c");
-    final("w", deliveryTo("w"), 0, "x".repeat(2_000));
+    final("w", begin(), 0, "x".repeat(2_000));
     expect(toldTo("c")).toMatchObject([{ kind: "answer", final: true }]);
   });
 
@@ -168,9 +164,7 @@ describe("what waits for a client", () => {
   });
 
   it("has no room for a failure: that is counted", () => {
-    join("w");
-    ask("c");
-    const delivery = deliveryTo("w");
+    const delivery = begin();
     piece("w", delivery, 0, "a");
     results.set("c", "full");
     fails("w", delivery, "no such fish");
@@ -207,9 +201,7 @@ describe("a connection that ends", () => {
   });
 
   it("of a client that comes back and asks again does not have it handled again", () => {
-    join("w");
-    ask("c");
-    const delivery = deliveryTo("w");
+    const delivery = begin();
     rig.rules.peerLeft(idOf("c"), 10);
     ask("c'", 1, 20);
     rig.rules.tick(5_000);
@@ -258,9 +250,7 @@ it("a worker that cannot be reached was no delivery", () => {
 });
 
 it("a cancelled answer in pieces ends as abandoned, whatever its worker still says", () => {
-  join("w");
-  ask("c");
-  const delivery = deliveryTo("w");
+  const delivery = begin();
   piece("w", delivery, 0, "a");
   hear("c", { kind: "cancel", number: 1 });
   piece("w", delivery, 5, "b");
@@ -269,9 +259,7 @@ it("a cancelled answer in pieces ends as abandoned, whatever its worker still sa
 });
 
 it("an answer of which a part went to an earlier connection of its client ends as a duplicate, and is cancelled", () => {
-  join("w");
-  ask("c");
-  const delivery = deliveryTo("w");
+  const delivery = begin();
   piece("w", delivery, 0, "x");
   ask("c again");
   expect(toldTo("c again")).toMatchObject([{ kind: "failure", number: 1, reason: "duplicate" }]);
