@@ -158,26 +158,6 @@ describe("one server", () => {
     await Promise.all(two);
   });
 
-  test("without a server set times out, an aborted one ends, and close ends the rest", async () => {
-    const client = track(new CloneClient("tcp://127.0.0.1:9", { heartbeatInterval: HEARTBEAT }));
-    const abort = new AbortController();
-    const calls = [
-      client.set("a", "1", { timeout: 100 }),
-      client.set("b", "1", { signal: abort.signal }),
-      client.set("c", "1"),
-      client.ready(),
-      client.set("d", "1", { timeout: 0 }),
-    ].map((promise) => failure(promise as Promise<unknown>));
-    abort.abort();
-    expect((await calls[0])?.code).toBe("ETIMEDOUT");
-    expect((await calls[1])?.code).toBe("ABORT_ERR");
-    expect((await calls[4])?.code).toBe("ETIMEDOUT");
-    await client.close();
-    expect([(await calls[2])?.code, (await calls[3])?.code]).toEqual(["EAGAIN", "EAGAIN"]);
-    expect((await failure(client.set("d", "1"))).code).toBe("EBADF");
-    expect(client.stats()).toMatchObject({ sets: 4, timedOut: 2, aborted: 2, state: "closed" });
-  });
-
   test("messages that 12/CHP does not allow are dropped, reported and counted; the map stays right", async () => {
     const server = await serve();
     const client = await join_(server.at);
