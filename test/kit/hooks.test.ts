@@ -2,7 +2,7 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import type { Codec } from "../../src/index.js";
-import { CloneClient, EspressoTap, MajordomoClient } from "../../src/patterns/index.js";
+import { CloneClient, EspressoTap } from "../../src/patterns/index.js";
 import { Subscriber } from "../../src/sockets/pub-sub.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { abortListeners } from "../support/settled.js";
@@ -86,14 +86,6 @@ test.each(
   for (const result of await Promise.allSettled(calls))
     expect(result).toMatchObject({ status: "rejected", reason: { code: "ABORT_ERR" } });
   expect(abortListeners(controller.signal)).toBe(0);
-});
-
-test("a Majordomo client counts the calls that its close ends", async () => {
-  const client = kept(new MajordomoClient(NOBODY));
-  const calls = [client.request("echo", "a"), client.request("echo", "b")];
-  await client.close();
-  await Promise.allSettled(calls);
-  expect(client.stats()).toMatchObject({ requests: 2, cancelled: 2, pending: 0, inFlight: 0 });
 });
 
 test("the capture of a tap that its predicate closed does not throw", async () => {

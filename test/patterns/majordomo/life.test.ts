@@ -134,15 +134,15 @@ it.each([
   expect(client.stats().requests).toBe(0);
 });
 
-it("bounds the bytes of requests without an answer", async () => {
-  const { endpoint } = await begin();
-  const client = track(new MajordomoClient(endpoint, { maxPendingBytes: 100 }));
+it("bounds the bytes of requests without an answer, and counts those that its close ends", async () => {
+  const client = track(new MajordomoClient("tcp://127.0.0.1:9", { maxPendingBytes: 100 }));
   const first = failure(client.request("nobody", Buffer.alloc(90)));
   expect(await failure(client.request("nobody", Buffer.alloc(11)))).toMatchObject({
     code: "ERR_TOO_MANY_PENDING",
   });
   await client.close();
   expect(await first).toMatchObject({ code: "EAGAIN" });
+  expect(client.stats()).toMatchObject({ requests: 1, cancelled: 1, pending: 0, inFlight: 0 });
 });
 
 it("says whose bound an answer is past", async () => {
