@@ -11,6 +11,7 @@ import {
 } from "../../../src/patterns/index.js";
 import { failure, until, within } from "../../contract/support/wait.js";
 import { deferred } from "../../support/deferred.js";
+import { watch } from "../../support/settled.js";
 import { CALM, cloneRig, HEARTBEAT, take } from "./rig.js";
 
 const { folder, join_, serve, track } = cloneRig();
@@ -279,10 +280,8 @@ describe("one server", () => {
       const { store, committing, finish } = gatedStore();
       const server = await serve({ ...CALM, store });
       const client = await join_(server.at, CALM);
-      let settled = false;
-      const set = client.set("k", "v", { timeout: linger === 0 ? 300 : 8_000 }).finally(() => {
-        settled = true;
-      });
+      const set = client.set("k", "v", { timeout: linger === 0 ? 300 : 8_000 });
+      const outcome = watch(set);
       await within(committing, "the commit");
       const closing = server.close({ linger });
       expect((await failure(server.bind(server.at))).code).toBe("EBADF");
@@ -291,7 +290,7 @@ describe("one server", () => {
         finish();
         await within(closing, "the end");
       } else {
-        expect(settled).toBe(false);
+        expect(outcome.state).toBe("pending");
         finish();
         expect(await within(set, "the acknowledgement")).toBe(1);
         await within(closing, "the end");
@@ -305,13 +304,11 @@ describe("one server", () => {
     const server = await serve({ ...CALM, store });
     const client = await join_(server.at, CALM);
     expect(server.set("k", "v")).toBe(true);
-    let isDrained = false;
-    const drained = server.drain().finally(() => {
-      isDrained = true;
-    });
+    const drained = server.drain();
+    const outcome = watch(drained);
     expect((await failure(server.drain({ timeout: 50 }))).code).toBe("ETIMEDOUT");
     expect(() => server.set("k", "later")).toThrow(expect.objectContaining({ code: "EAGAIN" }));
-    expect(isDrained).toBe(false);
+    expect(outcome.state).toBe("pending");
     finish();
     await within(drained, "everything is in the store");
     expect(String(server.get("k"))).toBe("v");

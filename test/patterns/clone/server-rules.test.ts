@@ -28,6 +28,7 @@ import {
   uuidsOf,
 } from "../../../src/patterns/clone/server-state.js";
 import { encodePosition, NO_STANDING } from "../../../src/patterns/clone/standing.js";
+import { turn, watch } from "../../support/settled.js";
 
 const CLIENT = Buffer.from("client");
 
@@ -262,12 +263,10 @@ test("a server is not idle while one update is on its way to the store and anoth
   set(rules, "k", "1", 1);
   rules.committed(0);
   set(rules, "k", "2", 2);
-  let isIdle = false;
-  const idle = rules.idle().then(() => {
-    isIdle = true;
-  });
-  await Promise.resolve();
-  expect([commits, rules.stats().inFlight, isIdle]).toEqual([2, 2, false]);
+  const idle = rules.idle();
+  const outcome = watch(idle);
+  await turn();
+  expect([commits, rules.stats().inFlight, outcome.state]).toEqual([2, 2, "pending"]);
   rules.committed(0);
   rules.resume(0);
   rules.tick(0);
