@@ -100,6 +100,7 @@ test.each<[string, string, ...unknown[]]>([
   ["EspressoListener", "socketOptions", { codec: json() }],
   ["EspressoTap", "snapLength", 255],
   ["EspressoTap", "filter", { from: "left" }],
+  ["FreelanceClient", "timeToLive", 2_000], // The default pingInterval.
   ["FreelanceServer", "identity", "tcp://*:1"],
   ["FreelanceServer", "model", 4],
   ["LastValueCache", "maxTopics", 0],

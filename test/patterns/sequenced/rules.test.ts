@@ -24,7 +24,8 @@ const TOPIC = Buffer.from("topic");
 
 const PUBLISHER = { maxTopics: 2, maxQueue: 3, maxQueueBytes: 300 };
 
-function publisher(options: Partial<typeof PUBLISHER> = {}) {
+/** @param streams that it had before */
+function publisher(options: Partial<typeof PUBLISHER> = {}, streams = 0) {
   const published: Buffer[][] = [];
   const answers: Buffer[][] = [];
   const events: string[] = [];
@@ -45,6 +46,7 @@ function publisher(options: Partial<typeof PUBLISHER> = {}) {
       },
     },
     ID,
+    streams,
   );
   const publish = (topic: string, body = "x"): number =>
     rules.publish(Buffer.from(topic), [Buffer.from(body)], 1);
@@ -105,14 +107,7 @@ describe("a publisher", () => {
   });
 
   it("refuses another topic, and keeps nothing of it, after its last stream number", () => {
-    const published: Buffer[][] = [];
-    const outbox = {
-      publish: (frames: Buffer[]): void => void published.push(frames),
-      answer: (): boolean => true,
-      event: (): void => undefined,
-    };
-    const rules = new PublisherRules(PUBLISHER, outbox, ID, 2 ** 32 - 2);
-    const publish = (topic: string): number => rules.publish(Buffer.from(topic), [Buffer.from("x")], 1);
+    const { rules, published, publish } = publisher({}, 2 ** 32 - 2);
     publish("a");
     expect(parseMeta(published[0]?.[1] as Buffer)?.stream).toBe(2 ** 32 - 1);
     for (let i = 0; i < 2; i++) expect(() => publish("b")).toThrow(/make another/);
