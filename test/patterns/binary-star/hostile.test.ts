@@ -3,7 +3,7 @@ import { beforeEach, expect, test } from "vitest";
 import { Dealer, type Raw } from "../../../src/index.js";
 import type { BinaryStarClient, BinaryStarServer, RequestHandler } from "../../../src/patterns/index.js";
 import { failure, until, within } from "../../contract/support/wait.js";
-import { deferred } from "../../support/deferred.js";
+import { held } from "../../kit/services.js";
 import { missing } from "../../support/peers.js";
 import { pythonIn } from "../pirate/python.js";
 import { HEARTBEAT, type Places, ROLES, type Role, starRig } from "./rig.js";
@@ -65,11 +65,7 @@ test("what is not a request is counted, and the next one is answered", async () 
 });
 
 test("requests past maxInFlight are refused as overloaded, each with a reply", async () => {
-  const { promise: gate, resolve: finish } = deferred();
-  const handler: RequestHandler<Raw> = async (body) => {
-    await gate;
-    return body;
-  };
+  const { handler, open: finish } = held();
   const primary = await serve("primary", at, handler, { maxInFlight: 5 });
   await serve("backup", at, handler);
   await within(primary.ready(), "it serves");

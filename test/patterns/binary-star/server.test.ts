@@ -9,6 +9,7 @@ import {
 } from "../../../src/patterns/binary-star/server.js";
 import type { BinaryStarStateName } from "../../../src/patterns/binary-star/star.js";
 import { failure, texts, thrown, until, within } from "../../contract/support/wait.js";
+import { held } from "../../kit/services.js";
 import { start } from "../../process/child.js";
 import { blockThread } from "../../support/block.js";
 import { deferred } from "../../support/deferred.js";
@@ -173,14 +174,8 @@ describe("a handler", () => {
 
   test("whose server is fenced meanwhile has no reply sent", async () => {
     const at = places();
-    let finish: (reply: string) => void = () => undefined;
-    const { promise: begun, resolve: begin } = deferred();
-    const starting = serve("primary", at, () => {
-      begin();
-      return new Promise<string>((resolve) => {
-        finish = resolve;
-      });
-    });
+    const { handler, started, open } = held();
+    const starting = serve("primary", at, handler);
     const rival = keep(new Publisher({ linger: 0 }));
     await rival.bind(at.backup.state);
     const dealer = keep(new Dealer({ linger: 0 }));
@@ -189,12 +184,12 @@ describe("a handler", () => {
     dealer.connect(at.primary.clients);
     // A server that was held up itself drops the vote with its request: clients ask again.
     const asking = setInterval(() => dealer.trySend(["", "work"]), HEARTBEAT);
-    await within(begun, "the handler's begin").finally(() => clearInterval(asking));
+    await within(started, "the handler's begin").finally(() => clearInterval(asking));
     const fenced = becomes(primary, "fenced");
     // For a heartbeat after its take-over it could be the word of a peer in doubt.
     const telling = setInterval(() => rival.trySend("3"), HEARTBEAT / 2);
     await fenced.finally(() => clearInterval(telling));
-    finish("done");
+    open();
     await until(() => primary.stats().repliesDropped.notServing === 1, "a dropped reply");
     expect(primary.stats().replied).toBe(0);
   });

@@ -60,15 +60,12 @@ describe("a pair", () => {
     const at = folder();
     const primary = await open("primary", at, { store: "store", serves: true });
     const client = await join_(primary.endpoints.snapshot, { heartbeatInterval: 2 * HEARTBEAT });
-    let told = 0;
-    primary.events.on("peer:incompatible", () => {
-      told += 1;
-    });
+    const told = new Promise((resolve) => primary.events.on("peer:incompatible", resolve));
     const state = track(new Publisher({ linger: 0 }));
     await state.bind(`${endpointOf("backup", at)}-3`);
     await state.waitForSubscribers();
     await state.send("2");
-    await until(() => told === 1, "the state tells");
+    await within(told, "the state tells");
     expect([client.state, primary.stats().serving]).toEqual(["live", true]);
   });
 

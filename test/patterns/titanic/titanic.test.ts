@@ -292,14 +292,9 @@ describe("Titanic", () => {
     worker("echo", (frames) => frames);
     await reopen({ retryDelay: 5_000, maxRetryDelay: 5_000 });
     let failures = 0;
-    const all = new Promise<void>((resolve) => {
-      service.titanic.events.on("store:failed", () => {
-        failures += 1;
-        if (failures === 20) resolve();
-      });
-    });
+    service.titanic.events.on("store:failed", () => (failures += 1));
     for (let n = 0; n < 20; n++) await client.request("echo", String(n));
-    await all;
+    await until(() => failures === 20, "all answers wait");
     await turn();
     expect(warn).not.toHaveBeenCalled();
     answer.mockRestore();
