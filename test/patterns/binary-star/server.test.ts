@@ -2,11 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { type Clock, systemClock } from "../../../src/core/timers.js";
 import { Dealer, json, Publisher } from "../../../src/index.js";
-import {
-  BinaryStarClient,
-  BinaryStarServer,
-  type BinaryStarServerEvent,
-} from "../../../src/patterns/binary-star/server.js";
+import { BinaryStarClient, BinaryStarServer } from "../../../src/patterns/binary-star/server.js";
 import type { BinaryStarStateName } from "../../../src/patterns/binary-star/star.js";
 import { failure, texts, thrown, until, within } from "../../contract/support/wait.js";
 import { held } from "../../kit/services.js";
@@ -17,14 +13,10 @@ import { HEARTBEAT, starRig } from "./rig.js";
 
 const { keep, ipc, places, serve, ask } = starRig();
 
-function becomes(
-  server: BinaryStarServer,
-  state: BinaryStarStateName,
-): Promise<BinaryStarServerEvent & { type: "state:changed" }> {
-  const happened = new Promise<BinaryStarServerEvent & { type: "state:changed" }>((resolve) =>
-    server.events.on("state:changed", (event) => {
-      if (event.state === state) resolve(event);
-    }),
+/** @returns the event */
+function becomes(server: BinaryStarServer, state: BinaryStarStateName): Promise<unknown> {
+  const happened = new Promise<unknown>((resolve) =>
+    server.events.on("state:changed", (event) => event.state === state && resolve(event)),
   );
   return within(happened, `${state} of a server in state ${server.star.state}`);
 }
