@@ -1,5 +1,5 @@
 /** Sockets of a pattern: when one of several cannot be opened the others are closed again; what waits for room at a DEALER. */
-import { describe, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { Context, Dealer, type MessageLike, Pair, Router } from "../../src/index.js";
 import { SendQueue } from "../../src/kit/sockets.js";
 import * as patterns from "../../src/patterns/index.js";
@@ -48,15 +48,16 @@ function room(context: Context): number {
   }
 }
 
-describe.each(Object.entries(MAKERS))("%s", (_, [sockets, make]) => {
-  test("leaves no socket open when one cannot be opened", async () => {
-    for (let maxSockets = 1; maxSockets < sockets; maxSockets++) {
-      const context = new Context({ maxSockets });
-      expect(() => make(context)).toThrow(expect.objectContaining({ code: "EMFILE" }));
-      await until(() => room(context) === maxSockets, `room for ${maxSockets} sockets`);
-    }
-    expect(() => make(new Context({ maxSockets: sockets }))).not.toThrow();
-  });
+test.each(Object.entries(MAKERS))("%s leaves no socket open when one cannot be opened", async (_, [
+  sockets,
+  make,
+]) => {
+  for (let maxSockets = 1; maxSockets < sockets; maxSockets++) {
+    const context = new Context({ maxSockets });
+    expect(() => make(context)).toThrow(expect.objectContaining({ code: "EMFILE" }));
+    await until(() => room(context) === maxSockets, `room for ${maxSockets} sockets`);
+  }
+  expect(() => make(new Context({ maxSockets: sockets }))).not.toThrow();
 });
 
 /** Has room for what waits, one by one. */
