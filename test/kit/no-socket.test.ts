@@ -28,25 +28,19 @@ async function runOut(context: Context, driver: Refusing): Promise<void> {
   context.maxSockets = 1_000;
 }
 
-/** Where nobody listens any more. */
-async function deadEndpoint(): Promise<string> {
+/** A context with one socket, which is as many as `maxSockets` can be low; and an endpoint where nobody listens any more. */
+const sockets = async () => {
+  const context = new Context();
+  track(new Dealer({ context }));
   const queue = new patterns.PirateQueue();
   const endpoint = await queue.bind("frontend", AT);
   await queue.close();
-  return endpoint;
-}
-
-/** With one socket in it, which is as many as `maxSockets` can be low. */
-const sockets = () => {
-  const context = new Context();
-  track(new Dealer({ context }));
-  return { context, socketOptions: { context, reconnectInterval: 50 } };
+  return { context, socketOptions: { context, reconnectInterval: 50 }, endpoint };
 };
 const echo = ([body]: readonly Buffer[]): Buffer[] => [body as Buffer];
 
 test("a client that asks one server after the other", async () => {
-  const { context, socketOptions } = sockets();
-  const endpoint = await deadEndpoint();
+  const { context, socketOptions, endpoint } = await sockets();
   const client = track(
     new patterns.PirateClient(endpoint, { socketOptions, attemptTimeout: 100, retries: 1_000, timeout: -1 }),
   );
@@ -59,8 +53,7 @@ test("a client that asks one server after the other", async () => {
 });
 
 test("a Pirate worker", async () => {
-  const { context, socketOptions } = sockets();
-  const endpoint = await deadEndpoint();
+  const { context, socketOptions, endpoint } = await sockets();
   const worker = track(
     new patterns.PirateWorker(endpoint, echo, {
       socketOptions,
@@ -80,8 +73,7 @@ test("a Majordomo worker's endpoint of no known transport throws at once", () =>
 });
 
 test.each(["auto", "0.1"] as const)("a Majordomo worker (%s)", async (protocol) => {
-  const { context, socketOptions } = sockets();
-  const endpoint = await deadEndpoint();
+  const { context, socketOptions, endpoint } = await sockets();
   const times = { heartbeatInterval: 50, reconnectInterval: 50 };
   const worker = track(
     new patterns.MajordomoWorker(endpoint, "echo", echo, { protocol, socketOptions, ...times }),
@@ -94,8 +86,7 @@ test.each(["auto", "0.1"] as const)("a Majordomo worker (%s)", async (protocol) 
 });
 
 test("a Majordomo client", async () => {
-  const { context, socketOptions } = sockets();
-  const endpoint = await deadEndpoint();
+  const { context, socketOptions, endpoint } = await sockets();
   const client = track(
     new patterns.MajordomoClient(endpoint, { socketOptions, heartbeatInterval: 50, timeout: -1 }),
   );
@@ -108,7 +99,7 @@ test("a Majordomo client", async () => {
 });
 
 test("a client of a source of load balancers", async () => {
-  const { context, socketOptions } = sockets();
+  const { context, socketOptions } = await sockets();
   const source = new ListedEndpoints([]);
   const client = track(new patterns.LoadBalancerClient(source, { socketOptions, timeout: -1 }));
   const reply = client.request("x");
@@ -120,7 +111,7 @@ test("a client of a source of load balancers", async () => {
 });
 
 test("a Freelance client that asks all servers of a source", async () => {
-  const { context, socketOptions } = sockets();
+  const { context, socketOptions } = await sockets();
   const source = new ListedEndpoints([]);
   const client = track(new patterns.FreelanceShotgunClient(source, { socketOptions, timeout: -1 }));
   const reply = client.request("x");
@@ -130,7 +121,7 @@ test("a Freelance client that asks all servers of a source", async () => {
 });
 
 test("a Clone client", async () => {
-  const { context } = sockets();
+  const { context } = await sockets();
   const before = new patterns.CloneServer();
   const endpoint = await before.bind(AT);
   const client = track(new patterns.CloneClient(endpoint, { context, attemptTimeout: 200 }));
@@ -144,8 +135,7 @@ test("a Clone client", async () => {
 });
 
 test("a client of sessions", async () => {
-  const { context, socketOptions } = sockets();
-  const endpoint = await deadEndpoint();
+  const { context, socketOptions, endpoint } = await sockets();
   const client = track(new SessionClient(endpoint, { id: "a", socketOptions, reconnectInterval: 50 }));
   await runOut(context, client);
   const store = track(new MemorySessionStore());
@@ -154,8 +144,7 @@ test("a client of sessions", async () => {
 });
 
 test("a client of discovery", async () => {
-  const { context, socketOptions } = sockets();
-  const addresses = await deadEndpoint();
+  const { context, socketOptions, endpoint: addresses } = await sockets();
   const client = track(
     new DiscoveryClient({ addresses, socketOptions, connectionDelay: 50, retries: 1_000 }),
   );
