@@ -4,28 +4,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { TimeoutError } from "../../src/core/errors.js";
 import type { Codec } from "../../src/index.js";
-import {
-  BinaryStarClient,
-  CloneClient,
-  CloneServer,
-  EspressoListener,
-  EventStream,
-  FreelanceClient,
-  FreelanceFailoverClient,
-  FreelanceServer,
-  FreelanceShotgunClient,
-  LoadBalancer,
-  LoadBalancerClient,
-  MajordomoBroker,
-  MajordomoClient,
-  MajordomoWorker,
-  PirateClient,
-  PirateWorker,
-  SequencedPublisher,
-  SequencedSubscriber,
-  SuicidalSnail,
-  TitanicClient,
-} from "../../src/patterns/index.js";
+import * as patterns from "../../src/patterns/index.js";
 import { Router } from "../../src/sockets/request-reply.js";
 import { until } from "../contract/support/wait.js";
 import { sharedFolder } from "../support/folders.js";
@@ -53,22 +32,22 @@ function closing<C extends { close(): Promise<unknown> }>(
   return { calls: begin(client), close: () => client.close() };
 }
 
-type OneByOne = PirateClient | FreelanceFailoverClient | BinaryStarClient;
+type OneByOne = patterns.PirateClient | patterns.FreelanceFailoverClient | patterns.BinaryStarClient;
 const two = (client: OneByOne) => [client.request("under way"), client.request("waits")];
 const { signal } = new AbortController();
 
 /** Looked up by name: each begins calls that wait until the client closes. */
 const clients: Record<string, () => Closing> = {
   "Majordomo: request, stream": () =>
-    closing(new MajordomoClient(endpoint), (client) => [
+    closing(new patterns.MajordomoClient(endpoint), (client) => [
       client.request("s", "body"),
       client.request("s", "body", { signal }),
       client.stream("s", "body").next(),
       client.stream("s", "body", { signal }).next(),
     ]),
   Titanic: () =>
-    closing(new MajordomoClient(endpoint), (client) => {
-      const requests = new TitanicClient(client);
+    closing(new patterns.MajordomoClient(endpoint), (client) => {
+      const requests = new patterns.TitanicClient(client);
       const uuid = requests.newUuid();
       return [
         requests.request("s", "body"),
@@ -77,24 +56,25 @@ const clients: Record<string, () => Closing> = {
         requests.forget(uuid),
       ];
     }),
-  Pirate: () => closing(new PirateClient(endpoint), two),
-  "Freelance, model 1": () => closing(new FreelanceFailoverClient([endpoint]), two),
+  Pirate: () => closing(new patterns.PirateClient(endpoint), two),
+  "Freelance, model 1": () => closing(new patterns.FreelanceFailoverClient([endpoint]), two),
   "Freelance, model 2": () =>
-    closing(new FreelanceShotgunClient([endpoint]), (client) => [client.request("body")]),
-  "Freelance, model 3": () => closing(new FreelanceClient([endpoint]), (client) => [client.request("body")]),
-  "Binary Star": () => closing(new BinaryStarClient([endpoint, other]), two),
+    closing(new patterns.FreelanceShotgunClient([endpoint]), (client) => [client.request("body")]),
+  "Freelance, model 3": () =>
+    closing(new patterns.FreelanceClient([endpoint]), (client) => [client.request("body")]),
+  "Binary Star": () => closing(new patterns.BinaryStarClient([endpoint, other]), two),
   "Clone: set, delete": () =>
-    closing(new CloneClient(endpoint), (client) => [
+    closing(new patterns.CloneClient(endpoint), (client) => [
       client.ready(),
       client.set("k", "v"),
       client.set("k", "v", { signal }),
       client.delete("k"),
     ]),
-  "Sequenced: receive": () => closing(new SequencedSubscriber(), (client) => [client.receive()]),
-  "Suicidal Snail": () => closing(new SuicidalSnail(), (client) => [client.receive()]),
-  Espresso: () => closing(new EspressoListener(endpoint), (client) => [client.receiveMany()]),
+  "Sequenced: receive": () => closing(new patterns.SequencedSubscriber(), (client) => [client.receive()]),
+  "Suicidal Snail": () => closing(new patterns.SuicidalSnail(), (client) => [client.receive()]),
+  Espresso: () => closing(new patterns.EspressoListener(endpoint), (client) => [client.receiveMany()]),
   "events of a pattern": () => {
-    const events = new EventStream<{ readonly type: "none" }>();
+    const events = new patterns.EventStream<{ readonly type: "none" }>();
     return { calls: [events.receive()], close: async () => events.close() };
   },
 };
@@ -102,11 +82,11 @@ const clients: Record<string, () => Closing> = {
 const ANY = "tcp://127.0.0.1:*";
 
 const servers = {
-  "Clone server": () => new CloneServer(),
-  "Freelance server": () => new FreelanceServer(() => ""),
-  "Load balancer": () => new LoadBalancer(),
-  "Majordomo broker": () => new MajordomoBroker(),
-  "Sequenced publisher": () => new SequencedPublisher(),
+  "Clone server": () => new patterns.CloneServer(),
+  "Freelance server": () => new patterns.FreelanceServer(() => ""),
+  "Load balancer": () => new patterns.LoadBalancer(),
+  "Majordomo broker": () => new patterns.MajordomoBroker(),
+  "Sequenced publisher": () => new patterns.SequencedPublisher(),
 };
 
 describe("closing with calls that nobody looks at", () => {
@@ -135,7 +115,7 @@ describe("closing with calls that nobody looks at", () => {
 
   test.each(Object.entries(servers))("%s: closed while it binds", async (_, make) => {
     const server = make();
-    const binding = server instanceof LoadBalancer ? server.bind("frontend", ANY) : server.bind(ANY);
+    const binding = server instanceof patterns.LoadBalancer ? server.bind("frontend", ANY) : server.bind(ANY);
     const bound = binding.catch(({ code }: { code?: string }) => code);
     await server.close();
     expect((await bound) ?? "no code").toMatch(/^(tcp:.*|EBADF|EADDRNOTAVAIL)$/);
@@ -153,7 +133,7 @@ describe("closing with calls that nobody looks at", () => {
 });
 
 test("Majordomo: a drain does not wait for the question about a service that nobody knows", async () => {
-  const client = new MajordomoClient(endpoint);
+  const client = new patterns.MajordomoClient(endpoint);
   const { requests } = client.stats();
   await expect(client.request("s", "body", { timeout: 1, retries: 0 })).rejects.toThrow(TimeoutError);
   await until(() => client.stats().requests === requests + 2, "the question");
@@ -163,8 +143,8 @@ test("Majordomo: a drain does not wait for the question about a service that nob
 });
 
 test.each([
-  ["Pirate", () => new PirateWorker(other, () => "")],
-  ["Majordomo", () => new MajordomoWorker(other, "s", () => "")],
+  ["Pirate", () => new patterns.PirateWorker(other, () => "")],
+  ["Majordomo", () => new patterns.MajordomoWorker(other, "s", () => "")],
 ])("%s: a worker that drains ends the waits for its first connection, also those that nobody awaits", async (_, make) => {
   const worker = make();
   void worker.ready();
@@ -186,13 +166,14 @@ describe("a codec that closes its client", () => {
   test.each([
     [
       "LoadBalancerClient",
-      (requestCodec: Codec<string>) => new LoadBalancerClient(endpoint, { requestCodec, timeout: -1 }),
+      (requestCodec: Codec<string>) =>
+        new patterns.LoadBalancerClient(endpoint, { requestCodec, timeout: -1 }),
     ],
-    ["FreelanceClient", (codec: Codec<string>) => new FreelanceClient(endpoint, { codec })],
-    ["PirateClient", (requestCodec: Codec<string>) => new PirateClient(endpoint, { requestCodec })],
+    ["FreelanceClient", (codec: Codec<string>) => new patterns.FreelanceClient(endpoint, { codec })],
+    ["PirateClient", (requestCodec: Codec<string>) => new patterns.PirateClient(endpoint, { requestCodec })],
     [
       "FreelanceShotgunClient",
-      (codec: Codec<string>) => new FreelanceShotgunClient(endpoint, { codec, timeout: -1 }),
+      (codec: Codec<string>) => new patterns.FreelanceShotgunClient(endpoint, { codec, timeout: -1 }),
     ],
   ])("ends its call, too (%s)", async (_, make) => {
     const client: { request(body: string): Promise<unknown>; close(): unknown } = make(

@@ -2,33 +2,7 @@
 import { expect, test } from "vitest";
 import { describe } from "../../src/core/arguments.js";
 import { type EndpointSource, json } from "../../src/index.js";
-import {
-  BinaryStar,
-  BinaryStarClient,
-  BinaryStarServer,
-  BlackBox,
-  CloneClient,
-  CloneServer,
-  EspressoListener,
-  EspressoTap,
-  FederatedBroker,
-  FreelanceClient,
-  FreelanceFailoverClient,
-  FreelanceServer,
-  FreelanceShotgunClient,
-  LastValueCache,
-  LoadBalancer,
-  LoadBalancerClient,
-  MajordomoBroker,
-  MajordomoClient,
-  MajordomoWorker,
-  PirateClient,
-  PirateQueue,
-  PirateWorker,
-  SequencedPublisher,
-  SequencedSubscriber,
-  SuicidalSnail,
-} from "../../src/patterns/index.js";
+import * as patterns from "../../src/patterns/index.js";
 import { within } from "../contract/support/wait.js";
 import { ListedEndpoints } from "../support/listed-endpoints.js";
 
@@ -37,28 +11,28 @@ const handler = (): string => "";
 
 /** Looked up by name: each makes one with some options. */
 const create: Readonly<Record<string, (options: object, at?: EndpointSource) => unknown>> = {
-  BinaryStarClient: (options, at) => new BinaryStarClient(at ?? [AT, AT], options),
-  BlackBox: (options) => new BlackBox({ connect: AT, handler: "x", ...options } as never),
-  CloneClient: (options) => new CloneClient(AT, options),
-  CloneServer: (options) => new CloneServer(options),
-  EspressoListener: (options) => new EspressoListener(AT, options),
-  EspressoTap: (options) => new EspressoTap(options),
-  FederatedBroker: (options) => new FederatedBroker("site", options),
-  FreelanceClient: (options, at) => new FreelanceClient(at ?? AT, options),
-  FreelanceFailoverClient: (options, at) => new FreelanceFailoverClient(at ?? AT, options),
-  FreelanceServer: (options) => new FreelanceServer(handler, options),
-  FreelanceShotgunClient: (options, at) => new FreelanceShotgunClient(at ?? AT, options),
-  LoadBalancer: (options) => new LoadBalancer(options),
-  LoadBalancerClient: (options, at) => new LoadBalancerClient(at ?? AT, options),
-  MajordomoBroker: (options) => new MajordomoBroker(options),
-  MajordomoClient: (options, at) => new MajordomoClient(at ?? AT, options),
-  MajordomoWorker: (options, at) => new MajordomoWorker(at ?? AT, "fish", handler, options),
-  PirateClient: (options, at) => new PirateClient(at ?? AT, options),
-  PirateQueue: (options) => new PirateQueue(options),
-  PirateWorker: (options, at) => new PirateWorker(at ?? AT, handler, options),
-  SequencedPublisher: (options) => new SequencedPublisher(options),
-  SequencedSubscriber: (options) => new SequencedSubscriber(options),
-  SuicidalSnail: (options) => new SuicidalSnail(options),
+  BinaryStarClient: (options, at) => new patterns.BinaryStarClient(at ?? [AT, AT], options),
+  BlackBox: (options) => new patterns.BlackBox({ connect: AT, handler: "x", ...options } as never),
+  CloneClient: (options, at) => new patterns.CloneClient(at ?? AT, options),
+  CloneServer: (options) => new patterns.CloneServer(options),
+  EspressoListener: (options) => new patterns.EspressoListener(AT, options),
+  EspressoTap: (options) => new patterns.EspressoTap(options),
+  FederatedBroker: (options) => new patterns.FederatedBroker("site", options),
+  FreelanceClient: (options, at) => new patterns.FreelanceClient(at ?? AT, options),
+  FreelanceFailoverClient: (options, at) => new patterns.FreelanceFailoverClient(at ?? AT, options),
+  FreelanceServer: (options) => new patterns.FreelanceServer(handler, options),
+  FreelanceShotgunClient: (options, at) => new patterns.FreelanceShotgunClient(at ?? AT, options),
+  LoadBalancer: (options) => new patterns.LoadBalancer(options),
+  LoadBalancerClient: (options, at) => new patterns.LoadBalancerClient(at ?? AT, options),
+  MajordomoBroker: (options) => new patterns.MajordomoBroker(options),
+  MajordomoClient: (options, at) => new patterns.MajordomoClient(at ?? AT, options),
+  MajordomoWorker: (options, at) => new patterns.MajordomoWorker(at ?? AT, "fish", handler, options),
+  PirateClient: (options, at) => new patterns.PirateClient(at ?? AT, options),
+  PirateQueue: (options) => new patterns.PirateQueue(options),
+  PirateWorker: (options, at) => new patterns.PirateWorker(at ?? AT, handler, options),
+  SequencedPublisher: (options) => new patterns.SequencedPublisher(options),
+  SequencedSubscriber: (options) => new patterns.SequencedSubscriber(options),
+  SuicidalSnail: (options) => new patterns.SuicidalSnail(options),
 };
 
 const WRONG: readonly unknown[] = [null, 0, -0, Number.NaN, 1n, "x", "", [], true, Symbol("x"), () => ""];
@@ -79,9 +53,11 @@ test.each(
   Object.entries(create).filter(([, make]) => make.length === 2),
 )("socketOptions of a %s are those of sockets, also before its source has any endpoint", (_, make) => {
   const keys = ["short", "x".repeat(40)].map((curveServerKey) => ({ curveServerKey }));
+  const source = new ListedEndpoints();
   for (const socketOptions of [{ linger: "x" }, { nosuch: 1 }, ...keys])
-    for (const at of [undefined, new ListedEndpoints()])
+    for (const at of [undefined, source])
       expect(() => make({ socketOptions }, at)).toThrow(expect.objectContaining({ code: "EINVAL" }));
+  expect(source.readers).toBe(0);
 });
 
 test.each([
@@ -97,8 +73,8 @@ test.each([
 
 /** More, without socketOptions. */
 const others: typeof create = {
-  BinaryStar: (options) => new BinaryStar({ role: "primary", peer: AT, ...options }),
-  LastValueCache: (options) => new LastValueCache(options),
+  BinaryStar: (options) => new patterns.BinaryStar({ role: "primary", peer: AT, ...options }),
+  LastValueCache: (options) => new patterns.LastValueCache(options),
 };
 
 test.each(Object.entries({ ...create, ...others }))("a %s has no other options than its own", (_, make) => {
@@ -110,6 +86,7 @@ test.each(Object.entries({ ...create, ...others }))("a %s has no other options t
 test.each<[string, string, ...unknown[]]>([
   ["BinaryStar", "role", "third", undefined],
   ["BinaryStar", "peer", ""],
+  ["BinaryStar", "replica", {}, { position: String, compare: String, mayTakeOver: String }],
   ["BinaryStar", "heartbeatInterval", 0],
   ["BinaryStar", "liveness", 1],
   ["BlackBox", "handler", "", () => undefined, undefined],
@@ -119,13 +96,16 @@ test.each<[string, string, ...unknown[]]>([
   ["BlackBox", "maxQueue", 0],
   ["BlackBox", "maxQueueBytes", 0],
   ["BlackBox", "socketOptions", { codec: {} }],
+  ["CloneClient", "liveness", 1],
   ["EspressoListener", "socketOptions", { codec: json() }],
   ["EspressoTap", "snapLength", 255],
   ["EspressoTap", "filter", { from: "left" }],
+  ["FreelanceClient", "timeToLive", 2_000], // The default pingInterval.
   ["FreelanceServer", "identity", "tcp://*:1"],
   ["FreelanceServer", "model", 4],
   ["LastValueCache", "maxTopics", 0],
   ["LastValueCache", "topics", "a"],
+  ["LastValueCache", "gate", {}, { isServing: () => true }, 1],
   ["LastValueCache", "backendOptions", { noDrop: true }, { manual: true }],
   ["LastValueCache", "store", "", "tcp://127.0.0.1:1"],
   ["LoadBalancerClient", "timeout", -2],
@@ -168,7 +148,7 @@ test("a Clone refuses what is not a subtree, a key encoding, a store, a pair, a 
 });
 
 test("the linger of close is a number", async () => {
-  const broker = new LoadBalancer();
+  const broker = new patterns.LoadBalancer();
   for (const linger of [null, "1", 1n, -2, Number.NaN])
     await expect(broker.close({ linger: linger as never })).rejects.toMatchObject({ code: "EINVAL" });
   expect(broker.closed).toBe(false);
@@ -179,17 +159,17 @@ test("bind and connect refuse arguments that they do not take, and stay as they 
   const pair = { role: "primary", peer: AT } as const;
   const [at, side, extra] = ["tcp://127.0.0.1:*", "frontend", 5];
   const drivers = {
-    BinaryStar: [new BinaryStar(pair), at],
-    BinaryStarServer: [new BinaryStarServer(handler, { star: pair }), "clients", at],
-    CloneServer: [new CloneServer(), at],
-    EspressoTap: [new EspressoTap(), at],
-    FederatedBroker: [new FederatedBroker("site"), "frontend", at],
-    FreelanceServer: [new FreelanceServer(handler), at],
-    LastValueCache: [new LastValueCache(), side, at],
-    LoadBalancer: [new LoadBalancer(), side, at],
-    MajordomoBroker: [new MajordomoBroker(), at],
-    PirateQueue: [new PirateQueue(), side, at],
-    SequencedPublisher: [new SequencedPublisher(), at],
+    BinaryStar: [new patterns.BinaryStar(pair), at],
+    BinaryStarServer: [new patterns.BinaryStarServer(handler, { star: pair }), "clients", at],
+    CloneServer: [new patterns.CloneServer(), at],
+    EspressoTap: [new patterns.EspressoTap(), at],
+    FederatedBroker: [new patterns.FederatedBroker("site"), "frontend", at],
+    FreelanceServer: [new patterns.FreelanceServer(handler), at],
+    LastValueCache: [new patterns.LastValueCache(), side, at],
+    LoadBalancer: [new patterns.LoadBalancer(), side, at],
+    MajordomoBroker: [new patterns.MajordomoBroker(), at],
+    PirateQueue: [new patterns.PirateQueue(), side, at],
+    SequencedPublisher: [new patterns.SequencedPublisher(), at],
   } as const;
   const refusal = { code: "EINVAL", message: expect.stringContaining("nothing else; got 5") };
   for (const [name, [driver, ...rest]] of Object.entries(drivers)) {
@@ -200,10 +180,10 @@ test("bind and connect refuse arguments that they do not take, and stay as they 
     await driver.close({ linger: 0 });
   }
   const connecting = [
-    [new LastValueCache(), side, AT],
-    [new SequencedPublisher(), AT],
-    [new SequencedSubscriber(), AT, AT],
-    [new SuicidalSnail(), AT],
+    [new patterns.LastValueCache(), side, AT],
+    [new patterns.SequencedPublisher(), AT],
+    [new patterns.SequencedSubscriber(), AT, AT],
+    [new patterns.SuicidalSnail(), AT],
   ] as const;
   for (const [driver, ...rest] of connecting) {
     const connect = (...parameters: unknown[]): void =>
@@ -214,11 +194,11 @@ test("bind and connect refuse arguments that they do not take, and stay as they 
 });
 
 test("what a call takes is refused as an invalid argument, and never by an error of the platform's", async () => {
-  const server = new CloneServer();
-  const site = new FederatedBroker("site");
-  const subscriber = new SequencedSubscriber();
-  const snail = new SuicidalSnail();
-  const client = new MajordomoClient(AT);
+  const server = new patterns.CloneServer();
+  const site = new patterns.FederatedBroker("site");
+  const subscriber = new patterns.SequencedSubscriber();
+  const snail = new patterns.SuicidalSnail();
+  const client = new patterns.MajordomoClient(AT);
   const calls: readonly (() => unknown)[] = [
     ...[null, 5, {}, [1], Symbol("x"), handler].flatMap((wrong) => [
       () => server.set(wrong as never, "v"),

@@ -3,25 +3,7 @@
 import { setEnvironmentData } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
 import { Context, Publisher, Router } from "../../src/index.js";
-import {
-  BinaryStarClient,
-  BinaryStarServer,
-  BlackBox,
-  FreelanceClient,
-  FreelanceFailoverClient,
-  FreelanceServer,
-  FreelanceShotgunClient,
-  LoadBalancer,
-  LoadBalancerClient,
-  MajordomoBroker,
-  MajordomoClient,
-  MajordomoWorker,
-  PirateClient,
-  PirateQueue,
-  PirateWorker,
-  SuicidalSnail,
-  TitanicClient,
-} from "../../src/patterns/index.js";
+import * as patterns from "../../src/patterns/index.js";
 import { failure, thrown, until, within } from "../contract/support/wait.js";
 import { openTitanic } from "../patterns/titanic/open.js";
 import { closeAfterEach } from "../support/close-after-each.js";
@@ -90,7 +72,7 @@ class Handler {
 
 describe("Majordomo", () => {
   const broker = async () => {
-    const made = own(new MajordomoBroker());
+    const made = own(new patterns.MajordomoBroker());
     return { broker: made, endpoint: await made.bind("tcp://127.0.0.1:*") };
   };
 
@@ -98,8 +80,8 @@ describe("Majordomo", () => {
     const [a, b, c] = [await broker(), await broker(), await broker()];
     const source = new ListedEndpoints([a.endpoint]);
     const handler = new Handler();
-    own(new MajordomoWorker(source, "echo", handler.handle, { concurrency: 4 }));
-    const client = own(new MajordomoClient(source));
+    own(new patterns.MajordomoWorker(source, "echo", handler.handle, { concurrency: 4 }));
+    const client = own(new patterns.MajordomoClient(source));
     const left: string[] = [];
     client.events.on("broker:left", ({ reason }) => left.push(reason));
     const load = new Load(async (id) => String((await client.request("echo", id))[0]));
@@ -129,13 +111,13 @@ describe("Majordomo", () => {
     const handled: string[] = [];
     const { promise: first, resolve: finish } = deferred();
     own(
-      new MajordomoWorker(source, "slow", async ([id]) => {
+      new patterns.MajordomoWorker(source, "slow", async ([id]) => {
         handled.push(String(id));
         await first;
         return `re ${id}`;
       }),
     );
-    const client = own(new MajordomoClient(source));
+    const client = own(new patterns.MajordomoClient(source));
     const answers = ["1", "2", "3"].map((id) => client.request("slow", id, { retries: 0 }));
     await until(() => handled.length === 1, "the first request");
     const changed = new Promise((resolve) => client.events.once("source:changed", resolve));
@@ -157,8 +139,8 @@ describe("Majordomo", () => {
     const lists: unknown[] = [];
     titanic.events.on("source:changed", ({ endpoints }) => lists.push(endpoints));
     const handler = new Handler();
-    own(new MajordomoWorker(source, "echo", handler.handle));
-    const client = new TitanicClient(own(new MajordomoClient(source)));
+    own(new patterns.MajordomoWorker(source, "echo", handler.handle));
+    const client = new patterns.TitanicClient(own(new patterns.MajordomoClient(source)));
     const ask = async (id: string): Promise<string> => {
       const { status, body } = await client.wait(await client.request("echo", id));
       return status === "200" ? String(body[0]) : status;
@@ -173,7 +155,7 @@ describe("Majordomo", () => {
   it("reports what is wrong with a source", async () => {
     const { endpoint } = await broker();
     const source = new ListedEndpoints(["tcp://", endpoint]);
-    const client = own(new MajordomoClient(source));
+    const client = own(new patterns.MajordomoClient(source));
     const events: string[] = [];
     for (const type of ["endpoint:refused", "source:failed", "source:changed"] as const)
       client.events.on(type, () => events.push(type));
@@ -181,22 +163,22 @@ describe("Majordomo", () => {
     source.fail(new Error("down"));
     await until(() => source.reads === 2, "another read");
     expect(events.slice(0, 3)).toEqual(["endpoint:refused", "source:changed", "source:failed"]);
-    expect(thrown(() => new MajordomoClient([]))).toMatchObject({ code: "EINVAL" });
+    expect(thrown(() => new patterns.MajordomoClient([]))).toMatchObject({ code: "EINVAL" });
   });
 });
 
 describe("a load balancer's client, and Pirate workers", () => {
   it("get each request answered once while brokers join and leave", async () => {
     const broker = async () => {
-      const balancer = own(new PirateQueue());
+      const balancer = own(new patterns.PirateQueue());
       const frontend = await balancer.bind("frontend", "tcp://127.0.0.1:*");
       return { balancer, frontend, backend: await balancer.bind("backend", "tcp://127.0.0.1:*") };
     };
     const [a, b, c] = [await broker(), await broker(), await broker()];
     const [fronts, backs] = [new ListedEndpoints([a.frontend]), new ListedEndpoints([a.backend])];
     const handler = new Handler();
-    const worker = own(new PirateWorker(backs, handler.handle, { concurrency: 4 }));
-    const client = own(new LoadBalancerClient(fronts));
+    const worker = own(new patterns.PirateWorker(backs, handler.handle, { concurrency: 4 }));
+    const client = own(new patterns.LoadBalancerClient(fronts));
     await Promise.all([worker.ready(), client.ready()]);
     const load = new Load(async (id) => String((await client.request(id))[0]));
     await load.answered(100);
@@ -221,11 +203,11 @@ describe("a load balancer's client, and Pirate workers", () => {
 
   it("wait while there is no broker", async () => {
     const [fronts, backs] = [new ListedEndpoints([]), new ListedEndpoints()];
-    own(new PirateWorker(backs, new Handler().handle, { dialect: "simple" }));
-    const client = own(new LoadBalancerClient(fronts));
+    own(new patterns.PirateWorker(backs, new Handler().handle, { dialect: "simple" }));
+    const client = own(new patterns.LoadBalancerClient(fronts));
     const answer = client.request("1");
     expect(await failure(client.ready({ timeout: 30 }))).toMatchObject({ code: "ETIMEDOUT" });
-    const balancer = own(new LoadBalancer());
+    const balancer = own(new patterns.LoadBalancer());
     const ready = client.ready();
     fronts.set(await balancer.bind("frontend", "tcp://127.0.0.1:*"));
     backs.set(await balancer.bind("backend", "tcp://127.0.0.1:*"));
@@ -242,19 +224,19 @@ describe("a load balancer's client, and Pirate workers", () => {
 describe("clients of servers without a broker", () => {
   const server = async (model: 1 | 2 | 3) => {
     const handler = new Handler();
-    const driver = own(new FreelanceServer((body) => handler.handle(body as Buffer[]), { model }));
+    const driver = own(new patterns.FreelanceServer((body) => handler.handle(body as Buffer[]), { model }));
     return { handler, driver, endpoint: await driver.bind("tcp://127.0.0.1:*") };
   };
 
   it.each([
-    ["PirateClient", 1, PirateClient],
-    ["FreelanceFailoverClient", 1, FreelanceFailoverClient],
-    ["FreelanceShotgunClient", 2, FreelanceShotgunClient],
-    ["FreelanceClient", 3, FreelanceClient],
+    ["PirateClient", 1, patterns.PirateClient],
+    ["FreelanceFailoverClient", 1, patterns.FreelanceFailoverClient],
+    ["FreelanceShotgunClient", 2, patterns.FreelanceShotgunClient],
+    ["FreelanceClient", 3, patterns.FreelanceClient],
   ] as const)("%s has an answer to each request while servers come and go", async (_, model, Client) => {
     const [a, b] = [await server(model), await server(model)];
     const source = new ListedEndpoints();
-    const client = own(new (Client as typeof PirateClient)(source));
+    const client = own(new (Client as typeof patterns.PirateClient)(source));
     const load = new Load(async (id) => String((await client.request(id))[0]), 4); // There is no server yet.
     const ready = client.ready();
     await until(() => source.readers === 1, "a reader");
@@ -277,13 +259,13 @@ describe("clients of servers without a broker", () => {
     const start = async (role: "primary" | "backup") => {
       const peer = state[role === "primary" ? "backup" : "primary"];
       const star = { role, peer, heartbeatInterval: 50 };
-      const made = own(new BinaryStarServer((body) => `${role} ${body}`, { star }));
+      const made = own(new patterns.BinaryStarServer((body) => `${role} ${body}`, { star }));
       await made.bind("state", state[role]);
       return { made, endpoint: await made.bind("clients", "tcp://127.0.0.1:*") };
     };
     const [primary, backup] = [await start("primary"), await start("backup")];
     const source = new ListedEndpoints([]);
-    const client = own(new BinaryStarClient(source, { attemptTimeout: 200 }));
+    const client = own(new patterns.BinaryStarClient(source, { attemptTimeout: 200 }));
     const first = client.request("1");
     source.set(backup.endpoint, primary.endpoint);
     expect(String(await within(first, "the first answer"))).toBe("primary 1");
@@ -295,7 +277,7 @@ describe("clients of servers without a broker", () => {
     await client.close();
     await until(() => source.readers === 0, "the end of the source");
     for (const wrong of [["tcp://a:1"], "tcp://a:1", [], {}, null])
-      expect(thrown(() => new BinaryStarClient(wrong as never))).toMatchObject({ code: "EINVAL" });
+      expect(thrown(() => new patterns.BinaryStarClient(wrong as never))).toMatchObject({ code: "EINVAL" });
   });
 
   it("FreelanceShotgunClient waits for no server that has gone, when all others have failed", async () => {
@@ -303,11 +285,11 @@ describe("clients of servers without a broker", () => {
       if (String(body) === "1") throw new Error("no");
       return "yes";
     };
-    const failing = own(new FreelanceServer(handler, { model: 2 }));
+    const failing = own(new patterns.FreelanceServer(handler, { model: 2 }));
     const silent = own(new Router());
     const [one, other] = [await failing.bind("tcp://127.0.0.1:*"), await silent.bind("tcp://127.0.0.1:*")];
     const source = new ListedEndpoints([one, other]);
-    const client = own(new FreelanceShotgunClient(source));
+    const client = own(new patterns.FreelanceShotgunClient(source));
     await within(client.ready(), "a server");
     failing.events.on("handler:failed", () => undefined);
     const answer = failure(client.request("1", { timeout: 8_000 }));
@@ -323,7 +305,7 @@ describe("subscribers", () => {
     const [a, b] = [own(new Publisher()), own(new Publisher())];
     const [first, second] = [await a.bind("tcp://127.0.0.1:*"), await b.bind("tcp://127.0.0.1:*")];
     const source = new ListedEndpoints([first]);
-    const snail = own(new SuicidalSnail());
+    const snail = own(new patterns.SuicidalSnail());
     snail.connect(source);
     snail.subscribe();
     await snail.ready();
@@ -344,7 +326,9 @@ describe("subscribers", () => {
       const handled = getEnvironmentData("handled");
       export default () => { Atomics.add(handled, 0, 1); }
     `)}`;
-    const box = own(new BlackBox({ handler, connect: source, workers: 1, socketOptions: { context } }));
+    const box = own(
+      new patterns.BlackBox({ handler, connect: source, workers: 1, socketOptions: { context } }),
+    );
     const events: unknown[] = [];
     box.events
       .on("source:changed", ({ endpoints }) => events.push(endpoints))

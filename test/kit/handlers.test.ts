@@ -44,16 +44,16 @@ const WARNS: typeof servers = {
   },
 };
 
-describe.each(Object.entries(WARNS))("what no one listens to, of %s,", (_, start) => {
-  test("is a warning with the stack, and the client gets the message only of an error that exposes it", async () => {
-    const ask = await start();
-    const warned = once(process, "warning");
-    const hidden = { reason: "worker-failed", message: expect.not.stringContaining("Cannot read") };
-    await expect(ask("mistake")).rejects.toMatchObject(hidden);
-    const [{ message }] = await warned;
-    expect(message).toMatch(/"handler:failed"[\s\S]*\nTypeError: .*fish[\s\S]*\n +at .*handle /);
-    await expect(ask("exposed")).rejects.toMatchObject({ message: expect.stringContaining("no fish today") });
-  });
+test.each(
+  Object.entries(WARNS),
+)("what no one listens to, of %s, is a warning with the stack, and the client gets the message only of an error that exposes it", async (_, start) => {
+  const ask = await start();
+  const warned = once(process, "warning");
+  const hidden = { reason: "worker-failed", message: expect.not.stringContaining("Cannot read") };
+  await expect(ask("mistake")).rejects.toMatchObject(hidden);
+  const [{ message }] = await warned;
+  expect(message).toMatch(/"handler:failed"[\s\S]*\nTypeError: .*fish[\s\S]*\n +at .*handle /);
+  await expect(ask("exposed")).rejects.toMatchObject({ message: expect.stringContaining("no fish today") });
 });
 
 test("a handler of a Majordomo worker that returns an object is a warning, and code EINVAL at the client", async () => {

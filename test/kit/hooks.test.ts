@@ -2,7 +2,7 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import type { Codec } from "../../src/index.js";
-import { BinaryStar, CloneClient, EspressoTap, MajordomoClient } from "../../src/patterns/index.js";
+import { CloneClient, EspressoTap } from "../../src/patterns/index.js";
 import { Subscriber } from "../../src/sockets/pub-sub.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { abortListeners } from "../support/settled.js";
@@ -88,14 +88,6 @@ test.each(
   expect(abortListeners(controller.signal)).toBe(0);
 });
 
-test("a Majordomo client counts the calls that its close ends", async () => {
-  const client = kept(new MajordomoClient(NOBODY));
-  const calls = [client.request("echo", "a"), client.request("echo", "b")];
-  await client.close();
-  await Promise.allSettled(calls);
-  expect(client.stats()).toMatchObject({ requests: 2, cancelled: 2, pending: 0, inFlight: 0 });
-});
-
 test("the capture of a tap that its predicate closed does not throw", async () => {
   const where = (): boolean => {
     void tap.close();
@@ -108,14 +100,4 @@ test("the capture of a tap that its predicate closed does not throw", async () =
   await tap.events.receive();
   tap.capture("frontend", [Buffer.from("last")]);
   expect(tap.stats()).toMatchObject({ passed: 1, published: 0, refused: 1 });
-});
-
-test.each([
-  {},
-  { position: String, compare: String, mayTakeOver: String },
-])("a Binary Star refuses a replica without the methods of one", (replica) => {
-  const options = { role: "primary", peer: NOBODY, replica } as never;
-  expect(() => kept(new BinaryStar(options))).toThrow(
-    expect.objectContaining({ code: "EINVAL", message: expect.stringContaining("replica") }),
-  );
 });

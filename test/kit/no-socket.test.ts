@@ -2,20 +2,7 @@
 import { expect, test } from "vitest";
 import { DiscoveryClient } from "../../src/cluster/index.js";
 import { Context, Dealer, type ShoalError } from "../../src/index.js";
-import {
-  CloneClient,
-  CloneServer,
-  FreelanceServer,
-  FreelanceShotgunClient,
-  LoadBalancer,
-  LoadBalancerClient,
-  MajordomoBroker,
-  MajordomoClient,
-  MajordomoWorker,
-  PirateClient,
-  PirateQueue,
-  PirateWorker,
-} from "../../src/patterns/index.js";
+import * as patterns from "../../src/patterns/index.js";
 import { MemorySessionStore, SessionClient, SessionServer } from "../../src/sessions/index.js";
 import { within } from "../contract/support/wait.js";
 import { closeAfterEach } from "../support/close-after-each.js";
@@ -41,116 +28,114 @@ async function runOut(context: Context, driver: Refusing): Promise<void> {
   context.maxSockets = 1_000;
 }
 
-/** Where nobody listens any more. */
-async function deadEndpoint(): Promise<string> {
-  const queue = new PirateQueue();
-  const endpoint = await queue.bind("frontend", AT);
-  await queue.close();
-  return endpoint;
-}
-
-/** With one socket in it, which is as many as `maxSockets` can be low. */
-const sockets = () => {
+/** A context with one socket, which is as many as `maxSockets` can be low; and an endpoint where nobody listens any more. */
+const sockets = async () => {
   const context = new Context();
   track(new Dealer({ context }));
-  return { context, socketOptions: { context, reconnectInterval: 50 } };
+  const queue = new patterns.PirateQueue();
+  const endpoint = await queue.bind("frontend", AT);
+  await queue.close();
+  return { context, socketOptions: { context, reconnectInterval: 50 }, endpoint };
 };
 const echo = ([body]: readonly Buffer[]): Buffer[] => [body as Buffer];
 
 test("a client that asks one server after the other", async () => {
-  const { context, socketOptions } = sockets();
-  const endpoint = await deadEndpoint();
+  const { context, socketOptions, endpoint } = await sockets();
   const client = track(
-    new PirateClient(endpoint, { socketOptions, attemptTimeout: 100, retries: 1_000, timeout: -1 }),
+    new patterns.PirateClient(endpoint, { socketOptions, attemptTimeout: 100, retries: 1_000, timeout: -1 }),
   );
   const reply = client.request("x");
   await runOut(context, client);
-  const queue = track(new PirateQueue());
+  const queue = track(new patterns.PirateQueue());
   await queue.bind("frontend", endpoint);
-  track(new PirateWorker(await queue.bind("backend", AT), echo));
+  track(new patterns.PirateWorker(await queue.bind("backend", AT), echo));
   expect(String(await within(reply, "the reply"))).toBe("x");
 });
 
 test("a Pirate worker", async () => {
-  const { context, socketOptions } = sockets();
-  const endpoint = await deadEndpoint();
+  const { context, socketOptions, endpoint } = await sockets();
   const worker = track(
-    new PirateWorker(endpoint, echo, { socketOptions, heartbeatInterval: 50, reconnectInterval: 50 }),
+    new patterns.PirateWorker(endpoint, echo, {
+      socketOptions,
+      heartbeatInterval: 50,
+      reconnectInterval: 50,
+    }),
   );
   await runOut(context, worker);
-  const queue = track(new PirateQueue());
+  const queue = track(new patterns.PirateQueue());
   await queue.bind("backend", endpoint);
-  const client = track(new PirateClient(await queue.bind("frontend", AT)));
+  const client = track(new patterns.PirateClient(await queue.bind("frontend", AT)));
   expect(String(await within(client.request("x"), "the reply"))).toBe("x");
 });
 
 test("a Majordomo worker's endpoint of no known transport throws at once", () => {
-  expect(() => new MajordomoWorker("nonsense://nowhere", "echo", echo)).toThrow("nonsense");
+  expect(() => new patterns.MajordomoWorker("nonsense://nowhere", "echo", echo)).toThrow("nonsense");
 });
 
 test.each(["auto", "0.1"] as const)("a Majordomo worker (%s)", async (protocol) => {
-  const { context, socketOptions } = sockets();
-  const endpoint = await deadEndpoint();
+  const { context, socketOptions, endpoint } = await sockets();
   const times = { heartbeatInterval: 50, reconnectInterval: 50 };
-  const worker = track(new MajordomoWorker(endpoint, "echo", echo, { protocol, socketOptions, ...times }));
+  const worker = track(
+    new patterns.MajordomoWorker(endpoint, "echo", echo, { protocol, socketOptions, ...times }),
+  );
   await runOut(context, worker);
-  const broker = track(new MajordomoBroker());
+  const broker = track(new patterns.MajordomoBroker());
   await broker.bind(endpoint);
-  const client = track(new MajordomoClient(endpoint));
+  const client = track(new patterns.MajordomoClient(endpoint));
   expect(String(await within(client.request("echo", "x"), "the reply"))).toBe("x");
 });
 
 test("a Majordomo client", async () => {
-  const { context, socketOptions } = sockets();
-  const endpoint = await deadEndpoint();
-  const client = track(new MajordomoClient(endpoint, { socketOptions, heartbeatInterval: 50, timeout: -1 }));
+  const { context, socketOptions, endpoint } = await sockets();
+  const client = track(
+    new patterns.MajordomoClient(endpoint, { socketOptions, heartbeatInterval: 50, timeout: -1 }),
+  );
   const reply = client.request("echo", "x");
   await runOut(context, client);
-  const broker = track(new MajordomoBroker());
+  const broker = track(new patterns.MajordomoBroker());
   await broker.bind(endpoint);
-  track(new MajordomoWorker(endpoint, "echo", echo));
+  track(new patterns.MajordomoWorker(endpoint, "echo", echo));
   expect(String(await within(reply, "the reply"))).toBe("x");
 });
 
 test("a client of a source of load balancers", async () => {
-  const { context, socketOptions } = sockets();
+  const { context, socketOptions } = await sockets();
   const source = new ListedEndpoints([]);
-  const client = track(new LoadBalancerClient(source, { socketOptions, timeout: -1 }));
+  const client = track(new patterns.LoadBalancerClient(source, { socketOptions, timeout: -1 }));
   const reply = client.request("x");
-  const balancer = track(new LoadBalancer());
-  track(new PirateWorker(await balancer.bind("backend", AT), echo, { dialect: "simple" }));
+  const balancer = track(new patterns.LoadBalancer());
+  track(new patterns.PirateWorker(await balancer.bind("backend", AT), echo, { dialect: "simple" }));
   source.set(await balancer.bind("frontend", AT));
   await runOut(context, client);
   expect(String(await within(reply, "the reply"))).toBe("x");
 });
 
 test("a Freelance client that asks all servers of a source", async () => {
-  const { context, socketOptions } = sockets();
+  const { context, socketOptions } = await sockets();
   const source = new ListedEndpoints([]);
-  const client = track(new FreelanceShotgunClient(source, { socketOptions, timeout: -1 }));
+  const client = track(new patterns.FreelanceShotgunClient(source, { socketOptions, timeout: -1 }));
   const reply = client.request("x");
-  source.set(await track(new FreelanceServer(echo, { model: 2 })).bind(AT));
+  source.set(await track(new patterns.FreelanceServer(echo, { model: 2 })).bind(AT));
   await runOut(context, client);
   expect(String(await within(reply, "the reply"))).toBe("x");
 });
 
 test("a Clone client", async () => {
-  const { context } = sockets();
-  const before = new CloneServer();
+  const { context } = await sockets();
+  const before = new patterns.CloneServer();
   const endpoint = await before.bind(AT);
-  const client = track(new CloneClient(endpoint, { context, attemptTimeout: 200 }));
+  const client = track(new patterns.CloneClient(endpoint, { context, attemptTimeout: 200 }));
   await client.ready();
   await before.close();
   await runOut(context, client);
-  const server = track(new CloneServer());
+  const server = track(new patterns.CloneServer());
   await server.bind(endpoint);
   await within(client.set("key", "value"), "the set");
   expect(String(client.get("key"))).toBe("value");
 });
 
 test("a client of sessions", async () => {
-  const { context, socketOptions } = sockets();
-  const endpoint = await deadEndpoint();
+  const { context, socketOptions, endpoint } = await sockets();
   const client = track(new SessionClient(endpoint, { id: "a", socketOptions, reconnectInterval: 50 }));
   await runOut(context, client);
   const store = track(new MemorySessionStore());
@@ -159,8 +144,7 @@ test("a client of sessions", async () => {
 });
 
 test("a client of discovery", async () => {
-  const { context, socketOptions } = sockets();
-  const addresses = await deadEndpoint();
+  const { context, socketOptions, endpoint: addresses } = await sockets();
   const client = track(
     new DiscoveryClient({ addresses, socketOptions, connectionDelay: 50, retries: 1_000 }),
   );

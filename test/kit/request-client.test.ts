@@ -54,26 +54,21 @@ describe.each([
   });
 });
 
-describe.each([
+test.each([
   ["PirateClient", (endpoints: Pair) => new PirateClient([...endpoints])],
   ["FreelanceFailoverClient", (endpoints: Pair) => new FreelanceFailoverClient([...endpoints])],
   ["BinaryStarClient", (endpoints: Pair) => new BinaryStarClient(endpoints)],
-] as const)("a %s whose requests have less time than an attempt", (_, create) => {
-  test("asks the next server after one that did not answer at all", async () => {
-    const [silent, server] = [kept(new Router()), kept(new Reply())];
-    const endpoints = [
-      await silent.bind("tcp://127.0.0.1:*"),
-      await server.bind("tcp://127.0.0.1:*"),
-    ] as const;
-    const client = kept(create(endpoints));
-    const failed = client.request("first", { timeout: 100 });
-    await expect(failed).rejects.toMatchObject({ code: "ETIMEDOUT" });
-    const answered = client.request("second", { timeout: 10_000, attemptTimeout: 10_000 });
-    const request = await server.receive();
-    expect(request.map(String)).toEqual(["second"]);
-    await server.send("reply");
-    expect(String(await answered)).toContain("reply");
-  });
+] as const)("a %s whose requests have less time than an attempt asks the next server after one that did not answer at all", async (_, create) => {
+  const [silent, server] = [kept(new Router()), kept(new Reply())];
+  const endpoints = [await silent.bind("tcp://127.0.0.1:*"), await server.bind("tcp://127.0.0.1:*")] as const;
+  const client = kept(create(endpoints));
+  const failed = client.request("first", { timeout: 100 });
+  await expect(failed).rejects.toMatchObject({ code: "ETIMEDOUT" });
+  const answered = client.request("second", { timeout: 10_000, attemptTimeout: 10_000 });
+  const request = await server.receive();
+  expect(request.map(String)).toEqual(["second"]);
+  await server.send("reply");
+  expect(String(await answered)).toContain("reply");
 });
 
 test("a call asks each server once in a round at once, rests between rounds, and fails after its last attempt", async () => {

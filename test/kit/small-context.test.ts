@@ -2,24 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { Context, Dealer, Router } from "../../src/index.js";
 import { SendQueue } from "../../src/kit/sockets.js";
-import {
-  CloneClient,
-  CloneServer,
-  FreelanceClient,
-  FreelanceFailoverClient,
-  FreelanceServer,
-  FreelanceShotgunClient,
-  LoadBalancer,
-  LoadBalancerClient,
-  MajordomoBroker,
-  MajordomoClient,
-  MajordomoWorker,
-  PirateClient,
-  PirateQueue,
-  PirateWorker,
-  SequencedPublisher,
-  SequencedSubscriber,
-} from "../../src/patterns/index.js";
+import * as patterns from "../../src/patterns/index.js";
 import { until, within } from "../contract/support/wait.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { ListedEndpoints } from "../support/listed-endpoints.js";
@@ -56,11 +39,11 @@ test.each([
   ["0.1", "later", async (body: Buffer[]) => reply(body)],
   ["0.2", "at once", reply],
 ] as const)("a Majordomo worker's answer that is too large is an error, and the next is not (%s, %s)", async (protocol, _, handle) => {
-  const endpoint = await track(new MajordomoBroker()).bind(AT);
+  const endpoint = await track(new patterns.MajordomoBroker()).bind(AT);
   const failed: unknown[] = [];
-  const worker = track(new MajordomoWorker(endpoint, "s", handle, { protocol, ...medium() }));
+  const worker = track(new patterns.MajordomoWorker(endpoint, "s", handle, { protocol, ...medium() }));
   worker.events.on("handler:failed", ({ error }) => failed.push(error));
-  const client = track(new MajordomoClient(endpoint, { timeout: 8_000, retries: 0 }));
+  const client = track(new patterns.MajordomoClient(endpoint, { timeout: 8_000, retries: 0 }));
   expect(await outcome(client.request("s", "large"))).toBe("ERR_SERVICE worker-failed");
   expect(await outcome(client.request("s", "x"))).toBe("2");
   expect(failed).toMatchObject([{ code: "EINVAL" }]);
@@ -70,10 +53,10 @@ test.each([
   ["at once", (): never => throwLarge()],
   ["later", async (): Promise<never> => throwLarge()],
 ])("a Majordomo worker's error whose data is too large is one without data (%s)", async (_, handle) => {
-  const endpoint = await track(new MajordomoBroker()).bind(AT);
-  const worker = track(new MajordomoWorker(endpoint, "s", handle, medium()));
+  const endpoint = await track(new patterns.MajordomoBroker()).bind(AT);
+  const worker = track(new patterns.MajordomoWorker(endpoint, "s", handle, medium()));
   worker.events.on("handler:failed", () => undefined);
-  const client = track(new MajordomoClient(endpoint, { timeout: 8_000, retries: 0 }));
+  const client = track(new patterns.MajordomoClient(endpoint, { timeout: 8_000, retries: 0 }));
   for (let i = 0; i < 2; i++)
     expect(await outcome(client.request("s", "x"))).toBe("ERR_SERVICE worker-failed");
 });
@@ -81,10 +64,10 @@ test.each([
 test.each(
   PROTOCOLS,
 )("a Majordomo client's request that is too large is refused, now or when a broker is there (%s)", async (protocol) => {
-  const broker = track(new MajordomoBroker());
+  const broker = track(new patterns.MajordomoBroker());
   const endpoint = await broker.bind(AT);
-  track(new MajordomoWorker(endpoint, "s", reply));
-  const client = track(new MajordomoClient(endpoint, { timeout: 8_000, protocol, ...medium() }));
+  track(new patterns.MajordomoWorker(endpoint, "s", reply));
+  const client = track(new patterns.MajordomoClient(endpoint, { timeout: 8_000, protocol, ...medium() }));
   for (let i = 0; i < 2; i++) {
     const calls = [client.request("s", "x"), client.request("s", larger()), client.request("s", "x")];
     expect(await Promise.all(calls.map(outcome))).toEqual(["2", "EINVAL", "2"]);
@@ -93,25 +76,27 @@ test.each(
 });
 
 test.each(PROTOCOLS)("a Majordomo broker passes on what came in, whatever it adds (%s)", async (protocol) => {
-  const endpoint = await track(new MajordomoBroker(medium())).bind(AT);
-  track(new MajordomoWorker(endpoint, "s", (body) => body, { protocol }));
-  const client = track(new MajordomoClient(endpoint, { timeout: 8_000, protocol }));
+  const endpoint = await track(new patterns.MajordomoBroker(medium())).bind(AT);
+  track(new patterns.MajordomoWorker(endpoint, "s", (body) => body, { protocol }));
+  const client = track(new patterns.MajordomoClient(endpoint, { timeout: 8_000, protocol }));
   for (let bytes = 39_900; bytes <= 39_960; bytes += 5)
     expect(await outcome(client.request("s", Buffer.alloc(bytes)))).toBe(String(bytes));
 });
 
 describe.each(["simple", "paranoid"] as const)("Pirates (%s)", (dialect) => {
   async function begin(options: object = {}): Promise<{ frontend: string; backend: string }> {
-    const queue = track(dialect === "simple" ? new LoadBalancer(options) : new PirateQueue(options));
+    const queue = track(
+      dialect === "simple" ? new patterns.LoadBalancer(options) : new patterns.PirateQueue(options),
+    );
     return { frontend: await queue.bind("frontend", AT), backend: await queue.bind("backend", AT) };
   }
 
   test("a worker's reply that is too large is an error, and the next is not", async () => {
     const { frontend, backend } = await begin();
-    const worker = track(new PirateWorker(backend, handler, { dialect, ...small() }));
+    const worker = track(new patterns.PirateWorker(backend, handler, { dialect, ...small() }));
     const failed: unknown[] = [];
     worker.events.on("handler:failed", ({ error }) => failed.push(error));
-    const client = track(new LoadBalancerClient(frontend, { timeout: 8_000 }));
+    const client = track(new patterns.LoadBalancerClient(frontend, { timeout: 8_000 }));
     expect(await outcome(client.request("large"))).toBe("ERR_SERVICE worker-failed");
     expect(await outcome(client.request("x"))).toBe("2");
     expect(failed).toMatchObject([{ code: "EINVAL" }]);
@@ -119,8 +104,8 @@ describe.each(["simple", "paranoid"] as const)("Pirates (%s)", (dialect) => {
 
   test("a broker passes on what came in, whatever it adds, and goes on when a peer sends too much", async () => {
     const { frontend, backend } = await begin(small());
-    track(new PirateWorker(backend, ([body]) => [body as Buffer], { dialect }));
-    const client = track(new LoadBalancerClient(frontend, { timeout: 8_000 }));
+    track(new patterns.PirateWorker(backend, ([body]) => [body as Buffer], { dialect }));
+    const client = track(new patterns.LoadBalancerClient(frontend, { timeout: 8_000 }));
     for (let bytes = 900; bytes < 990; bytes += 5)
       expect(await outcome(client.request(Buffer.alloc(bytes)))).toBe(String(bytes));
     expect(await outcome(client.request(large()))).toBe("ERR_SERVICE broker-lost");
@@ -129,14 +114,16 @@ describe.each(["simple", "paranoid"] as const)("Pirates (%s)", (dialect) => {
 });
 
 test.each([
-  ["PirateClient", 1, PirateClient],
-  ["FreelanceFailoverClient", 1, FreelanceFailoverClient],
-  ["FreelanceShotgunClient", 2, FreelanceShotgunClient],
-  ["FreelanceClient", 3, FreelanceClient],
-  ["LoadBalancerClient", 1, LoadBalancerClient],
+  ["PirateClient", 1, patterns.PirateClient],
+  ["FreelanceFailoverClient", 1, patterns.FreelanceFailoverClient],
+  ["FreelanceShotgunClient", 2, patterns.FreelanceShotgunClient],
+  ["FreelanceClient", 3, patterns.FreelanceClient],
+  ["LoadBalancerClient", 1, patterns.LoadBalancerClient],
 ] as const)("a %s refuses what is too large, now or when a server is there, and asks the next", async (_, model, Client) => {
-  const endpoint = await track(new FreelanceServer(handler, { model })).bind(AT);
-  const client = track(new (Client as typeof PirateClient)(endpoint, { timeout: 8_000, ...small() }));
+  const endpoint = await track(new patterns.FreelanceServer(handler, { model })).bind(AT);
+  const client = track(
+    new (Client as typeof patterns.PirateClient)(endpoint, { timeout: 8_000, ...small() }),
+  );
   for (let i = 0; i < 2; i++) {
     const calls = [client.request(large()), client.request("x")];
     expect(await Promise.all(calls.map(outcome))).toEqual(["EINVAL", "2"]);
@@ -145,14 +132,14 @@ test.each([
 });
 
 test("a Freelance server goes on when a request leaves no room for an answer, nor for an error", async () => {
-  const server = track(new FreelanceServer(() => Buffer.alloc(100), small()));
+  const server = track(new patterns.FreelanceServer(() => Buffer.alloc(100), small()));
   const endpoint = await server.bind(AT);
   server.events.on("handler:failed", () => undefined);
   const hostile = track(new Dealer());
   hostile.connect(endpoint);
   await hostile.send([Buffer.alloc(990, "c"), "x"]);
   await until(() => server.stats().unroutable === 1, "the answer that fits nowhere");
-  const client = track(new FreelanceClient(endpoint, { timeout: 8_000 }));
+  const client = track(new patterns.FreelanceClient(endpoint, { timeout: 8_000 }));
   expect(await outcome(client.request("x"))).toBe("100");
 });
 
@@ -161,16 +148,16 @@ test("a Freelance server's error that is too large is cut", async () => {
     throw Object.assign(new Error("e".repeat(2_000)), { expose: true });
   };
   const options = { socketOptions: { context: new Context({ maxMessageSize: 1_500 }) } };
-  const server = track(new FreelanceServer(handle, options));
+  const server = track(new patterns.FreelanceServer(handle, options));
   server.events.on("handler:failed", () => undefined);
-  const client = track(new FreelanceClient(await server.bind(AT), { timeout: 8_000 }));
+  const client = track(new patterns.FreelanceClient(await server.bind(AT), { timeout: 8_000 }));
   expect(await outcome(client.request("x"))).toBe("ERR_SERVICE worker-failed");
 });
 
 test("a Pirate worker that can send neither answer nor error is as one that starts again", async () => {
   const queue = track(new Router());
   const endpoint = await queue.bind(AT);
-  const worker = track(new PirateWorker(endpoint, () => "an answer", small()));
+  const worker = track(new patterns.PirateWorker(endpoint, () => "an answer", small()));
   worker.events.on("handler:failed", () => undefined);
   const [id, ready] = await within(queue.receive(), "READY");
   await queue.send([id as Buffer, Buffer.alloc(992, "a"), "", "x"]);
@@ -181,10 +168,10 @@ test("a Pirate worker that can send neither answer nor error is as one that star
 });
 
 test("a Clone client's value that is too large is refused, now or when a server is there", async () => {
-  const server = track(new CloneServer());
+  const server = track(new patterns.CloneServer());
   const source = new ListedEndpoints([]);
   const context = new Context({ maxMessageSize: 1_000 });
-  const client = track(new CloneClient(source, { context, timeout: 8_000 }));
+  const client = track(new patterns.CloneClient(source, { context, timeout: 8_000 }));
   const set = (bytes: number): Promise<string> =>
     outcome(client.set("k", Buffer.alloc(bytes)).then(() => [client.get("k") as Buffer]));
   const calls = [set(1), set(2_000), set(3)];
@@ -196,8 +183,8 @@ test("a Clone client's value that is too large is refused, now or when a server 
 });
 
 test("a sequenced publisher's message that is too large is refused, and is no gap", async () => {
-  const publisher = track(new SequencedPublisher(small()));
-  const subscriber = track(new SequencedSubscriber());
+  const publisher = track(new patterns.SequencedPublisher(small()));
+  const subscriber = track(new patterns.SequencedSubscriber());
   subscriber.subscribe("t");
   subscriber.connect(await publisher.bind(AT));
   await publisher.waitForSubscribers();
@@ -212,9 +199,9 @@ test("a sequenced publisher's message that is too large is refused, and is no ga
 });
 
 test("a sequenced subscriber asks for messages of a topic that its context has hardly room for", async () => {
-  const publisher = track(new SequencedPublisher());
+  const publisher = track(new patterns.SequencedPublisher());
   const { socketOptions } = small();
-  const subscriber = track(new SequencedSubscriber({ socketOptions, replayOptions: socketOptions }));
+  const subscriber = track(new patterns.SequencedSubscriber({ socketOptions, replayOptions: socketOptions }));
   subscriber.connect(await publisher.bind(AT), await publisher.bindReplay(AT));
   const range = { publisher: publisher.id, topic: Buffer.alloc(990), stream: 1, from: 1, to: 2 };
   expect(await within(subscriber.replay(range), "the end")).toMatchObject({ outcome: "gone", missing: 2 });

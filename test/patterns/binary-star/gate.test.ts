@@ -13,6 +13,7 @@ import { until } from "../../contract/support/wait.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 import { deferred } from "../../support/deferred.js";
 import { removeAfterEach } from "../../support/folders.js";
+import { watch } from "../../support/settled.js";
 
 /** ms between two states: a test that is held up for longer than that is one of two servers that disagree. */
 const HEARTBEAT = 400;
@@ -66,16 +67,14 @@ describe("a pair of Majordomo brokers", () => {
     expect(gates[1].stats()).toMatchObject({ served: 0 });
     expect([primary.state, backup.state]).toEqual(["active", "passive"]);
 
-    let settled = false;
-    const request = client.request("echo", "slow").finally(() => {
-      settled = true;
-    });
+    const request = client.request("echo", "slow");
+    const outcome = watch(request);
     await until(() => handled === 2, "it is in flight");
     await until(() => primary.stats().peer === "passive", "a peer to hand over to");
     primary.handOver();
     finish();
     await until(() => worker.stats().answered === 2, "the first broker has the answer");
-    expect(settled).toBe(false);
+    expect(outcome.state).toBe("pending");
     expect(String(await request)).toBe("slow once");
     expect(client.stats().broker).toBe(two.endpoint);
     expect(handled).toBe(2);

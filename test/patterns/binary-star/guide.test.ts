@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { texts, until, within } from "../../contract/support/wait.js";
 import { freePorts } from "../../support/ports.js";
 import { GuideProgram, NO_PYTHON } from "../freelance/python.js";
-import { HEARTBEAT, type Places, type Role, starRig } from "./rig.js";
+import { HEARTBEAT, handOver, type Places, type Role, starRig } from "./rig.js";
 
 const { keep, serve, ask } = starRig();
 
@@ -55,18 +55,7 @@ describe.skipIf(NO_PYTHON)("a pair with a program of the Guide", () => {
     expect(texts(await client.request("1"))).toEqual(["shoal 1"]);
     const again = startGuide("primary", at);
     await reaches(again, 4);
-    // A server that is held up is in doubt: then it is asked again.
-    for (let done = false; !done; ) {
-      const { star } = backup;
-      await until(() => star.state === "active" && star.stats().peer === "passive", "the Guide's stands by");
-      done = await backup.handOver().then(
-        () => true,
-        (error) => {
-          if (error.code !== "EFSM") throw error;
-          return false;
-        },
-      );
-    }
+    await handOver(backup);
     await reaches(again, 3);
     await until(() => backup.star.state === "passive", "shoal stands by again");
   });

@@ -3,9 +3,9 @@ import { beforeEach, expect, test } from "vitest";
 import { Dealer, type Raw } from "../../../src/index.js";
 import type { BinaryStarClient, BinaryStarServer, RequestHandler } from "../../../src/patterns/index.js";
 import { failure, until, within } from "../../contract/support/wait.js";
-import { Child } from "../../process/child.js";
-import { deferred } from "../../support/deferred.js";
-import { missing, peerAt } from "../../support/peers.js";
+import { held } from "../../kit/services.js";
+import { missing } from "../../support/peers.js";
+import { pythonIn } from "../pirate/python.js";
 import { HEARTBEAT, type Places, ROLES, type Role, starRig } from "./rig.js";
 
 const { keep, places, serve, ask } = starRig();
@@ -65,11 +65,7 @@ test("what is not a request is counted, and the next one is answered", async () 
 });
 
 test("requests past maxInFlight are refused as overloaded, each with a reply", async () => {
-  const { promise: gate, resolve: finish } = deferred();
-  const handler: RequestHandler<Raw> = async (body) => {
-    await gate;
-    return body;
-  };
+  const { handler, open: finish } = held();
   const primary = await serve("primary", at, handler, { maxInFlight: 5 });
   await serve("backup", at, handler);
   await within(primary.ready(), "it serves");
@@ -148,8 +144,7 @@ test.skipIf(missing("pyzmq")).each([HEARTBEAT, 400])(
   "a REQ of pyzmq is served through a fail-over, with heartbeats of %i ms",
   async (heartbeatInterval) => {
     const { primary, backup } = await pair(([body]) => `got ${body}`, { heartbeatInterval });
-    const python = new Child(peerAt("pyzmq"), ["-c", REQ, ...ROLES.map((role) => at[role].clients)]);
-    keep({ close: () => python.kill() });
+    const python = pythonIn(keep)(REQ, ...ROLES.map((role) => at[role].clients));
     await python.heard("ready");
     for (let i = 0; i < 8; i++) {
       if (i === 4) await primary.close({ linger: 0 });

@@ -2,6 +2,7 @@
 import { type Clock, systemClock } from "../../../src/core/timers.js";
 import type { Raw } from "../../../src/index.js";
 import { BinaryStarClient, BinaryStarServer, type RequestHandler } from "../../../src/patterns/index.js";
+import { until } from "../../contract/support/wait.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 import { removeAfterEach } from "../../support/folders.js";
 
@@ -39,4 +40,19 @@ export function starRig() {
     return keep(new BinaryStarClient([primary.clients, backup.clients], { attemptTimeout, timeout }));
   }
   return { keep, ipc, places, serve, ask };
+}
+
+/** A busy machine may hold a server up for longer than its heartbeats, which is in doubt then: it is asked again. */
+export async function handOver(server: BinaryStarServer): Promise<void> {
+  const { star } = server;
+  for (let done = false; !done; ) {
+    await until(() => star.state === "active" && star.stats().peer === "passive", "the peer is passive");
+    done = await server.handOver().then(
+      () => true,
+      (error) => {
+        if (error.code !== "EFSM") throw error;
+        return false;
+      },
+    );
+  }
 }

@@ -2,7 +2,6 @@
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { ENGINE_NAMES } from "../../../src/engine/select.js";
-import { BlackBox } from "../../../src/patterns/black-box/index.js";
 import { Child, run } from "../../process/child.js";
 import { LONG } from "../../support/long.js";
 import { BLOCKING, prelude } from "./programs.js";
@@ -300,11 +299,4 @@ it("a Black Box runs in a process with options of V8", async () => {
   const program = fileURLToPath(new URL("limited-program.js", import.meta.url));
   const child = new Child(process.execPath, ["--max-old-space-size=500", program], { limit: LIMIT });
   expect(await child.outcome).toMatchObject({ code: 0, stdout: "good\n" });
-});
-
-it("a Black Box is refused a wrong option of its close, and stays open", async () => {
-  const box = new BlackBox({ handler: "file:///handler.js", connect: "tcp://127.0.0.1:1" });
-  await expect(box.close({ linger: -2 })).rejects.toMatchObject({ code: "EINVAL" });
-  expect(box.closed).toBe(false);
-  await box.close();
 });

@@ -6,7 +6,7 @@
  * bounds, but for one read with `wait`; a thread has no more batches than it may; the counters add up at
  * every moment; with `wait` nothing is dropped but at close; in the end everything that waits is handled.
  */
-import { describe, it } from "vitest";
+import { it } from "vitest";
 import {
   type BlackBoxFullPolicy,
   BoxRules,
@@ -184,8 +184,8 @@ function story(simulation: Simulation): void {
   if (handled + failed !== world.handled) throw new Error(`${handled + failed} done of ${world.handled}`);
 }
 
-describe("a Black Box in simulated time", () => {
-  it("keeps order and bounds, and accounts for every message", { timeout: SCHEDULES_TIMEOUT }, () => {
-    runSchedules(story, { count: 50 });
-  });
+it("a Black Box in simulated time keeps order and bounds, and accounts for every message", {
+  timeout: SCHEDULES_TIMEOUT,
+}, () => {
+  runSchedules(story, { count: 50 });
 });

@@ -12,71 +12,40 @@ type Role = "primary" | "backup";
 describe("a pair", () => {
   const endpointOf = (role: Role, at: string): string => `ipc://${join(at, role)}`;
 
-  /** Not bound yet. @param store its name in the folder */
-  function create(role: Role, at: string, heartbeatInterval: number, store?: string): CloneServer {
-    const pair = { role, peer: endpointOf(role === "primary" ? "backup" : "primary", at) };
-    const its = store === undefined ? {} : { store: CloneLmdbStore.open(join(at, store)) };
-    return track(new CloneServer({ pair, heartbeatInterval, ...its }));
-  }
-
-  async function pair(stores = false): Promise<[CloneServer, CloneServer, string[]]> {
-    const at = folder();
-    const servers: CloneServer[] = [];
-    for (const role of ["primary", "backup"] as const) {
-      const server = create(role, at, 4 * HEARTBEAT, stores ? `store-${role}` : undefined);
-      await server.bind(endpointOf(role, at));
-      servers.push(server);
-    }
-    const [primary, backup] = servers as [CloneServer, CloneServer];
-    await until(() => primary.stats().replicated, "the backup has the map");
-    return [primary, backup, [endpointOf("primary", at), endpointOf("backup", at)]];
-  }
-
-  test("the backup goes on with everything that was acknowledged", async () => {
-    const [primary, backup, servers] = await pair(true);
-    const client = await join_(servers, { heartbeatInterval: 4 * HEARTBEAT });
-    await Promise.all(Array.from({ length: 300 }, (_, n) => client.set(`k${n}`, `v${n}`)));
-    await client.set("soon", "x", { ttl: 400 });
-    expect(backup.stats()).toMatchObject({ entries: 301, serving: false });
-    const failOver = new Promise((resolve) => client.events.on("server:failed-over", resolve));
-    const last = client.sequence;
-    await primary.close();
-    const sets = Array.from({ length: 50 }, (_, n) => client.set(`after${n}`, "x"));
-    expect(await within(failOver, "a fail-over")).toMatchObject({ from: servers[0], to: servers[1] });
-    for (const sequence of await within(Promise.all(sets), "the sets"))
-      expect(sequence).toBeGreaterThan(last);
-    expect(client.stats()).toMatchObject({ server: servers[1], state: "live" });
-    await until(() => !client.has("soon"), "the ephemeral key ends");
-    expect([client.size, backup.stats().entries]).toEqual([350, 350]);
-    expect(backup.stats().applied + backup.stats().repeated).toBeGreaterThanOrEqual(50);
-  });
-
-  /** Servers of `withStore` that reported it: one may before its bind has ended. */
+  /** Those that reported it: one may before its bind has ended. */
   const diverged = new WeakSet<CloneServer>();
 
-  /** A server of a pair at two endpoints, with a store in a folder. @param resolved by the operator to serve */
-  async function withStore(
+  /** Not bound yet. @param store its name in the folder */
+  function create(role: Role, at: string, heartbeatInterval: number, store = ""): CloneServer {
+    const pair = { role, peer: endpointOf(role === "primary" ? "backup" : "primary", at) };
+    const its = store === "" ? {} : { store: CloneLmdbStore.open(join(at, store)) };
+    const server = track(new CloneServer({ pair, heartbeatInterval, ...its }));
+    server.events.on("map:diverged", () => void diverged.add(server));
+    return server;
+  }
+
+  /** @param options `serves`: the operator says so */
+  async function open(
     role: Role,
     at: string,
-    store = `store-${role}`,
-    resolved = false,
+    { heartbeatInterval = 2 * HEARTBEAT, store = "", serves = false } = {},
   ): Promise<CloneServer> {
-    const server = create(role, at, 2 * HEARTBEAT, store);
-    server.events.on("map:diverged", () => void diverged.add(server));
+    const server = create(role, at, heartbeatInterval, store);
     await server.bind(endpointOf(role, at));
-    if (resolved) server.star?.resolve("active");
+    if (serves) server.star?.resolve("active");
     return server;
   }
 
   test("two stores of different maps are not mixed: nobody follows until the operator says so", async () => {
     const at = folder();
     for (const role of ["primary", "backup"] as const) {
-      const server = await withStore(role, at, `store-${role}`, true);
+      const server = await open(role, at, { store: `store-${role}`, serves: true });
       const client = await join_(server.endpoints.snapshot, { heartbeatInterval: 2 * HEARTBEAT });
       await within(client.set(role, "x"), "a set");
       await Promise.all([client.close(), server.close()]);
     }
-    const [primary, backup] = [await withStore("primary", at), await withStore("backup", at)];
+    const primary = await open("primary", at, { store: "store-primary" });
+    const backup = await open("backup", at, { store: "store-backup" });
     await until(() => primary.star?.state === "fenced" && backup.star?.state === "fenced", "both are fenced");
     expect([primary.stats().entries, backup.stats().entries]).toEqual([1, 1]);
     backup.star?.resolve("passive");
@@ -89,22 +58,21 @@ describe("a pair", () => {
 
   test("a server of another version is reported by its states", async () => {
     const at = folder();
-    const primary = await withStore("primary", at, "store", true);
+    const primary = await open("primary", at, { store: "store", serves: true });
     const client = await join_(primary.endpoints.snapshot, { heartbeatInterval: 2 * HEARTBEAT });
-    let told = 0;
-    primary.events.on("peer:incompatible", () => {
-      told += 1;
-    });
+    const told = new Promise((resolve) => primary.events.on("peer:incompatible", resolve));
     const state = track(new Publisher({ linger: 0 }));
     await state.bind(`${endpointOf("backup", at)}-3`);
     await state.waitForSubscribers();
     await state.send("2");
-    await until(() => told === 1, "the state tells");
+    await within(told, "the state tells");
     expect([client.state, primary.stats().serving]).toEqual(["live", true]);
   });
 
   test("a client without a UUID of its own is served too, and a passive server answers no request", async () => {
-    const [primary, backup] = await pair();
+    const [at, calm] = [folder(), { heartbeatInterval: 4 * HEARTBEAT }];
+    const [primary, backup] = [await open("primary", at, calm), await open("backup", at, calm)];
+    await until(() => primary.stats().replicated, "the backup has the map");
     const dealer = track(new Dealer({ linger: 0 }));
     dealer.connect(backup.endpoints.snapshot);
     await dealer.send(["ICANHAZ?", ""]);
@@ -120,17 +88,8 @@ describe("a pair", () => {
     expect((await failure(dealer.receive({ timeout: 300 }))).code).toBe("EAGAIN");
   });
 
-  /** The primary serves without a backup. */
-  async function apart(heartbeatInterval: number): Promise<CloneServer> {
-    const at = folder();
-    const server = create("primary", at, heartbeatInterval);
-    await server.bind(endpointOf("primary", at));
-    server.star?.resolve("active");
-    return server;
-  }
-
   test("a large map is sent to the end to a client that asked during a doubt, and not at the next heartbeat", async () => {
-    const server = await apart(60_000);
+    const server = await open("primary", folder(), { heartbeatInterval: 60_000, serves: true });
     const star = server.star as BinaryStar;
     const keys = 5_000;
     for (let n = 0; n < keys; n++) server.set(`k${n}`, "x");
@@ -152,7 +111,7 @@ describe("a pair", () => {
   });
 
   test("a server whose Binary Star the program closes serves no longer: nobody would tell the other one that it does", async () => {
-    const server = await apart(HEARTBEAT);
+    const server = await open("primary", folder(), { heartbeatInterval: HEARTBEAT, serves: true });
     expect(server.set("k", "v")).toBe(true);
     await server.star?.close();
     await until(() => !server.stats().serving, "it stops");

@@ -2,10 +2,10 @@
 import { describe, expect, it } from "vitest";
 import { CloneClient, CloneServer } from "../../../src/patterns/index.js";
 import { until, within } from "../../contract/support/wait.js";
-import { Child } from "../../process/child.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
-import { missing, peerAt } from "../../support/peers.js";
+import { missing } from "../../support/peers.js";
 import { freeRange } from "../../support/ports.js";
+import { pythonIn } from "../pirate/python.js";
 
 /** A client: prints its snapshot, then each update; sets a key for each line that it reads, `key=value=ttl`. */
 const CLIENT = `
@@ -81,12 +81,7 @@ while True:
 `;
 
 const track = closeAfterEach();
-
-function python(source: string, ...args: string[]): Child {
-  const child = new Child(peerAt("pyzmq"), ["-c", source, ...args], { limit: 30_000 });
-  track({ close: () => child.kill() });
-  return child;
-}
+const python = pythonIn(track);
 
 describe.skipIf(missing("pyzmq"))("with pyzmq", () => {
   it("our server serves a client of 12/CHP: snapshot, updates, ephemeral values, HUGZ", async () => {

@@ -15,7 +15,7 @@ function clientOf(source: ListedEndpoints, options: CloneClientOptions = {}): Cl
   return track(new CloneClient(source, { heartbeatInterval: HEARTBEAT, ...options }));
 }
 
-test("an update waits while the source has no server, and endpoints that leave no room for the other ports are refused once", async () => {
+test("an update waits while the source has no server, or ends as its caller or the close wants it, and endpoints that leave no room for the other ports are refused once", async () => {
   const source = new ListedEndpoints();
   const client = clientOf(source);
   const refused: string[] = [];
@@ -25,6 +25,12 @@ test("an update waits while the source has no server, and endpoints that leave n
     .on("source:changed", ({ endpoints }) => lists.push(endpoints));
   const update = client.set("k", "v");
   expect(await failure(client.ready({ timeout: 20 }))).toMatchObject({ code: "ETIMEDOUT" });
+  for (const timeout of [0, 20])
+    expect(await failure(client.set("late", "v", { timeout }))).toMatchObject({ code: "ETIMEDOUT" });
+  const abort = new AbortController();
+  const aborted = failure(client.set("no", "v", { signal: abort.signal }));
+  abort.abort();
+  expect(await aborted).toMatchObject({ code: "ABORT_ERR" });
   const server = track(new CloneServer({ heartbeatInterval: HEARTBEAT }));
   const endpoint = await server.bind("tcp://127.0.0.1:*");
   const bad = ["tcp://127.0.0.1:65533", "pgm://x"];
@@ -37,21 +43,14 @@ test("an update waits while the source has no server, and endpoints that leave n
   source.fail(new Error("down"));
   await until(() => source.reads === 2, "another read");
   expect(client.state).toBe("live");
+  await server.close();
+  const last = failure(client.set("k", "w"));
   await client.close();
+  expect(await last).toMatchObject({ code: "EAGAIN" });
+  expect(await failure(client.set("k", "w"))).toMatchObject({ code: "EBADF" });
+  const counts = { sets: 5, acknowledged: 1, timedOut: 2, aborted: 2 };
+  expect(client.stats()).toMatchObject({ ...counts, state: "closed", inFlight: 0 });
   await until(() => source.readers === 0, "the end of the source");
-});
-
-test("a client of a source that closes, or is refused, leaves nothing behind", async () => {
-  const source = new ListedEndpoints([]);
-  const client = clientOf(source);
-  const update = failure(client.set("k", "v"));
-  await until(() => source.readers === 1, "a reader");
-  await client.close();
-  expect(await update).toMatchObject({ code: "EAGAIN" });
-  await until(() => source.readers === 0, "the end of the source");
-  for (const socketOptions of [{ linger: "x" }, { nosuch: 1 }, { curveServerKey: "short" }])
-    expect(thrown(() => new CloneClient(source, { socketOptions } as never)).code).toBe("EINVAL");
-  expect(source.readers).toBe(0);
 });
 
 test("a pair finds each other by a source, stays with the last endpoint, and follows a peer that moves", async () => {

@@ -1,5 +1,4 @@
 /** docs/spec/clone.md: its vectors are what this code writes, and read back what it says. */
-import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import {
   encodeEnd,
@@ -24,6 +23,7 @@ import {
 } from "../../../src/patterns/clone/properties.js";
 import { EMPTY, encodeGoodbye, encodeSet, sequenceFrame } from "../../../src/patterns/clone/protocol.js";
 import { encodePosition, encodeStanding } from "../../../src/patterns/clone/standing.js";
+import { framesOf, hexOf, vectorsOf } from "../vectors.js";
 
 const [K, V] = [Buffer.from("k"), Buffer.from("v")];
 const UUID = Buffer.alloc(16, 0xab);
@@ -88,33 +88,16 @@ const WRITTEN: Readonly<Record<string, readonly Buffer[]>> = {
   ],
 };
 
-/** The vectors of the page, by name. */
-function vectors(): Map<string, string> {
-  const found = new Map<string, string>();
-  let inVectors = false;
-  for (const line of readFileSync("docs/spec/clone.md", "utf8").split("\n")) {
-    if (line.startsWith("| Vector |")) inVectors = true;
-    else if (!line.startsWith("|")) inVectors = false;
-    else if (inVectors) {
-      const [, name, frames] = /^\| (.*) \| `([0-9a-f -]+)` \|$/.exec(line) ?? [];
-      if (name !== undefined) found.set(name, frames as string);
-    }
-  }
-  return found;
-}
-
-const hex = (frames: readonly Buffer[]): string =>
-  frames.map((frame) => frame.toString("hex") || "-").join(" ");
-const framesOf = (name: string): Buffer[] =>
-  (vectors().get(name) as string).split(" ").map((frame) => Buffer.from(frame === "-" ? "" : frame, "hex"));
+const VECTORS = new Map(vectorsOf("clone.md"));
 
 test("each vector is what is written", () => {
-  const written = Object.fromEntries(Object.entries(WRITTEN).map(([name, frames]) => [name, hex(frames)]));
-  expect(Object.fromEntries(vectors())).toEqual(written);
+  const written = Object.entries(WRITTEN).map(([name, frames]) => [name, hexOf(frames)]);
+  expect(Object.fromEntries(VECTORS)).toEqual(Object.fromEntries(written));
 });
 
 test("what is read of the vectors is what the page says", () => {
-  const properties = (name: string): Buffer => framesOf(name)[3] as Buffer;
+  const read = (name: string): Buffer[] => framesOf(VECTORS.get(name) as string);
+  const properties = (name: string): Buffer => read(name)[3] as Buffer;
   expect(supportsConditions(properties("KTHXBAI at 42, whole map"))).toBe(true);
   expect(supportsConditions(Buffer.from("s1=17\n"))).toBe(false);
   expect(conditionOf(properties("KVSET of `k` to `v`, if its revision is 17"))).toBe(17);
@@ -128,7 +111,7 @@ test("what is read of the vectors is what the page says", () => {
   expect([revisionOf(lost), isConflict(lost)]).toEqual([0, true]);
   // The condition of an update that took effect is no revision of its key.
   expect(revisionOf(encodeSetProperties(0, 17))).toBeUndefined();
-  const link = (name: string): readonly Buffer[] => parseLink(framesOf(name))?.frames ?? [];
+  const link = (name: string): readonly Buffer[] => parseLink(read(name))?.frames ?? [];
   expect(parseUpdate(link("KVPUB 19: a conflict at `k`"), 0)).toMatchObject({
     kind: "conflict",
     sequence: 19,

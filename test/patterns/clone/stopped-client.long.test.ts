@@ -1,25 +1,21 @@
 /** Clients that ask for the map, subscribe, and never read. */
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
-import { afterEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { Context } from "../../../src/index.js";
 import { CloneClient, CloneServer } from "../../../src/patterns/index.js";
 import { until, within } from "../../contract/support/wait.js";
 import { greeting, ready } from "../../contract/support/zmtp-peer.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
+import { collectGarbage } from "../../support/collect-garbage.js";
 
-const open: (() => unknown)[] = [];
-
-afterEach(async () => {
-  for (const close of open.splice(0).reverse()) await close();
-});
+const track = closeAfterEach();
 
 /** Says all in one write, and reads nothing. */
 async function mute(endpoint: string, type: string, ...frames: Buffer[]): Promise<Socket> {
   const { hostname, port } = new URL(endpoint);
   const socket = connect({ host: hostname, port: Number(port) });
-  open.push(() => socket.destroy());
+  track({ close: () => socket.destroy() });
   socket.pause();
   socket.on("error", () => undefined);
   await once(socket, "connect");
@@ -27,11 +23,8 @@ async function mute(endpoint: string, type: string, ...frames: Buffer[]): Promis
   return socket;
 }
 
-setFlagsFromString("--expose-gc");
-const collect = runInNewContext("gc") as () => void;
-
 function bytesHeld(): number {
-  collect();
+  collectGarbage();
   return process.memoryUsage().arrayBuffers;
 }
 
@@ -46,8 +39,7 @@ const SNAPSHOT_MARK = 4_194_304;
 test("what a server holds for clients that never read has a bound, and the others go on", async () => {
   const context = new Context({ engine: "zmtp" });
   const calm = { heartbeatInterval: 5_000, context };
-  const server = new CloneServer({ publishHighWaterMarkBytes: MARK, ...calm });
-  open.push(() => server.close());
+  const server = track(new CloneServer({ publishHighWaterMarkBytes: MARK, ...calm }));
   const endpoint = await server.bind("tcp://127.0.0.1:*");
   let dropped = 0;
   server.events.on("update:dropped", ({ copies }) => {
@@ -56,8 +48,7 @@ test("what a server holds for clients that never read has a bound, and the other
   let round = 0;
   const set = (n: number): boolean => server.set(`k${n % KEYS}`, Buffer.alloc(VALUE, ++round));
   for (let n = 0; n < KEYS; n++) expect(set(n)).toBe(true);
-  const client = new CloneClient(endpoint, calm);
-  open.push(() => client.close());
+  const client = track(new CloneClient(endpoint, calm));
   await within(client.ready(), "the map");
   const before = bytesHeld();
 

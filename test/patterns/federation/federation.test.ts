@@ -129,8 +129,7 @@ describe("a federation", () => {
 
   it("loses a site that is silent, though its connection stands", async () => {
     const a = await startSite("A", { stateInterval: 30 });
-    const { cloud, state } = await plainSite("B");
-    a.broker.join({ name: "B", cloud: cloud.lastEndpoint as string, state: state.lastEndpoint as string });
+    const { cloud, state } = await plainSite("B", a.broker);
     await state.waitForSubscribers();
     const lost = new Promise((resolve) => a.broker.events.on("site:left", resolve));
     await state.send(["B", "1"]);
@@ -179,8 +178,7 @@ describe("a federation", () => {
 
   it("speaks with the Guide's brokers: two-frame states, ROUTER to ROUTER by name", async () => {
     const a = await startSite("A", { liveness: 0 });
-    const { cloud, state } = await plainSite("B");
-    a.broker.join({ name: "B", cloud: cloud.lastEndpoint as string, state: state.lastEndpoint as string });
+    const { cloud, state } = await plainSite("B", a.broker);
     const states = kept(new Subscriber());
     states.connect(a.state);
     states.subscribe();
@@ -276,14 +274,14 @@ it("a broker binds the sides that it has, and no other", async () => {
   for (const side of ["front", "toString", undefined])
     await expect(site.broker.bind(side as never, ANY)).rejects.toMatchObject({ code: "EINVAL" });
   await site.broker.close({ linger: 0 });
+  expect(site.broker.endpoints).toEqual(endpoints);
   await expect(site.broker.bind("state", ANY)).rejects.toMatchObject({ code: "EBADF" });
 });
 
-/** What the Guide's broker has towards the others. */
-async function plainSite(name: string): Promise<{ cloud: Router; state: Publisher }> {
+/** What the Guide's broker has towards another, which joins it. */
+async function plainSite(name: string, other: FederatedBroker): Promise<{ cloud: Router; state: Publisher }> {
   const cloud = kept(new Router({ routingId: name }));
-  await cloud.bind(ANY);
   const state = kept(new Publisher());
-  await state.bind(ANY);
+  other.join({ name, cloud: await cloud.bind(ANY), state: await state.bind(ANY) });
   return { cloud, state };
 }

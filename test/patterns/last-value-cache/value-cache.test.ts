@@ -2,7 +2,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { FRAME_COST } from "../../../src/core/memory.js";
 import { encodeMessage, FrameBatch } from "../../../src/engine/frame-batch.js";
-import { ValueCache } from "../../../src/patterns/last-value-cache/value-cache.js";
+import { SortedTopics, ValueCache } from "../../../src/patterns/last-value-cache/value-cache.js";
 import { Random } from "../../../src/testing/random.js";
 import { texts } from "../../contract/support/wait.js";
 import { collectGarbage } from "../../support/collect-garbage.js";
@@ -203,4 +203,31 @@ describe("ValueCache", () => {
     keep(cache.takeChanges(1_000));
     expect([...stored].sort()).toEqual([...model].sort());
   });
+});
+
+it("SortedTopics does what a sorted list does, through 10,000 changes and look-ups", () => {
+  const random = new Random(7);
+  const topics = new SortedTopics<{ readonly name: string }>();
+  const model = new Set<string>();
+  const word = (): string =>
+    Array.from({ length: random.integer(0, 6) }, () => random.pick(["a", "b", "\0", "\xff", "/"])).join("");
+  for (let step = 0; step < 10_000; step++) {
+    const topic = word();
+    if (random.chance(0.5)) {
+      topics.set({ name: topic });
+      model.add(topic);
+    } else {
+      topics.delete(topic);
+      model.delete(topic);
+    }
+    if (step % 20 > 0) continue;
+    const prefix = word();
+    const last = random.chance(0.5) ? prefix + word() : undefined;
+    const max = random.integer(1, 20);
+    const expected = [...model]
+      .filter((known) => known.startsWith(prefix) && (last === undefined || known > last))
+      .sort((a, b) => Buffer.compare(Buffer.from(a, "latin1"), Buffer.from(b, "latin1")))
+      .slice(0, max);
+    expect(topics.beneath(prefix, last, max).map(({ name }) => name)).toEqual(expected);
+  }
 });

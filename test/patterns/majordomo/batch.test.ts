@@ -1,8 +1,14 @@
-/** Small messages of one turn leave as one, and come out as what they were. */
+/** Small messages of one turn leave as one, and come out as what they were; what leaves a connection, and when it ends. */
 import { describe, expect, it, vi } from "vitest";
-import { Context, Dealer } from "../../../src/index.js";
+import { Context, Dealer, Router } from "../../../src/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../../src/patterns/index.js";
-import { ANSWERS, Batcher, type Layout, REQUESTS } from "../../../src/patterns/majordomo/batch.js";
+import {
+  ANSWERS,
+  Batcher,
+  BatchingDealer,
+  type Layout,
+  REQUESTS,
+} from "../../../src/patterns/majordomo/batch.js";
 import {
   type Answer,
   Body,
@@ -11,10 +17,13 @@ import {
   type Request,
 } from "../../../src/patterns/majordomo/protocol.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
+import { deferred } from "../../support/deferred.js";
+import { ENGINES } from "../../support/engines.js";
 import {
   answerOf,
   batchOf,
   deliveryOf,
+  framesOf,
   idOf,
   NO_ID,
   readAtBroker,
@@ -252,5 +261,52 @@ describe("over sockets", () => {
     expect(() => new MajordomoBroker({ socketOptions })).toThrow(refused);
     expect(() => new MajordomoClient(endpoint, { socketOptions })).toThrow(refused);
     expect(() => new MajordomoWorker(endpoint, "echo", () => "", { socketOptions })).toThrow(refused);
+  });
+});
+
+/** Messages: more than a turn's receives take. */
+const MANY = 20_000;
+
+describe.each(ENGINES)("a client's connection, engine %s", (engine) => {
+  /** It, its peer, and what it heard: numbers of answers, and "ended". */
+  async function connection() {
+    const context = new Context({ engine });
+    const router = track(new Router({ context, sendHighWaterMark: 0 }));
+    const heard: (number | "ended")[] = [];
+    const { promise: ended, resolve: end } = deferred();
+    const dealer = new BatchingDealer(
+      "client",
+      await router.bind("tcp://127.0.0.1:*"),
+      { context, receiveHighWaterMark: 0 },
+      {
+        arrived: (read) =>
+          read((message) => heard.push(message.kind === "answer" ? message.number : Number.NaN)),
+        ended: () => {
+          heard.push("ended");
+          end();
+        },
+      },
+    );
+    track({ close: () => dealer.close(0) });
+    return { router, dealer, heard, ended };
+  }
+
+  it("sends a message alone after those that were gathered before it", async () => {
+    const { router, dealer } = await connection();
+    for (const number of [1, 2]) dealer.send(requestOf(number));
+    dealer.send({ kind: "cancel", number: 1 });
+    const [gathered, alone] = [await router.receive(), await router.receive()];
+    expect(readAtBroker(gathered)).toMatchObject([{ number: 1 }, { number: 2 }]);
+    expect(readAtBroker(alone)).toMatchObject([{ kind: "cancel", number: 1 }]);
+  });
+
+  it("ends once, after all that its peer has sent", async () => {
+    const { router, dealer, heard, ended } = await connection();
+    dealer.send(requestOf(1));
+    const [peer] = (await router.receive()) as [Buffer];
+    for (let number = 1; number <= MANY; number++) router.trySend(framesOf(peer, answerOf(number)));
+    await router.close();
+    await ended;
+    expect([heard.length, heard.at(-1), heard.at(-2)]).toEqual([MANY + 1, "ended", MANY]);
   });
 });

@@ -41,6 +41,8 @@ it("a worker that turns out to be gone when it is to get a lost one's request is
   rig.results.set("two", "gone");
   rig.rules.peerLeft(rig.idOf("one"), 1);
   expect(rig.rules.stats()).toMatchObject({ workers: 0, queued: 1, inFlight: 0 });
+  const left = rig.events.flatMap((event) => (event.type === "worker:left" ? [event.reason] : []));
+  expect(left).toEqual(["lost", "lost"]);
 });
 
 it("what waits is counted with what each frame costs: empty ones fill a service's bytes", () => {

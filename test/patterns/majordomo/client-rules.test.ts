@@ -44,65 +44,63 @@ function clientOf(endpoints: string[], dialect?: Dialect, limits: Partial<typeof
   );
   rules.start(0);
   const ended: string[] = [];
+  const negotiate = (connection: number, now = 0): void => {
+    const input = { kind: "negotiated", extended: true, heartbeatInterval: BEAT };
+    rules.receive(connection, input as AtClient, now);
+  };
+  const ask = (text: string, retries: number, now = 0): Call => {
+    const terms = { timeout: 10_000, retries, total: 0, headers: Buffer.alloc(0) };
+    const call = new Call(ECHO, [text], terms, {
+      answer: () => {
+        ended.push(`${text} answered`);
+        return "read";
+      },
+      failed: (error) => ended.push(`${text} ${"reason" in error ? error.reason : error.code}`),
+    });
+    rules.submit(call, now);
+    return call;
+  };
+  /** Its first broker is there, and is asked. */
+  const begin = (retries: number, ...texts: string[]): void => {
+    negotiate(1);
+    for (const text of texts) ask(text, retries);
+    log.length = 0;
+  };
   return {
     rules,
     ended,
     told,
+    negotiate,
+    ask,
+    begin,
     listen: (each: typeof listener) => {
       listener = each;
     },
     left: () => events.flatMap((event) => (event.type === "broker:left" ? [event.reason] : [])),
     said: () => log.splice(0),
-    negotiate: (connection: number, now = 0) => {
-      const input = {
-        kind: "negotiated",
-        extended: true,
-        heartbeatInterval: BEAT,
-      };
-      rules.receive(connection, input as AtClient, now);
-    },
-    ask: (text: string, retries: number, now = 0) => {
-      const terms = { timeout: 10_000, retries, total: 0, headers: Buffer.alloc(0) };
-      const call = new Call(ECHO, [text], terms, {
-        answer: () => {
-          ended.push(`${text} answered`);
-          return "read";
-        },
-        failed: (error) => ended.push(`${text} ${"reason" in error ? error.reason : error.code}`),
-      });
-      rules.submit(call, now);
-      return call;
-    },
   };
 }
 
 describe("a client of shoal's broker whose connection ends", () => {
   it("sends again to a broker that had given it up, over the same connection", () => {
-    const { rules, ask, negotiate, said, ended, left } = clientOf(["a", "b"]);
-    negotiate(1);
-    ask("one", 2);
-    ask("two", 2);
-    said();
+    const { rules, begin, said, ended, left } = clientOf(["a", "b"]);
+    begin(2, "one", "two");
     rules.receive(1, { kind: "forgotten" }, 5);
     expect(said()).toEqual(["1 one", "1 two"]);
     expect([ended, left()]).toEqual([[], ["forgotten"]]);
   });
 
   it("sends again to its broker when an attempt is over: the request, or its answer, may be lost", () => {
-    const { rules, ask, negotiate, said, ended } = clientOf(["a"]);
-    negotiate(1);
-    ask("one", 1);
-    said();
+    const { rules, begin, said, ended } = clientOf(["a"]);
+    begin(1, "one");
     rules.receive(1, { kind: "client-heartbeat" }, 12_000);
     rules.tick(12_000);
     expect([said().filter((line) => line !== "1 ?"), ended]).toEqual([["1 one"], []]);
   });
 
   it("sends again what a worker got later by a broker that it has left, while attempts are left", () => {
-    const { rules, ask, negotiate, said, ended } = clientOf(["a"]);
-    negotiate(1);
-    ask("one", 1);
-    said();
+    const { rules, begin, said, ended } = clientOf(["a"]);
+    begin(1, "one");
     rules.receive(1, failureOf(1, "duplicate"), 5);
     expect([said(), ended]).toEqual([["1 one"], []]);
     rules.receive(1, failureOf(1, "duplicate"), 6);
@@ -122,9 +120,8 @@ describe("a client of shoal's broker whose connection ends", () => {
   });
 
   it("gives the next one what a listener of its end asks", () => {
-    const { rules, ask, negotiate, said, ended, listen } = clientOf(["a", "b"]);
-    negotiate(1);
-    said();
+    const { rules, begin, ask, negotiate, said, ended, listen } = clientOf(["a", "b"]);
+    begin(0);
     listen(({ type }) => type === "broker:left" && void ask("new", 0, 10));
     rules.disconnected(1, 10);
     negotiate(2, 20);
@@ -142,14 +139,10 @@ describe("a client of shoal's broker whose connection ends", () => {
   });
 
   it("asks another one what a broker that stops refuses, and waits for what it had taken", () => {
-    const { rules, ask, negotiate, said, ended, left } = clientOf(["a", "b"]);
+    const { rules, begin, negotiate, said, ended, left } = clientOf(["a", "b"]);
     const stops = (connection: number, sequence: number, now: number) =>
       rules.receive(connection, failureOf(sequence, "stopping"), now);
-    negotiate(1);
-    ask("taken", 1);
-    ask("refused", 1);
-    ask("refused.too", 1);
-    said();
+    begin(1, "taken", "refused", "refused.too");
     stops(1, 2, 5);
     stops(1, 3, 5);
     expect(said()).toEqual(["+2 b", "2 ?"]);
@@ -323,9 +316,8 @@ describe("an answer in pieces", () => {
 
 describe("a client whose brokers come and go", () => {
   it("stays with its broker while that is listed, whatever comes before it, and after a failure with the next one", () => {
-    const { rules, ask, negotiate, said, left } = clientOf(["b"]);
-    negotiate(1);
-    said();
+    const { rules, begin, ask, negotiate, said, left } = clientOf(["b"]);
+    begin(0);
     rules.setEndpoints(["a", "b"], 1);
     ask("one", 1, 2);
     expect([said(), left()]).toEqual([["1 one"], []]);
@@ -340,9 +332,8 @@ describe("a client whose brokers come and go", () => {
   });
 
   it("beats to the broker that it has left until that has answered, and then closes the connection", () => {
-    const { rules, ask, negotiate, said, ended } = clientOf(["b"]);
-    negotiate(1);
-    ask("one", 1);
+    const { rules, begin, negotiate, said, ended } = clientOf(["b"]);
+    begin(1, "one");
     rules.setEndpoints(["a"], 1);
     negotiate(2, 1);
     said();

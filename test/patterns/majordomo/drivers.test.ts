@@ -1,4 +1,4 @@
-/** Broker, workers and clients together, over real sockets. */
+/** Broker, workers and clients together, over real sockets; and what a handler gets in addition to the body. */
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { json, Router } from "../../../src/index.js";
@@ -6,12 +6,16 @@ import {
   MajordomoBroker,
   type MajordomoBrokerOptions,
   MajordomoClient,
+  type MajordomoClientOptions,
+  type MajordomoHandler,
   MajordomoWorker,
+  type MajordomoWorkerOptions,
 } from "../../../src/patterns/index.js";
 import { failure, until, within } from "../../contract/support/wait.js";
 import { held } from "../../kit/services.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 import { deferred } from "../../support/deferred.js";
+import { abortListeners } from "../../support/settled.js";
 
 const track = closeAfterEach();
 
@@ -198,4 +202,65 @@ it.each([undefined, null, 7, "", "x".repeat(256)])("a service called %s is refus
   expect(await failure(client.request(service, "x"))).toMatchObject({ code: "EINVAL" });
   expect(() => client.stream(service, "x")).toThrow(expect.objectContaining({ code: "EINVAL" }) as Error);
   expect(client.stats()).toMatchObject({ requests: 0, pending: 0 });
+});
+
+const tell: MajordomoHandler = (_request, { headers, deadline, attempt, id }) =>
+  JSON.stringify({
+    headers,
+    left: deadline === undefined ? null : deadline.getTime() - Date.now(),
+    attempt,
+    id,
+  });
+
+/** A worker that tells what its handler gets, and a client. */
+async function begin(options: { worker?: MajordomoWorkerOptions; client?: MajordomoClientOptions } = {}) {
+  const { endpoint } = await broker();
+  await track(new MajordomoWorker(endpoint, "work", tell, options.worker)).ready();
+  return { client: track(new MajordomoClient(endpoint, options.client)) };
+}
+
+it("a handler has the client's headers, its deadline and the attempt", async () => {
+  const { client } = await begin();
+  const headers = { trace: "a-1", größe: "ü", empty: "" };
+  const got = JSON.parse(String(await client.request("work", "x", { headers, timeout: 5_000 })));
+  expect(got).toMatchObject({ headers, attempt: 1, id: expect.stringMatching(/^[0-9a-f]{32}$/) });
+  expect(got.left).toBeGreaterThan(0);
+  expect(got.left).toBeLessThanOrEqual(5_001);
+  const without = JSON.parse(String(await client.request("work", "x", { timeout: -1 })));
+  expect(without).toMatchObject({ headers: {}, left: null, attempt: 1 });
+});
+
+it("a plain worker serves a request with headers, and a plain client has no headers or deadline", async () => {
+  const plain = await begin({ worker: { protocol: "0.1" } });
+  const got = await plain.client.request("work", "x", { headers: { trace: "c" } });
+  expect(JSON.parse(String(got))).toMatchObject({ headers: {}, left: null, attempt: 1 });
+  const asked = await begin({ client: { protocol: "0.2" } });
+  expect(JSON.parse(String(await asked.client.request("work", "x")))).toMatchObject({
+    headers: {},
+    attempt: 1,
+  });
+  expect(await failure(asked.client.request("work", "x", { headers: { trace: "d" } }))).toMatchObject({
+    code: "NOT_SUPPORTED",
+  });
+});
+
+it("an answer in pieces that fails as it is asked for leaves nothing on its signal", async () => {
+  const { client } = await begin({ client: { protocol: "0.2" } });
+  await client.request("work", "x");
+  const { signal } = new AbortController();
+  const pieces = client.stream("work", "x", { headers: { trace: "d" }, signal });
+  expect(abortListeners(signal)).toBe(0);
+  expect(await failure(pieces.next())).toMatchObject({ code: "NOT_SUPPORTED" });
+});
+
+it.each([
+  [{ trace: 5 }, "trace must be a text"],
+  [[], "an object"],
+  [{ "": "x" }, "1 to 255"],
+  [{ trace: "x".repeat(8_193) }, "8192"],
+  [Object.fromEntries(Array.from({ length: 1_000 }, (_, n) => [`n${n}`, "12345678"])), "8192"],
+])("headers that cannot be right are refused: %#", async (headers, message) => {
+  const { client } = await begin();
+  const refused = await failure(client.request("work", "x", { headers: headers as Record<string, string> }));
+  expect(refused).toMatchObject({ code: "EINVAL", message: expect.stringContaining(message) });
 });

@@ -1,5 +1,6 @@
 /** How Majordomo's ends begin and end: bind, ready, drain, close, and what each door refuses. */
 import { describe, expect, it } from "vitest";
+import { Router } from "../../../src/index.js";
 import {
   MajordomoBroker,
   type MajordomoCallOptions,
@@ -133,15 +134,15 @@ it.each([
   expect(client.stats().requests).toBe(0);
 });
 
-it("bounds the bytes of requests without an answer", async () => {
-  const { endpoint } = await begin();
-  const client = track(new MajordomoClient(endpoint, { maxPendingBytes: 100 }));
+it("bounds the bytes of requests without an answer, and counts those that its close ends", async () => {
+  const client = track(new MajordomoClient("tcp://127.0.0.1:9", { maxPendingBytes: 100 }));
   const first = failure(client.request("nobody", Buffer.alloc(90)));
   expect(await failure(client.request("nobody", Buffer.alloc(11)))).toMatchObject({
     code: "ERR_TOO_MANY_PENDING",
   });
   await client.close();
   expect(await first).toMatchObject({ code: "EAGAIN" });
+  expect(client.stats()).toMatchObject({ requests: 1, cancelled: 1, pending: 0, inFlight: 0 });
 });
 
 it("says whose bound an answer is past", async () => {
@@ -156,4 +157,16 @@ it("says whose bound an answer is past", async () => {
     reason: "too-large",
     message: expect.stringContaining("maxAnswerBytes"),
   });
+});
+
+it("a worker that is sent away connects again after its reconnectInterval, also where other messages came with the DISCONNECT", async () => {
+  const broker = track(new Router());
+  const times = { heartbeatInterval: 60_000, reconnectInterval: 10 };
+  const endpoint = await broker.bind("tcp://127.0.0.1:*");
+  track(new MajordomoWorker(endpoint, "echo", (frames) => frames, { protocol: "0.2", ...times }));
+  const [peer] = await broker.receive();
+  // DISCONNECT between two heartbeats.
+  for (const command of [5, 6, 5]) broker.trySend([peer as Buffer, "MDPW02", Buffer.of(command)]);
+  const [again, , ready] = await broker.receive();
+  expect([again?.equals(peer as Buffer), ready]).toEqual([false, Buffer.of(1)]);
 });

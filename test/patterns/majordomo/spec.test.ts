@@ -1,5 +1,4 @@
 /** docs/spec/majordomo.md: its vectors are what this code writes, and what it reads. */
-import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
 import { ANSWERS, type Layout, REQUESTS } from "../../../src/patterns/majordomo/batch.js";
 import {
@@ -13,6 +12,7 @@ import {
   type Request,
   type Role,
 } from "../../../src/patterns/majordomo/protocol.js";
+import { framesOf, hexOf, vectorsOf } from "../vectors.js";
 import {
   answerOf,
   batchOf,
@@ -81,22 +81,14 @@ const VECTORS: Record<string, Frames> = {
   })),
 };
 
-const rows = readFileSync("docs/spec/majordomo.md", "utf8")
-  .split("\n")
-  .map((line) => /^\| (.+?) \| `([0-9a-f -]+)` \|$/.exec(line))
-  .filter((row) => row !== null)
-  .map(([, name, frames]) => [name as string, frames as string] as const);
-
-const framesOf = (vector: string): Buffer[] =>
-  vector.split(" ").map((frame) => (frame === "-" ? Buffer.alloc(0) : Buffer.from(frame, "hex")));
+const rows = vectorsOf("majordomo.md");
 
 it("has a vector for each of these messages, and no other", () => {
   expect(rows.map(([name]) => name).sort()).toEqual(Object.keys(VECTORS).sort());
 });
 
 it.each(rows)("%s is written as it stands there", (name, vector) => {
-  const written = (VECTORS[name] ?? []).map((frame) => Buffer.from(frame as Buffer).toString("hex") || "-");
-  expect(written.join(" ")).toBe(vector);
+  expect(hexOf((VECTORS[name] ?? []) as Buffer[])).toBe(vector);
 });
 
 it.each(rows)("%s is read by its receiver", (_, vector) => {

@@ -94,8 +94,6 @@ const register = (): void => session.receive({ kind: "negotiated", extended: tru
 function give(tag: number, sequence = tag): void {
   session.receive(deliveryOf(tag, { ...idOf(sequence), oldest: sequence }), 0);
 }
-const grant = (tag: number, bytes: number): void =>
-  session.receive({ kind: "credit", number: tag, bytes }, 0);
 const turns = async (): Promise<void> => {
   for (let i = 0; i < 5; i++) await turn();
 };
@@ -194,25 +192,6 @@ describe("an answer in pieces", () => {
     make(flood);
   };
   beforeEach(begin);
-
-  it("is sent while there is credit, and made one further", async () => {
-    give(1);
-    await turns();
-    const pieces = (): number => said.filter((text) => text.startsWith(`${PARTIAL}`)).length;
-    // 65,536 are used up by seventeen of 4,073, and the last one began within them.
-    expect([made, pieces()]).toEqual([18, 17]);
-    grant(1, 1);
-    await turns();
-    expect([made, pieces()]).toEqual([18, 17]);
-    grant(1, 10_000);
-    await turns();
-    expect([made, pieces()]).toEqual([20, 19]);
-    grant(1, 1_000_000);
-    await turns();
-    expect([made, ended]).toEqual([100, true]);
-    expect(pieces()).toBe(100);
-    expect(said.at(-1)).toBe(`${FINAL} `);
-  });
 
   it.each([
     ["cancelled", () => jobs.cancel(session, 1)],

@@ -11,15 +11,15 @@ import {
   type SequencedSubscriberOptions,
 } from "../../../src/patterns/sequenced/index.js";
 import { failure, texts, thrown, until, within } from "../../contract/support/wait.js";
-import { Child } from "../../process/child.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 import { ListedEndpoints } from "../../support/listed-endpoints.js";
 import { LONG } from "../../support/long.js";
-import { missing, peerAt } from "../../support/peers.js";
+import { missing } from "../../support/peers.js";
+import { pythonIn } from "../pirate/python.js";
 
-const PYTHON = peerAt("pyzmq");
 const LIMIT = { timeout: 8_000 };
 const kept = closeAfterEach();
+const python = pythonIn(kept);
 
 type AnyEvent = SequencedSubscriberEvent | EndpointSourceEvent;
 
@@ -48,6 +48,13 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("sequenced publishing
     );
   }
 
+  function joining(topic: string, endpoint: string, replay?: string): SequencedSubscriber {
+    const s = subscriber();
+    s.subscribe(topic);
+    s.connect(endpoint, replay);
+    return s;
+  }
+
   it("replays come from the publishers of a source as they come and go", async () => {
     const [one, two] = [await publisher(), await publisher()];
     for (const { publisher: p } of [one, two]) p.publish("t", "early");
@@ -72,9 +79,7 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("sequenced publishing
 
   it("messages come with publisher, topic, sequence and time", async () => {
     const { publisher: p, endpoint } = await publisher();
-    const s = subscriber();
-    s.subscribe("a");
-    s.connect(endpoint);
+    const s = joining("a", endpoint);
     await p.waitForSubscribers(LIMIT);
     const sequences = [p.publish("a", ["1", "2"]), p.publish("b", "no"), p.publish(Buffer.from("ab"), "x")];
     expect(sequences).toEqual([1, 1, 1]);
@@ -89,9 +94,7 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("sequenced publishing
   it("a late joiner hears what it missed, and gets it by a replay of several pages", async () => {
     const { publisher: p, endpoint, replay } = await publisher();
     for (let i = 1; i <= 700; i++) p.publish("a", String(i));
-    const s = subscriber();
-    s.subscribe("a");
-    s.connect(endpoint, replay);
+    const s = joining("a", endpoint, replay);
     const joined = next(s, "stream:joined-late");
     await p.waitForSubscribers(LIMIT);
     p.publish("a", "701");
@@ -122,9 +125,7 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("sequenced publishing
     };
     const { publisher: p, endpoint, replay } = await publisher({ gate });
     expect([p.publish("a", "1"), votes]).toEqual([1, 0]); // Nobody is connected.
-    const s = subscriber();
-    s.subscribe("a");
-    s.connect(endpoint, replay);
+    const s = joining("a", endpoint, replay);
     await Promise.all([p.waitForSubscribers(LIMIT), p.ready(LIMIT)]);
     const before = votes;
     expect([p.publish("a", "2"), votes]).toEqual([2, before + 1]);
@@ -148,9 +149,7 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("sequenced publishing
 
   it("a subscriber that was not subscribed for a while hears a gap of just that, before the next message", async () => {
     const { publisher: p, endpoint, replay } = await publisher();
-    const s = subscriber();
-    s.subscribe("a");
-    s.connect(endpoint, replay);
+    const s = joining("a", endpoint, replay);
     await p.waitForSubscribers(LIMIT);
     p.publish("a", "1");
     await s.receive(LIMIT);
@@ -203,9 +202,7 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("sequenced publishing
 
   it("calls wait in order; a wait can end by time or signal, and loses nothing", async () => {
     const { publisher: p, endpoint } = await publisher();
-    const s = subscriber();
-    s.subscribe("");
-    s.connect(endpoint);
+    const s = joining("", endpoint);
     await p.waitForSubscribers(LIMIT);
     expect((await failure(s.receive({ timeout: 20 }))).code).toBe("EAGAIN");
     const controller = new AbortController();
@@ -224,9 +221,7 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("sequenced publishing
   it.each(["in the loop", "in a listener"])("a loop ends when it is closed %s", async (where) => {
     const { publisher: p, endpoint } = await publisher();
     p.publish("a", "early");
-    const s = subscriber();
-    s.subscribe("");
-    s.connect(endpoint);
+    const s = joining("", endpoint);
     await p.waitForSubscribers(LIMIT);
     for (let i = 0; i < 20; i++) p.publish("a", String(i));
     if (where === "in a listener") s.events.on("stream:joined-late", () => void s.close());
@@ -243,8 +238,7 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("sequenced publishing
     "a plain SUB of pyzmq reads topic and body; a PUB of pyzmq can speak it",
     async () => {
       const { publisher: p, endpoint } = await publisher();
-      const reader = new Child(PYTHON, [
-        "-c",
+      const reader = python(
         `
 import sys, zmq
 socket = zmq.Context().socket(zmq.SUB)
@@ -254,14 +248,11 @@ topic, meta, *body = socket.recv_multipart()
 print(topic.decode(), len(meta), *[frame.decode() for frame in body], flush=True)
 `,
         endpoint,
-      ]);
-      kept({ close: () => reader.kill() });
+      );
       await p.waitForSubscribers(LIMIT);
       p.publish("a", ["x", "y"]);
       expect(await reader.line()).toBe("a 40 x y");
-      const writer = new Child(PYTHON, [
-        "-c",
-        `
+      const writer = python(`
 import struct, sys, time, zmq
 socket = zmq.Context().socket(zmq.XPUB)
 port = socket.bind_to_random_port("tcp://127.0.0.1")
@@ -271,9 +262,7 @@ for sequence in (1, 2, 5):
     meta = b"SQ\\x01\\x01" + b"p" * 16 + struct.pack(">IQQ", 1, sequence, int(time.time() * 1e6))
     socket.send_multipart([b"a", meta, b"%d" % sequence])
 sys.stdin.read()
-`,
-      ]);
-      kept({ close: () => writer.kill() });
+`);
       const s = subscriber();
       s.subscribe("a");
       const gaps: string[] = [];

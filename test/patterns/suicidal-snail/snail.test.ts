@@ -10,12 +10,11 @@ import {
   type SuicidalSnailOptions,
 } from "../../../src/patterns/suicidal-snail/index.js";
 import { failure, until } from "../../contract/support/wait.js";
-import { Child } from "../../process/child.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 import { LONG } from "../../support/long.js";
-import { missing, peerAt } from "../../support/peers.js";
+import { missing } from "../../support/peers.js";
+import { pythonIn } from "../pirate/python.js";
 
-const PYTHON = peerAt("pyzmq");
 const LIMIT = { timeout: 8_000 };
 const kept = closeAfterEach();
 
@@ -207,9 +206,7 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("the suicidal snail, 
   it.skipIf(missing("pyzmq"))(
     "dies of the Guide's publisher in pyzmq, whose clock is an hour off",
     async () => {
-      const child = new Child(PYTHON, [
-        "-c",
-        `
+      const child = pythonIn(kept)(`
 import time, zmq
 socket = zmq.Context().socket(zmq.XPUB)
 print(socket.bind_to_random_port("tcp://127.0.0.1"), flush=True)
@@ -217,9 +214,7 @@ socket.recv()
 while True:
     socket.send(b"%d" % int((time.time() + 3600) * 1000))
     time.sleep(0.001)
-`,
-      ]);
-      kept({ close: () => child.kill() });
+`);
       const clock = new HeldClock();
       const stamp = ([frame]: readonly Buffer[]) => ({ source: "guide", time: Number(frame) });
       const options = { clock, maxLateness: 60_000, stamp, socketOptions: { context } };

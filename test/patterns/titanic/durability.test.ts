@@ -13,6 +13,7 @@ import { deferred } from "../../support/deferred.js";
 import { removeAfterEach, sharedFolder } from "../../support/folders.js";
 import { LONG } from "../../support/long.js";
 import { missing, peerAt } from "../../support/peers.js";
+import { watch } from "../../support/settled.js";
 import { GatedStore } from "./gated-store.js";
 import { QUICK } from "./open.js";
 
@@ -56,14 +57,12 @@ describe("Titanic, on a store that is slow or fails,", () => {
   ])("acknowledges no %s before the flush", async (name, ...frames) => {
     const { promise, resolve: open } = deferred();
     store.flush = promise;
-    let acknowledged = false;
-    const answer = ask(name, ...frames).finally(() => {
-      acknowledged = true;
-    });
+    const answer = ask(name, ...frames);
+    const outcome = watch(answer);
     const method = name === "titanic.close" ? "forget" : "put";
     await expect.poll(() => store.calls.get(method)).toBe(1);
     await turns();
-    expect(acknowledged).toBe(false);
+    expect(outcome.state).toBe("pending");
     open();
     expect((await answer)[0]).toBe("200");
   });

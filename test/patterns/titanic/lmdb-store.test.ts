@@ -284,20 +284,23 @@ describe.skipIf(missing("mounts"))("on a disk that is full", () => {
     }
   });
 
+  /** Batches, until one is refused. @param kept takes what is stored. @returns why */
+  async function fill(store: LmdbStore, kept: TitanicNewRequest[]): Promise<unknown> {
+    for (let i = 0; i < 100; i++) {
+      const batch = Array.from({ length: 100 }, () => request("x".repeat(1_000)));
+      const results = await Promise.allSettled(batch.map((r) => store.put(r)));
+      kept.push(...batch.filter((_, n) => results[n]?.status === "fulfilled"));
+      const refused = results.find((result) => result.status === "rejected");
+      if (refused !== undefined) return refused.reason;
+    }
+    return undefined;
+  }
+
   it("refuses new requests with an error, keeps the old, and takes new ones when there is room again", async () => {
     const minFreeBytes = 1_048_576;
     let store = LmdbStore.open(disk, { minFreeBytes });
     const kept: TitanicNewRequest[] = [];
-    const put = async (): Promise<unknown> => {
-      const batch = Array.from({ length: 100 }, () => request("x".repeat(1_000)));
-      const results = await Promise.allSettled(batch.map((r) => store.put(r)));
-      for (const [i, { status }] of results.entries())
-        if (status === "fulfilled") kept.push(batch[i] as TitanicNewRequest);
-      return results.find(({ status }) => status === "rejected");
-    };
-    let refused: unknown;
-    for (let i = 0; i < 100 && refused === undefined; i++) refused = await put();
-    expect(refused).toMatchObject({ reason: { code: "ERR_STORE" } });
+    expect(await fill(store, kept)).toMatchObject({ code: "ERR_STORE" });
     expect(kept.length).toBeGreaterThan(500);
     await store.close();
     store = LmdbStore.open(disk, { minFreeBytes });
@@ -309,9 +312,7 @@ describe.skipIf(missing("mounts"))("on a disk that is full", () => {
     for (let round = 0; round < (LONG ? 3 : 1); round++) {
       for (const { uuid } of kept) await store.forget(uuid);
       const before = kept.splice(0).length;
-      refused = undefined;
-      for (let i = 0; i < 100 && refused === undefined; i++) refused = await put();
-      expect(refused).toMatchObject({ reason: { reason: "full" } });
+      expect(await fill(store, kept)).toMatchObject({ reason: "full" });
       expect(kept.length).toBeGreaterThan(before / 2);
     }
     await store.close();
@@ -319,22 +320,12 @@ describe.skipIf(missing("mounts"))("on a disk that is full", () => {
 
   it("survives commits that fail for lack of room", async () => {
     const store = LmdbStore.open(disk, { minFreeBytes: 0 });
-    const kept: Buffer[] = [];
-    let failure: unknown;
-    for (let i = 0; i < 100 && failure === undefined; i++) {
-      const batch = Array.from({ length: 100 }, () => request("x".repeat(1_000)));
-      try {
-        await Promise.all(batch.map((r) => store.put(r)));
-        kept.push(...batch.map(({ uuid }) => uuid));
-      } catch (error) {
-        failure = error;
-      }
-    }
-    expect(failure).toMatchObject({ code: "ERR_STORE", reason: "failed" });
+    const kept: TitanicNewRequest[] = [];
+    expect(await fill(store, kept)).toMatchObject({ code: "ERR_STORE", reason: "failed" });
     expect(store.stats().pending).toBe(kept.length);
     await store.close();
     const again = LmdbStore.open(disk, { minFreeBytes: 0 });
-    for (const uuid of kept) expect((await again.look(uuid)).state).toBe("pending");
+    for (const { uuid } of kept) expect((await again.look(uuid)).state).toBe("pending");
     expect(again.stats().pending).toBe(kept.length);
     await again.close();
   });

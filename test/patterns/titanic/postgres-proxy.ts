@@ -9,14 +9,12 @@ interface Rule {
   readonly statement: RegExp;
   readonly cut: Cut | "lost";
   readonly done: () => void;
-  /** Whether it stays after the first statement that it fits. */
-  readonly isLasting?: boolean;
 }
 
 export class PostgresProxy {
   readonly #server: Server;
   readonly #links = new Set<Link>();
-  /** The next cut; taken by the first statement that it fits, or by each. */
+  /** The next cut; taken by the first statement that it fits. */
   rule: Rule | undefined;
 
   private constructor(server: Server, port: number) {
@@ -52,14 +50,6 @@ export class PostgresProxy {
     return new Promise((resolve) => {
       this.rule = { statement, cut, done: resolve };
     });
-  }
-
-  /** Cuts at each statement that has this text, until the function that it returns is called. */
-  cutEach(statement: RegExp, cut: Cut, done: () => void): () => void {
-    this.rule = { statement, cut, done, isLasting: true };
-    return () => {
-      this.rule = undefined;
-    };
   }
 
   async stop(): Promise<void> {
@@ -123,7 +113,7 @@ class Link {
     const type = String.fromCharCode(message[0] as number);
     if (rule === undefined || !"QP".includes(type) || !rule.statement.test(message.toString("latin1")))
       return false;
-    if (rule.isLasting !== true) this.#proxy.rule = undefined;
+    this.#proxy.rule = undefined;
     if (rule.cut === "before it arrives") {
       rule.done();
       return true;

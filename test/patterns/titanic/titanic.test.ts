@@ -13,7 +13,9 @@ import { StoreError } from "../../../src/store/store.js";
 import { failure, turn, until } from "../../contract/support/wait.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 import { removeAfterEach } from "../../support/folders.js";
+import { missing } from "../../support/peers.js";
 import { watch } from "../../support/settled.js";
+import { pythonIn } from "../pirate/python.js";
 import { openTitanic, QUICK, type TitanicService } from "./open.js";
 
 const makeFolder = removeAfterEach();
@@ -290,17 +292,50 @@ describe("Titanic", () => {
     worker("echo", (frames) => frames);
     await reopen({ retryDelay: 5_000, maxRetryDelay: 5_000 });
     let failures = 0;
-    const all = new Promise<void>((resolve) => {
-      service.titanic.events.on("store:failed", () => {
-        failures += 1;
-        if (failures === 20) resolve();
-      });
-    });
+    service.titanic.events.on("store:failed", () => (failures += 1));
     for (let n = 0; n < 20; n++) await client.request("echo", String(n));
-    await all;
+    await until(() => failures === 20, "all answers wait");
     await turn();
     expect(warn).not.toHaveBeenCalled();
     answer.mockRestore();
     warn.mockRestore();
   });
 });
+
+/** As the Guide's ticlient is: a REQ, MDP 0.1, lower-case UUIDs. */
+const CLIENT = `
+import sys, time, zmq
+socket = zmq.Context().socket(zmq.REQ)
+socket.setsockopt(zmq.LINGER, 0)
+socket.setsockopt(zmq.RCVTIMEO, 5000)
+socket.connect(sys.argv[1])
+def ask(service, *body):
+    socket.send_multipart([b"MDPC01", service, *body])
+    header, name, *reply = socket.recv_multipart()
+    assert header == b"MDPC01" and name == service, (header, name)
+    return reply
+status, uuid = ask(b"titanic.request", b"echo", b"Hello world")
+assert status == b"200" and len(uuid) == 32, (status, uuid)
+deadline = time.monotonic() + 8
+while True:
+    reply = ask(b"titanic.reply", uuid.lower())
+    if reply != [b"300"]:
+        break
+    assert time.monotonic() < deadline
+    time.sleep(0.02)
+assert reply == [b"200", b"Hello world"], reply
+assert ask(b"titanic.close", uuid) == [b"200"]
+assert ask(b"titanic.reply", uuid) == [b"400"]
+assert ask(b"titanic.reply", b"../../../etc/passwd") == [b"400"]
+assert ask(b"titanic.request", b"echo") == [b"500"]
+print("done")
+`;
+
+it.skipIf(missing("pyzmq"))(
+  "a plain MDP client of pyzmq leaves a request and fetches the reply",
+  async () => {
+    worker("echo", (frames) => frames);
+    const { code, stdout } = await pythonIn(keep)(CLIENT, endpoint).outcome;
+    expect([code, stdout]).toEqual([0, "done\n"]);
+  },
+);
