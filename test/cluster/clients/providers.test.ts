@@ -1,33 +1,20 @@
 /** Addresses from metadata services, as EC2 (IMDSv2) and OpenStack answer. */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
-import { afterEach, describe, expect, it } from "vitest";
+import { createServer, type RequestListener, type ServerResponse } from "node:http";
+import { describe, expect, it } from "vitest";
 import { checkAddresses, interfaceAddresses } from "../../../src/cluster/clients/addresses.js";
 import { ec2Addresses } from "../../../src/cluster/index.js";
+import { webServers } from "../nodes.js";
 
-const servers: Server[] = [];
-afterEach(async () => {
-  for (const server of servers.splice(0)) {
-    server.closeAllConnections();
-    await new Promise((resolve) => server.close(resolve));
-  }
-});
-
-async function metadata(
-  answer: (request: IncomingMessage, response: ServerResponse) => void,
-): Promise<string> {
-  const server = createServer(answer);
-  servers.push(server);
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-}
+const listen = webServers();
+const metadata = async (answer: RequestListener): Promise<string> =>
+  `http://${await listen(createServer(answer))}`;
 
 const never = new AbortController().signal;
 const FILES: Readonly<Record<string, string>> = { "local-ipv4": "172.31.5.9", "public-ipv4": "54.1.2.3\n" };
 
 /** As EC2: nothing without a token, which a PUT gives. */
-function ec2(asked: string[]) {
-  return (request: IncomingMessage, response: ServerResponse): void => {
+function ec2(asked: string[]): RequestListener {
+  return (request, response) => {
     asked.push(`${request.method} ${request.url}`);
     if (request.url === "/latest/api/token") {
       const ttl = request.headers["x-aws-ec2-metadata-token-ttl-seconds"];

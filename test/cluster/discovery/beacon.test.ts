@@ -15,6 +15,7 @@ import {
   setPlatformStandIn,
 } from "../../../src/engine/zmtp/transport/transports.js";
 import { freePort } from "../../support/ports.js";
+import { Follower, selfAt } from "./follower.js";
 
 /** An interface to others: on the loopback one the system loops back whatever is asked for, and has no group of IPv6. */
 function linkWith(family: "IPv4" | "IPv6"): string | undefined {
@@ -35,29 +36,12 @@ beforeEach(async () => {
   port = await freePort();
 });
 
-function reader(source: DiscoverySource, digit: string, address = `127.0.0.1:${7_000 + Number(digit)}`) {
-  const aborting = new AbortController();
+function follow(source: DiscoverySource, digit: string, address = `127.0.0.1:700${digit}`) {
   const counts: string[] = [];
-  const count = (reason: string): void => void counts.push(reason);
-  const self = { id: digit.repeat(32), name: `${digit}@host`, cluster: "g", address, count };
-  const lists = source.discover(self, aborting.signal)[Symbol.asyncIterator]();
-  const end = async (): Promise<void> => {
-    aborting.abort();
-    await lists.return?.();
-  };
-  onTestFinished(end);
-  return {
-    counts,
-    end,
-    /** The next list that fits. */
-    async until(fits: (list: readonly string[]) => boolean): Promise<readonly string[]> {
-      for (;;) {
-        const { value, done } = await lists.next();
-        if (done === true) throw new Error("the source ended");
-        if (fits(value)) return value;
-      }
-    },
-  };
+  const self = { ...selfAt(address), count: (reason: string) => void counts.push(reason) };
+  const follower = new Follower(source, self);
+  onTestFinished(() => follower.stop());
+  return Object.assign(follower, { counts });
 }
 
 async function bound(at: number, host?: string, reuseAddr = true): Promise<Socket> {
@@ -76,41 +60,38 @@ async function stranger(): Promise<(...bytes: Buffer[]) => void> {
   };
 }
 
-const empty = (list: readonly string[]): boolean => list.length === 0;
-const some = (list: readonly string[]): boolean => list.length > 0;
+const hasSome = ({ list = [] }: Follower): boolean => list.length > 0;
 const interval = 200;
 
 describe("beacons", () => {
   it("give the address that they come from and their port; a silent address leaves the list", async () => {
-    const a = reader(broadcastSource({ port, interval: 100 }), "1");
-    const b = reader(broadcastSource({ port, interval: 100 }), "2");
-    const [fromA, fromB] = await Promise.all([a.until(some), b.until(some)]);
-    expect([fromA, fromB]).toEqual([["127.0.0.1:7002"], ["127.0.0.1:7001"]]);
-    const gone = a.until(empty);
-    await b.end();
-    expect(await gone).toEqual([]);
+    const a = follow(broadcastSource({ port, interval: 100 }), "1");
+    const b = follow(broadcastSource({ port, interval: 100 }), "2");
+    await Promise.all([a.has("127.0.0.1:7002"), b.has("127.0.0.1:7001")]);
+    await b.stop();
+    await a.has();
   });
 
   it("are what SMQ's nodes send and read; junk and its own are counted and ignored", async () => {
     const send = await stranger();
     const listener = await bound(port);
     const sent = new Promise<Buffer>((resolve) => void listener.once("message", resolve));
-    const a = reader(broadcastSource({ port, interval }), "1");
-    await a.until(empty);
-    const found = a.until(some);
+    const a = follow(broadcastSource({ port, interval }), "1");
+    await a.has();
     expect((await sent).equals(Buffer.from([7_001 >> 8, 7_001 & 255]))).toBe(true);
     send(Buffer.from([0x1e, 0x61]), Buffer.from([0, 0]), Buffer.from([1]), Buffer.alloc(2_000, 1));
-    expect(await found).toEqual(["127.0.0.1:7777"]);
+    await a.has("127.0.0.1:7777");
     await expect.poll(() => a.counts.length).toBe(3);
     expect(new Set(a.counts)).toEqual(new Set(["beacon:junk"]));
   });
 
   it("of one host are bounded", async () => {
-    const a = reader(broadcastSource({ port, interval: 60_000 }), "1");
-    await a.until(empty);
+    const a = follow(broadcastSource({ port, interval: 60_000 }), "1");
+    await a.has();
     const send = await stranger();
     send(...Array.from({ length: 100 }, (_, i) => Buffer.from([10, i])));
-    expect((await a.until((list) => list.length >= 64)).length).toBe(64);
+    await a.until(({ list = [] }) => list.length >= 64);
+    expect(a.list).toHaveLength(64);
     await expect.poll(() => a.counts.filter((each) => each === "beacon:full").length).toBe(36);
   });
 });
@@ -121,31 +102,28 @@ describe("beacons to a group", () => {
   it("find nodes, by the first of several ports that can be had", async () => {
     await bound(port, undefined, false);
     const options = { group, ports: [port, await freePort()], ttl: 0, interval };
-    const a = reader(multicastSource(options), "1");
-    const b = reader(multicastSource(options), "2");
-    expect(await Promise.all([a.until(some), b.until(some)])).toEqual([
-      ["127.0.0.1:7002"],
-      ["127.0.0.1:7001"],
-    ]);
+    const a = follow(multicastSource(options), "1");
+    const b = follow(multicastSource(options), "2");
+    await Promise.all([a.has("127.0.0.1:7002"), b.has("127.0.0.1:7001")]);
   });
 
   it.skipIf(LINK_IPV6 === undefined)("of IPv6 find nodes", async () => {
     const options = { group: "ff02::5348", ports: [port], ttl: 0, interval, interface: LINK_IPV6 };
-    const a = reader(multicastSource(options), "1");
-    const b = reader(multicastSource(options), "2");
-    const [fromA] = await Promise.all([a.until(some), b.until(some)]);
-    expect(fromA[0]).toMatch(/^\[fe80:.*\]:7002$/);
+    const a = follow(multicastSource(options), "1");
+    const b = follow(multicastSource(options), "2");
+    await Promise.all([a.until(hasSome), b.until(hasSome)]);
+    expect(a.list?.[0]).toMatch(/^\[fe80:.*\]:7002$/);
   });
 
   it.skipIf(LINK_IPV4 === undefined)("are not heard on this host without loop", async () => {
     const options = { group, ports: [port], ttl: 0, interval, interface: LINK_IPV4 };
-    const mute = reader(multicastSource({ ...options, loop: false }), "2");
-    await mute.until(empty);
-    const heard = mute.until((list) => list.length === 2);
-    const a = reader(multicastSource(options), "1");
-    const third = reader(multicastSource(options), "3");
-    const [fromA] = await Promise.all([a.until(some), third.until(some), heard]);
-    expect(fromA.map((address) => address.split(":")[1])).toEqual(["7003"]);
+    const mute = follow(multicastSource({ ...options, loop: false }), "2");
+    await mute.has();
+    const a = follow(multicastSource(options), "1");
+    const third = follow(multicastSource(options), "3");
+    const heard = mute.until(({ list = [] }) => list.length === 2);
+    await Promise.all([a.until(hasSome), third.until(hasSome), heard]);
+    expect(a.list?.map((address) => address.split(":")[1])).toEqual(["7003"]);
   });
 });
 
@@ -165,8 +143,8 @@ describe("the options of beacons", () => {
   });
 
   it("an unknown interface makes the source fail", async () => {
-    const a = reader(broadcastSource({ port, interface: "nowhere0" }), "1");
-    await expect(a.until(some)).rejects.toMatchObject({ code: "EINVAL" });
+    const a = follow(broadcastSource({ port, interface: "nowhere0" }), "1");
+    await a.until(({ error }) => error?.code === "EINVAL");
   });
 });
 
@@ -188,8 +166,8 @@ describe("beacons of a host whose interfaces change", () => {
   ])("end %s when another one is chosen, and come from that one when called again", async (_, at, make) => {
     let interfaces: readonly HostInterface[] = [LOOPBACK];
     setPlatformStandIn(() => ({ ...MACHINE, interfaces: () => interfaces, interfaces6: () => [] }));
-    const first = reader(make(port), "1", "10.0.0.1:7001");
-    await first.until(empty);
+    const follower = follow(make(port), "1", "10.0.0.1:7001");
+    await follower.has();
     const listener = await bound(port, at);
     if (at === undefined) listener.addMembership("239.192.83.73", "127.0.0.1");
     const fromEth0 = new Promise<void>((resolve) => {
@@ -198,8 +176,8 @@ describe("beacons of a host whose interfaces change", () => {
       });
     });
     interfaces = [LOOPBACK, ETH0];
-    await expect(first.until(() => false)).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
-    await reader(make(port), "1", "10.0.0.1:7001").until(empty);
+    await follower.until(({ error }) => error?.code === "ERR_TRANSPORT");
+    // It is called again.
     await fromEth0;
   });
 });

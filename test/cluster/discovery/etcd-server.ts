@@ -63,10 +63,6 @@ export class EtcdServer {
     return `${this.#tls === undefined ? "http" : "https"}://127.0.0.1:${this.port}`;
   }
 
-  get pid(): number | undefined {
-    return this.#process?.pid;
-  }
-
   /** Starts it, the first time or after `kill`; settles when it takes clients. */
   async run(): Promise<void> {
     const { url, peerPort } = this;
