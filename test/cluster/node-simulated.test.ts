@@ -1,6 +1,6 @@
 /** Nodes as programs run them, in virtual time: cuts, killed processes and stalls of machines of their own. */
 import { describe, expect, it, vi } from "vitest";
-import type { ClusterNamespace, ClusterNode } from "../../src/cluster/index.js";
+import type { ClusterMessage, ClusterNamespace, ClusterNode } from "../../src/cluster/index.js";
 import { SimulatedDatagrams } from "../../src/testing/datagrams.js";
 import { simulate } from "../../src/testing/index.js";
 import { started, startNodes } from "./simulated.js";
@@ -115,6 +115,29 @@ describe("nodes in virtual time", () => {
       await publish("d");
       await publish("a");
       await world.until(() => have("abc", "from/d") && have("de", "from/a"), 1_000);
+    });
+  });
+
+  it("lose one that stands still for long, and have it back; its messages go on, each once", async () => {
+    await simulate({ seed: 20 }, async (world) => {
+      const nodes = await startNodes(world, ["watcher", "stalled"]);
+      const [watcher, stalled] = [...nodes.values()] as [ClusterNode, ClusterNode];
+      const seen: string[] = [];
+      for (const type of ["joined", "lost", "back"] as const)
+        watcher.events.on(type, () => void seen.push(type));
+      const numbers: number[] = [];
+      const take = ({ data }: ClusterMessage): void => void numbers.push(Number(data));
+      await world.node("watcher").run(() => void watcher.subscribe("load", take));
+      let sent = 0;
+      const publish = (): void => void stalled.publish("load", String(sent++), { self: false });
+      await world.node("stalled").run(() => void setInterval(publish, 20));
+      await world.until(() => numbers.length > 10, 5_000);
+      world.node("stalled").stall(5_000);
+      await world.until(() => seen.includes("back"), 10_000);
+      const before = numbers.length;
+      await world.until(() => numbers.length > before + 10, 1_000);
+      expect(seen).toEqual(["joined", "lost", "back"]);
+      expect(numbers).toEqual([...new Set(numbers)].sort((a, b) => a - b));
     });
   });
 

@@ -61,26 +61,6 @@ const basic = (user: string) => ({ Authorization: `Basic ${btoa(user)}` });
 const ANA = { headers: basic("ana:secret") };
 
 describe("a client that knows one node", () => {
-  it("leaves a node that drains, and does not list its endpoints", async () => {
-    const [a, b] = [await node("a"), await node("b")];
-    const [first] = [await server(a, { port: 1_000 }), await server(b, { port: 2_000 })];
-    await together(2, a, b);
-    const known = client({ addresses: first.endpoint as string, refreshInterval: 1_000 });
-    await known.ready();
-    await until(known, () => known.nodes.filter(({ discovery }) => discovery.length > 0).length === 2);
-    while (known.current === undefined) await event(known, "node:connected");
-    const [draining, other] = known.current.id === a.id ? [a, b] : [b, a];
-    const moved = event(known, "node:connected", (each) => each.node?.id === other.id);
-    await draining.drain();
-    await moved;
-    const ended = new AbortController();
-    for await (const list of known.endpoints(ended.signal)) {
-      if (list.length > 1) continue;
-      expect(list).toEqual([`tcp://127.0.0.1:${draining === a ? 2_000 : 1_000}`]);
-      ended.abort();
-    }
-  });
-
   it("leaves a node that leaves the cluster or is removed from it, whose server lets nobody in", async () => {
     const [a, b, c] = [await node("a"), await node("b"), await node("c")];
     const all = [await server(a), await server(b), await server(c)];
