@@ -1,25 +1,22 @@
-/** Nodes that reach each other over a stream alone that their programs hand in. */
+/** Nodes that reach each other over a stream alone that their programs hand in: in virtual time, but for one over HTTP. */
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { Duplex, duplexPair, PassThrough } from "node:stream";
-import { expect, it, vi } from "vitest";
+import { expect, test } from "vitest";
 import { ClusterNode, type ClusterNodeOptions } from "../../src/cluster/index.js";
 import { acceptLinks, dialLink } from "../../src/link/index.js";
+import { until } from "../contract/support/wait.js";
 import { testNodes, webServers } from "./nodes.js";
+import { hostTest as it, started } from "./simulated.js";
 
-const LIMIT = { timeout: 60_000 };
 const PASSWORD = "correct horse battery staple";
-const { started } = testNodes(() => ({
-  cluster: "linked",
-  multicast: false,
-  registry: false,
-  password: PASSWORD,
-}));
+const OPTIONS = { cluster: "linked", multicast: false, registry: false, password: PASSWORD } as const;
+const { started: startedHere } = testNodes(() => OPTIONS);
 const listen = webServers();
 
 /** A node that nobody reaches where it says that it is. */
 const hidden = (name: string, port: number, options: ClusterNodeOptions = {}): Promise<ClusterNode> =>
-  started(name, { announce: `127.0.0.1:${port}`, ...options });
+  started(name, { ...OPTIONS, announce: `127.0.0.1:${port}`, ...options });
 
 /** Two of them, and the end of their stream that the first one has. */
 async function pair(): Promise<{ a: ClusterNode; b: ClusterNode; here: Duplex }> {
@@ -31,8 +28,7 @@ async function pair(): Promise<{ a: ClusterNode; b: ClusterNode; here: Duplex }>
 
 const isTogether = (...all: ClusterNode[]): boolean =>
   all.every((node) => node.resolve().length === all.length);
-const together = (...all: ClusterNode[]): Promise<unknown> =>
-  vi.waitFor(() => expect(isTogether(...all)).toBe(true), 20_000);
+const together = (...all: ClusterNode[]): Promise<void> => until(() => isTogether(...all), "all members");
 
 /** Messages of both forms both ways. */
 async function talk(a: ClusterNode, b: ClusterNode): Promise<void> {
@@ -40,14 +36,15 @@ async function talk(a: ClusterNode, b: ClusterNode): Promise<void> {
   const subscription = b.subscribe("news/#", ({ data }) => void got.push(String(data)));
   await subscription.ready;
   await a.publish("news/1", "soup");
-  await vi.waitFor(() => expect(got).toEqual(["soup"]), 10_000);
+  await until(() => got.length > 0, "the soup");
+  expect(got).toEqual(["soup"]);
   subscription.close();
   const service = a.serve("double", (body: number) => body * 2);
   expect(await b.request("double", 21, { waitForReady: true })).toBe(42);
   await service.close();
 }
 
-it("two nodes with a stream probe each other over it, and not by datagrams", LIMIT, async () => {
+it("two nodes with a stream probe each other over it, and not by datagrams", async () => {
   const { a, b } = await pair();
   await together(a, b);
   const lost: unknown[] = [];
@@ -55,15 +52,12 @@ it("two nodes with a stream probe each other over it, and not by datagrams", LIM
   const packets = (): number[] => [a, b].map((node) => node.stats().packetsSent);
   const before = packets();
   const probes = [a, b].map((node) => node.stats().probes);
-  await vi.waitFor(
-    () => expect([a, b].every((node, i) => node.stats().probes > (probes[i] as number) + 3)).toBe(true),
-    20_000,
-  );
+  await until(() => [a, b].every((node, i) => node.stats().probes > (probes[i] as number) + 3), "probes");
   expect([lost, isTogether(a, b)]).toEqual([[], true]);
   expect(packets()).toEqual(before);
 });
 
-it("a node closes though a program's stream throws when it is ended", LIMIT, async () => {
+it("a node closes though a program's stream throws when it is ended", async () => {
   const { a, b, here } = await pair();
   await together(a, b);
   here.end = () => {
@@ -73,10 +67,13 @@ it("a node closes though a program's stream throws when it is ended", LIMIT, asy
   expect(here.destroyed).toBe(true);
 });
 
-it("a link is kept: dialled again when its stream breaks and when nobody answers, until it is stopped", {
+test("a link is kept: dialled again when its stream breaks and when nobody answers, until it is stopped", {
   timeout: 60_000,
 }, async () => {
-  const [a, b] = [await hidden("a", 1), await hidden("b", 2)];
+  const [a, b] = [
+    await startedHere("a", { announce: "127.0.0.1:1" }),
+    await startedHere("b", { announce: "127.0.0.1:2" }),
+  ];
   const streams: Duplex[] = [];
   const server = createServer((_, response) => response.end("a web page"));
   const onStream = (stream: Duplex): Promise<unknown> => {
@@ -93,12 +90,12 @@ it("a link is kept: dialled again when its stream breaks and when nobody answers
     dials += 1;
     return dialLink(where);
   });
-  await vi.waitFor(() => expect(dials).toBeGreaterThan(2), 20_000);
+  await until(() => dials > 2, "three dials");
   where = url;
   await together(a, b);
   expect(failures).toEqual(["ECONNREFUSED"]);
   streams[0]?.destroy();
-  await vi.waitFor(() => expect(streams).toHaveLength(2), 20_000);
+  await until(() => streams.length === 2, "the second stream");
   await together(a, b);
   await talk(a, b);
   expect(failures).toEqual(["ECONNREFUSED", "ERR_TRANSPORT"]);
@@ -112,7 +109,7 @@ it("a link is kept: dialled again when its stream breaks and when nobody answers
     expect(() => b.keepLinked(none as never)).toThrow(expect.objectContaining({ code: "EINVAL" }));
 });
 
-it("three nodes in a row know each other, though two of them have no stream", LIMIT, async () => {
+it("three nodes in a row know each other, though two of them have no stream", async () => {
   const { a, b } = await pair();
   const c = await hidden("c", 3);
   const [bc, cb] = duplexPair();
@@ -120,9 +117,7 @@ it("three nodes in a row know each other, though two of them have no stream", LI
   await together(a, b, c);
 });
 
-it("a kept link whose stream falls silent fails as a broken one, and is dialled again", {
-  timeout: 60_000,
-}, async () => {
+it("a kept link whose stream falls silent fails as a broken one, and is dialled again", async () => {
   const messaging = { heartbeat: 100 };
   const [a, b] = [await hidden("a", 1, { messaging }), await hidden("b", 2, { messaging })];
   let isSilent = false;
@@ -146,9 +141,7 @@ it("a kept link whose stream falls silent fails as a broken one, and is dialled 
   await talk(b, a);
 });
 
-it("of two nodes with one address the one that is linked second is refused, until the first one is gone", {
-  timeout: 60_000,
-}, async () => {
+it("of two nodes with one address the one that is linked second is refused, until the first one is gone", async () => {
   const shop = await hidden("shop", 1);
   const [first, second] = [await hidden("first", 2), await hidden("second", 2)];
   const lost: string[] = [];
