@@ -1,30 +1,18 @@
-/** Nodes that find each other by sources of discovery, over the host's own sockets. */
-import { afterEach, describe, expect, it } from "vitest";
-import { AddressFeed, type DiscoveryFunction, staticSource } from "../../src/cluster/index.js";
+/** Nodes that find each other by sources of discovery: on one machine in virtual time. */
+import { describe, expect } from "vitest";
+import { AddressFeed, ClusterNode, type DiscoveryFunction, staticSource } from "../../src/cluster/index.js";
 import { thrown } from "../contract/support/wait.js";
-import { freePort } from "../support/ports.js";
-import { event, testNodes, together, until } from "./nodes.js";
-
-let groups = 0;
-let cluster = "";
-const { node } = testNodes(() => {
-  cluster ||= `discovery-${process.pid}-${groups++}`;
-  return { cluster };
-});
-
-afterEach(() => {
-  cluster = "";
-});
+import { event, together, until } from "./nodes.js";
+import { hostTest as it, pause, started } from "./simulated.js";
 
 describe("nodes with a list", () => {
   it("find nobody by multicast then, unless it is asked for", async () => {
-    const multicast = { group: "239.192.84.3", port: await freePort() };
-    const listed = node("listed", { discovery: [staticSource([])] });
-    const both = node("both", { multicast, discovery: [staticSource([])] });
-    const other = node("other", { multicast });
-    await Promise.all([listed.start(), both.start(), other.start()]);
-    await until(() => both.members().length === 2 && other.members().length === 2);
-    expect(listed.members().length).toBe(1);
+    const discovery = [staticSource([])];
+    const listed = await started("listed", { discovery });
+    const both = await started("both", { multicast: true, discovery });
+    const other = await started("other");
+    await pause(5_000);
+    expect([listed, both, other].map((node) => node.members().length)).toEqual([1, 2, 2]);
   });
 
   it("that change while they run: an added address is dialled, a removed one costs no member", async () => {
@@ -34,21 +22,20 @@ describe("nodes with a list", () => {
       feed.set([]);
       return feed;
     };
-    const a = node("a", { discovery: [manual] });
-    const b = node("b", { multicast: false });
-    const c = node("c", { multicast: false });
-    await Promise.all([a.start(), b.start(), c.start()]);
+    const a = await started("a", { discovery: [manual] });
+    const b = await started("b", { multicast: false });
+    const c = await started("c", { multicast: false });
     feed?.set([b.address]);
     await together(2, a, b);
     feed?.set([]);
     a.join(c.address);
     await together(3, a, b, c);
     // A source's next list is read 10 ms after the one before, at the earliest.
-    const rows = [
+    await until(() => a.discovery()[1]?.addresses.length === 0);
+    expect(a.discovery()).toMatchObject([
       { name: "seeds", state: "up", addresses: [c.address] },
       { name: "manual", state: "up", addresses: [] },
-    ];
-    await expect.poll(() => a.discovery()).toMatchObject(rows);
+    ]);
     a.forget(c.address);
     expect(a.discovery().map(({ name }) => name)).toEqual(["manual"]);
     expect(a.members().length).toBe(3);
@@ -60,11 +47,11 @@ describe("nodes with a list", () => {
 });
 
 it("a source of one's own is one function, which knows who asks, and may withdraw what it published before the node has closed", async () => {
-  const b = node("b", { multicast: false });
-  await b.start();
+  const b = await started("b", { multicast: false });
   const asked: unknown[] = [];
   let published = false;
-  const a = node("a", {
+  const a = new ClusterNode({
+    name: "a",
     discovery: [
       async function* registry(self, signal) {
         asked.push(self);
@@ -82,7 +69,7 @@ it("a source of one's own is one function, which knows who asks, and may withdra
   const up = event(a, "discovery:up");
   await a.start();
   await together(2, a, b);
-  expect(asked).toMatchObject([{ id: a.id, name: a.name, cluster, address: a.address }]);
+  expect(asked).toMatchObject([{ id: a.id, name: a.name, cluster: "default", address: a.address }]);
   expect(await up).toMatchObject({ source: "registry" });
   expect(published).toBe(true);
   await a.leave();
