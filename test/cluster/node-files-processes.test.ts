@@ -1,11 +1,11 @@
 /** A node whose process runs out of files (ulimit -n) reports it, loses no member, and works again when there are some. */
 import { connect, type Socket } from "node:net";
-import { beforeEach, expect, it, onTestFinished } from "vitest";
+import { expect, it, onTestFinished } from "vitest";
 import { ClusterNode, DiscoveryClient } from "../../src/cluster/index.js";
 import { Child } from "../process/child.js";
 import { freePort } from "../support/ports.js";
 
-let multicastPort = 0;
+const PORT = await freePort();
 /** Node.js itself has some 20 files open, a node with a server 10 more. */
 const FILES = 60;
 
@@ -23,10 +23,6 @@ console.log(server.endpoint);
 process.stdin.on("data", () => console.log(JSON.stringify(node.stats().dropped)));
 `;
 
-beforeEach(async () => {
-  multicastPort = await freePort();
-});
-
 /** A program that may open so many files. */
 function poor(source: string, ...args: string[]): Child {
   const node = [process.execPath, "--unhandled-rejections=strict", "--input-type=module", "-e", source];
@@ -38,7 +34,7 @@ function poor(source: string, ...args: string[]): Child {
 }
 
 async function nodeOf(name: string, cluster: string, faults: string[]): Promise<ClusterNode> {
-  const node = new ClusterNode({ name, cluster, multicast: { port: multicastPort } });
+  const node = new ClusterNode({ name, cluster, multicast: { port: PORT } });
   for (const type of ["lost", "minority"] as const) node.events.on(type, () => void faults.push(type));
   onTestFinished(() => node.close({ linger: 0 }));
   await node.start();
@@ -76,7 +72,7 @@ it("a node without files reports it, loses nobody, is lost by nobody, and serves
   const cluster = `files-${process.pid}`;
   const faults: string[] = [];
   const rich = await nodeOf("rich", cluster, faults);
-  const child = poor(SERVER, cluster, String(multicastPort));
+  const child = poor(SERVER, cluster, String(PORT));
   const lines: string[] = [];
   const untilLine = async (wanted: RegExp): Promise<string> => {
     for (;;) {
