@@ -31,6 +31,17 @@ export async function startNodes(
   return nodes;
 }
 
+/** Starts them, and waits until they see each other. */
+export async function nodesTogether<const N extends readonly string[]>(
+  world: World,
+  names: N,
+  options: ClusterNodeOptions = {},
+): Promise<{ [K in keyof N]: ClusterNode }> {
+  const nodes = [...(await startNodes(world, names, options)).values()];
+  await world.until(() => nodes.every((each) => each.members().length === names.length), 10_000);
+  return nodes as never;
+}
+
 /** Tells a story of nodes on one host that know each other. */
 export async function onOneHost<const N extends string>(
   names: readonly N[],
@@ -62,21 +73,13 @@ export function eventsOf<T extends ClusterEvent["type"]>(
   return events;
 }
 
-/** Starts nodes, and waits until they see each other. */
-export type Cluster = <const N extends readonly string[]>(
-  names: N,
-) => Promise<{ [K in keyof N]: ClusterNode }>;
+type Cluster = <const N extends readonly string[]>(names: N) => Promise<{ [K in keyof N]: ClusterNode }>;
 
-/** Declares a test whose nodes are in virtual time. */
+/** Declares a test whose nodes are in virtual time. @param body is given what starts them */
 export function simulatedTest(name: string, body: (cluster: Cluster, world: World) => Promise<void>): void {
   test(name, async () => {
     await simulate({ seed: 1 }, async (world) => {
-      const cluster: Cluster = async (names) => {
-        const nodes = [...(await startNodes(world, names)).values()];
-        await world.until(() => nodes.every((each) => each.members().length === names.length), 5_000);
-        return nodes as never;
-      };
-      await body(cluster, world);
+      await body((names) => nodesTogether(world, names), world);
     });
   });
 }

@@ -11,13 +11,10 @@ const OPTIONS = [
 ];
 
 export class DnsServer {
-  readonly port: number;
   readonly #folder = mkdtempSync(join(tmpdir(), "shoal-dns-"));
   #process: ChildProcess | undefined;
 
-  constructor(port: number) {
-    this.port = port;
-  }
+  constructor(readonly port: number) {}
 
   /** "host:port", as `servers` of a source takes it. */
   get address(): string {

@@ -26,7 +26,7 @@ import { gate } from "../../support/gate.js";
 import fc from "../../support/properties.js";
 import { turn, watch } from "../../support/settled.js";
 import { testNodes } from "../nodes.js";
-import { eventsOf, onOneHost, startNodes } from "../simulated.js";
+import { eventsOf, nodesTogether, onOneHost, startNodes } from "../simulated.js";
 import { publishItem, retainedItem } from "./published.js";
 import { throwing } from "./throwing.js";
 import { withMessaging } from "./with-messaging.js";
@@ -765,9 +765,7 @@ describe("retained values", () => {
     simulate({ seed: 1, shrink: false }, async (world) => {
       const jump = (by: number) => ["a", "b"].map((name) => world.node(name).clock.jump(by));
       jump(3_600_000);
-      const nodes = await startNodes(world, ["a", "b"]);
-      const [a, b] = [...nodes.values()] as [ClusterNode, ClusterNode];
-      await world.until(() => [a, b].every((node) => node.members().length === 2), 10_000);
+      const [a, b] = await nodesTogether(world, ["a", "b"]);
       const publish = (data: string) => world.node("b").run(() => keep(b, "t", data));
       await publish("before");
       const { got, ready } = await world.node("a").run(() => retained(a, "t"));

@@ -4,7 +4,7 @@ import type { ClusterNode, Member } from "../../../src/cluster/index.js";
 import { MAX_HANDLING_BYTES } from "../../../src/cluster/messaging/bounds.js";
 import { simulate, type World } from "../../../src/testing/index.js";
 import fc from "../../support/properties.js";
-import { onOneHost, startNodes } from "../simulated.js";
+import { nodesTogether, onOneHost } from "../simulated.js";
 import { withMessaging } from "./with-messaging.js";
 
 /** What takes longer than anything that is on its way. */
@@ -48,9 +48,8 @@ describe("a message with broadcast", () => {
 
   it("goes by links where the node has no group", () =>
     simulate({ seed: 1, shrink: false }, async (world) => {
-      const nodes = await startNodes(world, ["a", "b"], { multicast: false, port: 7000, seeds: ["a:7000"] });
-      const a = nodes.get("a") as ClusterNode;
-      await world.until(() => a.members().length === 2, 10_000);
+      const options = { multicast: false, port: 7000, seeds: ["a:7000"] } as const;
+      const [a] = await nodesTogether(world, ["a", "b"], options);
       await world.advance(1_000);
       const send = (options: object) => world.node("a").run(() => a.send({ members: ["b"], ...options }));
       expect((await send({ broadcast: true })).means).toBe("links");
@@ -60,9 +59,7 @@ describe("a message with broadcast", () => {
 
   it("comes once where its datagram comes twice, as by two interfaces", () =>
     simulate({ seed: 1, shrink: false, network: { duplication: 1 } }, async (world) => {
-      const nodes = await startNodes(world, ["a", "b"]);
-      const [a, b] = [...nodes.values()] as [ClusterNode, ClusterNode];
-      await world.until(() => a.members().length === 2, 10_000);
+      const [a, b] = await nodesTogether(world, ["a", "b"]);
       const got = received(b);
       const before = b.stats().dropped.replayed ?? 0;
       await world.node("a").run(() => a.send({ broadcast: true, data: "hi" }));
@@ -85,8 +82,7 @@ describe("a message with broadcast", () => {
 
   it("reaches nobody that was not selected, though the sender does not know of it; without a selection it does", () =>
     simulate({ seed: 1, shrink: false }, async (world) => {
-      const nodes = await startNodes(world, ["a", "b", "late"], { tags: ["all"] });
-      const [a, , late] = [...nodes.values()] as [ClusterNode, ClusterNode, ClusterNode];
+      const [a, , late] = await nodesTogether(world, ["a", "b", "late"], { tags: ["all"] });
       await world.until(() => a.resolve("all").length === 3, 10_000);
       const box = received(late);
       for (const name of ["a", "b"]) world.cut("late", name, { oneWay: true });

@@ -12,7 +12,7 @@ import { simulate, type World } from "../../../src/testing/index.js";
 import { gate } from "../../support/gate.js";
 import { LONG } from "../../support/long.js";
 import { throwing } from "../messaging/throwing.js";
-import { pause, startNodes } from "../simulated.js";
+import { nodesTogether, pause, startNodes } from "../simulated.js";
 
 const SETTINGS: ServeOptions = { concurrency: 4, maxQueue: 8, maxQueueBytes: 65_536 };
 
@@ -318,9 +318,8 @@ describe("what a serving node holds", () => {
 
   it("of a reply that its caller's link has no room for ends when the caller is lost", () =>
     simulate({ seed: 16 }, async (world) => {
-      const nodes = await startNodes(world, ["caller", "s"], { messaging: { highWaterMarkBytes: 1_000 } });
-      const [caller, s] = [...nodes.values()] as [ClusterNode, ClusterNode];
-      await world.until(() => [caller, s].every((node) => node.members().length === 2), 5_000);
+      const messaging = { highWaterMarkBytes: 1_000 };
+      const [caller, s] = await nodesTogether(world, ["caller", "s"], { messaging });
       const service = await world.node("s").run(() =>
         s.serve("work", async () => {
           await pause(100);

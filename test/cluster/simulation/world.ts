@@ -54,11 +54,7 @@ export function randomOf(seed: number): () => number {
 }
 
 export class SimulatedNode implements MembershipEffects {
-  readonly index: number;
   readonly address: string;
-  readonly world: World;
-  id: string;
-  name: string;
   rules: Membership;
   up = true;
   /** Its side of a cut. */
@@ -78,17 +74,13 @@ export class SimulatedNode implements MembershipEffects {
   streamBytes = 0;
 
   constructor(
-    world: World,
-    index: number,
-    id: string,
-    name: string,
+    readonly world: World,
+    readonly index: number,
+    public id: string,
+    public name: string,
     rules: (node: SimulatedNode) => Membership,
   ) {
-    this.world = world;
-    this.index = index;
     this.address = `n${index}`;
-    this.id = id;
-    this.name = name;
     this.rules = rules(this);
   }
 
