@@ -16,7 +16,7 @@ import { ignore } from "../../../src/core/waiter.js";
 import { simulate } from "../../../src/testing/index.js";
 import { gate } from "../../support/gate.js";
 import { LONG } from "../../support/long.js";
-import { eventsOf, nodesTogether, onOneHost, startNodes } from "../simulated.js";
+import { eventsOf, onOneHost, startNodes } from "../simulated.js";
 import { MemoryProtocol } from "./memory-protocol.js";
 import { throwing } from "./throwing.js";
 import { withMessaging } from "./with-messaging.js";
