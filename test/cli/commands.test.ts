@@ -40,17 +40,6 @@ describe("push and pull", () => {
     expect((await pull.stop()).stdout.toString()).toBe("a\nb\n");
   });
 
-  test("--multipart splits and joins frames at both ends", async () => {
-    const endpoint = ipc();
-    const pull = startWithout("pull", "--bind", endpoint, "--count", "2", "--json");
-    await run("a||b\nc\n", "push", "--connect", endpoint, "--multipart", "|");
-    expect((await pull.ended).stdout.toString()).toBe('{"frames":["a","","b"]}\n{"frames":["c"]}\n');
-    const other = ipc();
-    const printing = startWithout("pull", "--bind", other, "--count", "1", "--multipart", "::");
-    await run('{"frames":["x","","y"]}\n', "push", "--connect", other, "--json");
-    expect((await printing.ended).stdout.toString()).toBe("x::::y\n");
-  });
-
   test("--raw carries all bytes of the input as one message", async () => {
     const endpoint = ipc();
     const bytes = Buffer.from(Array.from({ length: 300_000 }, (_, i) => (i * 7) % 256));
@@ -216,22 +205,6 @@ describe("dealer and router", () => {
 });
 
 describe("pair", () => {
-  test("talks both ways at once", async () => {
-    const endpoint = ipc();
-    const a = start("pair", "--bind", endpoint);
-    const b = start("pair", "--connect", endpoint);
-    a.write("from a\n");
-    await b.until("stdout", /^from a\n/);
-    b.write("from b\n");
-    await a.until("stdout", /^from b\n/);
-    a.write("again\n");
-    await b.until("stdout", /again\n/);
-    a.end();
-    expect((await a.ended).code).toBe(0);
-    b.end();
-    expect((await b.ended).code).toBe(0);
-  });
-
   test("without an input only receives, until --count", async () => {
     const endpoint = ipc();
     const receiving = startWithout("pair", "--bind", endpoint, "--count", "2");

@@ -80,11 +80,6 @@ describe("input that is not a message", () => {
     expect((await pull.stop()).stdout.toString()).toBe("a\nb\n");
   });
 
-  test("a router's line without a routing id ends it, too", async () => {
-    const why = "shoal router: line 1: expected ROUTING-ID MESSAGE\n";
-    await fails(1, why, ["router", "-q", "--bind", ipc()], "alice\n");
-  });
-
   test("a reply that is not a message makes rep fail", async () => {
     const rep = ["rep", "-q", "--json", "--bind", ipc()];
     await fails(1, "shoal rep: line 1: invalid JSON ", rep, "nonsense\n");
