@@ -79,9 +79,7 @@ it("the broker prints its statistics at its end with --json, and nothing else on
 
 it.each([
   [["broker"], "expected --bind EP"],
-  [["broker", "--connect", "tcp://127.0.0.1:1"], "unknown option '--connect'"],
   [["worker", "x", "--connect", "tcp://127.0.0.1:1"], "--echo or --exec"],
   [["worker", "mmi.x", "--echo", "--connect", "tcp://127.0.0.1:1"], "mmi."],
   [["call"], "service"],
-  [["broker", "--bind", "tcp://127.0.0.1:*", "--raw"], "unknown option '--raw'"],
 ] as const)("%j is bad usage", async (args, what) => void (await fails(2, what, ["majordomo", ...args])));

@@ -1,7 +1,7 @@
 /** shoal node request, as a user types it. */
 import { describe, expect, it } from "vitest";
 import { ClusterNode } from "../../src/cluster/index.js";
-import { fails, run, startWithout } from "./in-process.js";
+import { run, startWithout } from "./in-process.js";
 import { NodeRun, newCluster } from "./nodes.js";
 import { type Ended, ipc, useShoal } from "./support.js";
 
@@ -50,9 +50,5 @@ describe("shoal node request", () => {
     } finally {
       await server.close({ linger: 0 });
     }
-  });
-
-  it("is suggested for a command that shoal node does not have", async () => {
-    await fails(2, /unknown command 'requst'.*request/, ["node", "requst", "upper"]);
   });
 });

@@ -142,13 +142,6 @@ describe("CURVE", () => {
     await pull.until("stderr", /wrong server key\? The public key of this server is /);
     expect(pull.stdout.length).toBe(0);
   });
-
-  test("a public certificate is not enough", async () => {
-    const { secretFile } = await keygen();
-    const path = secretFile.replace(/_secret$/, "");
-    const why = `shoal pull: the certificate ${path} has no secret key; expected the secret file of the pair\n`;
-    await fails(1, why, ["pull", "--bind", ipc(), "--curve-certificate", path]);
-  });
 });
 
 describe("PLAIN", () => {
