@@ -205,6 +205,7 @@ describe("the dashboard's server", () => {
   it("only shows without a token", async () => {
     const proxy = await streamer();
     const url = await serve({ orders: proxy });
+    expect((await stateAt(url)).processes[0]?.sources[0]?.actions).toEqual([]);
     expect((await steer(url, { source: "p0/orders", action: "pause" })).status).toBe(403);
     expect(proxy.state).toBe("running");
   });

@@ -229,11 +229,6 @@ describe("options", () => {
     expect(error.message).toMatch(why);
   });
 
-  it("a name is reported by the statistics; without one there is none", () => {
-    expect(new QueueProxy({ ...good, name: "orders-1" }).stats().name).toBe("orders-1");
-    expect(new QueueProxy(good).stats()).not.toHaveProperty("name");
-  });
-
   it("name the pairs that are legal", () => {
     const options = { frontend: { type: "router", bind: ANY }, backend: { type: "router", bind: ANY } };
     expect(thrown(() => new SocketProxy(options as never)).message).toContain("router/dealer");
