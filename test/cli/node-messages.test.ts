@@ -196,17 +196,15 @@ describe("a command whose connection to the node ends", () => {
   });
 });
 
-describe("a program that answers in place of a node", () => {
-  it.each<[string, object]>([
-    ["no messages", {}],
-    ["no message in a place", { messages: [null] }],
-    ["a topic that is a number", { messages: [{ topic: 7, data: "x" }] }],
-    ["data of another form", { messages: [{ topic: "t", data: { base64: 7 } }] }],
-  ])("with %s fails shoal node sub, which says so", async (_, reply) => {
-    const replies = [{ session: 1, ready: true }, { next: 1, missed: 0, ...reply }, {}];
-    const { endpoint } = await controlSocket(...replies);
-    await fails(1, "its reply is not a node's", ["node", "sub", "t", "-q", "--control", endpoint]);
-  });
+it.each<[string, object]>([
+  ["no messages", {}],
+  ["no message in a place", { messages: [null] }],
+  ["a topic that is a number", { messages: [{ topic: 7, data: "x" }] }],
+  ["data of another form", { messages: [{ topic: "t", data: { base64: 7 } }] }],
+])("a program that answers in place of a node with %s fails shoal node sub, which says so", async (_, reply) => {
+  const replies = [{ session: 1, ready: true }, { next: 1, missed: 0, ...reply }, {}];
+  const { endpoint } = await controlSocket(...replies);
+  await fails(1, "its reply is not a node's", ["node", "sub", "t", "-q", "--control", endpoint]);
 });
 
 describe("a reader that goes away", () => {

@@ -144,20 +144,18 @@ describe("CURVE", () => {
   });
 });
 
-describe("PLAIN", () => {
-  test.each([
-    ["a wrong password", ["--plain", "ann:x"], /failed: authentication failed/],
-    ["no user at all", [], /the peer uses the mechanism PLAIN, this socket NULL/],
-  ])("refuses %s: the client fails, the server goes on", async (_, options, why) => {
-    const endpoint = ipc();
-    const pull = startWithout("pull", "--bind", endpoint, "--plain", "ann:a:b", "--count", "1");
-    await pull.endpoint();
-    const to = ["push", "--connect", endpoint];
-    // The refused socket lingers for so long in this process.
-    const { code, stderr } = await run("no\n", ...to, "--timeout", "3000", ...options);
-    expect(stderr).toMatch(why);
-    expect(code).toBe(1);
-    await run("yes\n", ...to, "--plain", "ann:a:b");
-    expect((await pull.ended).stdout.toString()).toBe("yes\n");
-  });
+test.each([
+  ["a wrong password", ["--plain", "ann:x"], /failed: authentication failed/],
+  ["no user at all", [], /the peer uses the mechanism PLAIN, this socket NULL/],
+])("PLAIN refuses %s: the client fails, the server goes on", async (_, options, why) => {
+  const endpoint = ipc();
+  const pull = startWithout("pull", "--bind", endpoint, "--plain", "ann:a:b", "--count", "1");
+  await pull.endpoint();
+  const to = ["push", "--connect", endpoint];
+  // The refused socket lingers for so long in this process.
+  const { code, stderr } = await run("no\n", ...to, "--timeout", "3000", ...options);
+  expect(stderr).toMatch(why);
+  expect(code).toBe(1);
+  await run("yes\n", ...to, "--plain", "ann:a:b");
+  expect((await pull.ended).stdout.toString()).toBe("yes\n");
 });
