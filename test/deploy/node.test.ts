@@ -138,24 +138,22 @@ describe("the StatefulSet of nodes", () => {
   });
 });
 
-describe("the Compose file of nodes", () => {
-  const file = parse(read("deploy/docker/compose.yaml"), { merge: true });
-  const services = Object.entries(file.services) as [string, { command: string[]; [key: string]: unknown }][];
+const file = parse(read("deploy/docker/compose.yaml"), { merge: true });
+const services = Object.entries(file.services) as [string, { command: string[]; [key: string]: unknown }][];
 
-  it("starts a node with its arguments, whose health is asked", async () => {
-    const [, ana] = services[0] as (typeof services)[0];
-    const [port] = await freePorts(1);
-    const node = startNode(ana.command, port, `static:127.0.0.1:${port}`);
-    const [, url] = await node.until("stderr", /(http:\/\/[^/"]+)\/metrics/);
-    await statuses(node, ["/readyz"]);
-    const [, program, flag, script] = (ana.healthcheck as { test: string[] }).test;
-    expect([program, flag]).toEqual(["node", "-e"]);
-    expect(script).toContain(`127.0.0.1:${flagOf(ana.command, "--metrics").slice(2)}/readyz`);
-    const asked = (script as string).replace(/http:\/\/127\.0\.0\.1:\d+/, url as string);
-    execFileSync(process.execPath, ["-e", asked]);
-    await node.stop();
-    expect(() => execFileSync(process.execPath, ["-e", asked], { stdio: "ignore" })).toThrow();
-  });
+it("the Compose file of nodes starts a node with its arguments, whose health is asked", async () => {
+  const [, ana] = services[0] as (typeof services)[0];
+  const [port] = await freePorts(1);
+  const node = startNode(ana.command, port, `static:127.0.0.1:${port}`);
+  const [, url] = await node.until("stderr", /(http:\/\/[^/"]+)\/metrics/);
+  await statuses(node, ["/readyz"]);
+  const [, program, flag, script] = (ana.healthcheck as { test: string[] }).test;
+  expect([program, flag]).toEqual(["node", "-e"]);
+  expect(script).toContain(`127.0.0.1:${flagOf(ana.command, "--metrics").slice(2)}/readyz`);
+  const asked = (script as string).replace(/http:\/\/127\.0\.0\.1:\d+/, url as string);
+  execFileSync(process.execPath, ["-e", asked]);
+  await node.stop();
+  expect(() => execFileSync(process.execPath, ["-e", asked], { stdio: "ignore" })).toThrow();
 });
 
 describe("the systemd unit of a node", () => {

@@ -1,6 +1,6 @@
 /** The folders of sockets among temporary files: none outlives its program, unless that is killed. */
 import { readdirSync } from "node:fs";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, expect, it } from "vitest";
 import { removeAfterEach } from "../support/folders.js";
 import { type Child, start } from "./child.js";
 
@@ -27,22 +27,20 @@ const NODE = `
 /** That of a node, or of `ipc://*`. */
 const SOCKET_FOLDER = /^shoal-(m-)?[A-Za-z0-9]{6}$/;
 
-describe("the folder of a socket", () => {
-  it("goes with a program that ends without closing", async () => {
-    const folder = temporary();
-    const child = program(
-      `${NODE}
+it("the folder of a socket goes with a program that ends without closing", async () => {
+  const folder = temporary();
+  const child = program(
+    `${NODE}
       import { readdirSync } from "node:fs";
       import { Context, Pull } from "shoal";
       await new Pull({ context: new Context({ engine: "zmtp" }) }).bind("ipc://*");
       console.log(readdirSync(process.env.TMPDIR).join());
       process.exit(0);`,
-      folder,
-    );
-    expect(await child.line()).toBe("ready");
-    const had = (await child.line()).split(",").filter((name) => SOCKET_FOLDER.test(name));
-    expect(had).toHaveLength(2);
-    expect((await child.outcome).code).toBe(0);
-    expect(readdirSync(folder).filter((name) => SOCKET_FOLDER.test(name))).toEqual([]);
-  });
+    folder,
+  );
+  expect(await child.line()).toBe("ready");
+  const had = (await child.line()).split(",").filter((name) => SOCKET_FOLDER.test(name));
+  expect(had).toHaveLength(2);
+  expect((await child.outcome).code).toBe(0);
+  expect(readdirSync(folder).filter((name) => SOCKET_FOLDER.test(name))).toEqual([]);
 });

@@ -9,35 +9,33 @@ import { type FolderKeys, KeyFolder } from "../../src/sockets/security/key-folde
 import { until } from "../contract/support/wait.js";
 import { ANY, back, front, LIMIT, useWorld } from "./support.js";
 
-describe("a control socket that is flooded", () => {
-  const world = useWorld("zmtp");
-  const { context, sides } = world;
+const world = useWorld("zmtp");
+const { context, sides } = world;
 
-  it("answers its controller, counts what it refused, and messages pass", async () => {
-    const proxy = await world.start(new StreamerProxy({ ...sides, control: { bind: ANY } }));
-    const control = proxy.endpoints.control[0] as string;
-    // Half of them never read a reply; none waits for one.
-    const floods = Array.from({ length: 8 }, () => world.socket(new Dealer({ context, linger: 0 })));
-    const COUNT = 300;
-    const sent = floods.map(async (flood, index) => {
-      flood.connect(control);
-      for (let i = 0; i < COUNT; i++)
-        await flood.send(["", i % 2 === 0 ? '{"command":"flood"}' : Buffer.alloc(100 + i, 0xff)]);
-      if (index % 2 === 0) for (let i = 0; i < COUNT; i++) await flood.receive({ timeout: LIMIT });
-    });
-    const controller = world.peer(new Request({ context }), control);
-    const push = world.peer(new Push({ context }), front(proxy));
-    const pull = world.peer(new Pull({ context }), back(proxy));
-    for (let i = 0; i < 50; i++) {
-      const [status] = await controller.request('{"command":"status"}', { timeout: LIMIT });
-      expect(JSON.parse(String(status))).toMatchObject({ state: "running" });
-      await push.send(`${i}`);
-      expect(String(await pull.receive({ timeout: LIMIT }))).toBe(`${i}`);
-    }
-    await Promise.all(sent);
-    await until(() => (proxy.stats().control?.refused ?? 0) === floods.length * COUNT, "all refusals", LIMIT);
-    expect(proxy.stats().control?.commands).toBe(50);
+it("a control socket that is flooded answers its controller, counts what it refused, and messages pass", async () => {
+  const proxy = await world.start(new StreamerProxy({ ...sides, control: { bind: ANY } }));
+  const control = proxy.endpoints.control[0] as string;
+  // Half of them never read a reply; none waits for one.
+  const floods = Array.from({ length: 8 }, () => world.socket(new Dealer({ context, linger: 0 })));
+  const COUNT = 300;
+  const sent = floods.map(async (flood, index) => {
+    flood.connect(control);
+    for (let i = 0; i < COUNT; i++)
+      await flood.send(["", i % 2 === 0 ? '{"command":"flood"}' : Buffer.alloc(100 + i, 0xff)]);
+    if (index % 2 === 0) for (let i = 0; i < COUNT; i++) await flood.receive({ timeout: LIMIT });
   });
+  const controller = world.peer(new Request({ context }), control);
+  const push = world.peer(new Push({ context }), front(proxy));
+  const pull = world.peer(new Pull({ context }), back(proxy));
+  for (let i = 0; i < 50; i++) {
+    const [status] = await controller.request('{"command":"status"}', { timeout: LIMIT });
+    expect(JSON.parse(String(status))).toMatchObject({ state: "running" });
+    await push.send(`${i}`);
+    expect(String(await pull.receive({ timeout: LIMIT }))).toBe(`${i}`);
+  }
+  await Promise.all(sent);
+  await until(() => (proxy.stats().control?.refused ?? 0) === floods.length * COUNT, "all refusals", LIMIT);
+  expect(proxy.stats().control?.commands).toBe(50);
 });
 
 describe("a folder of keys", () => {

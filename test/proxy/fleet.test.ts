@@ -36,15 +36,13 @@ function streamer(linger: number, bind = ANY): ProxyConfiguration {
   return { kind: "streamer", frontend: side("pull"), backend: { ...side("push"), bind: [ANY] } };
 }
 
-describe("the drain of a configuration", () => {
-  it("is the one of its proxies, whoever drains them", async () => {
-    const { fleet, created } = create();
-    await fleet.apply({ drain: 1_500, proxies: { a: streamer(0) } });
-    expect(created[0]?.proxy.drainTimeout).toBe(1_500);
-    await fleet.apply({ drain: 0, proxies: { a: streamer(0) } });
-    expect(created[0]?.proxy.drainTimeout).toBe(0);
-    await fleet.close({ linger: 0 });
-  });
+it("the drain of a configuration is the one of its proxies, whoever drains them", async () => {
+  const { fleet, created } = create();
+  await fleet.apply({ drain: 1_500, proxies: { a: streamer(0) } });
+  expect(created[0]?.proxy.drainTimeout).toBe(1_500);
+  await fleet.apply({ drain: 0, proxies: { a: streamer(0) } });
+  expect(created[0]?.proxy.drainTimeout).toBe(0);
+  await fleet.close({ linger: 0 });
 });
 
 describe("a fleet that ends at once", () => {
