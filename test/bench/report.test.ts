@@ -2,7 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { TABLE } from "../../bench/page.js";
-import { caseTitle, figure, metricText, ratio, spread, wordsOf } from "../../bench/report/format.js";
+import { caseTitle, figure, metricText, spread, wordsOf } from "../../bench/report/format.js";
 import { htmlReport } from "../../bench/report/html.js";
 import { machineLines } from "../../bench/report/machine.js";
 import { BEGIN, END, replaceBetween, resultsMarkdown } from "../../bench/report/markdown.js";
@@ -98,9 +98,6 @@ describe("a ratio", () => {
 it("figures have three digits", () => {
   const numbers = [0.01234, 0.5, 9.876, 98.76, 987.6, 9_876, 98_760, 9_876_000, Number.NaN];
   expect(numbers.map(figure).join()).toBe("0.012,0.50,9.88,98.8,988,9876,98.8 k,9.88 M,–");
-  expect(ratio({ value: 0.971, low: 0.95, high: 1.002 }, 3)).toBe("0.97 × (0.95 – 1.00)");
-  expect(ratio({ value: 0.971, low: 0.971, high: 0.971 }, 2)).toBe("needs 3 runs");
-  expect(ratio(undefined, 3)).toBe("no reference");
   expect(wordsOf({ name: "p99", unit: "µs" })).toBe("99th percentile in microseconds");
   expect(metricText({ name: "p99", unit: "µs" })).toBe("99th percentile, µs");
   expect(metricText({ name: "messagesPerSecond", unit: "msg/s" })).toBe("msg/s");

@@ -2,7 +2,7 @@
 import { EventEmitter, on } from "node:events";
 import { PassThrough, Writable } from "node:stream";
 import { beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
-import { type MessagingNode, NodeMessages } from "../../src/cli/node-messages.js";
+import { KeptLog, type MessagingNode, NodeMessages } from "../../src/cli/node-messages.js";
 import { run as runCommand } from "../../src/cli/program.js";
 import type { ClusterMessage, MessageClient } from "../../src/cluster/index.js";
 import { Envelope, Router } from "../../src/index.js";
@@ -315,5 +315,13 @@ describe("what a node keeps for subscribers", () => {
     node.end();
     expect((await waiting).ended).toBe(true);
     expect(closed()).toBe(17);
+  });
+
+  it("is all there for a reader that knew an earlier run of the node, and the first entry if it waits", async () => {
+    const log = new KeptLog<string>(10, 1_000);
+    const waiting = log.after(7, 60_000);
+    log.add("a", 1);
+    const all = { entries: ["a"], next: 1, missed: 0 };
+    expect([await waiting, await log.after(7, 0)]).toEqual([all, all]);
   });
 });
