@@ -273,6 +273,7 @@ describe("shoal node start --config", () => {
     const head = `name: a\ncluster: ${cluster}\n`;
     const before = `${head}tags: [x, y]\nprops: { v: 1, w: 2 }\ndiscovery: ["static:127.0.0.1:9"]\n`;
     const { node, path } = await configured(before);
+    await node.until("stderr", /discovery by static is up/);
     const after = `${head}tags: [y, z]\nprops: { v: 3 }\nseeds: ["127.0.0.1:11"]\n`;
     configuration(`${after}discovery: ["static:127.0.0.1:10"]\n`, path);
     node.signal("SIGHUP");

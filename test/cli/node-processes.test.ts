@@ -9,19 +9,6 @@ const start = (name: string, cluster: string, ...args: readonly string[]): NodeR
   NodeRun.start(name, ["--cluster", cluster, ...args]);
 
 describe("shoal node start", () => {
-  it("with --discovery finds others at the addresses of its sources", async () => {
-    const cluster = newCluster();
-    const a = start("a", cluster);
-    await a.ready();
-    const address = String(a.lines[0]?.address);
-    const b = start("b", cluster, "--discovery", "static:127.0.0.1:9", "--discovery", `static:${address}`);
-    await Promise.all([a.untilSees("b"), b.untilSees("a")]);
-    b.signal("SIGTERM");
-    const { code, stderr } = await b.ended;
-    expect(code).toBe(0);
-    expect(String(stderr)).toMatch(/discovery by static is up\n/);
-  });
-
   it("two of one name: both sides say so", async () => {
     const cluster = newCluster();
     const first = start("twin", cluster);
