@@ -132,9 +132,7 @@ describe("shoal node pub and sub", () => {
     const [, b] = await pair();
     const sub = await subscriber("#");
     b.signal("SIGTERM");
-    const { code, stderr } = await sub.ended;
-    expect(code).toBe(1);
-    expect(stderr).toMatch(/the node has ended/);
+    await sub.fails(/the node has ended/);
   });
 });
 
@@ -173,9 +171,8 @@ describe("a command whose connection to the node ends", () => {
     ["status", [], []],
   ])("%s fails, and says why, while it waits for a reply", async (name, args, replies) => {
     const { endpoint, ended } = await controlSocket(...replies);
-    const { code, stderr } = await run("", "node", name, ...args, "--control", endpoint, ...HOUR);
-    expect(stderr).toContain(`the connection to ${endpoint} has ended`);
-    expect(code).toBe(1);
+    const command = start("node", name, ...args, "--control", endpoint, ...HOUR).end();
+    await command.fails(`the connection to ${endpoint} has ended`);
     await ended;
   });
 
@@ -189,10 +186,8 @@ describe("a command whose connection to the node ends", () => {
     await expect.poll(() => asked).toEqual([name]);
     if (name === "request") await command.until("stdout", /\n/);
     await close();
-    const { code, stdout, stderr } = await command.ended;
-    expect(stderr).toContain(`the connection to ${endpoint} has ended`);
-    expect(stdout + stderr).toContain(printed);
-    expect(code).toBe(1);
+    await command.fails(`the connection to ${endpoint} has ended`);
+    expect(command.stdout + command.stderr).toContain(printed);
   });
 });
 

@@ -59,6 +59,19 @@ export abstract class Watched {
     return ended;
   }
 
+  /** Waits for its end: with exit code 0, and this on standard output. */
+  async prints(text: string): Promise<void> {
+    const { code, stdout } = await this.ended;
+    expect([code, String(stdout)]).toEqual([0, text]);
+  }
+
+  /** Waits for its end: with exit code 1, and this on standard error. */
+  async fails(why: RegExp | string): Promise<void> {
+    const { code, stderr } = await this.ended;
+    expect(stderr).toMatch(why);
+    expect(code).toBe(1);
+  }
+
   protected onOut(chunk: Buffer): void {
     this.#out.push(chunk);
     this.#wake();
