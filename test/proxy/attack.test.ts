@@ -46,56 +46,52 @@ describe("a folder of keys", () => {
     keys = join(folder, "keys");
     await mkdir(keys);
   });
-  afterEach(() => rm(folder, { recursive: true, force: true }));
+  afterEach(async () => {
+    watched?.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  let now: FolderKeys = { keys: new Set(), problems: [] };
+  let watched: KeyFolder | undefined;
+  async function watch(): Promise<void> {
+    watched = await KeyFolder.open(keys, (changed) => (now = changed));
+    now = watched.now;
+  }
 
   it("may become a file, a link to nothing, a link to itself, and a folder again: known keys stay until then", async () => {
     const [first, last] = [curveKeyPair().publicKey, curveKeyPair().publicKey];
     await writeFile(join(keys, "one"), first);
-    let now: FolderKeys = { keys: new Set(), problems: [] };
-    const watched = await KeyFolder.open(keys, (changed) => {
-      now = changed;
-    });
-    try {
-      expect([...watched.now.keys]).toEqual([first]);
-      const replacements: readonly (readonly [code: RegExp, make: () => Promise<unknown>])[] = [
-        [/ENOTDIR/, () => writeFile(keys, "not a folder")],
-        [/ENOENT/, () => symlink(join(folder, "nowhere"), keys)],
-        [/ELOOP/, () => symlink(keys, keys)],
-      ];
-      for (const [code, make] of replacements) {
-        await rm(keys, { recursive: true });
-        await make();
-        await until(() => now.problems.some((problem) => code.test(problem)), `${code}`, LIMIT);
-        expect([...now.keys]).toEqual([first]);
-      }
-      await mkdir(join(folder, "next"));
-      await writeFile(join(folder, "next", "two"), last);
-      await rm(keys);
-      await rename(join(folder, "next"), keys);
-      await until(() => now.keys.has(last), "the new folder", LIMIT);
-      expect(now).toEqual({ keys: new Set([last]), problems: [] });
-      await rm(join(keys, "two"));
-      await until(() => now.keys.size === 0, "a change in it", LIMIT);
-    } finally {
-      watched.close();
+    await watch();
+    expect([...now.keys]).toEqual([first]);
+    const replacements: readonly (readonly [code: RegExp, make: () => Promise<unknown>])[] = [
+      [/ENOTDIR/, () => writeFile(keys, "not a folder")],
+      [/ENOENT/, () => symlink(join(folder, "nowhere"), keys)],
+      [/ELOOP/, () => symlink(keys, keys)],
+    ];
+    for (const [code, make] of replacements) {
+      await rm(keys, { recursive: true });
+      await make();
+      await until(() => now.problems.some((problem) => code.test(problem)), `${code}`, LIMIT);
+      expect([...now.keys]).toEqual([first]);
     }
+    await mkdir(join(folder, "next"));
+    await writeFile(join(folder, "next", "two"), last);
+    await rm(keys);
+    await rename(join(folder, "next"), keys);
+    await until(() => now.keys.has(last), "the new folder", LIMIT);
+    expect(now).toEqual({ keys: new Set([last]), problems: [] });
+    await rm(join(keys, "two"));
+    await until(() => now.keys.size === 0, "a change in it", LIMIT);
   });
 
   it("is read as before once it was removed and made anew, even with the inode that it had", async () => {
     const [first, second] = [curveKeyPair().publicKey, curveKeyPair().publicKey];
-    let now: FolderKeys = { keys: new Set(), problems: [] };
-    const watched = await KeyFolder.open(keys, (changed) => {
-      now = changed;
-    });
-    try {
-      await rm(keys, { recursive: true });
-      await mkdir(keys);
-      await writeFile(join(keys, "one"), first);
-      await until(() => now.keys.has(first), "the new folder's key", LIMIT);
-      await writeFile(join(keys, "two"), second);
-      await until(() => now.keys.has(second), "a change in it", LIMIT);
-    } finally {
-      watched.close();
-    }
+    await watch();
+    await rm(keys, { recursive: true });
+    await mkdir(keys);
+    await writeFile(join(keys, "one"), first);
+    await until(() => now.keys.has(first), "the new folder's key", LIMIT);
+    await writeFile(join(keys, "two"), second);
+    await until(() => now.keys.has(second), "a change in it", LIMIT);
   });
 });
