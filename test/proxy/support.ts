@@ -2,7 +2,7 @@
 import { afterEach } from "vitest";
 import { ENGINE_NAMES } from "../../src/engine/select.js";
 import { Context, type Socket } from "../../src/index.js";
-import type { SocketProxy } from "../../src/proxy/index.js";
+import type { ProxyEvent, SocketProxy } from "../../src/proxy/index.js";
 import { LONG } from "../support/long.js";
 
 /** zmtp; libzmq, which passes messages one by one, does in the long form what proxies.test.ts does not show of it. */
@@ -55,3 +55,10 @@ export function useWorld(engine?: string): World {
 
 export const front = (proxy: SocketProxy): string => proxy.endpoints.frontend[0] as string;
 export const back = (proxy: SocketProxy): string => proxy.endpoints.backend[0] as string;
+
+/** The events of a type that a proxy reports from now on. */
+export function eventsOf<T extends ProxyEvent["type"]>(proxy: SocketProxy, type: T) {
+  const events: (ProxyEvent & { readonly type: T })[] = [];
+  proxy.events.on(type, (event) => events.push(event as (typeof events)[number]));
+  return events;
+}
