@@ -1,12 +1,12 @@
 /** What a proxy's surroundings do to it: floods at its control socket, folders of keys that are anything but. */
-import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { curveKeyPair, Dealer, Pull, Push, Request } from "../../src/index.js";
 import { StreamerProxy } from "../../src/proxy/index.js";
 import { type FolderKeys, KeyFolder } from "../../src/sockets/security/key-folder.js";
 import { until } from "../contract/support/wait.js";
+import { removeAfterEach } from "../support/folders.js";
 import { ANY, back, front, LIMIT, useWorld } from "./support.js";
 
 const world = useWorld("zmtp");
@@ -39,17 +39,15 @@ it("a control socket that is flooded answers its controller, counts what it refu
 });
 
 describe("a folder of keys", () => {
+  const makeFolder = removeAfterEach();
   let folder = "";
   let keys = "";
   beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), "shoal-keys-"));
+    folder = makeFolder();
     keys = join(folder, "keys");
     await mkdir(keys);
   });
-  afterEach(async () => {
-    watched?.close();
-    await rm(folder, { recursive: true, force: true });
-  });
+  afterEach(() => watched?.close());
 
   let now: FolderKeys = { keys: new Set(), problems: [] };
   let watched: KeyFolder | undefined;
