@@ -1,10 +1,10 @@
 /** The real binary as child processes: started, heard and ended here. */
 import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from "node:child_process";
-import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { chmodSync, existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, vi } from "vitest";
+import { sharedFolder } from "../support/folders.js";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 export const MAIN = join(ROOT, "dist/cli/main.js");
@@ -220,10 +220,7 @@ function newest(path: string): number {
 
 /** A folder for {@link ipc} and {@link file}: called once in a test file without processes. */
 export function useFolder(): void {
-  beforeAll(() => {
-    folder = mkdtempSync(join(tmpdir(), "shoal-cli-"));
-  });
-  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  folder = sharedFolder();
 }
 
 /** Each test's nodes have their control sockets in a folder of their own. Called once in a test file, behind {@link useFolder}. */
