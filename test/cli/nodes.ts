@@ -92,10 +92,6 @@ export class NodeProcess extends NodeRun<Child> {
     const command = ["netns", "exec", namespace, process.execPath, MAIN, ...startOf(name), ...args];
     super(name, new Child("ip", command, { stdin: "ignore" }));
   }
-
-  kill(): void {
-    this.run.kill();
-  }
 }
 
 let clusters = 0;
