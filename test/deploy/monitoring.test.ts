@@ -45,11 +45,6 @@ function unknownIn(expression: string): readonly string[] {
   return unknown;
 }
 
-/** Labels in the text of a legend. */
-function labelsIn(text: string): string[] {
-  return Array.from(text.matchAll(/\{\{\s*(\w+)\s*\}\}/g), ([, label]) => label as string);
-}
-
 interface Panel {
   readonly id: number;
   readonly title: string;
@@ -64,7 +59,7 @@ it("the dashboard of Grafana asks for what there is, with legends of labels that
     for (const { expr, legendFormat = "" } of targets) {
       expect([title, unknownIn(expr)]).toEqual([title, []]);
       const metric = /(?:shoal|process|nodejs)_\w+/.exec(expr)?.[0] ?? "";
-      for (const label of labelsIn(legendFormat))
+      for (const [, label] of legendFormat.matchAll(/\{\{\s*(\w+)\s*\}\}/g))
         expect([...OTHERS, ...(LABELS.get(metric) ?? [])], `${title}: ${legendFormat}`).toContain(label);
     }
 });
