@@ -83,8 +83,7 @@ describe("req and rep", () => {
   test("rep answers by a program; one that fails is logged, and its reply is empty", async () => {
     const endpoint = ipc();
     const rep = startWithout("rep", "--bind", endpoint, "--exec", "grep good", "--count", "2");
-    const req = await run("good\nbad\n", "req", "--connect", endpoint);
-    expect(req.stdout.toString()).toBe("good\n\n\n");
+    await start("req", "--connect", endpoint).end("good\nbad\n").prints("good\n\n\n");
     const { code, stdout, stderr } = await rep.ended;
     expect([code, stdout.toString()]).toEqual([0, "good\nbad\n"]);
     expect(stderr).toMatch(/ warn shoal rep: a request failed: exit status 1\n/);
@@ -93,8 +92,7 @@ describe("req and rep", () => {
   test("rep answers with the lines of its input, and ends with them", async () => {
     const endpoint = ipc();
     const rep = start("rep", "--bind", endpoint).end("yes\nno\n");
-    const req = await run("1\n2\n", "req", "--connect", endpoint);
-    expect(req.stdout.toString()).toBe("yes\nno\n");
+    await start("req", "--connect", endpoint).end("1\n2\n").prints("yes\nno\n");
     expect(await rep.ended).toMatchObject({ code: 0, stdout: Buffer.from("1\n2\n") });
   });
 
