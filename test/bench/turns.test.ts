@@ -1,9 +1,6 @@
-import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { expect, it, vi } from "vitest";
 import type { SideProcess } from "../../bench/runner/side-process.js";
 import { Turn } from "../../bench/runner/turns.js";
-
-beforeEach(() => void vi.useFakeTimers());
-afterEach(() => void vi.useRealTimers());
 
 /** A side whose work takes `need` ms in which it is not stopped. */
 class Worker {
@@ -46,6 +43,7 @@ class Worker {
 const NEEDS = [1_000, 600, 2_000];
 
 it("runs in turns work one at a time, and the time of the others' turns is known", async () => {
+  vi.useFakeTimers();
   const workers: Worker[] = [];
   const overlaps: number[] = [];
   const watch = setInterval(() => {
