@@ -1,6 +1,6 @@
 import { expect, it, onTestFinished } from "vitest";
 import { missing } from "../support/peers.js";
-import { HostNetworks, type NodeLine, NodeProcess, NodeRun, newCluster } from "./nodes.js";
+import { HostNetworks, type NodeLine, NodeRun, newCluster } from "./nodes.js";
 import { ipc, useShoal } from "./support.js";
 
 useShoal();
@@ -22,8 +22,8 @@ it.skipIf(missing("networks"))(
     const [north, south] = ["north", "south"].map((name, host) => {
       const room = ["--zre", "--cluster", `${name}-room`, "--interface", "eth0"];
       const args = [...room, "--control", controls[host] as string];
-      return new NodeProcess(name, args, networks.hosts[host] as string);
-    }) as [NodeProcess, NodeProcess];
+      return NodeRun.startIn(networks.hosts[host] as string, name, args);
+    }) as [NodeRun, NodeRun];
     const inRoom = (name: string) => (lines: readonly NodeLine[]) =>
       lines.some((line) => line.event === "joined" && line.name === name && line.group === `${name}-room`);
     await Promise.all([north.untilLines(inRoom("south")), south.untilLines(inRoom("north"))]);
