@@ -3,14 +3,12 @@ import { draws, halfWidth, medianInterval } from "../../bench/statistics/bootstr
 import { whyStop } from "../../bench/statistics/stopping.js";
 import { median, quantile } from "../../bench/statistics/summary.js";
 
-describe("median and quantile", () => {
-  it("take the middle, in whatever order the values come", () => {
-    expect(median([3, 1, 2])).toBe(2);
-    expect(median([4, 1, 3, 2])).toBe(2.5);
-    expect(median([])).toBeNaN();
-    expect(quantile([1, 2, 3, 4, 5], 0.25)).toBe(2);
-    expect(quantile([1, 2], 0.5)).toBe(1.5);
-  });
+it("median and quantile take the middle, in whatever order the values come", () => {
+  expect(median([3, 1, 2])).toBe(2);
+  expect(median([4, 1, 3, 2])).toBe(2.5);
+  expect(median([])).toBeNaN();
+  expect(quantile([1, 2, 3, 4, 5], 0.25)).toBe(2);
+  expect(quantile([1, 2], 0.5)).toBe(1.5);
 });
 
 describe("bootstrap intervals", () => {
