@@ -44,35 +44,31 @@ function start(...args: readonly string[]): Bench {
 
 const bench = (...args: readonly string[]) => start(...args).ended;
 
-describe("bad input ends with exit code 2 and what there is", () => {
-  const CASES: readonly (readonly [args: readonly string[], reason: RegExp])[] = [
-    [["nothing"], /unknown scenario "nothing"; known are throughput, latency, /],
-    [["throughput", "--peers", "zmq"], /unknown implementation "zmq"; known are shoal-zmtp, .*zeromq/],
-    [["throughput", "--reference", "zmq"], /unknown implementation "zmq"/],
-    [["throughput", "--engine", "turbo"], /unknown engine "turbo"; known are zmtp, libzmq/],
-    [["throughput", "--engine", "libzmq,turbo"], /unknown engine "turbo"/],
-    [["throughput", "--transport", "udp"], /unknown transport "udp"; known are tcp, ipc, inproc, ws, tls/],
-    [["throughput", "--size", "64,big"], /unknown size "big"; .* usual ones are 1, 16, 64, 1024/],
-    [["throughput", "--size", "0"], /unknown size "0"/],
-    [["throughput", "--size", "1e12"], /unknown size "1e12"/],
-    [["throughput", "--size", "1.5"], /unknown size "1.5"/],
-    [["throughput", "--set", "colour=red"], /unknown parameter "colour"; known are none here/],
-    [["throughput", "--runs", "0"], /--runs must be a whole number above 0; got "0"/],
-    [["throughput", "--time", "soon"], /--time must be a number above 0; got "soon"/],
-    [["throughput", "--bind", "tcp://127.0.0.1:1"], /--bind requires --role/],
-    [["throughput", "--role", "king"], /throughput has no role "king"; known are consumer, producer/],
-    [
-      ["throughput", "--role", "consumer"],
-      /consumer of throughput needs --bind ENDPOINT instead of --connect/,
-    ],
-    [["throughput", "--json", "/nonexistent/file"], /cannot write \/nonexistent\/file/],
-    [["compare", "one"], /compare needs two files written by --json, or two folders/],
-    [["compare", "/nonexistent/a", "/nonexistent/b"], /cannot read \/nonexistent\/a/],
-    [["report"], /report needs files/],
-  ];
+const CASES: readonly (readonly [args: readonly string[], reason: RegExp])[] = [
+  [["nothing"], /unknown scenario "nothing"; known are throughput, latency, /],
+  [["throughput", "--peers", "zmq"], /unknown implementation "zmq"; known are shoal-zmtp, .*zeromq/],
+  [["throughput", "--reference", "zmq"], /unknown implementation "zmq"/],
+  [["throughput", "--engine", "turbo"], /unknown engine "turbo"; known are zmtp, libzmq/],
+  [["throughput", "--engine", "libzmq,turbo"], /unknown engine "turbo"/],
+  [["throughput", "--transport", "udp"], /unknown transport "udp"; known are tcp, ipc, inproc, ws, tls/],
+  [["throughput", "--size", "64,big"], /unknown size "big"; .* usual ones are 1, 16, 64, 1024/],
+  [["throughput", "--size", "0"], /unknown size "0"/],
+  [["throughput", "--size", "1e12"], /unknown size "1e12"/],
+  [["throughput", "--size", "1.5"], /unknown size "1.5"/],
+  [["throughput", "--set", "colour=red"], /unknown parameter "colour"; known are none here/],
+  [["throughput", "--runs", "0"], /--runs must be a whole number above 0; got "0"/],
+  [["throughput", "--time", "soon"], /--time must be a number above 0; got "soon"/],
+  [["throughput", "--bind", "tcp://127.0.0.1:1"], /--bind requires --role/],
+  [["throughput", "--role", "king"], /throughput has no role "king"; known are consumer, producer/],
+  [["throughput", "--role", "consumer"], /consumer of throughput needs --bind ENDPOINT instead of --connect/],
+  [["throughput", "--json", "/nonexistent/file"], /cannot write \/nonexistent\/file/],
+  [["compare", "one"], /compare needs two files written by --json, or two folders/],
+  [["compare", "/nonexistent/a", "/nonexistent/b"], /cannot read \/nonexistent\/a/],
+  [["report"], /report needs files/],
+];
 
-  it.each(CASES)("shoal bench %s", async (args, reason) => void (await fails(2, reason, ["bench", ...args])));
-});
+it.each(CASES)("shoal bench %s ends with exit code 2 and what there is", async (args, reason) =>
+  void (await fails(2, reason, ["bench", ...args])));
 
 describe("shoal bench", () => {
   it("lists scenarios and contenders", async () => {

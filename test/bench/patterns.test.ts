@@ -25,25 +25,23 @@ function side(options: Readonly<Record<string, number | string>>) {
   return { told, side: fake as unknown as Side };
 }
 
-describe("the client of a broker", () => {
-  it("on schedule counts from when a request was due: a pause delays all that were due in it", async () => {
-    const rate = 1_000;
-    const echo: Asker = {
-      onReply: () => undefined,
-      ask(k, body) {
-        if (k === WARMUP + 20) for (const end = performance.now() + 50; performance.now() < end; );
-        setTimeout(() => echo.onReply(body), 0);
-      },
-      close: async () => undefined,
-    };
-    const { told, side: player } = side({ window: 4, rate });
-    await askOnSchedule(player, echo);
-    const [outcome] = told;
-    expect(outcome).toMatchObject({ messages: COUNT, ordered: true, extra: { rate } });
-    // Of 100 requests about 50 were due in the pause: a client that waited for replies would have seen one.
-    expect(outcome?.latency?.["75"]).toBeGreaterThan(10_000);
-    expect(outcome?.latency?.["100"]).toBeGreaterThan(45_000);
-  });
+it("the client of a broker on schedule counts from when a request was due: a pause delays all that were due in it", async () => {
+  const rate = 1_000;
+  const echo: Asker = {
+    onReply: () => undefined,
+    ask(k, body) {
+      if (k === WARMUP + 20) for (const end = performance.now() + 50; performance.now() < end; );
+      setTimeout(() => echo.onReply(body), 0);
+    },
+    close: async () => undefined,
+  };
+  const { told, side: player } = side({ window: 4, rate });
+  await askOnSchedule(player, echo);
+  const [outcome] = told;
+  expect(outcome).toMatchObject({ messages: COUNT, ordered: true, extra: { rate } });
+  // Of 100 requests about 50 were due in the pause: a client that waited for replies would have seen one.
+  expect(outcome?.latency?.["75"]).toBeGreaterThan(10_000);
+  expect(outcome?.latency?.["100"]).toBeGreaterThan(45_000);
 });
 
 describe("a plan", () => {

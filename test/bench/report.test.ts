@@ -2,7 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { TABLE } from "../../bench/page.js";
-import { caseTitle, figure, metricText, ratio, spread, wordsOf } from "../../bench/report/format.js";
+import { caseTitle, figure, metricText, spread, wordsOf } from "../../bench/report/format.js";
 import { htmlReport } from "../../bench/report/html.js";
 import { machineLines } from "../../bench/report/machine.js";
 import { BEGIN, END, replaceBetween, resultsMarkdown } from "../../bench/report/markdown.js";
@@ -95,20 +95,15 @@ describe("a ratio", () => {
   });
 });
 
-describe("figures", () => {
-  it("have three digits", () => {
-    const numbers = [0.01234, 0.5, 9.876, 98.76, 987.6, 9_876, 98_760, 9_876_000, Number.NaN];
-    expect(numbers.map(figure).join()).toBe("0.012,0.50,9.88,98.8,988,9876,98.8 k,9.88 M,–");
-    expect(ratio({ value: 0.971, low: 0.95, high: 1.002 }, 3)).toBe("0.97 × (0.95 – 1.00)");
-    expect(ratio({ value: 0.971, low: 0.971, high: 0.971 }, 2)).toBe("needs 3 runs");
-    expect(ratio(undefined, 3)).toBe("no reference");
-    expect(wordsOf({ name: "p99", unit: "µs" })).toBe("99th percentile in microseconds");
-    expect(metricText({ name: "p99", unit: "µs" })).toBe("99th percentile, µs");
-    expect(metricText({ name: "messagesPerSecond", unit: "msg/s" })).toBe("msg/s");
-    expect(spread({ value: 100, low: 97, high: 103 }, 2)).toBe("± 3.0 %");
-    const title = caseTitle({ transport: "ipc", size: 65_536, parameters: { peers: 3 } });
-    expect(title).toBe("ipc, 64 KiB, peers=3");
-  });
+it("figures have three digits", () => {
+  const numbers = [0.01234, 0.5, 9.876, 98.76, 987.6, 9_876, 98_760, 9_876_000, Number.NaN];
+  expect(numbers.map(figure).join()).toBe("0.012,0.50,9.88,98.8,988,9876,98.8 k,9.88 M,–");
+  expect(wordsOf({ name: "p99", unit: "µs" })).toBe("99th percentile in microseconds");
+  expect(metricText({ name: "p99", unit: "µs" })).toBe("99th percentile, µs");
+  expect(metricText({ name: "messagesPerSecond", unit: "msg/s" })).toBe("msg/s");
+  expect(spread({ value: 100, low: 97, high: 103 }, 2)).toBe("± 3.0 %");
+  const title = caseTitle({ transport: "ipc", size: 65_536, parameters: { peers: 3 } });
+  expect(title).toBe("ipc, 64 KiB, peers=3");
 });
 
 describe("the HTML report", () => {
@@ -171,23 +166,21 @@ describe("the page's tables", () => {
   });
 });
 
-describe("each figure", () => {
-  it("names its machine and the hour of its runs", () => {
-    const machine = records.find((record) => record.type === "machine") as BenchRecord & { type: "machine" };
-    const later = { ...machine, cpu: "Another", started: "2026-01-02T03:04:05.000Z" };
-    const runs = records.filter((record) => record.type === "run");
-    const [first] = summarize([...records, later, ...runs.slice(0, 2)], throughput);
-    expect(first?.where).toEqual([
-      "A <fast> one, 2 cores, 2026-01-01 00:10–02:10 UTC",
-      "Another, 2 cores, 2026-01-01 00:10 UTC",
-    ]);
-    expect(scenarioText(records, throughput)).toContain(
-      "tcp, 4 KiB; A <fast> one, 2 cores, 2026-01-01 00:10–02:10 UTC",
-    );
-    const lines = machineLines([{ ...machine, started: "2026-01-02T03:04:05.000Z" }, ...records, later]);
-    expect(lines).toHaveLength(2);
-    expect(lines[0]).toMatch(/^2026-01-01 00:00 UTC and 2026-01-02 03:04 UTC: A <fast> one/);
-  });
+it("each figure names its machine and the hour of its runs", () => {
+  const machine = records.find((record) => record.type === "machine") as BenchRecord & { type: "machine" };
+  const later = { ...machine, cpu: "Another", started: "2026-01-02T03:04:05.000Z" };
+  const runs = records.filter((record) => record.type === "run");
+  const [first] = summarize([...records, later, ...runs.slice(0, 2)], throughput);
+  expect(first?.where).toEqual([
+    "A <fast> one, 2 cores, 2026-01-01 00:10–02:10 UTC",
+    "Another, 2 cores, 2026-01-01 00:10 UTC",
+  ]);
+  expect(scenarioText(records, throughput)).toContain(
+    "tcp, 4 KiB; A <fast> one, 2 cores, 2026-01-01 00:10–02:10 UTC",
+  );
+  const lines = machineLines([{ ...machine, started: "2026-01-02T03:04:05.000Z" }, ...records, later]);
+  expect(lines).toHaveLength(2);
+  expect(lines[0]).toMatch(/^2026-01-01 00:00 UTC and 2026-01-02 03:04 UTC: A <fast> one/);
 });
 
 describe("files of results", () => {

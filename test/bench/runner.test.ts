@@ -69,17 +69,15 @@ describe("a contender that fails", () => {
   });
 });
 
-describe("runs in turns", () => {
-  it("stopped between a side's line and its clock have the time of that clock", async () => {
-    const heard = listener();
-    const others = ["a", "b"].map((name) => contender(name, "begins late"));
-    await runSuite({ cases: [{ scenario, chosen }], contenders: others }, settings(), heard);
-    const times = heard.records.flatMap((record) =>
-      record.type === "run" ? [record.sides[0]?.seconds ?? Number.NaN] : [],
-    );
-    expect(times).toHaveLength(2);
-    expect(Math.min(...times)).toBeGreaterThan(0);
-  });
+it("runs in turns stopped between a side's line and its clock have the time of that clock", async () => {
+  const heard = listener();
+  const others = ["a", "b"].map((name) => contender(name, "begins late"));
+  await runSuite({ cases: [{ scenario, chosen }], contenders: others }, settings(), heard);
+  const times = heard.records.flatMap((record) =>
+    record.type === "run" ? [record.sides[0]?.seconds ?? Number.NaN] : [],
+  );
+  expect(times).toHaveLength(2);
+  expect(Math.min(...times)).toBeGreaterThan(0);
 });
 
 describe("a suite", () => {
@@ -126,15 +124,15 @@ describe("a suite", () => {
   });
 });
 
-describe("a scenario's own values", () => {
-  it.each(SCENARIOS.map((each) => [each.name, each] as const))("can all be measured: %s", (_, each) => {
-    for (const smoke of [false, true])
-      for (const one of casesOf(each, selection, smoke)) {
-        const { count, warmup } = each.count(one, smoke);
-        expect([count, warmup].every(Number.isInteger)).toBe(true);
-        expect(each.roles(one, count, warmup).length).toBeGreaterThan(0);
-      }
-  });
+it.each(
+  SCENARIOS.map((each) => [each.name, each] as const),
+)("a scenario's own values can all be measured: %s", (_, each) => {
+  for (const smoke of [false, true])
+    for (const one of casesOf(each, selection, smoke)) {
+      const { count, warmup } = each.count(one, smoke);
+      expect([count, warmup].every(Number.isInteger)).toBe(true);
+      expect(each.roles(one, count, warmup).length).toBeGreaterThan(0);
+    }
 });
 
 describe("a case", () => {
@@ -227,14 +225,12 @@ describe("a case", () => {
   });
 });
 
-describe("pinning", () => {
-  it("reads the kernel's list of cores, and splits it", () => {
-    expect(parseCores("0-2,5\n")).toEqual([0, 1, 2, 5]);
-    expect(parseCores("")).toEqual([]);
-    expect(groupCores([0, 1, 2, 5], 2)).toEqual([
-      [0, 1],
-      [2, 5],
-    ]);
-    expect(groupCores([0, 1], 3)).toEqual([[0], [1]]);
-  });
+it("pinning reads the kernel's list of cores, and splits it", () => {
+  expect(parseCores("0-2,5\n")).toEqual([0, 1, 2, 5]);
+  expect(parseCores("")).toEqual([]);
+  expect(groupCores([0, 1, 2, 5], 2)).toEqual([
+    [0, 1],
+    [2, 5],
+  ]);
+  expect(groupCores([0, 1], 3)).toEqual([[0], [1]]);
 });

@@ -68,51 +68,47 @@ describe("messages that came several ways", () => {
   });
 });
 
-describe("the checksum of many streams", () => {
-  it("is the sum of theirs, modulo 2^32", () => {
-    expect(sumOfChecksums(["ffffffff", "00000003"])).toBe("00000002");
-    const one = expectedChecksum(64, 5, 100);
-    expect(streamsOf(500, 64, 5, 100)).toEqual({
-      messages: 50_000,
-      bytes: 3_200_000,
-      checksum: sumOfChecksums(Array.from({ length: 500 }, () => one)),
-      ordered: true,
-    });
+it("the checksum of many streams is the sum of theirs, modulo 2^32", () => {
+  expect(sumOfChecksums(["ffffffff", "00000003"])).toBe("00000002");
+  const one = expectedChecksum(64, 5, 100);
+  expect(streamsOf(500, 64, 5, 100)).toEqual({
+    messages: 50_000,
+    bytes: 3_200_000,
+    checksum: sumOfChecksums(Array.from({ length: 500 }, () => one)),
+    ordered: true,
   });
 });
 
-describe("the deliveries of a fan-out", () => {
-  it("rehearse once, and count what of the warm-up comes after the clock has begun with the first warm socket", () => {
-    const told: string[] = [];
-    const side = {
-      size: SIZE,
-      warmup: 10,
-      count: 3,
-      begin: (isRehearsal = false) => told.push(isRehearsal ? "rehearse" : "begin"),
-      end: () => told.push("end"),
-    };
-    const checkers = [0, 1].map(() => new Checker(SIZE, 10));
-    const receiving = new Receiving(side as unknown as Side, checkers);
-    const [first, second] = receiving.streams as [Stream, Stream];
-    const take = (stream: Stream, count: number) => {
-      for (let k = stream.seen, end = k + count; k < end; k++) stream.take(bodies.make(k));
-    };
-    take(second, 4);
-    take(first, 9);
-    expect([told, first.room, second.room]).toEqual([["rehearse"], 1, 6]);
-    take(first, 4);
-    expect([told, second.room]).toEqual([["rehearse", "begin"], 6]);
-    take(second, 9);
-    expect(told).toEqual(["rehearse", "begin", "end"]);
-    const checksum = sumOfChecksums([expectedChecksum(SIZE, 10, 3), expectedChecksum(SIZE, 10, 3)]);
-    expect(receiving.outcome()).toMatchObject({ messages: 6, checksum, ordered: true, extra: { late: 6 } });
-    const costs = { cpuSeconds: 1, peakRss: 0, gcSeconds: null };
-    const done = (role: string, messages: number, seconds: number, late = 0): SideReport => {
-      const extra = late === 0 ? {} : { extra: { late } };
-      return { type: "done", role, index: 0, messages, bytes: messages * SIZE, seconds, ...costs, ...extra };
-    };
-    const reports = [done("subscriber", 100, 2, 60), done("subscriber", 100, 1), done("publisher", 50, 4)];
-    const chosen = { transport: "tcp", size: SIZE, parameters: {} } as const;
-    expect(MESSAGES.result(reports, chosen)).toMatchObject({ messagesPerSecond: 130 });
-  });
+it("the deliveries of a fan-out rehearse once, and count what of the warm-up comes after the first warm socket has begun the clock", () => {
+  const told: string[] = [];
+  const side = {
+    size: SIZE,
+    warmup: 10,
+    count: 3,
+    begin: (isRehearsal = false) => told.push(isRehearsal ? "rehearse" : "begin"),
+    end: () => told.push("end"),
+  };
+  const checkers = [0, 1].map(() => new Checker(SIZE, 10));
+  const receiving = new Receiving(side as unknown as Side, checkers);
+  const [first, second] = receiving.streams as [Stream, Stream];
+  const take = (stream: Stream, count: number) => {
+    for (let k = stream.seen, end = k + count; k < end; k++) stream.take(bodies.make(k));
+  };
+  take(second, 4);
+  take(first, 9);
+  expect([told, first.room, second.room]).toEqual([["rehearse"], 1, 6]);
+  take(first, 4);
+  expect([told, second.room]).toEqual([["rehearse", "begin"], 6]);
+  take(second, 9);
+  expect(told).toEqual(["rehearse", "begin", "end"]);
+  const checksum = sumOfChecksums([expectedChecksum(SIZE, 10, 3), expectedChecksum(SIZE, 10, 3)]);
+  expect(receiving.outcome()).toMatchObject({ messages: 6, checksum, ordered: true, extra: { late: 6 } });
+  const costs = { cpuSeconds: 1, peakRss: 0, gcSeconds: null };
+  const done = (role: string, messages: number, seconds: number, late = 0): SideReport => {
+    const extra = late === 0 ? {} : { extra: { late } };
+    return { type: "done", role, index: 0, messages, bytes: messages * SIZE, seconds, ...costs, ...extra };
+  };
+  const reports = [done("subscriber", 100, 2, 60), done("subscriber", 100, 1), done("publisher", 50, 4)];
+  const chosen = { transport: "tcp", size: SIZE, parameters: {} } as const;
+  expect(MESSAGES.result(reports, chosen)).toMatchObject({ messagesPerSecond: 130 });
 });

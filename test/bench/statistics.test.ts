@@ -1,41 +1,17 @@
 import { describe, expect, it } from "vitest";
-import {
-  draws,
-  halfWidth,
-  medianInterval,
-  pairedRatio,
-  unpairedRatio,
-} from "../../bench/statistics/bootstrap.js";
+import { draws, halfWidth, medianInterval } from "../../bench/statistics/bootstrap.js";
 import { whyStop } from "../../bench/statistics/stopping.js";
 import { median, quantile } from "../../bench/statistics/summary.js";
 
-describe("median and quantile", () => {
-  it("take the middle, in whatever order the values come", () => {
-    expect(median([3, 1, 2])).toBe(2);
-    expect(median([4, 1, 3, 2])).toBe(2.5);
-    expect(median([])).toBeNaN();
-    expect(quantile([1, 2, 3, 4, 5], 0.25)).toBe(2);
-    expect(quantile([1, 2], 0.5)).toBe(1.5);
-  });
-
-  it("do not change what they are given", () => {
-    const values = [3, 1, 2];
-    median(values);
-    expect(values).toEqual([3, 1, 2]);
-  });
+it("median and quantile take the middle, in whatever order the values come", () => {
+  expect(median([3, 1, 2])).toBe(2);
+  expect(median([4, 1, 3, 2])).toBe(2.5);
+  expect(median([])).toBeNaN();
+  expect(quantile([1, 2, 3, 4, 5], 0.25)).toBe(2);
+  expect(quantile([1, 2], 0.5)).toBe(1.5);
 });
 
 describe("bootstrap intervals", () => {
-  it("of paired runs do not see what slows a whole round", () => {
-    const load = [1, 3, 1.5, 5, 2, 1, 4];
-    const [some, others] = [load.map((slow) => 90 / slow), load.map((slow) => 100 / slow)];
-    const { value, low, high } = pairedRatio(some, others);
-    expect([value, low, high].map((n) => n.toFixed(6))).toEqual(["0.900000", "0.900000", "0.900000"]);
-    const apart = unpairedRatio(some, others);
-    expect(apart.low).toBeLessThan(0.7);
-    expect(apart.high).toBeGreaterThan(1.2);
-  });
-
   it("cover the truth about as often as they say", () => {
     // A known noise around 100, from the same generator with other seeds: 200 samples of 15.
     let covered = 0;

@@ -7,10 +7,6 @@ import type { CaseSettings } from "../../bench/runner/case.js";
 
 const SIDE = fileURLToPath(new URL("./programs/side.js", import.meta.url));
 
-const expectedOf = (messages: number) => {
-  return { messages, bytes: messages * 8, checksum: "00000000", ordered: true };
-};
-
 export const scenario: Scenario = {
   name: "throughput",
   question: "Does the runner see it?",
@@ -19,10 +15,10 @@ export const scenario: Scenario = {
   sizes: [8, 16],
   parameters: {},
   count: () => ({ count: 100, warmup: 10 }),
-  roles: (_, count) => [
-    { role: "consumer", binds: true, measured: true, expects: expectedOf(count) },
-    { role: "producer" },
-  ],
+  roles: (_, messages) => {
+    const expects = { messages, bytes: messages * 8, checksum: "00000000", ordered: true };
+    return [{ role: "consumer", binds: true, measured: true, expects }, { role: "producer" }];
+  },
   result: ([consumer]) => ({ messagesPerSecond: (consumer?.messages ?? 0) / (consumer?.seconds ?? 0) }),
 };
 

@@ -1,9 +1,6 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { expect, it, vi } from "vitest";
 import type { SideProcess } from "../../bench/runner/side-process.js";
 import { Turn } from "../../bench/runner/turns.js";
-
-beforeEach(() => void vi.useFakeTimers());
-afterEach(() => void vi.useRealTimers());
 
 /** A side whose work takes `need` ms in which it is not stopped. */
 class Worker {
@@ -43,33 +40,32 @@ class Worker {
   }
 }
 
-describe("runs in turns", () => {
-  const NEEDS = [1_000, 600, 2_000];
+const NEEDS = [1_000, 600, 2_000];
 
-  it("work one at a time, and the time of the others' turns is known", async () => {
-    const workers: Worker[] = [];
-    const overlaps: number[] = [];
-    const watch = setInterval(() => {
-      const running = workers.filter(({ isRunning }) => isRunning).length;
-      if (running > 1) overlaps.push(running);
-    }, 10);
-    const seconds = Turn.all(
-      NEEDS.map((need) => async (turn: Turn) => {
-        const worker = new Worker(need);
-        workers.push(worker);
-        turn.add(worker as unknown as SideProcess);
-        await turn.opened();
-        worker.start();
-        await worker.finished;
-        worker.isRunning = false;
-        const { from, until } = worker;
-        return until - from - 1_000 * turn.pausedWithin((until - from) / 1_000, until);
-      }),
-    );
-    await vi.runOnlyPendingTimersAsync();
-    await vi.advanceTimersByTimeAsync(10_000);
-    clearInterval(watch);
-    expect(await seconds).toEqual(NEEDS);
-    expect(overlaps).toEqual([]);
-  });
+it("runs in turns work one at a time, and the time of the others' turns is known", async () => {
+  vi.useFakeTimers();
+  const workers: Worker[] = [];
+  const overlaps: number[] = [];
+  const watch = setInterval(() => {
+    const running = workers.filter(({ isRunning }) => isRunning).length;
+    if (running > 1) overlaps.push(running);
+  }, 10);
+  const seconds = Turn.all(
+    NEEDS.map((need) => async (turn: Turn) => {
+      const worker = new Worker(need);
+      workers.push(worker);
+      turn.add(worker as unknown as SideProcess);
+      await turn.opened();
+      worker.start();
+      await worker.finished;
+      worker.isRunning = false;
+      const { from, until } = worker;
+      return until - from - 1_000 * turn.pausedWithin((until - from) / 1_000, until);
+    }),
+  );
+  await vi.runOnlyPendingTimersAsync();
+  await vi.advanceTimersByTimeAsync(10_000);
+  clearInterval(watch);
+  expect(await seconds).toEqual(NEEDS);
+  expect(overlaps).toEqual([]);
 });

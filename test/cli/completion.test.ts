@@ -59,17 +59,15 @@ describe("completion", () => {
   });
 });
 
-describe("the manual", () => {
-  test("has every command with its options and examples, and roff reads each line as it is meant", async () => {
-    const { code, stdout } = await run("", "man");
-    const text = String(stdout);
-    expect(code).toBe(0);
-    expect(text).toMatch(/^\.TH SHOAL 1 "" "shoal \d+\.\d+\.\d+" "User Commands"\n/);
-    for (const name of await commands()) expect(text).toContain(`.SS shoal ${name}\n`);
-    expect(text).toContain("    seq 100 | shoal push \\-\\-bind tcp://127.0.0.1:5557\n");
-    for (const line of text.split("\n")) {
-      if (/^[.']/.test(line)) expect(line).toMatch(/^\.(?:TH|SH|SS|TP|PP|B|I|RI|nf|fi|br)\b/);
-      expect(line.replaceAll(/\\[-e&]/g, "")).not.toContain("\\");
-    }
-  });
+test("the manual has every command with its options and examples, and roff reads each line as it is meant", async () => {
+  const { code, stdout } = await run("", "man");
+  const text = String(stdout);
+  expect(code).toBe(0);
+  expect(text).toMatch(/^\.TH SHOAL 1 "" "shoal \d+\.\d+\.\d+" "User Commands"\n/);
+  for (const name of await commands()) expect(text).toContain(`.SS shoal ${name}\n`);
+  expect(text).toContain("    seq 100 | shoal push \\-\\-bind tcp://127.0.0.1:5557\n");
+  for (const line of text.split("\n")) {
+    if (/^[.']/.test(line)) expect(line).toMatch(/^\.(?:TH|SH|SS|TP|PP|B|I|RI|nf|fi|br)\b/);
+    expect(line.replaceAll(/\\[-e&]/g, "")).not.toContain("\\");
+  }
 });

@@ -1,14 +1,7 @@
 /** What counts against --timeout of a command that talks both ways. */
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 import { converse } from "../../src/cli/session.js";
 import { watch } from "../support/settled.js";
-
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
-});
-afterEach(() => {
-  vi.useRealTimers();
-});
 
 /** A session whose other side is silent, and whose input comes when the test says. */
 function silence(timeout: number) {
@@ -41,6 +34,7 @@ function silence(timeout: number) {
 }
 
 test("silence counts from the last message that was sent, not from the start", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
   const { session, type } = silence(100);
   const sent: number[] = [];
   const send = async (): Promise<boolean> => sent.push(performance.now()) > 0;

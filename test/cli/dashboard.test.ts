@@ -1,7 +1,7 @@
 /** shoal dashboard as an operator runs it. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { nodeDetails, peerItemsOf } from "../../src/cli/subjects.js";
 import { sidesOf } from "../../src/dashboard/build.js";
 import type { DashboardList, DashboardState } from "../../src/dashboard/index.js";
@@ -70,23 +70,18 @@ describe("shoal dashboard", () => {
         stdio: ["pipe", "pipe", "inherit"],
       });
       const dashboard = startWithout("dashboard", control, "--listen", "127.0.0.1:0", "--interval", "0.2");
-      try {
-        await once(python.stdout, "data");
-        const [, url] = await dashboard.until("stderr", /listening at (\S+)\n/);
-        let list: DashboardList | undefined;
-        while (list?.items?.length !== 1) {
-          const response = await fetch(`${url}/api/list?source=p0/orders&name=backend%20peers`);
-          list = (await response.json()) as DashboardList;
-        }
-        const { address } = list.items[0] ?? {};
-        expect(address).toMatch(/^tcp:\/\/127\.0\.0\.1:\d+$/);
-        const detail = "pull, 0 to send, 0 received and waiting";
-        expect(list.items[0]).toEqual({ name: address, state: "connected", address, detail });
-      } finally {
-        python.kill();
-        dashboard.signal("SIGTERM");
-        await dashboard.ended;
+      onTestFinished(() => void python.kill());
+      await once(python.stdout, "data");
+      const [, url] = await dashboard.until("stderr", /listening at (\S+)\n/);
+      let list: DashboardList | undefined;
+      while (list?.items?.length !== 1) {
+        const response = await fetch(`${url}/api/list?source=p0/orders&name=backend%20peers`);
+        list = (await response.json()) as DashboardList;
       }
+      const { address } = list.items[0] ?? {};
+      expect(address).toMatch(/^tcp:\/\/127\.0\.0\.1:\d+$/);
+      const detail = "pull, 0 to send, 0 received and waiting";
+      expect(list.items[0]).toEqual({ name: address, state: "connected", address, detail });
     },
   );
 

@@ -15,11 +15,6 @@ const examples = Array.from(
   ([, script = "", output = ""]) => ({ script, output }),
 );
 
-/** The ports of the page may be taken here: ipc in the example's own folder instead. */
-function withoutPorts(script: string): string {
-  return script.replaceAll(/tcp:\/\/127\.0\.0\.1:(\d+)/g, "ipc://p$1");
-}
-
 describe("docs/cli.md", () => {
   test("has an example of every command, and says what it prints", () => {
     expect(page.match(/^```sh$/gm)).toHaveLength(examples.length);
@@ -67,6 +62,7 @@ function execute(script: string): Promise<Ended> {
   writeFileSync(shoal, `#!/bin/sh\nexec "${process.execPath}" "${MAIN}" "$@"\n`);
   chmodSync(shoal, 0o755);
   const path = `PATH="${folder}:$PATH"\n`;
-  return new Child("/bin/bash", ["-ec", path + withoutPorts(script)], { cwd: folder, group: true }).end()
-    .ended;
+  // The ports of the page may be taken here: ipc in the example's own folder instead.
+  const own = path + script.replaceAll(/tcp:\/\/127\.0\.0\.1:(\d+)/g, "ipc://p$1");
+  return new Child("/bin/bash", ["-ec", own], { cwd: folder, group: true }).end().ended;
 }

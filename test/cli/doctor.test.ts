@@ -88,8 +88,7 @@ test("a command that connects to nobody says why after a second, once, and goes 
   expect(push.stderr.replace(/^\S+ /, "")).toBe(
     `warn shoal push: nothing answers at ${endpoint}: connection refused; trying again\n`,
   );
-  const { stdout } = await run("", "pull", "--bind", endpoint, "--count", "1");
-  expect(String(stdout)).toBe("one\n");
+  await start("pull", "--bind", endpoint, "--count", "1").prints("one\n");
   const { code, stderr } = await push.ended;
   expect(code).toBe(0);
   expect(stderr.trim().split("\n")).toHaveLength(1);

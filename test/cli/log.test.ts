@@ -1,13 +1,11 @@
 import { EventEmitter } from "node:events";
 import { PassThrough } from "node:stream";
-import { afterEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { Log, logFailure, useLog } from "../../src/cli/log.js";
 import { withTerminal } from "../../src/cli/terminal.js";
 
-const said: string[] = [];
-afterEach(() => said.splice(0));
-
 test("warnOnce says a text once, however often it happens, and each of several", () => {
+  const said: string[] = [];
   useLog({
     write: {
       line: (severity, name, text) => void said.push(`${severity} ${name} ${text}`),

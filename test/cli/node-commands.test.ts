@@ -283,33 +283,31 @@ describe("a node's own key and address family", () => {
   });
 });
 
-describe("what a monitor sees", () => {
-  it("metrics, readiness and shoal top, until the node drains", async () => {
-    const control = ipc();
-    const a = await node("a", "--metrics", "127.0.0.1:0", "--control", control);
-    const [, url] = await a.until("stderr", /metrics at (http:\S+)\/metrics/);
-    await node("b");
-    await a.until("stdout", /b@\S+ joined/);
-    expect((await fetch(`${url}/readyz`)).status).toBe(200);
-    const text = await (await fetch(`${url}/metrics`)).text();
-    expect(text).toContain('shoal_cluster_members{node="a"} 2');
-    expect(text).toContain('shoal_cluster_members_by_state{node="a",state="alive"} 2');
-    for (const none of ["sources_down", "minority"])
-      expect(text).toContain(`shoal_cluster_${none}{node="a"} 0`);
-    expect(text).toMatch(/shoal_cluster_loop_delay_seconds\{node="a"\} [\d.e-]+\n/);
-    await run("", "node", "pub", "topic", "text", "--control", control);
-    for (const address of [url as string, control]) {
-      const top = await run("", "top", address, "--once", "--json", "--interval", "0.1");
-      expect(String(top.stdout)).toMatch(
-        /"side":"members","peers":2.*"side":"suspects","peers":0.*"side":"messages","in":0,"out":1,"queued":0,"dropped":0.*"side":"sent to members","in":0,"out":0/s,
-      );
-      expect(top.code).toBe(0);
-    }
-    await run("", "node", "drain", "--control", control);
-    expect((await fetch(`${url}/readyz`)).status).toBe(503);
-    await run("", "node", "leave", "--control", control);
-    expect((await a.ended).code).toBe(0);
-  });
+it("what a monitor sees: metrics, readiness and shoal top, until the node drains", async () => {
+  const control = ipc();
+  const a = await node("a", "--metrics", "127.0.0.1:0", "--control", control);
+  const [, url] = await a.until("stderr", /metrics at (http:\S+)\/metrics/);
+  await node("b");
+  await a.until("stdout", /b@\S+ joined/);
+  expect((await fetch(`${url}/readyz`)).status).toBe(200);
+  const text = await (await fetch(`${url}/metrics`)).text();
+  expect(text).toContain('shoal_cluster_members{node="a"} 2');
+  expect(text).toContain('shoal_cluster_members_by_state{node="a",state="alive"} 2');
+  for (const none of ["sources_down", "minority"])
+    expect(text).toContain(`shoal_cluster_${none}{node="a"} 0`);
+  expect(text).toMatch(/shoal_cluster_loop_delay_seconds\{node="a"\} [\d.e-]+\n/);
+  await run("", "node", "pub", "topic", "text", "--control", control);
+  for (const address of [url as string, control]) {
+    const top = await run("", "top", address, "--once", "--json", "--interval", "0.1");
+    expect(String(top.stdout)).toMatch(
+      /"side":"members","peers":2.*"side":"suspects","peers":0.*"side":"messages","in":0,"out":1,"queued":0,"dropped":0.*"side":"sent to members","in":0,"out":0/s,
+    );
+    expect(top.code).toBe(0);
+  }
+  await run("", "node", "drain", "--control", control);
+  expect((await fetch(`${url}/readyz`)).status).toBe(503);
+  await run("", "node", "leave", "--control", control);
+  expect((await a.ended).code).toBe(0);
 });
 
 describe("hostile and careless users of a control socket", () => {

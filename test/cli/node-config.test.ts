@@ -80,7 +80,6 @@ describe("shoal node check", () => {
 
   const REACHED = "tcp://192.0.2.1:5555";
   it.each([
-    ["name: a\nclsuter: b\n", "2:1: clsuter: unknown key; did you mean cluster?"],
     ["cluster: b\n", "1:1: needs the key name"],
     ["name: a\nscope: lnik\n", '2:8: scope: expected one of host, link; got "lnik"; did you mean link?'],
     ["name: a\ntags: eu\n", '2:7: tags: expected a list of texts; got "eu"'],
@@ -89,13 +88,10 @@ describe("shoal node check", () => {
     ["name: a\ndiscovery:\n  - static:1.2.3.4:5\n  - dsn://x\n", "4:5: discovery[1]: "],
     [`name: a\nkey: "${KEYS[0]}"\npassword: abcdefgh\n`, "3:1: password: expected key or password, not both"],
     ["name: a\nscope: link\n", '2:8: scope: the scope "link" needs'],
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: as it is written in a file
-    ["name: ${NOT_SET_HERE}\n", "1:7: name: the environment variable NOT_SET_HERE is not set"],
     [
       "name: a\nclients: { endpoint: tcp://*:7 }\n",
       "2:10: clients: expected users or usersFile, one of the two",
     ],
-    ["- a\n", "1:1: expected a map of keys and values; got a list"],
     ["name: [a\n", "2:1: YAML: "],
     ["name: a\nmetrics: zzz\n", '2:10: metrics: Metrics address "zzz": expected HOST:PORT'],
     ["name: a\ncontrol: foo\n", '2:10: control: Endpoint "foo": expected TRANSPORT'],
@@ -124,7 +120,6 @@ describe("shoal node check", () => {
     const found = await problems(
       `nmae: a\nport: x\nkey: "${key}"\nseeds: ["\${NODE_TEST_SECRET}"]\nkeyFile: ${file()}\n`,
     );
-    delete process.env.NODE_TEST_SECRET;
     for (const what of ["needs the key name", "nmae: ", "port: ", "key: ", "keyFile: "])
       expect(found.filter((line) => line.includes(` ${what}`))).toHaveLength(1);
     expect(found.join("\n")).not.toMatch(/hunter2/);
@@ -277,6 +272,7 @@ describe("shoal node start --config", () => {
     const head = `name: a\ncluster: ${cluster}\n`;
     const before = `${head}tags: [x, y]\nprops: { v: 1, w: 2 }\ndiscovery: ["static:127.0.0.1:9"]\n`;
     const { node, path } = await configured(before);
+    await node.until("stderr", /discovery by static is up/);
     const after = `${head}tags: [y, z]\nprops: { v: 3 }\nseeds: ["127.0.0.1:11"]\n`;
     configuration(`${after}discovery: ["static:127.0.0.1:10"]\n`, path);
     node.signal("SIGHUP");

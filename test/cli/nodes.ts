@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { expect } from "vitest";
 import { type Command, run, startWithout } from "./in-process.js";
-import { Child, type Ended, MAIN } from "./support.js";
+import { Child, type Ended, MAIN, type Watched } from "./support.js";
 
 /** A line of a node. */
 export interface NodeLine {
@@ -13,18 +13,24 @@ export interface NodeLine {
 
 const startOf = (name: string): string[] => ["node", "start", "--name", name, "--json"];
 
-/** A node that runs in this process: for what it prints and answers. */
-export class NodeRun<R extends Child | Command = Child | Command> {
+/** A node that runs: what it prints and answers. */
+export class NodeRun {
   readonly name: string;
-  readonly run: R;
+  readonly run: Watched;
 
-  constructor(name: string, run: R) {
+  constructor(name: string, run: Watched) {
     this.name = name;
     this.run = run;
   }
 
   static start(name: string, args: readonly string[]): NodeRun {
     return new NodeRun(name, startWithout(...startOf(name), ...args));
+  }
+
+  /** In a process of its own, in a network. */
+  static startIn(namespace: string, name: string, args: readonly string[]): NodeRun {
+    const command = ["netns", "exec", namespace, process.execPath, MAIN, ...startOf(name), ...args];
+    return new NodeRun(name, new Child("ip", command, { stdin: "ignore" }));
   }
 
   get ended(): Promise<Ended> {
@@ -82,19 +88,6 @@ export class NodeRun<R extends Child | Command = Child | Command> {
 
   ready(): Promise<void> {
     return this.untilSaid("ready", this.name);
-  }
-}
-
-/** A node that is a process: for networks of its own. */
-export class NodeProcess extends NodeRun<Child> {
-  /** @param namespace of the network that it runs in */
-  constructor(name: string, args: readonly string[], namespace: string) {
-    const command = ["netns", "exec", namespace, process.execPath, MAIN, ...startOf(name), ...args];
-    super(name, new Child("ip", command, { stdin: "ignore" }));
-  }
-
-  kill(): void {
-    this.run.kill();
   }
 }
 

@@ -56,17 +56,15 @@ describe("a pair of brokers", () => {
   });
 });
 
-describe("bad usage", () => {
-  const bind = ["--bind", "tcp://127.0.0.1:*"];
-  it.each<[readonly string[], string]>([
-    [["--binary-star", "primary"], "--peer EP"],
-    [["--peer", "tcp://127.0.0.1:1"], "--binary-star primary or backup"],
-    [["--binary-star", "third", "--peer", "tcp://127.0.0.1:1"], "third"],
-    [["--binary-star", "backup", "--peer", "ipc://x"], "needs --state EP"],
-    [["--binary-star", "backup", "--peer", "nonsense", "--state", "ipc://x"], "nonsense"],
-    [["--peer-heartbeat", "0"], "whole number"],
-    [["--binary-star", "backup", "--peer", "cluster:x", "--state", "ipc://x"], "cluster:x"],
-  ])("majordomo broker %j", async (args, what) => {
-    await fails(2, what, ["majordomo", "broker", ...bind, ...args]);
-  });
+const bind = ["--bind", "tcp://127.0.0.1:*"];
+it.each<[readonly string[], string]>([
+  [["--binary-star", "primary"], "--peer EP"],
+  [["--peer", "tcp://127.0.0.1:1"], "--binary-star primary or backup"],
+  [["--binary-star", "third", "--peer", "tcp://127.0.0.1:1"], "third"],
+  [["--binary-star", "backup", "--peer", "ipc://x"], "needs --state EP"],
+  [["--binary-star", "backup", "--peer", "nonsense", "--state", "ipc://x"], "nonsense"],
+  [["--peer-heartbeat", "0"], "whole number"],
+  [["--binary-star", "backup", "--peer", "cluster:x", "--state", "ipc://x"], "cluster:x"],
+])("bad usage: majordomo broker %j", async (args, what) => {
+  await fails(2, what, ["majordomo", "broker", ...bind, ...args]);
 });

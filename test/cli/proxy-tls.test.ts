@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "node:tls";
-import { beforeAll, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { Pull, Push } from "../../src/index.js";
 import { makeAuthority, makeCertificate } from "../support/certificates.js";
 import { closeAfterEach } from "../support/close-after-each.js";
@@ -17,15 +17,6 @@ const folder = sharedFolder();
 const path = (name: string): string => join(folder, name);
 const pem = (name: string): string => readFileSync(path(name), "latin1");
 const own = closeAfterEach();
-
-beforeAll(() => {
-  makeAuthority(folder, "ca");
-  for (const name of ["old", "new"])
-    makeCertificate(folder, name, {
-      extensions: "subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth\n",
-      subject: `/CN=${name}`,
-    });
-}, 60_000);
 
 /** As certbot does: each file is replaced by another. */
 function install(name: string): void {
@@ -44,6 +35,12 @@ async function subjectAt(port: number): Promise<unknown> {
 }
 
 it("renews certificates on SIGHUP, without a stop", async () => {
+  makeAuthority(folder, "ca");
+  for (const name of ["old", "new"])
+    makeCertificate(folder, name, {
+      extensions: "subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth\n",
+      subject: `/CN=${name}`,
+    });
   install("old");
   const [work, config] = [ipc(), path("proxy.yaml")];
   writeFileSync(

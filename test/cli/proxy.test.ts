@@ -81,7 +81,6 @@ describe("shoal proxy", () => {
   it.each([
     [`queue --frontend ${ANY}`, 2, /expected --backend EP or --backend-connect EP/],
     [`queue --frontend tcp://nope --backend ${ANY}`, 2, /tcp:\/\/nope/],
-    [`streamer ${BOTH} --hwm many`, 2, /--hwm/],
     [`streamer ${BOTH} --frontend-plain secret`, 2, /user name, a colon/],
     [`queue ${BOTH} --frontend-connect ipc://a --frontend-plain a:b`, 2, /frontend-plain is for a server/],
     [`queue --frontend ${ANY} --backend ipc:///nowhere/at/all`, 1, /nowhere/],

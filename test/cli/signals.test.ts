@@ -6,12 +6,6 @@ import { Child, ipc, MAIN, startWithout as spawnWithout, useShoal } from "./supp
 useShoal();
 afterEach(() => void vi.useRealTimers());
 
-async function fails({ ended }: ReturnType<typeof start>, why: RegExp): Promise<void> {
-  const { code, stderr } = await ended;
-  expect(stderr).toMatch(why);
-  expect(code).toBe(1);
-}
-
 /** Until a command that listens has taken its line: it reads in the turns after that, and waits for nothing of the system. */
 async function taken(command: ReturnType<typeof start>): Promise<void> {
   await command.endpoint();
@@ -51,7 +45,7 @@ describe.each(["SIGINT", "SIGTERM"] as const)("%s", (signal) => {
     push.end("a\n");
     await taken(push);
     push.signal(signal);
-    await fails(push, /stopped before every message was delivered|not every message was delivered/);
+    await push.fails(/stopped before every message was delivered|not every message was delivered/);
   });
 });
 
@@ -67,9 +61,7 @@ test("what has come is printed before a receiver ends", async () => {
   expect((await push.end(lines).ended).code).toBe(0);
   pull.signal("SIGTERM");
   pull.process.kill("SIGCONT");
-  const { code, stdout } = await pull.ended;
-  expect(stdout.toString()).toBe(`first\n${lines}`);
-  expect(code).toBe(0);
+  await pull.prints(`first\n${lines}`);
 });
 
 test("a second signal ends the waiting at once", async () => {
@@ -105,7 +97,7 @@ test("a rep whose output nobody reads still replies, and says what is not printe
   rep.signal("SIGTERM");
   rep.signal("SIGINT");
   expect(String((await reply)[0])).toBe(body);
-  await fails(rep, /stopped before everything was printed\n$/);
+  await rep.fails(/stopped before everything was printed\n$/);
 });
 
 test("a dealer whose output nobody reads says so, and not that its lines are undelivered", async () => {
@@ -119,7 +111,7 @@ test("a dealer whose output nobody reads says so, and not that its lines are und
   await dealer.until("stdout", /x/);
   dealer.signal("SIGTERM");
   dealer.signal("SIGTERM");
-  await fails(dealer, /stopped before everything was printed\n$/);
+  await dealer.fails(/stopped before everything was printed\n$/);
 });
 
 test("a rep that is stopped while it waits for a line says that a request has no reply", async () => {
@@ -130,5 +122,5 @@ test("a rep that is stopped while it waits for a line says that a request has no
   await request.send("question");
   await rep.until("stdout", /question/);
   rep.signal("SIGTERM");
-  await fails(rep, /stopped: a request is left without a reply\n$/);
+  await rep.fails(/stopped: a request is left without a reply\n$/);
 });

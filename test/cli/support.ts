@@ -1,10 +1,10 @@
 /** The real binary as child processes: started, heard and ended here. */
 import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from "node:child_process";
-import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { chmodSync, existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, vi } from "vitest";
+import { sharedFolder } from "../support/folders.js";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 export const MAIN = join(ROOT, "dist/cli/main.js");
@@ -57,6 +57,19 @@ export abstract class Watched {
     const ended = await this.ended;
     expect(ended.code).toBe(0);
     return ended;
+  }
+
+  /** Waits for its end: with exit code 0, and this on standard output. */
+  async prints(text: string): Promise<void> {
+    const { code, stdout } = await this.ended;
+    expect([code, String(stdout)]).toEqual([0, text]);
+  }
+
+  /** Waits for its end: with exit code 1, and this on standard error. */
+  async fails(why: RegExp | string): Promise<void> {
+    const { code, stderr } = await this.ended;
+    expect(stderr).toMatch(why);
+    expect(code).toBe(1);
   }
 
   protected onOut(chunk: Buffer): void {
@@ -207,10 +220,7 @@ function newest(path: string): number {
 
 /** A folder for {@link ipc} and {@link file}: called once in a test file without processes. */
 export function useFolder(): void {
-  beforeAll(() => {
-    folder = mkdtempSync(join(tmpdir(), "shoal-cli-"));
-  });
-  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  folder = sharedFolder();
 }
 
 /** Each test's nodes have their control sockets in a folder of their own. Called once in a test file, behind {@link useFolder}. */

@@ -135,40 +135,34 @@ describe("rates", () => {
   });
 });
 
-describe("a refused handshake", () => {
-  const refused = (at: number, handshakeErrors: object): TimedReading => {
-    const backend = { ...STATS.backend, handshakeErrors, refused: { address: 2, rate: 9 } };
-    const stats = { ...STATS, backend };
-    return { at, reading: readingOf(samplesOf({ name: "secret", kind: "queue", stats })) };
-  };
+const refused = (at: number, handshakeErrors: object): TimedReading => {
+  const backend = { ...STATS.backend, handshakeErrors, refused: { address: 2, rate: 9 } };
+  const stats = { ...STATS, backend };
+  return { at, reading: readingOf(samplesOf({ name: "secret", kind: "queue", stats })) };
+};
 
-  it("is counted as refused, and is a line with its reason for a minute", () => {
-    const first = refused(0, { "curve-key": 820, mechanism: 1 });
-    expect(first.reading.sources[0]?.sides[1]).toMatchObject({
-      refused: 832,
-      refusals: { address: 2, "curve-key": 820, mechanism: 1 },
-    });
-    const next = refused(2_000, { "curve-key": 827, mechanism: 1 });
-    const shown = rated(first, next);
-    const [line] = refusalTexts(shown.sources[0] as SourceReading);
-    expect(line).toBe(
-      "secret (queue) refuses a peer with a wrong CURVE key at its backend, 827 times so far",
-    );
-    const a = { address: "tcp://a:1", up: true, reading: shown, details: new Map() } as AddressView;
-    const view: View = { time: 0, interval: 2, addresses: [a] };
-    expect(tableLines(view, 200, false)).toContain(`! ${line}`);
-    const again = (at: number) =>
-      rated({ ...next, reading: { ...next.reading, sources: shown.sources } }, { ...next, at }).sources[0]
-        ?.sides[1]?.refusing;
-    expect(again(50_000)).toEqual({ "curve-key": 48_000 });
-    expect(again(70_000)).toBeUndefined();
+it("a refused handshake is counted as refused, and is a line with its reason for a minute", () => {
+  const first = refused(0, { "curve-key": 820, mechanism: 1 });
+  expect(first.reading.sources[0]?.sides[1]).toMatchObject({
+    refused: 832,
+    refusals: { address: 2, "curve-key": 820, mechanism: 1 },
   });
+  const next = refused(2_000, { "curve-key": 827, mechanism: 1 });
+  const shown = rated(first, next);
+  const [line] = refusalTexts(shown.sources[0] as SourceReading);
+  expect(line).toBe("secret (queue) refuses a peer with a wrong CURVE key at its backend, 827 times so far");
+  const a = { address: "tcp://a:1", up: true, reading: shown, details: new Map() } as AddressView;
+  const view: View = { time: 0, interval: 2, addresses: [a] };
+  expect(tableLines(view, 200, false)).toContain(`! ${line}`);
+  const again = (at: number) =>
+    rated({ ...next, reading: { ...next.reading, sources: shown.sources } }, { ...next, at }).sources[0]
+      ?.sides[1]?.refusing;
+  expect(again(50_000)).toEqual({ "curve-key": 48_000 });
+  expect(again(70_000)).toBeUndefined();
 });
 
-describe("numbers", () => {
-  it("of time have units", () => {
-    expect([duration(0.0004), duration(0.012), duration(1.5)]).toEqual(["0.4 ms", "12 ms", "1.5 s"]);
-  });
+it("times have units", () => {
+  expect([duration(0.0004), duration(0.012), duration(1.5)]).toEqual(["0.4 ms", "12 ms", "1.5 s"]);
 });
 
 describe("what is shown", () => {

@@ -1,8 +1,8 @@
 /** The side of a control socket that answers, where its socket does not take a reply. */
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { type ControlAnswer, ControlServer, errorReply, jsonReply } from "../../src/control/server.js";
 import { ENGINE_NAMES } from "../../src/engine/select.js";
-import { Context, Pair, Reply, Request, Router, type Socket } from "../../src/index.js";
+import { Context, Pair, Reply, Request, Router } from "../../src/index.js";
 import { within } from "../contract/support/wait.js";
 
 const LIMIT = 8_000;
@@ -16,13 +16,6 @@ const ANSWERS: Readonly<Record<string, () => ControlAnswer>> = {
 };
 
 describe.each([...ENGINE_NAMES])("engine %s: a control socket", (engine) => {
-  const sockets: Socket[] = [];
-  const serving: Promise<void>[] = [];
-  afterEach(async () => {
-    await Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 })));
-    await within(Promise.all(serving.splice(0)), "the end of the servers");
-  });
-
   /** @returns asks the server, and has the text of its reply */
   async function serve(
     type: (typeof TYPES)[number],
@@ -32,12 +25,15 @@ describe.each([...ENGINE_NAMES])("engine %s: a control socket", (engine) => {
     const Socket = { REP: Reply, PAIR: Pair, ROUTER: Router }[type];
     const socket = new Socket({ context: new Context({ engine, maxMessageSize }) });
     const controller = type === "PAIR" ? new Pair() : new Request();
-    sockets.push(socket, controller);
     const answer = ([command]: readonly Buffer[]): ControlAnswer => ({
       ...ANSWERS[String(command)]?.(),
       ...effects,
     });
-    serving.push(new ControlServer().run(socket, answer));
+    const serving = new ControlServer().run(socket, answer);
+    onTestFinished(async () => {
+      await Promise.all([socket.close({ linger: 0 }), controller.close({ linger: 0 })]);
+      await within(serving, "the end of the server");
+    });
     controller.connect(await socket.bind("tcp://127.0.0.1:*"));
     return async (command: string): Promise<string> => {
       await controller.send(command);

@@ -122,11 +122,6 @@ describe("states", () => {
     expect(memberTexts([a, b, c, ...gone] as typeof gone)).toEqual(["d, lost", "f, suspect", "a", "b", "c"]);
   });
 
-  it("have no actions without a token", () => {
-    const state = stateOf([seen(1)], { time: 1, interval: 2, control: false });
-    expect(state.processes[0]?.sources[0]?.actions).toEqual([]);
-  });
-
   it("links join an endpoint that is connected with the one that listens: wildcards, loopback, source addresses, paths", () => {
     const bound = processOf("p0", {
       all: [{ bound: ["tcp://0.0.0.0:1"] }],

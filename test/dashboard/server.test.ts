@@ -1,7 +1,7 @@
 /** The dashboard over HTTP: its pages, who is refused, the stream, and what is steered. */
 import { once } from "node:events";
 import { type IncomingMessage, type RequestListener, request, type ServerResponse } from "node:http";
-import { type AddressInfo, connect, type Socket as TcpSocket } from "node:net";
+import { type AddressInfo, connect } from "node:net";
 import { describe, expect, it } from "vitest";
 import { boundedServer, shut } from "../../src/core/http-server.js";
 import type { DashboardList, DashboardOptions, DashboardState } from "../../src/dashboard/index.js";
@@ -11,10 +11,6 @@ import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../src/pat
 import { SocketProxy } from "../../src/proxy/index.js";
 import { greeting, ready } from "../contract/support/zmtp-peer.js";
 import { closeAfterEach } from "../support/close-after-each.js";
-
-function nextData(socket: TcpSocket): Promise<Buffer> {
-  return new Promise((resolve) => socket.once("data", resolve));
-}
 
 const ANY = "tcp://127.0.0.1:*";
 const TOKEN = "0123456789abcdef";
@@ -136,7 +132,7 @@ describe("the dashboard's server", () => {
     await pull.ready();
     const url = await serve({ pull });
     // The PING that is not answered.
-    while (!String(await nextData(silent)).includes("PING"));
+    while (!String(await once(silent, "data")).includes("PING"));
     const { items } = await listAt(url, { source: "p0/pull", name: "peers" });
     expect(items[0]?.state).toMatch(/^no answer to a heartbeat for \d+ ms$/);
   });
@@ -205,6 +201,7 @@ describe("the dashboard's server", () => {
   it("only shows without a token", async () => {
     const proxy = await streamer();
     const url = await serve({ orders: proxy });
+    expect((await stateAt(url)).processes[0]?.sources[0]?.actions).toEqual([]);
     expect((await steer(url, { source: "p0/orders", action: "pause" })).status).toBe(403);
     expect(proxy.state).toBe("running");
   });

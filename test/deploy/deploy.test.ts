@@ -17,11 +17,6 @@ async function answers(args: readonly string[], paths: readonly string[]): Promi
   return found;
 }
 
-/** The number after a flag. */
-function numberAfter(args: readonly string[], flag: string): number {
-  return Number(args[args.indexOf(flag) + 1]);
-}
-
 describe("the systemd unit", () => {
   const { program, args, expectSafe } = unitOf("shoal-proxy");
 
@@ -47,7 +42,7 @@ describe("the Kubernetes manifests", () => {
 
   it("gives a drain its time", () => {
     const [, pause] = container.lifecycle.preStop.exec.command;
-    const needs = Number(pause) + numberAfter(container.args, "--drain");
+    const needs = Number(pause) + Number(container.args[container.args.indexOf("--drain") + 1]);
     expect(pod.spec.terminationGracePeriodSeconds).toBeGreaterThan(needs);
   });
 });

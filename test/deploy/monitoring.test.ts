@@ -45,50 +45,42 @@ function unknownIn(expression: string): readonly string[] {
   return unknown;
 }
 
-/** Labels in the text of a legend. */
-function labelsIn(text: string): string[] {
-  return Array.from(text.matchAll(/\{\{\s*(\w+)\s*\}\}/g), ([, label]) => label as string);
+interface Panel {
+  readonly id: number;
+  readonly title: string;
+  readonly type: string;
+  readonly targets?: readonly { readonly expr: string; readonly legendFormat?: string }[];
+  readonly gridPos: { readonly x: number; readonly y: number; readonly w: number; readonly h: number };
 }
+const { panels } = JSON.parse(read("deploy/grafana/shoal.json")) as { readonly panels: readonly Panel[] };
 
-describe("the dashboard of Grafana", () => {
-  interface Panel {
-    readonly id: number;
-    readonly title: string;
-    readonly type: string;
-    readonly targets?: readonly { readonly expr: string; readonly legendFormat?: string }[];
-    readonly gridPos: { readonly x: number; readonly y: number; readonly w: number; readonly h: number };
-  }
-  const { panels } = JSON.parse(read("deploy/grafana/shoal.json")) as { readonly panels: readonly Panel[] };
-
-  it("asks for what there is, with legends of labels that there are", () => {
-    for (const { title, targets = [] } of panels)
-      for (const { expr, legendFormat = "" } of targets) {
-        expect([title, unknownIn(expr)]).toEqual([title, []]);
-        const metric = /(?:shoal|process|nodejs)_\w+/.exec(expr)?.[0] ?? "";
-        for (const label of labelsIn(legendFormat))
-          expect([...OTHERS, ...(LABELS.get(metric) ?? [])], `${title}: ${legendFormat}`).toContain(label);
-      }
-  });
+it("the dashboard of Grafana asks for what there is, with legends of labels that there are", () => {
+  for (const { title, targets = [] } of panels)
+    for (const { expr, legendFormat = "" } of targets) {
+      expect([title, unknownIn(expr)]).toEqual([title, []]);
+      const metric = /(?:shoal|process|nodejs)_\w+/.exec(expr)?.[0] ?? "";
+      for (const [, label] of legendFormat.matchAll(/\{\{\s*(\w+)\s*\}\}/g))
+        expect([...OTHERS, ...(LABELS.get(metric) ?? [])], `${title}: ${legendFormat}`).toContain(label);
+    }
 });
 
-describe("the alerts of Prometheus", () => {
-  const { groups } = parse(read("deploy/prometheus/rules.yaml")) as {
-    readonly groups: readonly {
-      readonly rules: readonly { alert: string; expr: string; annotations: object }[];
-    }[];
-  };
+const { groups } = parse(read("deploy/prometheus/rules.yaml")) as {
+  readonly groups: readonly {
+    readonly rules: readonly { alert: string; expr: string; annotations: object }[];
+  }[];
+};
 
-  it.each(
-    groups.flatMap(({ rules }) => rules),
-  )("$alert asks for what there is, and has the labels it shows", ({ expr, annotations }) => {
-    expect(expr).toMatch(/shoal_/);
-    expect(unknownIn(expr)).toEqual([]);
-    const grouped = Array.from(expr.matchAll(/by \(([^)]*)\)/g), ([, names = ""]) =>
-      names.split(", "),
-    ).flat();
-    for (const [, name] of JSON.stringify(annotations).matchAll(/\$labels\.(\w+)/g))
-      expect(grouped).toContain(name);
-  });
+it.each(
+  groups.flatMap(({ rules }) => rules),
+)("the alert $alert of Prometheus asks for what there is, and has the labels it shows", ({
+  expr,
+  annotations,
+}) => {
+  expect(expr).toMatch(/shoal_/);
+  expect(unknownIn(expr)).toEqual([]);
+  const grouped = Array.from(expr.matchAll(/by \(([^)]*)\)/g), ([, names = ""]) => names.split(", ")).flat();
+  for (const [, name] of JSON.stringify(annotations).matchAll(/\$labels\.(\w+)/g))
+    expect(grouped).toContain(name);
 });
 
 describe("Compose with a proxy between two networks", () => {
@@ -120,34 +112,32 @@ describe("Compose with a proxy between two networks", () => {
   });
 });
 
-describe("proxies of a file", () => {
-  const documents = documentsOf("deploy/kubernetes/shoal-proxies.yaml");
-  const of = (kind: string) => documents.find((document) => document.kind === kind);
-  const pod = of("Deployment").spec.template;
-  const [container] = pod.spec.containers;
-  const unit = read("deploy/systemd/shoal-proxies.service");
+const documents = documentsOf("deploy/kubernetes/shoal-proxies.yaml");
+const of = (kind: string) => documents.find((document) => document.kind === kind);
+const pod = of("Deployment").spec.template;
+const [container] = pod.spec.containers;
+const unit = read("deploy/systemd/shoal-proxies.service");
 
-  it.each([
-    ["Kubernetes", of("ConfigMap").data["proxies.yaml"] as string, container.args as string[]],
-    [
-      "systemd",
-      read("deploy/systemd/shoal-proxies.yaml"),
-      (/^ExecStart=\S+ (.*)$/m.exec(unit)?.[1] ?? "").replace(/\$\{\w+\}/, "*:9464").split(" "),
-    ],
-  ])("%s: starts, and reads its file again on a signal", async (_, configuration, args) => {
-    const folder = makeFolder();
-    const file = join(folder, "proxies.yaml");
-    const own = configuration
-      .replaceAll(/tcp:\/\/\*:\d+/g, "tcp://127.0.0.1:*")
-      .replaceAll("/run/shoal-proxies", folder);
-    writeFileSync(file, own);
-    const child = startWithout(
-      ...anywhere(args).map((arg) => (arg === "/etc/shoal/proxies.yaml" ? file : arg)),
-    );
-    await child.until("stderr", /requests.*backend listening|backend listening.*requests/);
-    writeFileSync(file, own.replace(/^( +)requests:/m, "$1others:"));
-    child.signal("SIGHUP");
-    await child.until("stderr", /others.*backend listening|backend listening.*others/);
-    await child.stop();
-  });
+it.each([
+  ["Kubernetes", of("ConfigMap").data["proxies.yaml"] as string, container.args as string[]],
+  [
+    "systemd",
+    read("deploy/systemd/shoal-proxies.yaml"),
+    (/^ExecStart=\S+ (.*)$/m.exec(unit)?.[1] ?? "").replace(/\$\{\w+\}/, "*:9464").split(" "),
+  ],
+])("proxies of a file, %s: start, and read their file again on a signal", async (_, configuration, args) => {
+  const folder = makeFolder();
+  const file = join(folder, "proxies.yaml");
+  const own = configuration
+    .replaceAll(/tcp:\/\/\*:\d+/g, "tcp://127.0.0.1:*")
+    .replaceAll("/run/shoal-proxies", folder);
+  writeFileSync(file, own);
+  const child = startWithout(
+    ...anywhere(args).map((arg) => (arg === "/etc/shoal/proxies.yaml" ? file : arg)),
+  );
+  await child.until("stderr", /requests.*backend listening|backend listening.*requests/);
+  writeFileSync(file, own.replace(/^( +)requests:/m, "$1others:"));
+  child.signal("SIGHUP");
+  await child.until("stderr", /others.*backend listening|backend listening.*others/);
+  await child.stop();
 });

@@ -5,10 +5,10 @@
  */
 import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type Server } from "node:http";
+import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { parse } from "yaml";
 import { run } from "../cli/in-process.js";
 import { type Child, MAIN, startWithout, useShoal } from "../cli/support.js";
@@ -58,12 +58,6 @@ describe("the StatefulSet of nodes", () => {
   const args: readonly string[] = container.args;
   const port = Number(flagOf(args, "--ports").split("-")[0]);
 
-  let api: Server | undefined;
-  afterEach(() => {
-    api?.closeAllConnections();
-    api?.close();
-  });
-
   /** Serves the slices of the Service to every namespace, without asking who it is. */
   async function serveSlices(ports: readonly number[]): Promise<string> {
     const items = ports.map((each, at) =>
@@ -77,7 +71,7 @@ describe("the StatefulSet of nodes", () => {
         response.writeHead(404).end();
       else response.end(JSON.stringify({ metadata: { resourceVersion: "1" }, items }));
     });
-    api = server;
+    onTestFinished(() => void server.close().closeAllConnections());
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   }
@@ -138,24 +132,22 @@ describe("the StatefulSet of nodes", () => {
   });
 });
 
-describe("the Compose file of nodes", () => {
-  const file = parse(read("deploy/docker/compose.yaml"), { merge: true });
-  const services = Object.entries(file.services) as [string, { command: string[]; [key: string]: unknown }][];
+const file = parse(read("deploy/docker/compose.yaml"), { merge: true });
+const services = Object.entries(file.services) as [string, { command: string[]; [key: string]: unknown }][];
 
-  it("starts a node with its arguments, whose health is asked", async () => {
-    const [, ana] = services[0] as (typeof services)[0];
-    const [port] = await freePorts(1);
-    const node = startNode(ana.command, port, `static:127.0.0.1:${port}`);
-    const [, url] = await node.until("stderr", /(http:\/\/[^/"]+)\/metrics/);
-    await statuses(node, ["/readyz"]);
-    const [, program, flag, script] = (ana.healthcheck as { test: string[] }).test;
-    expect([program, flag]).toEqual(["node", "-e"]);
-    expect(script).toContain(`127.0.0.1:${flagOf(ana.command, "--metrics").slice(2)}/readyz`);
-    const asked = (script as string).replace(/http:\/\/127\.0\.0\.1:\d+/, url as string);
-    execFileSync(process.execPath, ["-e", asked]);
-    await node.stop();
-    expect(() => execFileSync(process.execPath, ["-e", asked], { stdio: "ignore" })).toThrow();
-  });
+it("the Compose file of nodes starts a node with its arguments, whose health is asked", async () => {
+  const [, ana] = services[0] as (typeof services)[0];
+  const [port] = await freePorts(1);
+  const node = startNode(ana.command, port, `static:127.0.0.1:${port}`);
+  const [, url] = await node.until("stderr", /(http:\/\/[^/"]+)\/metrics/);
+  await statuses(node, ["/readyz"]);
+  const [, program, flag, script] = (ana.healthcheck as { test: string[] }).test;
+  expect([program, flag]).toEqual(["node", "-e"]);
+  expect(script).toContain(`127.0.0.1:${flagOf(ana.command, "--metrics").slice(2)}/readyz`);
+  const asked = (script as string).replace(/http:\/\/127\.0\.0\.1:\d+/, url as string);
+  execFileSync(process.execPath, ["-e", asked]);
+  await node.stop();
+  expect(() => execFileSync(process.execPath, ["-e", asked], { stdio: "ignore" })).toThrow();
 });
 
 describe("the systemd unit of a node", () => {

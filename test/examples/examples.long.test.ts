@@ -2,7 +2,7 @@
 import { execFile } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { describe, expect, test } from "vitest";
+import { expect, test } from "vitest";
 
 const FOLDER = fileURLToPath(new URL("../../examples/", import.meta.url));
 /** ms; far more than any needs, for a busy machine. */
@@ -21,12 +21,10 @@ function run(path: string): Promise<{ out: string; err: string }> {
   });
 }
 
-describe("the examples", () => {
-  // Most of their time is waiting: several at once.
-  test.concurrent.each(examples)("%s runs, asserts its result, and ends", async (name) => {
-    expect(readFileSync(FOLDER + name, "utf8")).toMatch(/^import assert from "node:assert\/strict";$/m);
-    const { out, err } = await run(FOLDER + name);
-    expect(err).toBe("");
-    expect(out).not.toBe("");
-  });
+// Most of their time is waiting: several at once.
+test.concurrent.each(examples)("the example %s runs, asserts its result, and ends", async (name) => {
+  expect(readFileSync(FOLDER + name, "utf8")).toMatch(/^import assert from "node:assert\/strict";$/m);
+  const { out, err } = await run(FOLDER + name);
+  expect(err).toBe("");
+  expect(out).not.toBe("");
 });

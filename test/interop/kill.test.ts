@@ -9,13 +9,13 @@
  *
  * SHOAL_LONG=1 has every peer over every transport with every mechanism; otherwise ours and pyzmq, either as the one that is killed.
  */
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { LONG } from "../support/long.js";
 import { converse, optionsOfType, PAIRS, type Party, type TypeName, tell } from "./converse.js";
 import { Endpoints, type Transport } from "./endpoints.js";
-import { engineKind, OTHERS, OURS } from "./kinds.js";
+import { engineKind, OTHERS, OURS, useSurvivor } from "./kinds.js";
 import { authenticate, MECHANISMS, type Mechanism, optionsOf } from "./mechanisms.js";
-import type { Peer, ProcessPeer } from "./peer.js";
+import type { Peer } from "./peer.js";
 
 /** Messages of one conversation. */
 const COUNT = 18;
@@ -102,28 +102,7 @@ describe.each(OURS)("engine %s", (engine) => {
       const title = `${survives.title} goes on when ${dies.title} is killed and comes back`;
       describe.skipIf(theirs.skip)(`${title}${theirs.skip ? `: skipped, ${theirs.skip}` : ""}`, () => {
         const endpoints = new Endpoints();
-        let survivor: Peer;
-        const victims: ProcessPeer[] = [];
-
-        beforeAll(async () => {
-          survivor = await survives.stays();
-        });
-
-        afterEach(async () => {
-          await Promise.all([
-            survivor.call("close_all"),
-            ...victims.splice(0).map((victim) => victim.child.kill()),
-          ]);
-        });
-
-        afterAll(() => survivor?.stop());
-
-        async function start(): Promise<ProcessPeer> {
-          const victim = await dies.dies();
-          victims.push(victim);
-          return victim;
-        }
-
+        const { survivor, start } = useSurvivor(survives);
         const second = dead === "ours" ? 1 : 0;
         const cases = casesOf(2 * at + second, ROLES[(at + second) % ROLES.length] as Role);
         it.each(
@@ -137,7 +116,7 @@ describe.each(OURS)("engine %s", (engine) => {
             links.push({ types, endpoint, survivor: undefined, victim: undefined });
           }
           const other: Role = each.binder === "survivor" ? "victim" : "survivor";
-          const peers = { survivor, victim: await start() };
+          const peers = { survivor: survivor(), victim: await start(dies) };
           await open(links, each.binder, peers[each.binder], each);
           await open(links, other, peers[other], each);
           for (const link of links) await talk(link, false);
@@ -162,9 +141,9 @@ describe.each(OURS)("engine %s", (engine) => {
 
           // libzmq lets go of a dead peer, of its place (PAIR) and its name (ROUTER, REP), only when its program looks
           // at the socket; so it has to look, and even then the name may be free too late.
-          const attending = survivor.call("attend");
-          peers.victim = await start();
-          await Promise.all([attending, survivor.call("pause")]);
+          const attending = survivor().call("attend");
+          peers.victim = await start(dies);
+          await Promise.all([attending, survivor().call("pause")]);
           const name = survives.title === "engine zmtp" || remembers ? "victim" : "successor";
           await open(links, "victim", peers.victim, each, name);
           for (const link of queued) {

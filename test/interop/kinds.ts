@@ -1,4 +1,5 @@
 /** The kinds of programs that can be killed and started again, and that can watch another be. */
+import { afterAll, afterEach, beforeAll } from "vitest";
 import { ENGINES } from "../support/engines.js";
 import { LONG } from "../support/long.js";
 import { LocalPeer, type Peer, type ProcessPeer, startShoal } from "./peer.js";
@@ -24,3 +25,23 @@ const PYZMQ: Kind = { title: "pyzmq", skip: NO_PYTHON, stays: startPython, dies:
 export const OURS: readonly string[] = LONG ? ENGINES : ["zmtp"];
 /** Programs that an engine of ours can meet: pyzmq, and in the long form all. */
 export const OTHERS: readonly Kind[] = LONG ? [...ENGINES.map(engineKind), PYZMQ] : [PYZMQ];
+
+/** One that stays for the tests of a group, and those that are started to be killed, after their test at the latest. */
+export function useSurvivor(kind: Kind) {
+  let survivor: Peer | undefined;
+  const victims: ProcessPeer[] = [];
+  beforeAll(async () => {
+    survivor = await kind.stays();
+  });
+  afterEach(async () => {
+    const killed = victims.splice(0).map((victim) => victim.child.kill());
+    await Promise.all([survivor?.call("close_all"), ...killed]);
+  });
+  afterAll(() => survivor?.stop());
+  async function start({ dies }: Kind): Promise<ProcessPeer> {
+    const victim = await dies();
+    victims.push(victim);
+    return victim;
+  }
+  return { start, survivor: () => survivor as Peer };
+}

@@ -3,12 +3,11 @@
  * Through a proxy, subscriptions arrive as messages that an XSUB's application
  * writes: libzmq sends those as messages, not as commands, also to a peer of 3.1.
  */
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { Context, Publisher, Reply, Request, Subscriber } from "../../src/index.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { OURS } from "./kinds.js";
-import type { ProcessPeer } from "./peer.js";
-import { NO_PYTHON, startPython } from "./python-peer.js";
+import { NO_PYTHON, usePython } from "./python-peer.js";
 
 const ANY = "tcp://127.0.0.1:*";
 const LIMIT = 8_000;
@@ -19,22 +18,14 @@ describe.each(OURS)("engine %s", (engine) => {
   const context = new Context({ engine });
 
   describe.skipIf(NO_PYTHON)(`and the proxy of pyzmq${NO_PYTHON ? `: skipped, ${NO_PYTHON}` : ""}`, () => {
-    let peer: ProcessPeer;
-
-    beforeAll(async () => {
-      peer = await startPython();
-    });
-
-    afterEach(() => peer.call("close_all"));
-
-    afterAll(() => peer?.stop());
+    const peer = usePython();
 
     /** @returns where its frontend and its backend are bound */
     async function proxy(front: string, back: string): Promise<[string, string]> {
-      const frontend = await peer.open(front);
-      const backend = await peer.open(back);
+      const frontend = await peer().open(front);
+      const backend = await peer().open(back);
       const endpoints = [await frontend.bind(ANY), await backend.bind(ANY)] as [string, string];
-      await peer.call("proxy", { frontend: frontend.id, backend: backend.id });
+      await peer().call("proxy", { frontend: frontend.id, backend: backend.id });
       return endpoints;
     }
 

@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import {
   type Certificate,
   Context,
@@ -19,12 +19,10 @@ import { closeAfterEach } from "../support/close-after-each.js";
 import { sharedFolder } from "../support/folders.js";
 import { missing } from "../support/peers.js";
 import { OURS } from "./kinds.js";
-import type { ProcessPeer } from "./peer.js";
-import { NO_PYTHON, startPython } from "./python-peer.js";
+import { NO_PYTHON, usePython } from "./python-peer.js";
 
 const LIMIT = 5_000;
 
-let peer: ProcessPeer;
 const folder = sharedFolder();
 const own = closeAfterEach();
 
@@ -36,16 +34,7 @@ interface CertificateFiles {
 
 describe.skipIf(NO_PYTHON).each(OURS)("engine %s: security with pyzmq", (engine) => {
   const context = new Context({ engine });
-
-  beforeAll(async () => {
-    peer = await startPython();
-  });
-
-  afterEach(async () => {
-    await peer.call("close_all");
-  });
-
-  afterAll(() => peer?.stop());
+  const peer = usePython();
 
   it("PLAIN: has our server check pyzmq's user name and password", async () => {
     const seen: PeerCredentials[] = [];
@@ -62,12 +51,12 @@ describe.skipIf(NO_PYTHON).each(OURS)("engine %s: security with pyzmq", (engine)
     );
     await rep.bind("tcp://127.0.0.1:*");
     const refused = nextEvent(rep, "peer:refused");
-    const stranger = await peer.open("REQ", { PLAIN_USERNAME: "admin", PLAIN_PASSWORD: "wrong" });
+    const stranger = await peer().open("REQ", { PLAIN_USERNAME: "admin", PLAIN_PASSWORD: "wrong" });
     await stranger.call("connect", { endpoint: rep.lastEndpoint });
     expect(await refused).toMatchObject({ mechanism: "PLAIN", error: { code: "ERR_AUTHENTICATION" } });
     expect(rep.stats().peers).toBe(0);
 
-    const friend = await peer.open("REQ", { PLAIN_USERNAME: "admin", PLAIN_PASSWORD: "ö-pen" });
+    const friend = await peer().open("REQ", { PLAIN_USERNAME: "admin", PLAIN_PASSWORD: "ö-pen" });
     await friend.call("connect", { endpoint: rep.lastEndpoint });
     await friend.send("question");
     expect(String(await rep.receive())).toBe("question");
@@ -79,7 +68,7 @@ describe.skipIf(NO_PYTHON).each(OURS)("engine %s: security with pyzmq", (engine)
     const rep = own(new Reply({ context, ...CURVE_SERVER }));
     await rep.bind("tcp://127.0.0.1:*");
     const failed = nextEvent(rep, "handshake:error:protocol");
-    const req = await peer.open("REQ", {
+    const req = await peer().open("REQ", {
       CURVE_SERVERKEY: stranger.publicKey,
       CURVE_PUBLICKEY: client.publicKey,
       CURVE_SECRETKEY: client.secretKey,
@@ -95,23 +84,27 @@ describe.skipIf(NO_PYTHON).each(OURS)("engine %s: security with pyzmq", (engine)
     it("of ours are read by pyzmq, one by one and as a folder", async () => {
       const ours = join(folder, "ours");
       const pair = curveKeyPair();
-      await peer.call("make_folder", { folder: ours });
+      await peer().call("make_folder", { folder: ours });
       const { publicFile, secretFile } = await writeCertificate(join(ours, "ada.key"), { ...pair, metadata });
-      expect(await peer.call("load_certificate", { file: publicFile })).toEqual({
+      expect(await peer().call("load_certificate", { file: publicFile })).toEqual({
         public: pair.publicKey,
         secret: null,
       });
-      expect(await peer.call("load_certificate", { file: secretFile })).toEqual({
+      expect(await peer().call("load_certificate", { file: secretFile })).toEqual({
         public: pair.publicKey,
         secret: pair.secretKey,
       });
       expect((await stat(secretFile)).mode & 0o777).toBe(0o600);
-      expect(await peer.call("load_certificates", { folder: ours })).toEqual({ keys: [pair.publicKey] });
+      expect(await peer().call("load_certificates", { folder: ours })).toEqual({ keys: [pair.publicKey] });
       expect((await readdir(ours)).sort()).toEqual(["ada.key", "ada.key_secret"]);
     });
 
     it("of pyzmq are read by us, its unquoted metadata in the secret file too", async () => {
-      const made = await peer.call<CertificateFiles>("create_certificate", { folder, name: "ada", metadata });
+      const made = await peer().call<CertificateFiles>("create_certificate", {
+        folder,
+        name: "ada",
+        metadata,
+      });
       const publicOnly: Certificate = await readCertificate(made.public);
       expect(publicOnly.publicKey).toBe(made.keys[0]);
       expect(publicOnly.secretKey).toBeUndefined();

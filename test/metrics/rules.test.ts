@@ -120,11 +120,9 @@ describe("an address for metrics", () => {
   });
 });
 
-describe("readiness", () => {
-  it("is that everything runs, or is paused on purpose", () => {
-    expect(["running", "paused"].map((state) => unreadiness({ state }))).toEqual([undefined, undefined]);
-    for (const state of ["idle", "starting", "draining", "stopping", "stopped"])
-      expect(unreadiness({ state })).toBe(state);
-    expect(unreadiness({ requests: 1 })).toBeUndefined();
-  });
+it("readiness is that everything runs, or is paused on purpose", () => {
+  expect(["running", "paused"].map((state) => unreadiness({ state }))).toEqual([undefined, undefined]);
+  for (const state of ["idle", "starting", "draining", "stopping", "stopped"])
+    expect(unreadiness({ state })).toBe(state);
+  expect(unreadiness({ requests: 1 })).toBeUndefined();
 });

@@ -1,7 +1,7 @@
 /** Channels of node:diagnostics_channel, without OpenTelemetry: what sockets and services publish, and what a subscriber may do. */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
-import { afterEach, expect, it } from "vitest";
+import { expect, it, onTestFinished } from "vitest";
 import type { ProcessOperation, RequestOperation } from "../../src/core/diagnostics.js";
 import { Dealer, Pull, Push, Router } from "../../src/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../src/patterns/index.js";
@@ -10,15 +10,10 @@ import type { ReceivedMessage, SendOperation } from "../../src/sockets/observati
 import { closeAfterEach } from "../support/close-after-each.js";
 
 const own = closeAfterEach();
-const subscribed: [string, (message: unknown) => void][] = [];
-
-afterEach(() => {
-  for (const [name, listener] of subscribed.splice(0)) unsubscribe(name, listener);
-});
 
 function on<T>(name: string, listener: (message: T) => void): void {
   subscribe(name, listener as (message: unknown) => void);
-  subscribed.push([name, listener as (message: unknown) => void]);
+  onTestFinished(() => void unsubscribe(name, listener as (message: unknown) => void));
 }
 
 it("has each message that a socket sends and receives", async () => {

@@ -2,7 +2,7 @@
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { SpanKind, trace } from "@opentelemetry/api";
 import type { ReadableSpan } from "@opentelemetry/sdk-trace-base";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { type ClusterMessage, ClusterNode } from "../../src/cluster/index.js";
 import { contextOf, instrument, processMessage } from "../../src/opentelemetry/index.js";
 import { failure } from "../contract/support/wait.js";
@@ -11,7 +11,6 @@ import { type Collector, useCollector } from "./support/collector.js";
 
 let nodes: ClusterNode[] = [];
 let collector: Collector;
-const ended: (() => void)[] = [];
 
 useCollector((made) => (collector = made), { messages: true });
 
@@ -33,17 +32,13 @@ beforeAll(async () => {
 
 afterAll(() => Promise.all(nodes.map((node) => node.close({ linger: 0 }))));
 
-afterEach(() => {
-  for (const end of ended.splice(0)) end();
-});
-
 const [a, b, c] = [0, 1, 2].map((index) => () => nodes[index]) as [() => Node, () => Node, () => Node];
 type Node = ClusterNode;
 
 /** Subscribed until the test is over. */
 async function subscribed(node: Node, filter: string, handler?: (message: ClusterMessage) => unknown) {
   const subscription = handler === undefined ? node.subscribe(filter) : node.subscribe(filter, handler);
-  ended.push(() => void subscription.close());
+  onTestFinished(() => void subscription.close());
   await subscription.ready;
   return subscription;
 }
@@ -166,8 +161,8 @@ describe("messages to nodes and services", () => {
     const { handler, all } = got<unknown>(2);
     const services = [b(), c()];
     for (const node of services) {
-      ended.push(node.onMessage(handler));
-      ended.push(node.onQuery(() => trace.getActiveSpan()?.spanContext().spanId ?? ""));
+      onTestFinished(node.onMessage(handler));
+      onTestFinished(node.onQuery(() => trace.getActiveSpan()?.spanContext().spanId ?? ""));
     }
     const { sent } = await a().send({ members: services.map(({ id }) => id), data: "x" });
     expect(sent).toHaveLength(2);
@@ -189,8 +184,8 @@ describe("messages to nodes and services", () => {
 
   it("have a message that goes by one datagram, and a hook of sending changes nothing of it", async () => {
     const { handler, all } = got<unknown>(2);
-    for (const node of [b(), c()]) ended.push(node.onMessage(handler));
-    ended.push(a().hook("protocol:send", (payload) => ({ ...payload, data: "other" })));
+    for (const node of [b(), c()]) onTestFinished(node.onMessage(handler));
+    onTestFinished(a().hook("protocol:send", (payload) => ({ ...payload, data: "other" })));
     const { means } = await a().send({ broadcast: true, data: "x" });
     expect(means).toBe("datagram");
     expect((await all).map((message) => (message as { data: string }).data)).toEqual(["other", "other"]);
@@ -199,7 +194,7 @@ describe("messages to nodes and services", () => {
 
   it("has a query that nobody answers in time as an error", async () => {
     const { handler, all } = got<unknown>(1);
-    ended.push(
+    onTestFinished(
       b().onQuery((query) => {
         handler(query);
         return new Promise<string>(() => undefined);
@@ -253,10 +248,8 @@ describe("without being asked", () => {
     };
     subscribe("shoal.message.send.start", set);
     subscribe("shoal.message.process.start", seen);
-    ended.push(
-      () => unsubscribe("shoal.message.send.start", set),
-      () => unsubscribe("shoal.message.process.start", seen),
-    );
+    onTestFinished(() => void unsubscribe("shoal.message.send.start", set));
+    onTestFinished(() => void unsubscribe("shoal.message.process.start", seen));
     const { handler, all } = got<ClusterMessage>(1);
     await subscribed(b(), "junk", handler);
     await a().publish("junk", "x");

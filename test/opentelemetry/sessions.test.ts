@@ -100,25 +100,23 @@ describe("a session's messages", () => {
   });
 });
 
-describe("contexts", () => {
-  it("come with messages, unless they are too long", async () => {
-    collector.off();
-    const [reader, writer] = [own(new RawClient(endpoint)), own(new RawClient(endpoint))];
-    for (const [raw, id] of [
-      [reader, "reader"],
-      [writer, "writer"],
-    ] as const) {
-      await raw.open(id);
-      expect(await raw.answer()).toMatchObject({ kind: "opened" });
-    }
-    await reader.ask({ kind: "subscribe", request: 1, filters: ["t"] });
-    const publish = (number: number, context: Buffer): ClientMessage => {
-      const data = Buffer.from(String(number));
-      return { kind: "publish", number, id: "", topic: "t", data, context };
-    };
-    expect(await writer.ask(publish(1, CONTEXT))).toMatchObject({ kind: "published", sessions: 1 });
-    expect(await reader.answer()).toMatchObject({ kind: "message", context: CONTEXT });
-    expect(await writer.ask(publish(2, Buffer.alloc(1_025, 1)))).toMatchObject({ kind: "published" });
-    expect(await reader.answer()).toMatchObject({ number: 1, context: undefined });
-  });
+it("contexts come with messages, unless they are too long", async () => {
+  collector.off();
+  const [reader, writer] = [own(new RawClient(endpoint)), own(new RawClient(endpoint))];
+  for (const [raw, id] of [
+    [reader, "reader"],
+    [writer, "writer"],
+  ] as const) {
+    await raw.open(id);
+    expect(await raw.answer()).toMatchObject({ kind: "opened" });
+  }
+  await reader.ask({ kind: "subscribe", request: 1, filters: ["t"] });
+  const publish = (number: number, context: Buffer): ClientMessage => {
+    const data = Buffer.from(String(number));
+    return { kind: "publish", number, id: "", topic: "t", data, context };
+  };
+  expect(await writer.ask(publish(1, CONTEXT))).toMatchObject({ kind: "published", sessions: 1 });
+  expect(await reader.answer()).toMatchObject({ kind: "message", context: CONTEXT });
+  expect(await writer.ask(publish(2, Buffer.alloc(1_025, 1)))).toMatchObject({ kind: "published" });
+  expect(await reader.answer()).toMatchObject({ number: 1, context: undefined });
 });

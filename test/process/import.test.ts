@@ -55,38 +55,34 @@ describe.skipIf(process.platform !== "linux" && "looks into /proc")("importing t
   });
 });
 
-describe("capability.sodium", () => {
-  it.each([
-    ["sodium", true] as const,
-    ...(LONG ? [["libsodium", false] as const, ["nonsense", false] as const] : []),
-  ])("with SHOAL_CURVE=%s is %s, and reading another capability loads no addon", async (choice, native) => {
-    const outcome = await run(
-      `${LOOK}
+it.each([
+  ["sodium", true] as const,
+  ...(LONG ? [["libsodium", false] as const, ["nonsense", false] as const] : []),
+])("capability.sodium with SHOAL_CURVE=%s is %s, and reading another capability loads no addon", async (choice, native) => {
+  const outcome = await run(
+    `${LOOK}
       const { capability } = await import("shoal");
       console.log(capability.curve, look().addon, capability.sodium);`,
-      { env: { SHOAL_ENGINE: "zmtp", SHOAL_CURVE: choice } },
-    );
-    expect(outcome).toMatchObject({ code: 0, stdout: `true false ${native}\n`, stderr: "" });
-  });
+    { env: { SHOAL_ENGINE: "zmtp", SHOAL_CURVE: choice } },
+  );
+  expect(outcome).toMatchObject({ code: 0, stdout: `true false ${native}\n`, stderr: "" });
 });
 
-describe("choosing an engine", () => {
-  it("refuses an unknown SHOAL_ENGINE with the known names, at the first socket and not at import", async () => {
-    const outcome = await run(
-      `import { Push, InvalidArgumentError } from "shoal";
+it("choosing an engine refuses an unknown SHOAL_ENGINE with the known names, at the first socket and not at import", async () => {
+  const outcome = await run(
+    `import { Push, InvalidArgumentError } from "shoal";
        console.log("imported");
        try { new Push(); } catch (error) {
          console.log(error instanceof InvalidArgumentError, error.code);
          console.log(error.message);
        }`,
-      { env: { SHOAL_ENGINE: "carrier-pigeon" } },
-    );
-    expect(outcome).toMatchObject({ code: 0, stderr: "" });
-    const [imported, kind, message] = outcome.stdout.split("\n");
-    expect(imported).toBe("imported");
-    expect(kind).toBe("true EINVAL");
-    expect(message).toMatch(/SHOAL_ENGINE.*libzmq.*carrier-pigeon/);
-  });
+    { env: { SHOAL_ENGINE: "carrier-pigeon" } },
+  );
+  expect(outcome).toMatchObject({ code: 0, stderr: "" });
+  const [imported, kind, message] = outcome.stdout.split("\n");
+  expect(imported).toBe("imported");
+  expect(kind).toBe("true EINVAL");
+  expect(message).toMatch(/SHOAL_ENGINE.*libzmq.*carrier-pigeon/);
 });
 
 describe("a machine without the packages", () => {

@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { rolldown } from "rolldown";
-import { beforeAll, describe, expect, it, vi } from "vitest";
+import { beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
 import { removeAfterEach, sharedFolder } from "../support/folders.js";
 import { LONG } from "../support/long.js";
 import { ROOT } from "./child.js";
@@ -126,12 +126,9 @@ describe("a bundle in one file, where there are no packages,", () => {
 
   it("names the package that SHOAL_CURVE insists on", async () => {
     vi.stubEnv("SHOAL_CURVE", "sodium");
-    try {
-      await expect(bundled("cjs", true)).rejects.toThrow(
-        /tcp false hello[\s\S]*CURVE needs the npm package sodium-native here[\s\S]*npm install sodium-native/,
-      );
-    } finally {
-      vi.unstubAllEnvs();
-    }
+    onTestFinished(() => void vi.unstubAllEnvs());
+    await expect(bundled("cjs", true)).rejects.toThrow(
+      /tcp false hello[\s\S]*CURVE needs the npm package sodium-native here[\s\S]*npm install sodium-native/,
+    );
   });
 });

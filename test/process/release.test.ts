@@ -1,9 +1,9 @@
 /** The release script, in a checkout of a few files. */
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { beforeEach, expect, it } from "vitest";
+import { removeAfterEach } from "../support/folders.js";
 
 const SCRIPT = join(import.meta.dirname, "../../scripts/release.js");
 /** Scripts have no declarations. */
@@ -23,10 +23,11 @@ const OTHERS = ["shoal-zeromq", "shoal-zeromq-v5"].map((name, i) => ({
   file: `packages/${name}/package.json`,
   needs: i === 0 ? "shoal" : "shoal-zeromq",
 }));
+const makeFolder = removeAfterEach();
 let folder = "";
 
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "shoal-release-"));
+  folder = makeFolder();
   mkdirSync(join(folder, "deploy"));
   for (const { file, needs } of OTHERS) {
     mkdirSync(dirname(join(folder, file)), { recursive: true });
@@ -42,7 +43,6 @@ beforeEach(() => {
   git("add", ".");
   git("commit", "--quiet", "--message", "first");
 });
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 const write = (name: string, text: string): void => writeFileSync(join(folder, name), text);
 const read = (name: string): string => readFileSync(join(folder, name), "utf8");

@@ -1,48 +1,32 @@
 /** The folders of sockets among temporary files: none outlives its program, unless that is killed. */
 import { readdirSync } from "node:fs";
-import { afterEach, describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { removeAfterEach } from "../support/folders.js";
-import { type Child, start } from "./child.js";
+import { start } from "./child.js";
 
 /** For the temporary files of the programs of a test. */
 const temporary = removeAfterEach();
-const children: Child[] = [];
-afterEach(async () => {
-  await Promise.all(children.splice(0).map((child) => (child.running ? child.kill() : undefined)));
-});
-
-function program(source: string, folder: string): Child {
-  const child = start(source, { env: { TMPDIR: folder, XDG_RUNTIME_DIR: folder } });
-  children.push(child);
-  return child;
-}
-
-const NODE = `
+const PROGRAM = `
+  import { readdirSync } from "node:fs";
+  import { Context, Pull } from "shoal";
   import { ClusterNode } from "shoal/cluster";
   const node = new ClusterNode({ name: "one", cluster: "folders", multicast: false, messaging: { protocols: ["ipc"] } });
   await node.start();
   console.log("ready");
+  await new Pull({ context: new Context({ engine: "zmtp" }) }).bind("ipc://*");
+  console.log(readdirSync(process.env.TMPDIR).join());
+  process.exit(0);
 `;
 
 /** That of a node, or of `ipc://*`. */
 const SOCKET_FOLDER = /^shoal-(m-)?[A-Za-z0-9]{6}$/;
 
-describe("the folder of a socket", () => {
-  it("goes with a program that ends without closing", async () => {
-    const folder = temporary();
-    const child = program(
-      `${NODE}
-      import { readdirSync } from "node:fs";
-      import { Context, Pull } from "shoal";
-      await new Pull({ context: new Context({ engine: "zmtp" }) }).bind("ipc://*");
-      console.log(readdirSync(process.env.TMPDIR).join());
-      process.exit(0);`,
-      folder,
-    );
-    expect(await child.line()).toBe("ready");
-    const had = (await child.line()).split(",").filter((name) => SOCKET_FOLDER.test(name));
-    expect(had).toHaveLength(2);
-    expect((await child.outcome).code).toBe(0);
-    expect(readdirSync(folder).filter((name) => SOCKET_FOLDER.test(name))).toEqual([]);
-  });
+it("the folder of a socket goes with a program that ends without closing", async () => {
+  const folder = temporary();
+  const child = start(PROGRAM, { env: { TMPDIR: folder, XDG_RUNTIME_DIR: folder } });
+  expect(await child.line()).toBe("ready");
+  const had = (await child.line()).split(",").filter((name) => SOCKET_FOLDER.test(name));
+  expect(had).toHaveLength(2);
+  expect((await child.outcome).code).toBe(0);
+  expect(readdirSync(folder).filter((name) => SOCKET_FOLDER.test(name))).toEqual([]);
 });

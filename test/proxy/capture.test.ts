@@ -4,7 +4,7 @@ import { ENGINE_NAMES } from "../../src/engine/select.js";
 import { Pull, Push, Reply, Request, Subscriber } from "../../src/index.js";
 import { QueueProxy, StreamerProxy } from "../../src/proxy/index.js";
 import { until } from "../contract/support/wait.js";
-import { ANY, back, front, LIMIT, useWorld } from "./support.js";
+import { ANY, back, eventsOf, front, LIMIT, useWorld } from "./support.js";
 
 const TYPES = ["pub", "push"] as const;
 
@@ -48,8 +48,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
   )("a listener of a %s that stops reading slows nothing, and is reported once", async (type) => {
     const capture = { type, bind: ANY, sendHighWaterMark: 5 };
     const proxy = await world.start(new StreamerProxy({ ...sides, capture }));
-    const drops: number[] = [];
-    proxy.events.on("capture:dropped", ({ missed }) => drops.push(missed));
+    const drops = eventsOf(proxy, "capture:dropped");
     const tap = world.socket(new (type === "pub" ? Subscriber : Pull)({ context, receiveHighWaterMark: 5 }));
     tap.connect(proxy.endpoints.capture[0] as string);
     if (tap instanceof Subscriber) tap.subscribe();

@@ -1,17 +1,14 @@
 /** The proxies of a configuration: their end at once, whatever is under way. */
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { Pull } from "../../src/index.js";
 import { Fleet, type FleetMember } from "../../src/proxy/config/fleet.js";
 import { optionsOf, type ProxyConfiguration } from "../../src/proxy/config/model.js";
 import { SocketProxy } from "../../src/proxy/index.js";
 import { failure, within } from "../contract/support/wait.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 import { ANY } from "./support.js";
 
-const open: { close(options: { linger: number }): Promise<unknown> }[] = [];
-
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
-});
+const own = closeAfterEach();
 
 /** @param onCreated gets how many there are */
 function create(onCreated: (count: number) => void = () => undefined) {
@@ -20,7 +17,7 @@ function create(onCreated: (count: number) => void = () => undefined) {
     create: (_, configuration) => new SocketProxy(optionsOf(configuration)),
     created: (member) => {
       created.push(member);
-      open.push(member.proxy);
+      own(member.proxy);
       onCreated(created.length);
     },
     started: () => undefined,
@@ -36,15 +33,13 @@ function streamer(linger: number, bind = ANY): ProxyConfiguration {
   return { kind: "streamer", frontend: side("pull"), backend: { ...side("push"), bind: [ANY] } };
 }
 
-describe("the drain of a configuration", () => {
-  it("is the one of its proxies, whoever drains them", async () => {
-    const { fleet, created } = create();
-    await fleet.apply({ drain: 1_500, proxies: { a: streamer(0) } });
-    expect(created[0]?.proxy.drainTimeout).toBe(1_500);
-    await fleet.apply({ drain: 0, proxies: { a: streamer(0) } });
-    expect(created[0]?.proxy.drainTimeout).toBe(0);
-    await fleet.close({ linger: 0 });
-  });
+it("the drain of a configuration is the one of its proxies, whoever drains them", async () => {
+  const { fleet, created } = create();
+  await fleet.apply({ drain: 1_500, proxies: { a: streamer(0) } });
+  expect(created[0]?.proxy.drainTimeout).toBe(1_500);
+  await fleet.apply({ drain: 0, proxies: { a: streamer(0) } });
+  expect(created[0]?.proxy.drainTimeout).toBe(0);
+  await fleet.close({ linger: 0 });
 });
 
 describe("a fleet that ends at once", () => {
@@ -69,8 +64,7 @@ describe("a fleet that ends at once", () => {
   });
 
   it("starts none of those again that a failed change is to turn back", async () => {
-    const taken = new Pull();
-    open.push(taken);
+    const taken = own(new Pull());
     const endpoint = await taken.bind(ANY);
     let ending: Promise<unknown> | undefined;
     const { fleet, created } = create((count) => {

@@ -5,7 +5,7 @@ import { Dealer, Pull, Push, Reply } from "../../src/index.js";
 import { ForwarderProxy, QueueProxy, SocketProxy, StreamerProxy } from "../../src/proxy/index.js";
 import { collect, failure, thrown, turn, until } from "../contract/support/wait.js";
 import { LONG } from "../support/long.js";
-import { ANY, back, ENGINES, front, useWorld } from "./support.js";
+import { ANY, back, ENGINES, eventsOf, front, useWorld } from "./support.js";
 
 describe.each(ENGINES)("engine %s", (engine) => {
   const world = useWorld(engine);
@@ -168,8 +168,7 @@ describe.each(ENGINES)("engine %s", (engine) => {
 
   it("a loop by way of another is cut, counted and reported", async () => {
     const proxy = await world.start(new QueueProxy(sides));
-    const loops: unknown[] = [];
-    proxy.events.on("loop:detected", (event) => loops.push(event));
+    const loops = eventsOf(proxy, "loop:detected");
     // Its backend's only worker gives everything to its frontend.
     const frontend = { type: "dealer", connect: back(proxy) } as const;
     const backend = { type: "dealer", connect: front(proxy) } as const;
@@ -227,11 +226,6 @@ describe("options", () => {
     const error = thrown(() => new QueueProxy(options as never));
     expect(error.code).toBe("EINVAL");
     expect(error.message).toMatch(why);
-  });
-
-  it("a name is reported by the statistics; without one there is none", () => {
-    expect(new QueueProxy({ ...good, name: "orders-1" }).stats().name).toBe("orders-1");
-    expect(new QueueProxy(good).stats()).not.toHaveProperty("name");
   });
 
   it("name the pairs that are legal", () => {

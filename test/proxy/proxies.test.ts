@@ -17,7 +17,7 @@ import {
 import { ForwarderProxy, QueueProxy, SocketProxy, StreamerProxy } from "../../src/proxy/index.js";
 import { collect, failure, texts, until } from "../contract/support/wait.js";
 import { LONG } from "../support/long.js";
-import { ANY, back, front, LIMIT, useWorld } from "./support.js";
+import { ANY, back, eventsOf, front, LIMIT, useWorld } from "./support.js";
 
 let names = 0;
 
@@ -207,8 +207,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
 
   it("of replies that came together, the one for a client that has gone is dropped, and it alone", async () => {
     const proxy = await world.start(new QueueProxy(sides));
-    const drops: unknown[] = [];
-    proxy.events.on("message:dropped", ({ side, reason }) => drops.push([side, reason]));
+    const drops = eventsOf(proxy, "message:dropped");
     const worker = world.peer(new Router({ context }), back(proxy));
     const [stays, gone] = [world.socket(new Dealer({ context })), new Dealer({ context })];
     const ask = async (client: Dealer): Promise<Buffer[]> => {
@@ -231,7 +230,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     await until(() => proxy.stats().frontend.out.dropped.unroutable === 20, "all that were dropped");
     const { frontend, backend } = proxy.stats();
     expect([frontend.out.messages, backend.in.messages]).toEqual([100, 120]);
-    expect(drops[0]).toEqual(["frontend", "unroutable"]);
+    expect(drops[0]).toMatchObject({ side: "frontend", reason: "unroutable" });
     const [, id = Buffer.alloc(0)] = toStays;
     expect(frontend.out.bytes).toBe(replies.join("").length + 100 * id.length);
   });

@@ -1,10 +1,9 @@
 /** pyzmq on both sides of each proxy, and pyzmq as the one who steers it. */
 import { endianness } from "node:os";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ForwarderProxy, QueueProxy, StreamerProxy } from "../../src/proxy/index.js";
 import { until } from "../contract/support/wait.js";
-import type { ProcessPeer } from "../interop/peer.js";
-import { NO_PYTHON, startPython } from "../interop/python-peer.js";
+import { NO_PYTHON, usePython } from "../interop/python-peer.js";
 import { ANY, back, ENGINES, front, useWorld } from "./support.js";
 
 const numbers = (frames: readonly Buffer[]): number[] =>
@@ -13,20 +12,10 @@ const numbers = (frames: readonly Buffer[]): number[] =>
 describe.skipIf(NO_PYTHON).each(ENGINES)("pyzmq and the proxies of engine %s", (engine) => {
   const world = useWorld(engine);
   const { sides } = world;
-  let peer: ProcessPeer;
-
-  beforeAll(async () => {
-    peer = await startPython();
-  });
-
-  afterEach(async () => {
-    await peer.call("close_all");
-  });
-
-  afterAll(() => peer?.stop());
+  const peer = usePython();
 
   async function connected(type: string, endpoint: string) {
-    const socket = await peer.open(type);
+    const socket = await peer().open(type);
     await socket.connect(endpoint);
     return socket;
   }
@@ -63,11 +52,11 @@ describe.skipIf(NO_PYTHON).each(ENGINES)("pyzmq and the proxies of engine %s", (
   it("a forwarder: subscriptions once, and their end", async () => {
     const proxy = await world.start(new ForwarderProxy(sides));
     const xpub = await connected("XPUB", front(proxy));
-    const first = await peer.open("SUB");
+    const first = await peer().open("SUB");
     await first.call("subscribe");
     await first.connect(back(proxy));
     expect((await xpub.receive()).map(String)).toEqual(["\x01"]);
-    const second = await peer.open("SUB");
+    const second = await peer().open("SUB");
     await second.call("subscribe");
     await second.connect(back(proxy));
     await until(() => proxy.stats().backend.peers === 2, "the second");

@@ -1,8 +1,8 @@
 /** Proxies and their peers for tests: opened here, closed when the test is over. */
-import { afterEach } from "vitest";
 import { ENGINE_NAMES } from "../../src/engine/select.js";
 import { Context, type Socket } from "../../src/index.js";
-import type { SocketProxy } from "../../src/proxy/index.js";
+import type { ProxyEvent, SocketProxy } from "../../src/proxy/index.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 import { LONG } from "../support/long.js";
 
 /** zmtp; libzmq, which passes messages one by one, does in the long form what proxies.test.ts does not show of it. */
@@ -28,26 +28,18 @@ export interface World {
 /** Call it once in each group of tests. */
 export function useWorld(engine?: string): World {
   const context = new Context(engine === undefined ? {} : { engine });
-  const sockets: Socket[] = [];
-  const proxies: SocketProxy[] = [];
-  afterEach(async () => {
-    await Promise.all(proxies.splice(0).map((proxy) => proxy.close({ linger: 0 })));
-    await Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 })));
-  });
+  const ownSocket = closeAfterEach();
+  const ownProxy = closeAfterEach(); // First: hooks run in the reverse order.
   return {
     context,
     sides: { frontend: { bind: ANY }, backend: { bind: ANY }, context },
-    socket(socket) {
-      sockets.push(socket);
-      return socket;
-    },
+    socket: ownSocket,
     peer(socket, endpoint) {
       socket.connect(endpoint);
       return this.socket(socket);
     },
     async start(proxy) {
-      proxies.push(proxy);
-      await proxy.start();
+      await ownProxy(proxy).start();
       return proxy;
     },
   };
@@ -55,3 +47,10 @@ export function useWorld(engine?: string): World {
 
 export const front = (proxy: SocketProxy): string => proxy.endpoints.frontend[0] as string;
 export const back = (proxy: SocketProxy): string => proxy.endpoints.backend[0] as string;
+
+/** The events of a type that a proxy reports from now on. */
+export function eventsOf<T extends ProxyEvent["type"]>(proxy: SocketProxy, type: T) {
+  const events: (ProxyEvent & { readonly type: T })[] = [];
+  proxy.events.on(type, (event) => events.push(event as (typeof events)[number]));
+  return events;
+}

@@ -3,12 +3,7 @@ import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
 import { PostgresStore } from "../../src/patterns/titanic/postgres-store.js";
 import { PostgresSessionStore } from "../../src/sessions/postgres-store.js";
-
-const refusal = (opening: Promise<unknown>): Promise<unknown> =>
-  opening.then(
-    () => "opened",
-    (error: unknown) => error,
-  );
+import { failure } from "../contract/support/wait.js";
 
 describe.each([
   ["PostgresStore", PostgresStore],
@@ -21,7 +16,7 @@ describe.each([
     "postgres://user:secret@[",
     "postgres://user:secret@db/titanic?sslcert=/nowhere/secret.pem",
   ])("refuses %s, and shows no secret", async (connectionString) => {
-    const error = await refusal(Store.open({ connectionString }));
+    const error = await failure(Store.open({ connectionString }));
     expect(error).toMatchObject({
       code: "EINVAL",
       message: expect.stringContaining("must be such as postgres://USER:PASSWORD@HOST:PORT/DATABASE; got"),
@@ -38,7 +33,7 @@ describe.each([
     ["maxConnections", Number.NaN],
     ["timeout", -1],
   ])("refuses %s %j", async (option, value) => {
-    const error = await refusal(Store.open({ [option]: value }));
+    const error = await failure(Store.open({ [option]: value }));
     expect(error).toMatchObject({
       code: "EINVAL",
       message: expect.stringContaining(`${option} of ${name} `),

@@ -4,7 +4,7 @@ import { EventEmitter } from "node:events";
 import { writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import type * as Draft from "../../packages/shoal-zeromq/draft.js";
 import type * as Zeromq from "../../packages/shoal-zeromq/index.js";
 import { installShoalZeromq } from "../support/shoal-zeromq.js";
@@ -13,14 +13,10 @@ const folder = installShoalZeromq();
 const require = createRequire(join(folder, "program.js"));
 const zmq = require("zeromq") as typeof Zeromq;
 
-const open: Zeromq.Socket[] = [];
 const own = <S extends Zeromq.Socket>(socket: S): S => {
-  open.push(socket);
+  onTestFinished(() => void (socket.closed || socket.close()));
   return socket;
 };
-afterEach(() => {
-  for (const socket of open.splice(0)) if (!socket.closed) socket.close();
-});
 let names = 0;
 const inproc = (): string => `inproc://habits-${++names}`;
 

@@ -3,21 +3,18 @@ import { EventEmitter, once } from "node:events";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { inherits } from "node:util";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import type * as Compat from "../../packages/shoal-zeromq/v5-compat.js";
 import { installShoalZeromq } from "../support/shoal-zeromq.js";
 
 const zmq = createRequire(join(installShoalZeromq(), "program.js"))("zeromq/v5-compat") as typeof Compat;
 
-const open: Compat.Socket[] = [];
-function socket(type: Compat.SocketType, options?: Record<string, unknown>): Compat.Socket {
-  const made = zmq.socket(type, options);
-  open.push(made);
+function kept(made: Compat.Socket): Compat.Socket {
+  onTestFinished(() => void (made.closed || made.close()));
   return made;
 }
-afterEach(() => {
-  for (const each of open.splice(0)) if (!each.closed) each.close();
-});
+const socket = (type: Compat.SocketType, options?: Record<string, unknown>): Compat.Socket =>
+  kept(zmq.socket(type, options));
 let names = 0;
 const inproc = (): string => `inproc://v5-${++names}`;
 
@@ -78,8 +75,7 @@ describe("v5-compat", () => {
       (zmq.Socket as unknown as (type: string) => void).call(this, "dealer");
     }
     inherits(Own, zmq.Socket);
-    const own = new (Own as unknown as new () => Compat.Socket)();
-    open.push(own);
+    const own = kept(new (Own as unknown as new () => Compat.Socket)());
     expect([own instanceof zmq.Socket, own instanceof EventEmitter, own.closed]).toEqual([true, true, false]);
     expect(own._zmq.state).toBe(zmq.STATE_READY);
     own.bind(inproc());

@@ -1,5 +1,5 @@
 /** Peers that are silent for a while: busy, stopped, or their queue full. What counts is `heartbeatTimeout`. */
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { nextEvent, until } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
 import { Child, start } from "../../process/child.js";
@@ -9,19 +9,14 @@ import { missing, peerAt } from "../../support/peers.js";
 const world = new World("zmtp", "tcp");
 /** For its certificates. */
 const secured = new World("zmtp", "wss");
-const children: Child[] = [];
 const INTERVAL = 100;
 /** What a peer does other things for, in ms. */
 const BUSY = 10 * INTERVAL;
 /** What a sender waits for it, in ms. */
 const PATIENCE = 100 * INTERVAL;
 
-afterEach(async () => {
-  await Promise.all(children.splice(0).map((child) => (child.running ? child.kill() : undefined)));
-});
-
 function own(child: Child): Child {
-  children.push(child);
+  onTestFinished(async () => void (child.running && (await child.kill())));
   return child;
 }
 

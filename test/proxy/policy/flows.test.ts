@@ -1,17 +1,11 @@
 /** Topics, sizes and rates: what passes, how fast, and that nothing else is lost. */
 import { describe, expect, it } from "vitest";
 import { Dealer, Publisher, Pull, Push, Router, Subscriber, XPublisher } from "../../../src/index.js";
-import type { ProxyEvent, ProxyPolicy } from "../../../src/proxy/index.js";
+import type { ProxyPolicy } from "../../../src/proxy/index.js";
 import { ForwarderProxy, QueueProxy, SocketProxy, StreamerProxy } from "../../../src/proxy/index.js";
 import { CURVE_SERVER, curveClient } from "../../contract/support/keys.js";
 import { collect, until, within } from "../../contract/support/wait.js";
-import { ANY, back, ENGINES, front, LIMIT, useWorld } from "../support.js";
-
-function toldBy(proxy: SocketProxy): (ProxyEvent & { type: "policy:refused" })[] {
-  const events: (ProxyEvent & { type: "policy:refused" })[] = [];
-  proxy.events.on("policy:refused", (event) => events.push(event));
-  return events;
-}
+import { ANY, back, ENGINES, eventsOf, front, LIMIT, useWorld } from "../support.js";
 
 describe.each(ENGINES)("topics on %s", (engine) => {
   const world = useWorld(engine);
@@ -33,7 +27,7 @@ describe.each(ENGINES)("topics on %s", (engine) => {
   each("that are denied at the %s do not pass, nor do their subscriptions", async (side) => {
     const policy = { topics: { deny: ["secret", "news.inside"], allow: ["news", "weather", "secret.not"] } };
     const { proxy, publisher, subscriber, heard } = await forward({ [side]: { bind: ANY, policy } });
-    const told = toldBy(proxy);
+    const told = eventsOf(proxy, "policy:refused");
     subscriber.subscribe("secret", "secret.very", "other", "news", "weather", "n");
     for (const topic of ["+secret", "+news", "+weather", "+n"]) expect(await heard()).toBe(topic);
     subscriber.subscribe("weather.x");
@@ -110,7 +104,7 @@ describe("sizes", () => {
     const policy = { limits: { messageSize: 1_000 } };
     const frontend = { bind: ANY, ...security.server, policy };
     const proxy = await world.start(new StreamerProxy({ ...sides, frontend }));
-    const told = toldBy(proxy);
+    const told = eventsOf(proxy, "policy:refused");
     const sink = world.peer(new Pull({ context }), back(proxy));
     const push = world.peer(new Push({ context, reconnectInterval: 20, ...security.client }), front(proxy));
     await push.send("x".repeat(1_000));
@@ -175,7 +169,7 @@ describe("rates", () => {
 
   it("of one peer hold it back, and nobody else; nothing is lost when they are lifted", async () => {
     const { proxy, sink, join } = await limited({ peer: { messages: 600 } });
-    const told = toldBy(proxy);
+    const told = eventsOf(proxy, "policy:refused");
     const seen = counted(sink);
     const began = performance.now();
     const push = join();
@@ -255,7 +249,7 @@ describe("rates", () => {
   it.each(ENGINES)("of all peers together hold on %s", async (engine) => {
     const { context: other } = engine === "zmtp" ? world : libzmq;
     const { proxy, sink, join } = await limited({ all: { messages: 800 } }, ANY, other);
-    const told = toldBy(proxy);
+    const told = eventsOf(proxy, "policy:refused");
     const seen = counted(sink);
     const began = performance.now();
     // Such bodies that the systems' buffers hold few.

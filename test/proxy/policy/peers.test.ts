@@ -3,19 +3,11 @@ import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { type CurveKeyPair, curveKeyPair, Pull, Push, writeCertificate } from "../../../src/index.js";
-import { type ProxyEvent, type SocketProxy, StreamerProxy } from "../../../src/proxy/index.js";
+import { type SocketProxy, StreamerProxy } from "../../../src/proxy/index.js";
 import { CURVE_SERVER, curveClient } from "../../contract/support/keys.js";
 import { failure, until, within } from "../../contract/support/wait.js";
 import { removeAfterEach } from "../../support/folders.js";
-import { ANY, back, front, LIMIT, useWorld } from "../support.js";
-
-type EventOf<T extends ProxyEvent["type"]> = ProxyEvent & { readonly type: T };
-
-function eventsOf<T extends ProxyEvent["type"]>(proxy: SocketProxy, type: T): EventOf<T>[] {
-  const events: EventOf<T>[] = [];
-  proxy.events.on(type, (event) => events.push(event as EventOf<T>));
-  return events;
-}
+import { ANY, back, eventsOf, front, LIMIT, useWorld } from "../support.js";
 
 describe("addresses", () => {
   const world = useWorld("zmtp");
