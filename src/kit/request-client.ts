@@ -24,7 +24,7 @@ import { CALL_LIMITS, CALL_OPTIONS, type PendingCall, PendingCalls } from "./cal
 import { Driver, type PatternWaitOptions } from "./driver.js";
 import { EndpointChooser } from "./endpoint-chooser.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "./endpoint-list.js";
-import { lateError } from "./errors.js";
+import { lateError, ServiceError } from "./errors.js";
 import { checkOptions, type Given, integer, object, type Settings } from "./options.js";
 import { connected, WITHOUT_LIMIT } from "./sockets.js";
 
@@ -62,8 +62,8 @@ const REQUEST_OPTIONS = {
 
 export type RequestCallOptions = Given<typeof REQUEST_OPTIONS>;
 
-/** Why an attempt ended. */
-export type RetryReason = "timeout" | "disconnected";
+/** Why an attempt ended; `stopping`: its server closes or drains. */
+export type RetryReason = "timeout" | "disconnected" | "stopping";
 
 const EVENTS = {
   /** `attempt` is from 1; the next one comes in `delay` ms. */
@@ -333,9 +333,14 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
     return socket?.close({ linger: 0 });
   }
 
-  #reply({ pending }: Call, frames: Buffer[]): void {
+  #reply(call: Call, frames: Buffer[]): void {
+    const { pending } = call;
     this.#lastFailure = undefined;
     let error = this.#terms.errorOf(frames, this.endpoint);
+    if (error instanceof ServiceError && error.reason === "stopping") {
+      this.#failed(call, "stopping", error);
+      return;
+    }
     this.#next();
     if (error === undefined) {
       try {
@@ -351,15 +356,14 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
   }
 
   /** The next attempt is at the next server. */
-  #failed(call: Call, reason: RetryReason): void {
+  #failed(call: Call, reason: RetryReason, error?: ShoalError): void {
     this.#endAttempt();
     const attempt = this.#attempt;
     const servers = Math.max(1, this.#chooser.list.length);
     if (attempt > (call.retries ?? this.#terms.retries(servers))) {
       this.#counts.failed += 1;
-      call.pending.reject(
-        this.#late(`No reply came, ${attempt === 1 ? "1 attempt" : `${attempt} attempts`}`),
-      );
+      const attempts = attempt === 1 ? "1 attempt" : `${attempt} attempts`;
+      call.pending.reject(error ?? this.#late(`No reply came, ${attempts}`));
       this.#next();
       return;
     }
