@@ -110,6 +110,7 @@ export class FederationRules {
   #nextState: number;
   #published = 0;
   #address = 0;
+  #draining = false;
   #closed = false;
   readonly #counts = {
     requestsLocal: 0,
@@ -165,8 +166,12 @@ export class FederationRules {
 
   request(envelope: readonly Buffer[], body: readonly Buffer[], from: typeof LOCAL | typeof CLOUD): void {
     this.#counts[from === LOCAL ? "requestsLocal" : "requestsCloud"] += 1;
-    this.#dispatcher.accept(new Job(envelope, body, from));
-    this.#settle();
+    const job = new Job(envelope, body, from);
+    if (from === CLOUD && !this.#isOpen) this.#handBack(job);
+    else {
+      this.#dispatcher.accept(job);
+      this.#settle();
+    }
   }
 
   workerMessage(from: Buffer, frames: readonly Buffer[]): void {
@@ -253,6 +258,11 @@ export class FederationRules {
     return this.#nextState;
   }
 
+  drain(): void {
+    this.#draining = true;
+    this.#settle();
+  }
+
   /** Publishes zero idle workers. */
   close(): void {
     this.#closed = true;
@@ -282,8 +292,7 @@ export class FederationRules {
       if (name === undefined) break;
       this.#give(name);
     }
-    if (this.#dispatcher.idle + this.#dispatcher.busy === 0 || !this.#effects.isServing())
-      this.#handBackAll();
+    if (this.#dispatcher.idle + this.#dispatcher.busy === 0 || !this.#isOpen) this.#handBackAll();
     if (this.#capacity() !== this.#published) this.#publish();
   }
 
@@ -360,8 +369,13 @@ export class FederationRules {
     else this.#effects.siteReply(job.envelope, body);
   }
 
+  /** Whether it works for other sites. */
+  get #isOpen(): boolean {
+    return !this.#draining && !this.#closed && this.#effects.isServing();
+  }
+
   #capacity(): number {
-    return this.#closed || !this.#effects.isServing() ? 0 : this.#dispatcher.idle;
+    return this.#isOpen ? this.#dispatcher.idle : 0;
   }
 
   #publish(): void {
