@@ -100,6 +100,7 @@ interface Site {
   spare: number;
   expiry: number;
   readonly inFlight: Map<string, Job>;
+  bytes: number;
 }
 
 export class FederationRules {
@@ -188,7 +189,7 @@ export class FederationRules {
         this.invalid("site");
         return;
       }
-      this.#sites.set(name, { spare: capacity, expiry, inFlight: new Map() });
+      this.#sites.set(name, { spare: capacity, expiry, inFlight: new Map(), bytes: 0 });
       this.#effects.event({ type: "site:joined", site: name });
     } else {
       site.spare = capacity;
@@ -200,7 +201,7 @@ export class FederationRules {
   siteReplied(name: string, address: Buffer, body: readonly Buffer[]): void {
     const site = this.#sites.get(name);
     const job = site?.inFlight.get(keyOf(address));
-    site?.inFlight.delete(keyOf(address));
+    if (site?.inFlight.delete(keyOf(address))) site.bytes -= (job as Job).bytes;
     if (job === undefined || job.over) {
       this.#dispatcher.lateReplies += 1;
       return;
@@ -308,11 +309,13 @@ export class FederationRules {
     this.#effects.siteReply(job.envelope, errorReply("no-service"));
   }
 
+  /** A site may publish any number, and answer nothing: it has no more than a queue. */
   #mostSpare(): string | undefined {
+    const { maxQueue, maxQueueBytes } = this.#options;
     let best: string | undefined;
     let most = 0;
-    for (const [name, { spare }] of this.#sites) {
-      if (spare <= most) continue;
+    for (const [name, { spare, inFlight, bytes }] of this.#sites) {
+      if (spare <= most || inFlight.size >= maxQueue || bytes >= maxQueueBytes) continue;
       best = name;
       most = spare;
     }
@@ -324,6 +327,7 @@ export class FederationRules {
     const job = this.#dispatcher.shift(LOCAL) as Job;
     const address = this.#nextAddress();
     site.inFlight.set(keyOf(address), job);
+    site.bytes += job.bytes;
     site.spare -= 1;
     if (this.#effects.siteRequest(name, address, job.body)) this.#counts.sentToSites += 1;
     else this.#loseSite(name, "disconnected");
