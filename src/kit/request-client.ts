@@ -258,7 +258,8 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
     if (this.#call === undefined) {
       if (!isListed) void this.#abandon();
       this.#next();
-    } else if (this.#socket === undefined && !this.#resting) this.#send(this.#call);
+    } else if (this.#timer === undefined) this.#tryServer(this.#call);
+    else if (this.#socket === undefined && !this.#resting) this.#send(this.#call);
   }
 
   #connect(probe: Request, endpoints: readonly string[]): void {
@@ -279,14 +280,17 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
     this.#tryServer(call);
   }
 
+  /** Without a server the call waits for the next list. */
   #tryServer(call: Call): void {
-    this.#attempt += 1;
     this.#resting = false;
+    this.#stopTimer();
+    if (this.#chooser.list.length === 0) return;
+    this.#attempt += 1;
     this.#after(call.attemptTimeout ?? this.#settings.attemptTimeout, () => this.#failed(call, "timeout"));
     this.#send(call);
   }
 
-  /** Without a server or a socket the attempt times out, or goes on with the next list. */
+  /** Without a socket the attempt times out, or goes on with the next list. */
   #send(call: Call): void {
     const endpoint = this.#chooser.next();
     if (endpoint === undefined) return;
@@ -359,8 +363,9 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
   #failed(call: Call, reason: RetryReason, error?: ShoalError): void {
     this.#endAttempt();
     const attempt = this.#attempt;
-    const servers = Math.max(1, this.#chooser.list.length);
-    if (attempt > (call.retries ?? this.#terms.retries(servers))) {
+    const { length } = this.#chooser.list;
+    const servers = Math.max(1, length);
+    if (length > 0 && attempt > (call.retries ?? this.#terms.retries(servers))) {
       this.#counts.failed += 1;
       const attempts = attempt === 1 ? "1 attempt" : `${attempt} attempts`;
       call.pending.reject(error ?? this.#late(`No reply came, ${attempts}`));

@@ -151,6 +151,20 @@ test("a list that changes while a call rests does not send it back to the server
   expect(asked).toEqual([first, second]);
 });
 
+test("a call whose servers have all left the list waits for others, whatever attempts it has", async () => {
+  const source = new ListedEndpoints([NOBODY[0]]);
+  const client = kept(new PirateClient(source, { attemptTimeout: 20, retries: 1, retryDelay: 0 }));
+  client.events.once("request:retried", () => source.set());
+  const call = client.request("x");
+  await expect.poll(() => client.stats().retries).toBe(2);
+  expect(client.stats()).toMatchObject({ attempts: 2, failed: 0, pending: 1 });
+  const server = kept(new Reply());
+  source.set(await server.bind("tcp://127.0.0.1:*"));
+  await server.receive();
+  await server.send("reply");
+  expect(String(await call)).toBe("reply");
+});
+
 test("a client that a listener closes because of an endpoint for other sockets asks nobody", async () => {
   const source = new ListedEndpoints([]);
   const client = kept(new PirateClient(source, { attemptTimeout: 50, retries: 3 }));
