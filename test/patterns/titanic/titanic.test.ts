@@ -267,6 +267,12 @@ describe("Titanic", () => {
     await vi.waitFor(() => open(other), 15_000);
   });
 
+  it("has room for the longest timeout", async () => {
+    await reopen({ timeout: 2_147_483_647 });
+    worker("echo", (frames) => frames);
+    expect((await client.wait(await client.request("echo", "x"), WAIT)).status).toBe("200");
+  });
+
   it("whose context has no room for its sockets leaves the store alone", async () => {
     const context = new Context();
     const dealer = new Dealer({ context });
