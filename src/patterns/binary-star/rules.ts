@@ -110,7 +110,7 @@ export interface BinaryStarReplica {
   position(): Uint8Array;
   /**
    * Called for each state of the peer.
-   * @returns `undefined` for an unreadable position: the peer counts as silent
+   * @returns `undefined` for an unreadable position, as an error does: the peer counts as silent
    */
   compare(peer: BinaryStarState, theirs: Uint8Array, own: BinaryStarState): BinaryStarOrder | undefined;
   /** Whether a client's request may make this server ACTIVE while its peer is silent. */
@@ -241,7 +241,7 @@ export class BinaryStarRules {
    */
   receive(peer: BinaryStarState, now: number, position?: Uint8Array): boolean {
     this.#notice(now);
-    const order = position === undefined ? undefined : this.#replica?.compare(peer, position, this.#state);
+    const order = position === undefined ? undefined : this.#orderOf(peer, position);
     if (order === undefined && this.#replica !== undefined) return false;
     this.#counts.statesReceived += 1;
     // Else the state may be from an earlier life of the peer.
@@ -349,6 +349,14 @@ export class BinaryStarRules {
   get #mayTakeOver(): boolean {
     if (this.#replica !== undefined) return this.#replica.mayTakeOver(this.#state);
     return this.#state !== BinaryStarState.BACKUP || this.#mayServeAlone;
+  }
+
+  #orderOf(peer: BinaryStarState, position: Uint8Array): BinaryStarOrder | undefined {
+    try {
+      return this.#replica?.compare(peer, position, this.#state);
+    } catch {
+      return undefined; // The peer wrote what the program could not read.
+    }
   }
 
   /** @param order `undefined` if roles decide */

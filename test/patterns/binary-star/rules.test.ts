@@ -111,6 +111,18 @@ describe("with a replica", () => {
     return { ...inState(state, replica), orders };
   }
 
+  test("what the program fails to read is no state of the peer", () => {
+    const { rules } = inState(PASSIVE, {
+      position: () => POSITION,
+      compare: (_peer, theirs) => (theirs.length > 1 ? JSON.parse("?") : "same"),
+      mayTakeOver: () => true,
+      resolved: () => undefined,
+    });
+    const { statesReceived } = rules.stats();
+    expect(rules.receive(PRIMARY, 1_100, Buffer.alloc(2))).toBe(false);
+    expect([rules.state, rules.stats().statesReceived]).toEqual([PASSIVE, statesReceived]);
+  });
+
   test("a newer server that starts does not serve because its peer is passive: it may not be heard", () => {
     const { rules, orders, heard } = inStateWith(PRIMARY);
     orders.now = "newer";
