@@ -378,7 +378,9 @@ export class BinaryStarRules {
         break;
       case BinaryStarState.ACTIVE:
         if (peer !== BinaryStarState.ACTIVE) {
-          if (waits && order === "older") this.#leave(this.#initial, "peer", now);
+          if (!waits || order !== "older") break;
+          this.#giveWay(now);
+          this.#effects.votesDropped();
         } else if (this.#doubt.step === "listening") this.#doubt = { ...this.#doubt, rival: true };
         else if (this.#doubt.step === "asking") this.#leave(BinaryStarState.PASSIVE, "peer", now);
         else if (now >= this.#graceUntil) this.#stop("dual-active");
@@ -388,7 +390,7 @@ export class BinaryStarRules {
         else if (waits && order !== "older") this.#become(BinaryStarState.ACTIVE, "peer", now);
         else if (waits) {
           this.#behindSince ??= now;
-          if (now - this.#behindSince >= this.#interval * MARGIN) this.#become(this.#initial, "peer", now);
+          if (now - this.#behindSince >= this.#interval * MARGIN) this.#giveWay(now);
         } else this.#behindSince = undefined;
         break;
     }
@@ -437,6 +439,12 @@ export class BinaryStarRules {
     else if (this.#peer === BinaryStarState.ACTIVE) this.#leave(BinaryStarState.PASSIVE, "peer", now);
     else this.#leave(this.#initial, "peer", now);
     this.#publish(now);
+  }
+
+  /** The peer serves once it hears of this: until then its states say nothing to a server that catches up. */
+  #giveWay(now: number): void {
+    this.#oldWordsUntil = now + this.#interval;
+    this.#become(this.#initial, "peer", now);
   }
 
   #leave(state: BinaryStarState, cause: BinaryStarReason, now: number): void {
