@@ -219,12 +219,6 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
     return { ...super.sides, cloud: this.#cloud.asking, state: this.#cloud.publisher };
   }
 
-  /** @internal */
-  protected override onDrain(): Promise<void> {
-    this.#rules.drain();
-    return super.onDrain();
-  }
-
   protected override changed(): void {
     super.changed();
     if (this.#rules?.cloudRoom > 0) this.#asking?.resume();

@@ -261,6 +261,7 @@ export class FederationRules {
 
   drain(): void {
     this.#draining = true;
+    this.#dispatcher.drain();
     this.#settle();
   }
 

@@ -13,6 +13,7 @@ import {
 } from "../../../src/patterns/index.js";
 import { failure, until, within } from "../../contract/support/wait.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
+import { deferred } from "../../support/deferred.js";
 import { removeAfterEach } from "../../support/folders.js";
 
 const makeFolder = removeAfterEach();
@@ -221,6 +222,34 @@ describe("a load balancer's client", () => {
     expect(await failure(client.request("x", { timeout: 1 }))).toMatchObject({ code: "ETIMEDOUT" });
     void third.catch(() => undefined);
     void second.catch(() => undefined);
+  });
+
+  it("goes to another broker while one drains, which finishes what it has", async () => {
+    const brokers = [kept(new LoadBalancer()), kept(new LoadBalancer())] as const;
+    const { promise: released, resolve: release } = deferred();
+    const handler = async ([body]: Buffer[]): Promise<string> => {
+      if (String(body) === "slow") await released;
+      return String(body);
+    };
+    const endpoints: string[] = [];
+    for (const broker of brokers) {
+      endpoints.push(await broker.bind("frontend", "tcp://127.0.0.1:*"));
+      kept(
+        new PirateWorker(await broker.bind("backend", "tcp://127.0.0.1:*"), handler, { dialect: "simple" }),
+      );
+    }
+    const client = kept(new LoadBalancerClient(endpoints));
+    await bothJoined(client);
+    const slow = client.request("slow");
+    await until(() => brokers.some((broker) => broker.stats().busyWorkers === 1), "the slow one");
+    const [first, other] = brokers[0].stats().busyWorkers === 1 ? brokers : [brokers[1], brokers[0]];
+    const drained = first.drain();
+    const quick = Array.from({ length: 20 }, (_, i) => client.request(`${i}`));
+    expect((await within(Promise.all(quick), "the quick ones")).map(String)).toHaveLength(20);
+    expect(other.stats().replies).toBe(20);
+    release();
+    await within(drained, "the drain");
+    expect(String(await slow)).toBe("slow");
   });
 
   it("drains: finishes what is under way, and takes nothing new", async () => {
