@@ -374,7 +374,10 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
     }
     const { retryDelay, maxRetryDelay } = this.#settings;
     const round = Math.floor(attempt / servers);
-    const delay = round === 0 ? 0 : backOff(round - 1, retryDelay, maxRetryDelay, Math.random);
+    // A server that stops may be back when a silent one would have been given up.
+    const rest = reason === "stopping" ? (call.attemptTimeout ?? this.#settings.attemptTimeout) : 0;
+    const delay =
+      round === 0 ? 0 : Math.max(rest, backOff(round - 1, retryDelay, maxRetryDelay, Math.random));
     this.#counts.retries += 1;
     this.#resting = true;
     this.events.emit({ type: "request:retried", endpoint: this.#connected, reason, attempt, delay });

@@ -1,6 +1,7 @@
 /** The retrying client: what a listener or a socket does in the middle of an attempt. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Reply, Router } from "../../src/index.js";
+import { errorReply } from "../../src/kit/errors.js";
 import {
   BinaryStarClient,
   FreelanceFailoverClient,
@@ -121,6 +122,19 @@ describe("a server that stops", () => {
     expect(reasons).toEqual(["stopping"]);
     await expect(failed).rejects.toMatchObject({ code: "ERR_SERVICE", reason: "stopping" });
     expect(only.stats()).toMatchObject({ failed: 1, pending: 0 });
+  });
+
+  test("and is the only one is asked again when a silent one would be, as it may be back", async () => {
+    const server = kept(new Reply());
+    const client = kept(new PirateClient(await server.bind(ANY), { attemptTimeout: 120, retryDelay: 0 }));
+    const delays: number[] = [];
+    client.events.on("request:retried", ({ delay }) => delays.push(delay));
+    const call = client.request("x");
+    await server.receive();
+    await server.send(errorReply("stopping"));
+    await server.receive();
+    await server.send("reply");
+    expect([String(await call), delays]).toEqual(["reply", [120]]);
   });
 
   test("sends its calls on: a Freelance server's to the next server", async () => {
