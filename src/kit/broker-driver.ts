@@ -59,6 +59,8 @@ export interface DrivenRules<Stats> extends TimedRules {
   workerMessage(from: Buffer, frames: readonly Buffer[], now: number): void;
   clientLeft(client: Buffer): void;
   workerLeft(worker: Buffer, now: number): void;
+  /** Refuses new requests. */
+  drain(): void;
   close(): void;
   stats(): Stats;
 }
@@ -173,9 +175,9 @@ export abstract class BrokerDriver<
     return { frontend: this.#frontend, backend: this.#backend };
   }
 
-  /** @internal Settles when the accepted requests have ended. */
+  /** @internal Settles when the accepted requests have ended. Clients of new ones learn that they must go elsewhere. */
   protected override onDrain(): Promise<void> {
-    this.#clients.stop();
+    this.#rules.drain();
     return this.#idle.wait(this.#rules.pending === 0);
   }
 
@@ -184,6 +186,7 @@ export abstract class BrokerDriver<
     await withTimeout(this.onDrain(), linger);
     this.#rules.close();
     this.#timer.stop();
+    this.#clients.stop();
     this.#workers.stop();
     await Promise.all([
       this.#frontend.close({ linger: Math.min(linger < 0 ? CLOSE_LINGER : linger, CLOSE_LINGER) }),

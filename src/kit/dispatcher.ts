@@ -65,7 +65,7 @@ export type JobDropReason =
   | "client-left"
   /** `maxDeliveries` workers were lost with it. */
   | "deliveries"
-  /** The broker closed. */
+  /** The broker closed, or drains. */
   | "closed";
 
 export function reasonOf(reason: Exclude<JobDropReason, "client-left">): FailureReason {
@@ -142,6 +142,7 @@ export class Dispatcher {
   readonly #idle = new LinkedList<Worker>();
   readonly #byClient = new Map<string, Set<Job>>();
   #dispatching = false;
+  #draining = false;
   /** Time of the call in progress. */
   protected now = 0;
   lateReplies = 0;
@@ -194,6 +195,11 @@ export class Dispatcher {
 
   /** Callers check `room` first. */
   accept(job: Job): void {
+    if (this.#draining) {
+      job.over = true;
+      this.#effects.dropped(job, "closed");
+      return;
+    }
     const client = clientKey(job.envelope[0] as Buffer, job.priority);
     const jobs = this.#byClient.get(client);
     if (jobs === undefined) this.#byClient.set(client, new Set([job]));
@@ -294,6 +300,10 @@ export class Dispatcher {
     } finally {
       this.#dispatching = false;
     }
+  }
+
+  drain(): void {
+    this.#draining = true;
   }
 
   close(): void {

@@ -24,7 +24,7 @@ import { CALL_LIMITS, CALL_OPTIONS, type PendingCall, PendingCalls } from "./cal
 import { Driver, type PatternWaitOptions } from "./driver.js";
 import { EndpointChooser } from "./endpoint-chooser.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "./endpoint-list.js";
-import { lateError } from "./errors.js";
+import { lateError, ServiceError } from "./errors.js";
 import { checkOptions, type Given, integer, object, type Settings } from "./options.js";
 import { connected, WITHOUT_LIMIT } from "./sockets.js";
 
@@ -62,8 +62,8 @@ const REQUEST_OPTIONS = {
 
 export type RequestCallOptions = Given<typeof REQUEST_OPTIONS>;
 
-/** Why an attempt ended. */
-export type RetryReason = "timeout" | "disconnected";
+/** Why an attempt ended; `stopping`: its server closes or drains. */
+export type RetryReason = "timeout" | "disconnected" | "stopping";
 
 const EVENTS = {
   /** `attempt` is from 1; the next one comes in `delay` ms. */
@@ -258,7 +258,8 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
     if (this.#call === undefined) {
       if (!isListed) void this.#abandon();
       this.#next();
-    } else if (this.#socket === undefined && !this.#resting) this.#send(this.#call);
+    } else if (this.#timer === undefined) this.#tryServer(this.#call);
+    else if (this.#socket === undefined && !this.#resting) this.#send(this.#call);
   }
 
   #connect(probe: Request, endpoints: readonly string[]): void {
@@ -279,14 +280,17 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
     this.#tryServer(call);
   }
 
+  /** Without a server the call waits for the next list. */
   #tryServer(call: Call): void {
-    this.#attempt += 1;
     this.#resting = false;
+    this.#stopTimer();
+    if (this.#chooser.list.length === 0) return;
+    this.#attempt += 1;
     this.#after(call.attemptTimeout ?? this.#settings.attemptTimeout, () => this.#failed(call, "timeout"));
     this.#send(call);
   }
 
-  /** Without a server or a socket the attempt times out, or goes on with the next list. */
+  /** Without a socket the attempt times out, or goes on with the next list. */
   #send(call: Call): void {
     const endpoint = this.#chooser.next();
     if (endpoint === undefined) return;
@@ -333,9 +337,14 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
     return socket?.close({ linger: 0 });
   }
 
-  #reply({ pending }: Call, frames: Buffer[]): void {
+  #reply(call: Call, frames: Buffer[]): void {
+    const { pending } = call;
     this.#lastFailure = undefined;
     let error = this.#terms.errorOf(frames, this.endpoint);
+    if (error instanceof ServiceError && error.reason === "stopping") {
+      this.#failed(call, "stopping", error);
+      return;
+    }
     this.#next();
     if (error === undefined) {
       try {
@@ -351,21 +360,24 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
   }
 
   /** The next attempt is at the next server. */
-  #failed(call: Call, reason: RetryReason): void {
+  #failed(call: Call, reason: RetryReason, error?: ShoalError): void {
     this.#endAttempt();
     const attempt = this.#attempt;
-    const servers = Math.max(1, this.#chooser.list.length);
-    if (attempt > (call.retries ?? this.#terms.retries(servers))) {
+    const { length } = this.#chooser.list;
+    const servers = Math.max(1, length);
+    if (length > 0 && attempt > (call.retries ?? this.#terms.retries(servers))) {
       this.#counts.failed += 1;
-      call.pending.reject(
-        this.#late(`No reply came, ${attempt === 1 ? "1 attempt" : `${attempt} attempts`}`),
-      );
+      const attempts = attempt === 1 ? "1 attempt" : `${attempt} attempts`;
+      call.pending.reject(error ?? this.#late(`No reply came, ${attempts}`));
       this.#next();
       return;
     }
     const { retryDelay, maxRetryDelay } = this.#settings;
     const round = Math.floor(attempt / servers);
-    const delay = round === 0 ? 0 : backOff(round - 1, retryDelay, maxRetryDelay, Math.random);
+    // A server that stops may be back when a silent one would have been given up.
+    const rest = reason === "stopping" ? (call.attemptTimeout ?? this.#settings.attemptTimeout) : 0;
+    const delay =
+      round === 0 ? 0 : Math.max(rest, backOff(round - 1, retryDelay, maxRetryDelay, Math.random));
     this.#counts.retries += 1;
     this.#resting = true;
     this.events.emit({ type: "request:retried", endpoint: this.#connected, reason, attempt, delay });

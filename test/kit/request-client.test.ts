@@ -1,7 +1,14 @@
 /** The retrying client: what a listener or a socket does in the middle of an attempt. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Reply, Router } from "../../src/index.js";
-import { BinaryStarClient, FreelanceFailoverClient, PirateClient } from "../../src/patterns/index.js";
+import { errorReply } from "../../src/kit/errors.js";
+import {
+  BinaryStarClient,
+  FreelanceFailoverClient,
+  FreelanceServer,
+  PirateClient,
+  PirateQueue,
+} from "../../src/patterns/index.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { ListedEndpoints } from "../support/listed-endpoints.js";
 
@@ -91,6 +98,50 @@ test("a call asks each server once in a round at once, rests between rounds, and
   expect(client.stats()).toMatchObject({ attempts: 6, retries: 5, failed: 1, pending: 0 });
 });
 
+describe("a server that stops", () => {
+  const ANY = "tcp://127.0.0.1:*";
+
+  test("sends its calls on: a queue's to the next queue, and to its client the error after the last attempt", async () => {
+    const [queue, server] = [kept(new PirateQueue()), kept(new Reply())];
+    const endpoints = [await queue.bind("frontend", ANY), await server.bind(ANY)];
+    const [client, only] = [kept(new PirateClient(endpoints)), kept(new PirateClient(endpoints))];
+    const reasons: string[] = [];
+    client.events.on("request:retried", ({ reason }) => reasons.push(reason));
+    const [answered, failed] = [client.request("x"), only.request("y", { retries: 0 })];
+    await expect.poll(() => queue.stats().queued).toBe(2);
+    failed.catch(() => undefined);
+    void queue.close({ linger: 50 });
+    expect((await server.receive()).map(String)).toEqual(["x"]);
+    await server.send("reply");
+    expect(String(await answered)).toBe("reply");
+    expect(reasons).toEqual(["stopping"]);
+    await expect(failed).rejects.toMatchObject({ code: "ERR_SERVICE", reason: "stopping" });
+    expect(only.stats()).toMatchObject({ failed: 1, pending: 0 });
+  });
+
+  test("and is the only one is asked again when a silent one would be, as it may be back", async () => {
+    const server = kept(new Reply());
+    const client = kept(new PirateClient(await server.bind(ANY), { attemptTimeout: 120, retryDelay: 0 }));
+    const delays: number[] = [];
+    client.events.on("request:retried", ({ delay }) => delays.push(delay));
+    const call = client.request("x");
+    await server.receive();
+    await server.send(errorReply("stopping"));
+    await server.receive();
+    await server.send("reply");
+    expect([String(await call), delays]).toEqual(["reply", [120]]);
+  });
+
+  test("sends its calls on: a Freelance server's to the next server", async () => {
+    const servers = ["a", "b"].map((name) => kept(new FreelanceServer(() => name, { model: 1 })));
+    const endpoints = await Promise.all(servers.map((each) => each.bind(ANY)));
+    const client = kept(new FreelanceFailoverClient(endpoints));
+    expect(String(await client.request("x"))).toBe("a");
+    await servers[0]?.drain();
+    expect(String(await client.request("y"))).toBe("b");
+  });
+});
+
 test("a list that changes while a call rests does not send it back to the server that failed last", async () => {
   const server = kept(new Reply());
   const endpoint = await server.bind("tcp://127.0.0.1:*");
@@ -107,6 +158,20 @@ test("a list that changes while a call rests does not send it back to the server
   });
   expect(String(await client.request("x", { retries: 3 }))).toContain("x");
   expect(asked).toEqual([first, second]);
+});
+
+test("a call whose servers have all left the list waits for others, whatever attempts it has", async () => {
+  const source = new ListedEndpoints([NOBODY[0]]);
+  const client = kept(new PirateClient(source, { attemptTimeout: 20, retries: 1, retryDelay: 0 }));
+  client.events.once("request:retried", () => source.set());
+  const call = client.request("x");
+  await expect.poll(() => client.stats().retries).toBe(2);
+  expect(client.stats()).toMatchObject({ attempts: 2, failed: 0, pending: 1 });
+  const server = kept(new Reply());
+  source.set(await server.bind("tcp://127.0.0.1:*"));
+  await server.receive();
+  await server.send("reply");
+  expect(String(await call)).toBe("reply");
 });
 
 test("a client that a listener closes because of an endpoint for other sockets asks nobody", async () => {

@@ -110,7 +110,7 @@ export interface BinaryStarReplica {
   position(): Uint8Array;
   /**
    * Called for each state of the peer.
-   * @returns `undefined` for an unreadable position: the peer counts as silent
+   * @returns `undefined` for an unreadable position, as an error does: the peer counts as silent
    */
   compare(peer: BinaryStarState, theirs: Uint8Array, own: BinaryStarState): BinaryStarOrder | undefined;
   /** Whether a client's request may make this server ACTIVE while its peer is silent. */
@@ -241,7 +241,7 @@ export class BinaryStarRules {
    */
   receive(peer: BinaryStarState, now: number, position?: Uint8Array): boolean {
     this.#notice(now);
-    const order = position === undefined ? undefined : this.#replica?.compare(peer, position, this.#state);
+    const order = position === undefined ? undefined : this.#orderOf(peer, position);
     if (order === undefined && this.#replica !== undefined) return false;
     this.#counts.statesReceived += 1;
     // Else the state may be from an earlier life of the peer.
@@ -351,6 +351,14 @@ export class BinaryStarRules {
     return this.#state !== BinaryStarState.BACKUP || this.#mayServeAlone;
   }
 
+  #orderOf(peer: BinaryStarState, position: Uint8Array): BinaryStarOrder | undefined {
+    try {
+      return this.#replica?.compare(peer, position, this.#state);
+    } catch {
+      return undefined; // The peer wrote what the program could not read.
+    }
+  }
+
   /** @param order `undefined` if roles decide */
   #hear(peer: BinaryStarState, order: BinaryStarOrder | undefined, now: number): void {
     const same = peer === this.#initial && this.#state === this.#initial;
@@ -370,7 +378,9 @@ export class BinaryStarRules {
         break;
       case BinaryStarState.ACTIVE:
         if (peer !== BinaryStarState.ACTIVE) {
-          if (waits && order === "older") this.#leave(this.#initial, "peer", now);
+          if (!waits || order !== "older") break;
+          this.#giveWay(now);
+          this.#effects.votesDropped();
         } else if (this.#doubt.step === "listening") this.#doubt = { ...this.#doubt, rival: true };
         else if (this.#doubt.step === "asking") this.#leave(BinaryStarState.PASSIVE, "peer", now);
         else if (now >= this.#graceUntil) this.#stop("dual-active");
@@ -380,7 +390,7 @@ export class BinaryStarRules {
         else if (waits && order !== "older") this.#become(BinaryStarState.ACTIVE, "peer", now);
         else if (waits) {
           this.#behindSince ??= now;
-          if (now - this.#behindSince >= this.#interval * MARGIN) this.#become(this.#initial, "peer", now);
+          if (now - this.#behindSince >= this.#interval * MARGIN) this.#giveWay(now);
         } else this.#behindSince = undefined;
         break;
     }
@@ -429,6 +439,12 @@ export class BinaryStarRules {
     else if (this.#peer === BinaryStarState.ACTIVE) this.#leave(BinaryStarState.PASSIVE, "peer", now);
     else this.#leave(this.#initial, "peer", now);
     this.#publish(now);
+  }
+
+  /** The peer serves once it hears of this: until then its states say nothing to a server that catches up. */
+  #giveWay(now: number): void {
+    this.#oldWordsUntil = now + this.#interval;
+    this.#become(this.#initial, "peer", now);
   }
 
   #leave(state: BinaryStarState, cause: BinaryStarReason, now: number): void {

@@ -215,6 +215,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
       handshakeInterval: Math.max(HANDSHAKE_TIMEOUT, patience),
       ...socketOptions,
       ...settings.subscriberOptions,
+      receiveTimeout: -1,
     };
     const sockets = new OpenedSockets();
     this.#publisher = sockets.open(() => new Publisher(publisher));

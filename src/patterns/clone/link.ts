@@ -27,7 +27,7 @@ import {
   sequenceFrame,
   updateFault,
 } from "./protocol.js";
-import { encodeStanding, parseStanding, type Standing } from "./standing.js";
+import { encodeStanding, MAX_PEER_TERM, parseStanding, type Standing } from "./standing.js";
 import type { CloneStoredEntry } from "./store.js";
 
 export const SESSION_BYTES = 8;
@@ -83,7 +83,8 @@ export function encodeEnd(session: Buffer, sequence: number, standing: Standing,
 
 /** @returns `undefined` for one of another version */
 export function standingOf(frames: readonly Buffer[]): Standing | undefined {
-  return parseStanding(Buffer.from(property(frames[PROPERTIES] as Buffer, "standing") ?? "", "latin1"));
+  const text = property(frames[PROPERTIES] as Buffer, "standing") ?? "";
+  return parseStanding(Buffer.from(text, "latin1"), MAX_PEER_TERM);
 }
 
 export function encodeUpdate(session: Buffer, operation: Operation): Buffer[] {

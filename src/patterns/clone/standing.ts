@@ -23,6 +23,8 @@ import type { ServerRulesOptions } from "./server-options.js";
 const AUTHOR_COUNT = 3;
 /** Added to a term by the operator's decision: above all terms of a lost server. */
 const FORCED = 3_000_000;
+/** Of a peer: there are numbers for the terms after it. */
+export const MAX_PEER_TERM = 2 ** 52;
 export const NO_MAP = "";
 
 export interface Standing {
@@ -43,9 +45,12 @@ export function encodeStanding({ map, term, alone }: Standing): Buffer {
 }
 
 /** @returns `undefined` for a damaged one, or another version */
-export function parseStanding(bytes: Uint8Array): Standing | undefined {
+export function parseStanding(
+  bytes: Uint8Array,
+  maxTerm: number = Number.MAX_SAFE_INTEGER,
+): Standing | undefined {
   const { map, term, alone } = parseObject(bytes);
-  if (!isMap(map) || !isCount(term) || typeof alone !== "boolean") return undefined;
+  if (!isMap(map) || !isCount(term) || term > maxTerm || typeof alone !== "boolean") return undefined;
   return { map, term, alone };
 }
 
@@ -55,7 +60,7 @@ export function encodePosition(position: Position): Buffer {
 
 /** @returns `undefined` for another version */
 export function parsePosition(bytes: Uint8Array): Position | undefined {
-  const standing = parseStanding(bytes);
+  const standing = parseStanding(bytes, MAX_PEER_TERM);
   const { sequence, ready } = parseObject(bytes);
   if (standing === undefined || !isCount(sequence) || typeof ready !== "boolean") return undefined;
   return { ...standing, sequence, ready };

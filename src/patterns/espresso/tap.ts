@@ -96,7 +96,8 @@ export class EspressoTap extends Driver<EspressoTapEvent, EspressoTapStats> {
         predicateFailed: (error) => this.#predicateFailed(error),
       },
     );
-    this.#socket = new XPublisher({ linger: 0, sendHighWaterMark: 1_000, ...socketOptions });
+    const defaults = { linger: 0, sendHighWaterMark: 1_000 };
+    this.#socket = new XPublisher({ ...defaults, ...socketOptions, receiveTimeout: -1 });
     forwards(this.#socket);
     this.capture = (from, frames) => {
       if (!this.stopping) this.#rules.offer(from, frames);

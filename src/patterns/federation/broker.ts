@@ -52,7 +52,10 @@ const OPTIONS = {
    * 3.
    */
   liveness: integer({ default: 3, min: 0 }),
-  /** Queued requests of clients, and as many of other sites; at the limit reading stops. Default 1,000. */
+  /**
+   * Queued requests of clients, as many of other sites, and as many at each site; at the limit reading stops. Default
+   * 1,000.
+   */
   maxQueue: BROKER_OPTIONS.maxQueue,
   /** Options of the ROUTERs to other sites. */
   cloudOptions: object<RouterOptions>(),

@@ -100,6 +100,7 @@ interface Site {
   spare: number;
   expiry: number;
   readonly inFlight: Map<string, Job>;
+  bytes: number;
 }
 
 export class FederationRules {
@@ -110,6 +111,7 @@ export class FederationRules {
   #nextState: number;
   #published = 0;
   #address = 0;
+  #draining = false;
   #closed = false;
   readonly #counts = {
     requestsLocal: 0,
@@ -165,8 +167,12 @@ export class FederationRules {
 
   request(envelope: readonly Buffer[], body: readonly Buffer[], from: typeof LOCAL | typeof CLOUD): void {
     this.#counts[from === LOCAL ? "requestsLocal" : "requestsCloud"] += 1;
-    this.#dispatcher.accept(new Job(envelope, body, from));
-    this.#settle();
+    const job = new Job(envelope, body, from);
+    if (from === CLOUD && !this.#isOpen) this.#handBack(job);
+    else {
+      this.#dispatcher.accept(job);
+      this.#settle();
+    }
   }
 
   workerMessage(from: Buffer, frames: readonly Buffer[]): void {
@@ -183,7 +189,7 @@ export class FederationRules {
         this.invalid("site");
         return;
       }
-      this.#sites.set(name, { spare: capacity, expiry, inFlight: new Map() });
+      this.#sites.set(name, { spare: capacity, expiry, inFlight: new Map(), bytes: 0 });
       this.#effects.event({ type: "site:joined", site: name });
     } else {
       site.spare = capacity;
@@ -195,7 +201,7 @@ export class FederationRules {
   siteReplied(name: string, address: Buffer, body: readonly Buffer[]): void {
     const site = this.#sites.get(name);
     const job = site?.inFlight.get(keyOf(address));
-    site?.inFlight.delete(keyOf(address));
+    if (site?.inFlight.delete(keyOf(address))) site.bytes -= (job as Job).bytes;
     if (job === undefined || job.over) {
       this.#dispatcher.lateReplies += 1;
       return;
@@ -253,6 +259,12 @@ export class FederationRules {
     return this.#nextState;
   }
 
+  drain(): void {
+    this.#draining = true;
+    this.#dispatcher.drain();
+    this.#settle();
+  }
+
   /** Publishes zero idle workers. */
   close(): void {
     this.#closed = true;
@@ -282,8 +294,7 @@ export class FederationRules {
       if (name === undefined) break;
       this.#give(name);
     }
-    if (this.#dispatcher.idle + this.#dispatcher.busy === 0 || !this.#effects.isServing())
-      this.#handBackAll();
+    if (this.#dispatcher.idle + this.#dispatcher.busy === 0 || !this.#isOpen) this.#handBackAll();
     if (this.#capacity() !== this.#published) this.#publish();
   }
 
@@ -299,11 +310,13 @@ export class FederationRules {
     this.#effects.siteReply(job.envelope, errorReply("no-service"));
   }
 
+  /** A site may publish any number, and answer nothing: it has no more than a queue. */
   #mostSpare(): string | undefined {
+    const { maxQueue, maxQueueBytes } = this.#options;
     let best: string | undefined;
     let most = 0;
-    for (const [name, { spare }] of this.#sites) {
-      if (spare <= most) continue;
+    for (const [name, { spare, inFlight, bytes }] of this.#sites) {
+      if (spare <= most || inFlight.size >= maxQueue || bytes >= maxQueueBytes) continue;
       best = name;
       most = spare;
     }
@@ -315,6 +328,7 @@ export class FederationRules {
     const job = this.#dispatcher.shift(LOCAL) as Job;
     const address = this.#nextAddress();
     site.inFlight.set(keyOf(address), job);
+    site.bytes += job.bytes;
     site.spare -= 1;
     if (this.#effects.siteRequest(name, address, job.body)) this.#counts.sentToSites += 1;
     else this.#loseSite(name, "disconnected");
@@ -360,8 +374,13 @@ export class FederationRules {
     else this.#effects.siteReply(job.envelope, body);
   }
 
+  /** Whether it works for other sites. */
+  get #isOpen(): boolean {
+    return !this.#draining && !this.#closed && this.#effects.isServing();
+  }
+
   #capacity(): number {
-    return this.#closed || !this.#effects.isServing() ? 0 : this.#dispatcher.idle;
+    return this.#isOpen ? this.#dispatcher.idle : 0;
   }
 
   #publish(): void {

@@ -19,7 +19,7 @@ import { Link } from "../../core/collections/queues.js";
 import { Deadlines } from "../../core/timers.js";
 import type { DeliveryResult } from "../../sockets/index.js";
 import type { MessageLike } from "../../sockets/message.js";
-import { type ClientCommand, errorTextOf, ping } from "./protocol.js";
+import { type ClientCommand, errorTextOf, ping, STOPPING } from "./protocol.js";
 
 /** Weight of the newest sample. */
 const NEWEST = 0.3;
@@ -28,6 +28,8 @@ const MAX_REPEATS = 10;
 const REPEATS_PER_REPLY = 0.1;
 
 export type FreelanceFailure = "timeout" | "server-error";
+/** `stopping`: it closes or drains. */
+type LeftReason = "silent" | "disconnected" | "stopping";
 
 /** @typeParam C a caller's call */
 export interface FreelanceOutbox<C> {
@@ -35,7 +37,7 @@ export interface FreelanceOutbox<C> {
   replied(call: C, server: string, body: Buffer[]): void;
   failed(call: C, server: string | undefined, why: FreelanceFailure, text: string): void;
   alive(server: string): void;
-  dead(server: string, why: "silent" | "disconnected"): void;
+  dead(server: string, why: LeftReason): void;
   failedOver(call: C, from: string, why: "timeout" | "dead"): void;
 }
 
@@ -183,6 +185,11 @@ export class FreelanceRules<C> {
     const server = this.#servers.get(endpoint);
     if (server === undefined) return false;
     if (command.type === "pong") this.#measure(server, now);
+    // Requests that wait must not go to it again.
+    else if (errorTextOf(3, command.body) === STOPPING) {
+      if (server.alive) this.#died(server, "stopping", now);
+      return true;
+    }
     this.#heard(server, now);
     if (command.type === "reply") this.#reply(server, command.sequence, command.body, now);
     return true;
@@ -251,7 +258,7 @@ export class FreelanceRules<C> {
     }
   }
 
-  #died(server: Server, why: "silent" | "disconnected", now: number): void {
+  #died(server: Server, why: LeftReason, now: number): void {
     server.alive = false;
     server.full = false;
     server.expiresAt = Number.POSITIVE_INFINITY;

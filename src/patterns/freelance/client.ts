@@ -31,7 +31,10 @@ import { parseClientMessage } from "./protocol.js";
 const EVENTS = {
   /** A server answered for the first time, or again. */
   "server:joined": event<{ readonly server: string }>(),
-  "server:left": event<{ readonly server: string; readonly reason: "silent" | "disconnected" }>(),
+  "server:left": event<{
+    readonly server: string;
+    readonly reason: "silent" | "disconnected" | "stopping";
+  }>(),
   /** A request goes to another server. */
   "request:retried": event<{ readonly from: string; readonly reason: "timeout" | "dead" }>(),
   /** The peer's Identity differs from its endpoint. Only if the engine reports routing ids. */

@@ -14,6 +14,8 @@
  *
  *   model 1, 3   ERROR | text
  *   model 2      ERROR           the Guide's client takes exactly one frame there
+ *
+ * With the text STOPPING the server closes or drains, and the request goes to another.
  */
 import { Envelope } from "../../sockets/envelope.js";
 import type { MessageLike } from "../../sockets/message.js";
@@ -24,6 +26,7 @@ const PING = Buffer.from("PING");
 const PONG = Buffer.from("PONG");
 const ERROR = Buffer.from("ERROR");
 const EMPTY = Buffer.alloc(0);
+export const STOPPING = "stopping";
 
 export type ServerCommand =
   | {

@@ -27,7 +27,14 @@ import {
 } from "../../kit/options.js";
 import type { MessageLike, Raw } from "../../sockets/message.js";
 import { Router } from "../../sockets/request-reply.js";
-import { errorReply, type FreelanceModel, parseServerMessage, pong, type ServerCommand } from "./protocol.js";
+import {
+  errorReply,
+  type FreelanceModel,
+  parseServerMessage,
+  pong,
+  type ServerCommand,
+  STOPPING,
+} from "./protocol.js";
 
 export type FreelanceServerEvent = EventsOf<typeof HANDLER_EVENTS>;
 
@@ -185,7 +192,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
     if (command.type === "ping") {
       this.#counts.pings += 1;
       if (!this.stopping) this.#send(pong(command.client));
-    } else if (this.stopping) this.#fail(command, "stopping");
+    } else if (this.stopping) this.#fail(command, STOPPING);
     else if (!this.#jobs.hasSlot) this.#fail(command, "overloaded");
     else this.#jobs.start(command.client, command, command.body);
   }

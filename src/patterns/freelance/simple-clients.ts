@@ -35,7 +35,7 @@ import { connected, OpenedSockets } from "../../kit/sockets.js";
 import { lastFailure, whenWritable } from "../../sockets/internal.js";
 import type { MessageLike, Raw } from "../../sockets/message.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
-import { errorTextOf, parseSequence } from "./protocol.js";
+import { errorTextOf, parseSequence, STOPPING } from "./protocol.js";
 
 // --- Model 1, failover -----------------------------------------------------------------------------------------------
 
@@ -82,7 +82,8 @@ export class FreelanceFailoverClient<T = Raw> extends RequestClient<T, T> {
       failsFast: true,
       errorOf: (frames, endpoint) => {
         const text = errorTextOf(1, frames);
-        return text === undefined ? undefined : new ServiceError("worker-failed", endpoint, text);
+        const reason = text === STOPPING ? "stopping" : "worker-failed";
+        return text === undefined ? undefined : new ServiceError(reason, endpoint, text);
       },
     });
   }

@@ -2,6 +2,7 @@
 
 import { invalidArgument } from "../../core/arguments.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
+import { INT32 } from "../../core/option-spec.js";
 import {
   anything,
   bytes,
@@ -108,7 +109,7 @@ export function cacheSettings(options: LastValueCacheOptions) {
   if (!Array.isArray(topics) || topics.some((topic) => typeof topic !== "string"))
     throw invalidArgument("Option topics must be an array of prefixes, each a text", topics);
   const backend: XPublisherOptions = {
-    sendHighWaterMark: settings.maxTopics + LIVE_ROOM,
+    sendHighWaterMark: Math.min(settings.maxTopics + LIVE_ROOM, INT32),
     ...backendOptions,
     verbosity: "allSubs",
   };

@@ -236,6 +236,8 @@ export interface LastValueCacheValueStats {
 
 export interface CacheChanges {
   readonly changed: CachedValue[];
+  /** Changed ones that were not stored before. */
+  readonly added: CachedValue[];
   /** One character per byte. */
   readonly removed: string[];
 }
@@ -351,13 +353,14 @@ export class ValueCache {
   /** They count as stored. */
   takeChanges(max: number): CacheChanges {
     this.#settle();
-    const changes: CacheChanges = { changed: [], removed: [] };
+    const changes: CacheChanges = { changed: [], added: [], removed: [] };
     for (const name of this.#changed) {
       if (changes.changed.length + changes.removed.length >= max) break;
       const value = this.#byTopic.get(Buffer.from(name, "latin1"));
       if (value === undefined) changes.removed.push(name);
       else {
         changes.changed.push(value);
+        if (!value.stored) changes.added.push(value);
         value.stored = true;
       }
       this.#changed.delete(name);
@@ -366,8 +369,13 @@ export class ValueCache {
   }
 
   /** The store failed to write these. */
-  putBack({ changed, removed }: CacheChanges): void {
+  putBack({ changed, added, removed }: CacheChanges): void {
     for (const { name } of changed) this.#changed.add(name);
+    for (const { key, name } of added) {
+      const value = this.#byTopic.get(key);
+      if (value !== undefined) value.stored = false;
+      else this.#changed.delete(name);
+    }
     for (const name of removed) {
       this.#changed.add(name);
       const value = this.#byTopic.get(Buffer.from(name, "latin1"));

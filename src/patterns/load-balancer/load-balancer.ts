@@ -129,7 +129,7 @@ export interface LoadBalancerClientStats {
 const OPTIONS = {
   /** Timeout of a call; -1: no limit. Default 30,000. */
   timeout: integer({ default: 30_000, min: -1 }),
-  /** Repetitions after an ended connection or at a stopping broker. Default 2. */
+  /** Repetitions after an ended connection. Those after a stopping broker's answer do not count. Default 2. */
   retries: integer({ default: 2, min: 0 }),
   ...CALL_LIMITS,
   /** Requests in flight per broker; more wait here. Default 1,000. */
@@ -383,7 +383,8 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     const error = parseErrorReply(body, broker.endpoint);
     if (error?.reason === "stopping") {
       this.#pause(broker);
-      this.#retry(call, "stopping", () => error);
+      this.#again(call, "stopping");
+      call.attempts -= 1; // No worker had it.
     } else if (error !== undefined) this.#fail(call, error);
     else {
       try {
@@ -413,7 +414,8 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
       call.broker = undefined;
       const times = call.attempts === 1 ? "once" : `${call.attempts} times`;
       const text = `the connection ended before the reply came, ${times}`;
-      this.#retry(call, "disconnected", () => new ServiceError("broker-lost", broker.endpoint, text));
+      if (call.attempts <= this.#settings.retries) this.#again(call, "disconnected");
+      else this.#fail(call, new ServiceError("broker-lost", broker.endpoint, text));
     }
     if (broker.leaving) this.#closeLeft();
     this.#dispatch();
@@ -432,11 +434,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     broker.pause = undefined;
   }
 
-  #retry(call: Call, reason: "disconnected" | "stopping", failure: () => ServiceError): void {
-    if (call.attempts > this.#settings.retries) {
-      this.#fail(call, failure());
-      return;
-    }
+  #again(call: Call, reason: "disconnected" | "stopping"): void {
     this.#counts.retries += 1;
     this.events.emit({ type: "request:retried", reason, attempt: call.attempts });
     if (!call.pending.settled) this.#waiting.unshift(call.link);

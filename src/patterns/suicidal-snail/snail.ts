@@ -331,8 +331,8 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
     this.#isLate = true;
     this.#counts.late += 1;
     this.events.emit({ type: "lateness:exceeded", policy, ...how });
-    if (!acts) return true;
     this.#quietUntil = now + holdOff;
+    if (!acts) return true;
     if (policy === "die") this.#die(how);
     if (this.closed) return true; // By a listener.
     if (policy === "newest") await this.#dropToNewest(message);

@@ -30,7 +30,7 @@ export interface TitanicRequestOptions extends Omit<MajordomoCallOptions, "heade
   readonly uuid?: string;
 }
 
-/** ms for one poll of a {@link TitanicClient.wait} with a timeout: its answer may be lost. */
+/** ms for one poll of a {@link TitanicClient.wait} with a timeout: its answer may be lost, and the next one asks again. */
 const POLL_TIMEOUT = 30_000;
 
 const WAIT_OPTIONS = {
@@ -139,7 +139,7 @@ export class TitanicClient {
           ...(signal === undefined ? {} : { signal }),
           ...(timeout < 0 ? {} : { timeout: Math.min(POLL_TIMEOUT, left()) }),
         };
-        const reply = await this.reply(uuid, limits);
+        const reply = await this.reply(uuid, limits).catch(pendingIfLate);
         if (reply.status !== TitanicStatus.PENDING) return reply;
         if (timeout >= 0 && performance.now() >= deadline)
           throw new TimeoutError("ETIMEDOUT", `${uuid} has no reply after ${timeout} ms`);
@@ -168,6 +168,12 @@ export class TitanicClient {
       return rejectNextTurn(error);
     }
   }
+}
+
+/** A poll without an answer says nothing about the request. */
+function pendingIfLate(error: unknown): TitanicReply {
+  if (error instanceof TimeoutError) return { status: TitanicStatus.PENDING, body: [] };
+  throw error;
 }
 
 function invalidUuid(uuid: unknown): InvalidArgumentError {

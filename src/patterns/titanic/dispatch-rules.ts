@@ -42,7 +42,7 @@ const LIMITS = {
   maxRetryDelay: integer({ default: 60_000, min: 0 }),
   /** Requests of a service that wait for a retry before no more are started. Default 1,000. */
   maxRetrying: integer({ default: 1_000, min: 0 }),
-  /** Tracked services; others' requests wait in the store. Default 10,000. */
+  /** Tracked services, of which missing ones make room; others' requests wait in the store. Default 10,000. */
   maxServices: integer({ default: 10_000, min: 0 }),
   /** Between scans of the store for requests of other processes. Default 5,000. */
   scanInterval: integer({ default: 5_000, min: 0 }),
@@ -307,7 +307,7 @@ export class DispatchRules {
     const name = key(service);
     let entry = this.#services.get(name);
     if (entry === undefined) {
-      if (this.#services.size >= this.#limits.maxServices) return undefined;
+      if (this.#services.size >= this.#limits.maxServices && !this.#evict()) return undefined;
       entry = {
         name: Buffer.from(service), // A view of a received chunk.
         more: true,
@@ -397,6 +397,16 @@ export class DispatchRules {
       return;
     this.#services.delete(key(entry.name));
     this.#hungry.delete(entry);
+  }
+
+  /** Forgets a missing service, which the next scan finds again: clients name any number of them. */
+  #evict(): boolean {
+    for (const entry of this.#services.values()) {
+      const { name, available, checking, claiming, inFlight, retries } = entry;
+      if (available || checking || claiming || inFlight + retries.length > 0) continue;
+      return this.#services.delete(key(name));
+    }
+    return false;
   }
 
   #wakeAt(time: number): void {

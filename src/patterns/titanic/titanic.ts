@@ -12,6 +12,7 @@
 import { isUtf8 } from "node:buffer";
 import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
+import { INT32 } from "../../core/option-spec.js";
 import { withTimeout } from "../../core/waiter.js";
 import { Driver } from "../../kit/driver.js";
 import type { PatternEndpoints } from "../../kit/endpoint-list.js";
@@ -120,7 +121,7 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
     this.#client = new MajordomoClient(endpoints, {
       ...sockets,
       retries: 0,
-      timeout: settings.timeout + MAX_QUEUED,
+      timeout: Math.min(settings.timeout + MAX_QUEUED, INT32),
       maxInFlight: 2 * settings.concurrency,
     });
     for (const type of ["source:changed", "source:failed", "endpoint:refused"] as const)

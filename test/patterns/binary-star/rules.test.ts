@@ -36,8 +36,12 @@ function star(role: BinaryStarRole, start = 0, replica?: BinaryStarReplica) {
 }
 
 /** A server in a state, at the time 10: awake for a heartbeat before. */
-function inState(state: BinaryStarState, replica?: BinaryStarReplica) {
-  const made = star(state === BACKUP || state === PASSIVE ? "backup" : "primary", -1_000, replica);
+function inState(
+  state: BinaryStarState,
+  replica?: BinaryStarReplica,
+  role: BinaryStarRole = state === BACKUP || state === PASSIVE ? "backup" : "primary",
+) {
+  const made = star(role, -1_000, replica);
   made.rules.tick(-1_000);
   made.rules.tick(0);
   if (state === ACTIVE) made.rules.receive(BACKUP, 10, POSITION);
@@ -100,7 +104,7 @@ describe("what a server hears", () => {
 
 describe("with a replica", () => {
   /** The order is what `orders` says. */
-  function inStateWith(state: BinaryStarState) {
+  function inStateWith(state: BinaryStarState, role?: BinaryStarRole) {
     const orders: { now: BinaryStarOrder } = { now: "same" };
     const replica = {
       position: () => POSITION,
@@ -108,8 +112,20 @@ describe("with a replica", () => {
       mayTakeOver: () => orders.now !== "older",
       resolved: () => undefined,
     };
-    return { ...inState(state, replica), orders };
+    return { ...inState(state, replica, role), orders };
   }
+
+  test("what the program fails to read is no state of the peer", () => {
+    const { rules } = inState(PASSIVE, {
+      position: () => POSITION,
+      compare: (_peer, theirs) => (theirs.length > 1 ? JSON.parse("?") : "same"),
+      mayTakeOver: () => true,
+      resolved: () => undefined,
+    });
+    const { statesReceived } = rules.stats();
+    expect(rules.receive(PRIMARY, 1_100, Buffer.alloc(2))).toBe(false);
+    expect([rules.state, rules.stats().statesReceived]).toEqual([PASSIVE, statesReceived]);
+  });
 
   test("a newer server that starts does not serve because its peer is passive: it may not be heard", () => {
     const { rules, orders, heard } = inStateWith(PRIMARY);
@@ -139,6 +155,23 @@ describe("with a replica", () => {
     other.orders.now = "same";
     other.rules.receive(PRIMARY, 1_100, POSITION);
     expect(other.rules.serving).toBe(true);
+  });
+
+  test.each([
+    PASSIVE,
+    ACTIVE,
+  ])("a primary that gave way in state %i does not serve, though it catches up, before its peer has heard", (state) => {
+    const { rules, orders } = inStateWith(state, "primary");
+    orders.now = "older";
+    for (const now of [100, 600]) rules.receive(BACKUP, now, POSITION);
+    expect(rules.state).toBe(PRIMARY);
+    rules.tick(600);
+    orders.now = "same";
+    rules.receive(BACKUP, 610, POSITION); // The peer serves when it hears.
+    expect(rules.state).toBe(PRIMARY);
+    rules.tick(1_600);
+    rules.receive(BACKUP, 1_610, POSITION); // It has heard, and lets the primary serve.
+    expect(rules.serving).toBe(true);
   });
 });
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { type Clock, systemClock } from "../../../src/core/timers.js";
 import { Dealer, json, Publisher } from "../../../src/index.js";
 import { BinaryStarClient, BinaryStarServer } from "../../../src/patterns/binary-star/server.js";
-import type { BinaryStarStateName } from "../../../src/patterns/binary-star/star.js";
+import { BinaryStar, type BinaryStarStateName } from "../../../src/patterns/binary-star/star.js";
 import { failure, texts, thrown, until, within } from "../../contract/support/wait.js";
 import { held } from "../../kit/services.js";
 import { start } from "../../process/child.js";
@@ -76,6 +76,17 @@ describe("a pair", () => {
     expect(texts(await moved.request("2"))).toEqual(["primary 2"]);
     expect(await failure(backup.handOver())).toMatchObject({ code: "EFSM" });
   });
+});
+
+test("a server whose SUB has a timeout hears a peer that comes later", async () => {
+  const at = places();
+  const subscriberOptions = { receiveTimeout: 0 };
+  const options = { role: "primary", peer: at.backup.state, heartbeatInterval: HEARTBEAT } as const;
+  const primary = keep(new BinaryStar({ ...options, subscriberOptions }));
+  await primary.bind(at.primary.state);
+  for (let turns = 0; turns < 5; turns++) await new Promise((resolve) => setTimeout(resolve, 1));
+  await serve("backup", at);
+  await within(primary.ready(), "the backup's state");
 });
 
 test("a server's star may be closed by a listener of the change that the operator asked for", async () => {

@@ -1,6 +1,8 @@
 /** Which of two copies of a map is the newer, and what their servers may do with it. */
 import { describe, expect, test } from "vitest";
 import { BinaryStarState } from "../../../src/patterns/binary-star/rules.js";
+import { standingOf } from "../../../src/patterns/clone/link.js";
+import { EMPTY } from "../../../src/patterns/clone/protocol.js";
 import {
   beginTerm,
   encodePosition,
@@ -33,6 +35,17 @@ test.each([
 ])("a standing with a bad %s is none", (_, text) => {
   expect(parseStanding(Buffer.from(text))).toBeUndefined();
   expect(parsePosition(Buffer.from(text))).toBeUndefined();
+});
+
+test("a peer's term has later ones: a server that begins to serve would look for one without end", () => {
+  const text = (term: number): Buffer =>
+    Buffer.from(`{"map":"","term":${term},"alone":true,"sequence":0,"ready":false}`);
+  expect(parsePosition(text(2 ** 53 - 1))).toBeUndefined();
+  const end = [EMPTY, EMPTY, EMPTY, Buffer.from(`standing=${text(2 ** 53 - 1)}\n`), EMPTY];
+  expect(standingOf(end)).toBeUndefined();
+  const { term } = parsePosition(text(2 ** 52)) as Position;
+  for (const author of [0, 1, 2])
+    expect(beginTerm(NO_STANDING, author, term, true, Buffer.alloc(8)).term % 3).toBe(author);
 });
 
 test("the later term is newer, then the later sequence, then the one that served alone", () => {

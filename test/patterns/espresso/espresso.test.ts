@@ -74,6 +74,12 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("Espresso, engine %s"
     await running;
   });
 
+  it("hears of subscriptions however long none comes", async () => {
+    const tap = await startTap({ socketOptions: { receiveTimeout: 0 } });
+    for (let turns = 0; turns < 5; turns++) await new Promise((resolve) => setTimeout(resolve, 1));
+    await listen(tap);
+  });
+
   it("shows a message that its context has no room for with a trailer, and the proxy goes on", async () => {
     const small = new Context({ engine, maxMessageSize: 1_000 });
     const tap = await startTap({ socketOptions: { context: small } });

@@ -160,6 +160,33 @@ describe("a federation", () => {
     expect(b.broker.stats()).toMatchObject({ requestsCloud: 1, handedBack: 1, queuedCloud: 0 });
   });
 
+  it("drains while another site has requests: it hands them back, but for those that have begun", async () => {
+    const [a, b] = await startSites();
+    const { promise: released, resolve: release } = deferred();
+    work(b, () => released.then(() => "B"));
+    await until(() => a.broker.stats().sites.B === 1, "B's worker");
+    const begun = client(a).request("x", { timeout: 10_000 });
+    await until(() => b.broker.stats().busyWorkers === 1, "a busy worker");
+    const asking = kept(new Router({ routingId: "C" }));
+    asking.connect(b.cloud, { routingId: "B" });
+    await asking.ready();
+    await asking.send(["B", "c", "", "queued"]);
+    await until(() => b.broker.stats().queuedCloud === 1, "a queued request");
+    const drained = b.broker.drain();
+    await asking.send(["B", "c", "", "late"]);
+    for (let i = 0; i < 2; i++)
+      expect(texts(await asking.receive({ timeout: 5_000 }))).toContain("no-service");
+    release();
+    await within(drained, "the drain");
+    expect(texts(await begun)).toEqual(["B"]);
+    await until(() => b.broker.stats().idleWorkers === 1, "an idle worker");
+    expect(a.broker.stats().sites.B).toBe(0);
+    const local = client(a).request("y", { timeout: 10_000 });
+    work(a, () => "own");
+    expect(texts(await local)).toEqual(["own"]);
+    expect(b.broker.stats()).toMatchObject({ requestsCloud: 3, repliesCloud: 1, handedBack: 2 });
+  });
+
   it("reports a worker that starts again with a request, and the request that it repeats", async () => {
     const { broker, frontend, backend } = await startSite("A");
     const told: unknown[] = [];

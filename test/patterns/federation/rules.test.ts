@@ -3,14 +3,17 @@ import { describe, expect, it } from "vitest";
 import { parseState, stateFrames } from "../../../src/patterns/federation/broker.js";
 import { type FederationEvent, FederationRules, LOCAL } from "../../../src/patterns/federation/rules.js";
 
-function lonelySite(liveness: number): { rules: FederationRules; events: FederationEvent[] } {
+function lonelySite(
+  liveness: number,
+  isConnected = false,
+): { rules: FederationRules; events: FederationEvent[] } {
   const events: FederationEvent[] = [];
   const rules = new FederationRules(
     { stateInterval: 1_000, liveness, maxQueue: 10, maxQueueBytes: 1_000_000, maxDeliveries: 2 },
     {
       toWorker: () => true,
       reply: () => undefined,
-      siteRequest: () => false, // None of them is connected.
+      siteRequest: () => isConnected,
       siteReply: () => undefined,
       publish: () => undefined,
       isServing: () => true,
@@ -34,6 +37,18 @@ describe("states of other sites", () => {
     expect(rules.stats()).toMatchObject({ queuedLocal: 1, atSites: 0, sites: {} });
     rules.siteState("another", 1, 0);
     expect(events.at(-1)).toMatchObject({ type: "site:left", site: "another", returned: 1 });
+  });
+
+  it.each([
+    [20, 1, 10],
+    [1, 600_000, 2],
+  ])("may promise any number of workers: %i requests at a time of %i bytes each are with one of them", (each, bytes, most) => {
+    const { rules } = lonelySite(0, true);
+    rules.siteState("liar", 999_999_999, 0);
+    for (let sent = 0; sent < 1_000 && rules.room > 0; sent += each)
+      for (let i = 0; i < each; i++) rules.request([Buffer.from("client")], [Buffer.alloc(bytes)], LOCAL);
+    expect(rules.stats()).toMatchObject({ atSites: most });
+    expect(rules.room).toBe(0);
   });
 
   it("have a name that a routing id can be", () => {

@@ -112,6 +112,22 @@ describe("a client of model 3", () => {
     expect(rules.stats()).toMatchObject({ replies: 1, late: 1, pending: 0 });
   });
 
+  test("asks another server when the first one stops, and none as long as all of them do", () => {
+    const { rules, sent, reported } = twoLive();
+    const requests = (): string[] => sent.filter((line) => !line.endsWith("PING"));
+    for (const body of ["x", "y"]) rules.ask([body], 30_000, 100);
+    rules.receive("b", reply(1, "ERROR", "stopping"), 110);
+    expect(requests()).toEqual(["b 1 x", "b 2 y", "a 1 x", "a 2 y"]);
+    expect(reported).toEqual(["b stopping", "1 from b dead", "2 from b dead"]);
+    rules.receive("b", reply(2, "ERROR", "stopping"), 111);
+    for (const sequence of [1, 2]) rules.receive("a", reply(sequence, "ERROR", "stopping"), 120);
+    expect(requests()).toHaveLength(4);
+    // What b had begun still counts.
+    rules.receive("b", reply(2, "done"), 130);
+    expect(reported).toContain("2 b done");
+    expect(rules.stats()).toMatchObject({ replies: 1, failures: 0, pending: 1 });
+  });
+
   test("forgets what is given up within its sending", () => {
     const { rules, sent, reported, listeners } = twoLive();
     listeners.sent = () => void rules.cancel(1);

@@ -133,6 +133,12 @@ describe.each([...ENGINE_NAMES])("the last value cache, engine %s", (engine) => 
     expect([cache.delete("a"), cache.delete("a"), cache.get("a")]).toEqual([true, false, undefined]);
   });
 
+  it("has room for as many topics as it may be given", async () => {
+    const { cache, publish } = await start({ maxTopics: 2_147_483_647 });
+    await publish("a|1");
+    expect(cache.get("a")?.map(String)).toEqual(["a", "1"]);
+  });
+
   it("asks publishers only for the topics that it was given", async () => {
     const { cache, publisher, frontend, backend } = await start({ topics: ["a"] });
     const second = await cache.bind("backend", ANY);

@@ -164,6 +164,21 @@ describe("ValueCache", () => {
     expect(cache.takeChanges(10)).toMatchObject({ removed: ["a"], changed: [] });
   });
 
+  it("forgets evicted topics that a failing store never got", () => {
+    const { cache, update } = create({}, true);
+    for (let round = 0; round < 100; round++) {
+      for (let i = 0; i < 3; i++) update(`${round}-${i}`, "1");
+      const changes = cache.takeChanges(10);
+      update(`${round}-0`, "2");
+      // Evicted while the store writes it.
+      update(`${round}-3`, "1");
+      cache.putBack(changes);
+      expect(cache.pending).toBeLessThanOrEqual(BOUNDS.maxTopics);
+    }
+    const { changed, removed } = cache.takeChanges(10);
+    expect([changed.map(({ name }) => name).sort(), removed]).toEqual([["99-0", "99-2", "99-3"], []]);
+  });
+
   it("keeps its totals, its bounds and the right order through 20,000 random updates, and a store has what it has", () => {
     const random = new Random(11);
     const { cache, update, topics } = create({ maxTopics: 50, maxBytes: 2_000 }, true);

@@ -15,6 +15,7 @@ import {
 import { failure, texts, until, within } from "../../contract/support/wait.js";
 import { start as startProgram } from "../../process/child.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
+import { deferred } from "../../support/deferred.js";
 import { removeAfterEach } from "../../support/folders.js";
 import { missing } from "../../support/peers.js";
 import { pythonIn, SIMPLE_WORKER } from "../pirate/python.js";
@@ -178,15 +179,20 @@ describe("a load balancer's client", () => {
     expect(client.stats()).toMatchObject({ requests: 200, replies: 200, errors: 0, pending: 0 });
   });
 
-  it("fails as the broker said when it stops more often than a request may be sent again", async () => {
+  it("asks a broker that stops now and then, for as long as the request may take", async () => {
     const { socket, endpoint } = await router();
+    let stopping = 2;
     void (async () => {
-      for await (const [client, id, empty] of socket)
-        await socket.send([client, id, empty, ...errorReply("stopping")] as Buffer[]);
+      for await (const [client, id, empty, body] of socket) {
+        const answer = stopping-- > 0 ? errorReply("stopping") : [body];
+        await socket.send([client, id, empty, ...answer] as Buffer[]);
+      }
     })();
-    const client = kept(new LoadBalancerClient(endpoint, { retries: 1 }));
-    expect(await failure(client.request("x"))).toMatchObject({ code: "ERR_SERVICE", reason: "stopping" });
-    expect(client.stats()).toMatchObject({ retries: 1, errors: 1, pending: 0, inFlight: 0 });
+    const client = kept(new LoadBalancerClient(endpoint, { retries: 0 }));
+    expect(String(await client.request("x"))).toBe("x");
+    stopping = 1_000;
+    expect(await failure(client.request("y", { timeout: 300 }))).toMatchObject({ code: "ETIMEDOUT" });
+    expect(client.stats()).toMatchObject({ retries: 3, errors: 1, pending: 0, inFlight: 0 });
   });
 
   it("gives another broker the calls that one has no room for, and tries that one again", async () => {
@@ -309,6 +315,34 @@ describe("a load balancer's client", () => {
     await client.close();
     for (const error of await Promise.all(ended)) expect(error).toMatchObject({ code: "EAGAIN" });
     expect(client.stats()).toMatchObject({ pending: 0, inFlight: 0, requests: 4, cancelled: 3 });
+  });
+
+  it("goes to another broker while one drains, which finishes what it has", async () => {
+    const brokers = [kept(new LoadBalancer()), kept(new LoadBalancer())] as const;
+    const { promise: released, resolve: release } = deferred();
+    const handler = async ([body]: Buffer[]): Promise<string> => {
+      if (String(body) === "slow") await released;
+      return String(body);
+    };
+    const endpoints: string[] = [];
+    for (const broker of brokers) {
+      endpoints.push(await broker.bind("frontend", "tcp://127.0.0.1:*"));
+      kept(
+        new PirateWorker(await broker.bind("backend", "tcp://127.0.0.1:*"), handler, { dialect: "simple" }),
+      );
+    }
+    const client = kept(new LoadBalancerClient(endpoints));
+    await bothJoined(client);
+    const slow = client.request("slow");
+    await until(() => brokers.some((broker) => broker.stats().busyWorkers === 1), "the slow one");
+    const [first, other] = brokers[0].stats().busyWorkers === 1 ? brokers : [brokers[1], brokers[0]];
+    const drained = first.drain();
+    const quick = Array.from({ length: 20 }, (_, i) => client.request(`${i}`));
+    expect((await within(Promise.all(quick), "the quick ones")).map(String)).toHaveLength(20);
+    expect(other.stats().replies).toBe(20);
+    release();
+    await within(drained, "the drain");
+    expect(String(await slow)).toBe("slow");
   });
 
   it("drains: finishes what is under way, and takes nothing new", async () => {

@@ -102,6 +102,23 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("the suicidal snail, 
     expect(snail.stats()).toMatchObject({ delivered: 7, late: 1 });
   });
 
+  it("event: of messages that are late and in time by turns one is reported in each `holdOff`", async () => {
+    const { snail, clock, publish, events } = await begin({ policy: "event", maxLateness: 500 }, AT_ONCE);
+    for (let turn = 0; turn < 10; turn++) {
+      publish(2);
+      clock.held += 700;
+      await snail.receive(LIMIT);
+      clock.held -= 700;
+      await snail.receive(LIMIT);
+    }
+    expect(events.map(({ type }) => type)).toEqual(["lateness:exceeded", "lateness:recovered"]);
+    clock.held += 1_000;
+    publish(1);
+    clock.held += 700;
+    await snail.receive(LIMIT);
+    expect(snail.stats()).toMatchObject({ delivered: 22, late: 2 });
+  });
+
   it("newest: what waits is dropped but for the newest of each topic, in the order of arrival", async () => {
     const { snail, publisher, clock, publish, events } = await begin(
       { policy: "newest", maxLateness: 500 },

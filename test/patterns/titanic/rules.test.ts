@@ -212,6 +212,18 @@ describe("the dispatch rules", () => {
     expect(pause(false)).toBe(100);
   });
 
+  it("give a service that is there the place of one that is not, and keep to their number", () => {
+    const { rules, wanted } = driven();
+    for (const name of ["no", "none", "nobody", "nowhere"]) rules.stored(Buffer.from(name), 0);
+    expect(rules.stats().services).toBe(3);
+    for (const name of ["no", "none"]) rules.checked(Buffer.from(name), false, 0);
+    wanted.length = 0;
+    rules.stored(Buffer.from("print"), 1);
+    rules.checked(Buffer.from("print"), true, 2);
+    expect(wanted).toEqual(["check print", "claim print 2"]);
+    expect(rules.stats().services).toBe(3);
+  });
+
   it("give a failing request up after as many attempts as it has, each later than the one before", () => {
     const { rules, wanted, request } = driven();
     for (let attempts = 1; attempts <= 4; attempts++) {

@@ -87,6 +87,22 @@ describe("Titanic", () => {
     expect([waits.state, waits.code, drained.state]).toEqual(["rejected", "EAGAIN", "fulfilled"]);
   });
 
+  it.each([
+    -1, 60_000,
+  ])("waits on when a question has no answer in time, with a limit of %i ms", async (timeout) => {
+    const uuid = await client.request("echo", "body");
+    await service.close();
+    const impatient = keep(new MajordomoClient(endpoint, { timeout: 50, retries: 0 }));
+    const questions = new TitanicClient(impatient);
+    const asked = vi.spyOn(questions, "reply");
+    if (timeout > 0) asked.mockImplementationOnce((id) => client.reply(id, { timeout: 50, retries: 0 }));
+    const reply = questions.wait(uuid, { ...WAIT, timeout });
+    await until(() => asked.mock.calls.length > 1, "the second question");
+    service = open(directory);
+    worker("echo", (frames) => frames);
+    expect((await reply).status).toBe("200");
+  });
+
   it("leaves nothing at a signal of a wait that has ended", async () => {
     const uuid = await client.request("nobody", "body");
     const { signal } = new AbortController();
@@ -251,6 +267,12 @@ describe("Titanic", () => {
       }),
     );
     await vi.waitFor(() => open(other), 15_000);
+  });
+
+  it("has room for the longest timeout", async () => {
+    await reopen({ timeout: 2_147_483_647 });
+    worker("echo", (frames) => frames);
+    expect((await client.wait(await client.request("echo", "x"), WAIT)).status).toBe("200");
   });
 
   it("whose context has no room for its sockets leaves the store alone", async () => {
