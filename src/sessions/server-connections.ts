@@ -300,6 +300,7 @@ export class SessionConnections {
           run: (view) => rules.changeFilters(view, connection.handle, added, removed, settings),
           done: () => this.#send(connection, { kind: "done", request }),
           refused: (error) => this.#sendRefused(connection, false, request, error),
+          bytes: filters.reduce((sum, filter) => sum + Buffer.byteLength(filter), 0),
         });
         break;
       }

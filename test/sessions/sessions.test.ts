@@ -21,12 +21,13 @@ import {
 import { Context } from "../../src/sockets/context.js";
 import { Router } from "../../src/sockets/request-reply.js";
 import { StoreError } from "../../src/store/store.js";
-import { hostTest } from "../cluster/simulated.js";
+import { hostTest, pause } from "../cluster/simulated.js";
 import { ListedEndpoints } from "../support/listed-endpoints.js";
 import { freePort } from "../support/ports.js";
+import { RawClient } from "./raw-client.js";
 import { ScriptedStore } from "./scripted-store.js";
 
-const open: { close(options: { linger: number }): Promise<void> }[] = [];
+const open: { close(options: { linger: number }): Promise<unknown> }[] = [];
 afterEach(async () => {
   await Promise.all(open.splice(0).map((each) => each.close({ linger: 0 })));
 });
@@ -323,6 +324,27 @@ describe("a session", () => {
     expect(await ending).toBe("EAGAIN");
     store.result = () => undefined;
     expect(await one.sessions()).toMatchObject([{ id: "reader", filters: 1 }]);
+  });
+
+  it("has no more filters of pending subscriptions in memory than `maxPendingBytes`", async () => {
+    const store = new ScriptedStore();
+    const { server: one, endpoint } = await server(store, { maxPendingBytes: 100_000 });
+    const greedy = new RawClient(endpoint);
+    open.push(greedy);
+    await greedy.open("greedy");
+    expect(await greedy.answer()).toMatchObject({ kind: "opened" });
+    store.result = () => new Promise(() => undefined);
+    const filters = Array.from({ length: 100 }, (_, i) => `${i}`.padEnd(1_000, "x"));
+    const subscribe = (request: number): Promise<void> =>
+      greedy.send({ kind: "subscribe", request, filters });
+    // The first is in a commit, and the second waits.
+    for (const request of [1, 2]) {
+      await subscribe(request);
+      await pause(100);
+    }
+    for (let request = 3; request < 20; request++) await subscribe(request);
+    await pause(1_000);
+    expect(one.stats().pending).toBe(1);
   });
 
   it("refuses what its store has no room for, with that reason, and goes on", async () => {
