@@ -347,6 +347,19 @@ describe("a session", () => {
     expect(one.stats().pending).toBe(1);
   });
 
+  it("closes within its linger, with a publication that its server does not answer", async () => {
+    const store = new ScriptedStore();
+    const { endpoint } = await server(store);
+    const writer = client(endpoint, { id: "writer" });
+    await writer.ready();
+    store.result = () => new Promise(() => undefined);
+    const published = writer.publish("t", "x").catch(({ code }: { code: string }) => code);
+    const begun = performance.now();
+    await writer.close({ linger: 500 });
+    expect(performance.now() - begun).toBeLessThan(750);
+    expect(await published).toBe("EAGAIN");
+  });
+
   it("refuses what its store has no room for, with that reason, and goes on", async () => {
     const store = new ScriptedStore();
     const { server: one, endpoint } = await server(store);
