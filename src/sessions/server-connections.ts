@@ -134,17 +134,23 @@ export class SessionConnections {
     for (let at = 0; at < connections.length; at += PAGE) {
       const some = connections.slice(at, at + PAGE);
       const values = await this.#context.settings.store.read(some.map(({ id }) => keys.session(id)));
-      for (const [i, connection] of some.entries()) {
-        if (connection.state !== "open") continue;
-        const bytes = values[i]?.value;
-        const record = bytes === undefined ? undefined : (decodeJson(connection.id, bytes) as SessionRecord);
-        if (record === undefined || record.life !== connection.handle.life) this.#end(connection, "gone");
-        else if (record.epoch > connection.handle.epoch) this.#end(connection, "taken");
-        else if (record.epoch === connection.handle.epoch && record.owner === undefined)
-          this.#end(connection, "unavailable");
-        else this.#look(connection, record);
-      }
+      for (const [i, connection] of some.entries())
+        try {
+          if (connection.state === "open") this.#compare(connection, values[i]?.value);
+        } catch (error) {
+          this.#failed(connection, error); // A damaged record is of one session.
+        }
     }
+  }
+
+  /** @throws StoreError `damaged` */
+  #compare(connection: Connection, bytes: Buffer | undefined): void {
+    const record = bytes === undefined ? undefined : (decodeJson(connection.id, bytes) as SessionRecord);
+    if (record === undefined || record.life !== connection.handle.life) this.#end(connection, "gone");
+    else if (record.epoch > connection.handle.epoch) this.#end(connection, "taken");
+    else if (record.epoch === connection.handle.epoch && record.owner === undefined)
+      this.#end(connection, "unavailable");
+    else this.#look(connection, record);
   }
 
   #look(connection: Connection, record: SessionRecord): void {

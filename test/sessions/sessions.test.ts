@@ -18,6 +18,7 @@ import {
   encodeServerMessage,
   type ServerMessage,
 } from "../../src/sessions/protocol.js";
+import { keys } from "../../src/sessions/records.js";
 import { Context } from "../../src/sockets/context.js";
 import { Router } from "../../src/sockets/request-reply.js";
 import { StoreError } from "../../src/store/store.js";
@@ -345,6 +346,29 @@ describe("a session", () => {
     for (let request = 3; request < 20; request++) await subscribe(request);
     await pause(1_000);
     expect(one.stats().pending).toBe(1);
+  });
+
+  it("whose record is damaged is the only one: its server stays alive, and others end in time", async () => {
+    const store = new MemorySessionStore();
+    const { server: one, endpoint } = await server(store, { serverTimeout: 200 });
+    await server(store, { serverTimeout: 200 });
+    const [damaged, other, away] = await Promise.all([
+      subscribed(endpoint, { id: "damaged" }),
+      subscribed(endpoint, { id: "other" }),
+      subscribed(endpoint, { id: "short", expiry: 100 }),
+    ]);
+    const losses: string[] = [];
+    other.events.on("session:lost", ({ reason }) => losses.push(reason));
+    const lost = new Promise((resolve) => damaged.events.once("session:lost", resolve));
+    const failed = new Promise((resolve) => one.events.once("store:failed", resolve));
+    await away.close();
+    for (const key of [keys.session("damaged"), keys.server("damaged")])
+      await store.commit([], [{ key, value: Buffer.from("junk") }]);
+    expect(await failed).toMatchObject({ error: { code: "ERR_STORE", reason: "damaged" } });
+    expect(await lost).toMatchObject({ reason: "unavailable" });
+    await pause(2_000);
+    expect(losses).toEqual([]);
+    expect((await store.read([keys.session("short")]))[0]).toBeUndefined();
   });
 
   it("closes within its linger, with a publication that its server does not answer", async () => {
