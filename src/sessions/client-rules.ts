@@ -405,9 +405,17 @@ export class SessionClientRules {
     const number = this.#nextRequest;
     this.#nextRequest = number === 0xffff_ffff ? 1 : number + 1;
     this.#requests.set(number, request);
-    const { kind, filters } = request;
+    const { kind, filters, call } = request;
     if (this.#state !== "open" || this.#effects.send({ kind, request: number, filters })) return;
-    this.#requestRefused(number, new SessionError("too-large"), now);
+    const half = filters.length >> 1;
+    if (call !== undefined || half === 0) {
+      this.#requestRefused(number, new SessionError("too-large"), now);
+      return;
+    }
+    // Those of a lost session came in several calls.
+    this.#requests.delete(number);
+    for (const part of [filters.slice(0, half), filters.slice(half)])
+      this.#request({ kind, filters: part, call }, now);
   }
 
   #requestRefused(number: number, error: SessionError, now: number): void {

@@ -575,6 +575,28 @@ describe("a session", () => {
     expect(one.stats()).toMatchObject({ connections: 1, publishing: 0 });
   });
 
+  it("made again has all filters of its client, in as many messages as its server needs", async () => {
+    const store = new MemorySessionStore();
+    const options = { socketOptions: { maxMessageSize: 1_000 } };
+    const { server: one, endpoint } = await server(store, options);
+    const { endpoint: other } = await server(store, options);
+    const reader = client([endpoint, other], { id: "reader", expiry: 0 });
+    const filters = Array.from({ length: 10 }, (_, at) => `${at}`.padEnd(400, "x"));
+    for (const filter of filters) await reader.subscribe(filter);
+    const again = new Promise((resolve) => {
+      reader.events.on("session:opened", resolve);
+    });
+    await one.close();
+    expect(await again).toMatchObject({ isPresent: false });
+    const writer = client(other, { id: "writer" });
+    for (const topic of filters) {
+      const isKept = async (): Promise<boolean> => (await writer.publish(topic, topic)).sessions > 0;
+      while (!(await isKept())) await pause(20);
+      expect(texts(await take(reader, 1))).toEqual([topic]);
+    }
+    expect(reader.stats().connections).toBe(2);
+  });
+
   it("ends a client whose socket refuses a kept message, and keeps the message", async () => {
     const { endpoint } = await server(new MemorySessionStore());
     const one = await subscribed(endpoint, { id: "one", socketOptions: { maxMessageSize: 1_000 } });
