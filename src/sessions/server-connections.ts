@@ -450,13 +450,13 @@ export class SessionConnections {
     const operation = transactions.run((view) => rules.close(view, handle, progress, isEnd, Date.now()));
     connection.state = "closing";
     operation.then(
-      () => {
+      (isRemoved) => {
         if (connection.state !== "ended") {
           this.#forget(connection);
           this.#sendTo(connection.peer, { kind: "done", request: 0 });
           events.emit({ type: "session:closed", id, reason: "closed" });
         }
-        if (isEnd) events.emit({ type: "session:removed", id, reason: "ended" });
+        if (isRemoved) events.emit({ type: "session:removed", id, reason: isEnd ? "ended" : "expired" });
       },
       (error: unknown) => {
         this.#failed(connection, error);
@@ -499,6 +499,10 @@ export class SessionConnections {
   #release(handle: rules.SessionHandle, progress: rules.Progress): void {
     this.#context.transactions
       .run((view) => rules.close(view, handle, progress, false, Date.now()))
+      .then((isRemoved) => {
+        const { id } = handle;
+        if (isRemoved) this.#context.events.emit({ type: "session:removed", id, reason: "expired" });
+      })
       .catch((error: unknown) => {
         this.#context.storeFailed(error);
         this.#unreleased.push({ handle, progress });

@@ -269,6 +269,17 @@ describe("a session", () => {
     while ((await left()) > 0) await new Promise((resolve) => setTimeout(resolve, 20));
   });
 
+  for (const how of ["closes", "is gone"])
+    it(`without a lifetime is reported as removed when its client ${how}`, async () => {
+      const { server: one, endpoint } = await server(new MemorySessionStore());
+      const removed = new Promise((resolve) => one.events.once("session:removed", resolve));
+      const short = client(endpoint, { id: "short", expiry: 0 });
+      await short.ready();
+      await short.close({ linger: how === "closes" ? 1_000 : 0 });
+      expect(await removed).toEqual({ type: "session:removed", id: "short", reason: "expired" });
+      expect(await one.sessions()).toEqual([]);
+    });
+
   it("is removed by the next server where the one that was asked cannot, and kept with an error where none can", async () => {
     const store = new ScriptedStore();
     const { server: one, endpoint } = await server(store);
