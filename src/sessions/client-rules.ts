@@ -102,7 +102,8 @@ export class SessionClientRules {
   #life = "";
   #lives = 0;
   #next = 1;
-  readonly #sent = new Map<number, Publishing>();
+  /** `undefined`: given up; the next connection does not repeat it. */
+  readonly #sent = new Map<number, Publishing | undefined>();
   readonly #waiting = new RingBuffer<Publishing>();
   readonly #requests = new Map<number, FilterRequest>();
   #nextRequest = 1;
@@ -193,6 +194,8 @@ export class SessionClientRules {
 
   withdraw(call: ClientCall<PublishedResult>): void {
     this.#waiting.retain((publication) => publication.call !== call);
+    for (const [number, publication] of this.#sent)
+      if (publication?.call === call) this.#sent.set(number, undefined);
   }
 
   changeFilters(
@@ -394,6 +397,7 @@ export class SessionClientRules {
     this.#sent.clear();
     this.#next = published + 1;
     for (const publication of again) {
+      if (publication === undefined) continue;
       const { number } = publication;
       // A server that knows it by its number does not read its data.
       if (isContinued && number <= published) this.#sendPublication(publication, number, Buffer.alloc(0));
