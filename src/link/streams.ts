@@ -135,6 +135,11 @@ export function acceptLinks(
       return emit.call(this, event, ...values);
     const isUpgrade = request.headers.upgrade?.toLowerCase() === PROTOCOL;
     if (!isUpgrade && request.headers.smq !== "CLUSTER") return emit.call(this, event, ...values);
+    // Behind another request, whose answer still needs the connection.
+    if (event === "request" && (second as ServerResponse).socket === null) {
+      request.socket.destroy();
+      return true;
+    }
     const socket = event === "upgrade" ? (second as Socket) : detach(request, second as ServerResponse);
     take(request, socket, head ?? Buffer.alloc(0), isUpgrade ? SWITCHING : "HTTP/1.1 204 No Content\r\n\r\n");
     return true;
