@@ -147,6 +147,21 @@ describe("a program's own server", () => {
     expect(urls).toEqual([]);
   });
 
+  it.each([
+    "/x",
+    "/cluster",
+  ])("hangs up on a request for %s in one piece with a link's, and serves on", async (path) => {
+    for (const authorize of [() => true, async () => true, async () => false]) {
+      const server = createServer((_, response) => response.end("answer"));
+      const { port } = await serving({ path: "/cluster", authorize, onError: () => undefined }, server);
+      const socket = connect(port, "127.0.0.1");
+      const head = (of: string): string => `GET ${of} HTTP/1.1\r\nHost: x\r\nSMQ: CLUSTER\r\n\r\n`;
+      socket.write(head("/cluster") + head(path));
+      await once(socket.resume(), "close");
+      expect(await statusOf(port, "/")).toEqual([200, "answer"]);
+    }
+  });
+
   it("over TLS asks for the client's certificate", async () => {
     const [ca, cert, key] = [files.ca, files.serverCert, files.serverKey].map(file);
     const server = createSecure({ ca, cert, key, requestCert: true, rejectUnauthorized: true } as never);
