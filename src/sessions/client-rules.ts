@@ -192,10 +192,12 @@ export class SessionClientRules {
     this.#sendWaiting();
   }
 
-  withdraw(call: ClientCall<PublishedResult>): void {
+  /** A call was given up: what it asked for is not repeated. */
+  withdraw(call: ClientCall<never>): void {
     this.#waiting.retain((publication) => publication.call !== call);
     for (const [number, publication] of this.#sent)
       if (publication?.call === call) this.#sent.set(number, undefined);
+    for (const [number, request] of this.#requests) if (request.call === call) this.#requests.delete(number);
   }
 
   changeFilters(

@@ -361,8 +361,10 @@ export class SessionClient
           `${kind} must have at most ${MAX_SESSION_FILTERS} filters; got ${filters.length}`,
         );
       const { timeout } = this.#settings;
-      const pending = this.#calls.add<void>(0, { timeout }, () =>
-        this.#late(`No server has answered within ${timeout} ms`),
+      const pending: PendingCall<void> = this.#calls.add(
+        0,
+        { timeout, onGivenUp: () => this.#rules.withdraw(pending) },
+        () => this.#late(`No server has answered within ${timeout} ms`),
       );
       this.#rules.changeFilters(kind, filters, pending, this.#timer.now());
       return pending.promise;

@@ -144,6 +144,19 @@ it("asks for the filters that it had before a refusal, and for no others, where 
   expect(asked(sent)).toMatchObject({ kind: "subscribe", filters: ["a"] });
 });
 
+it("repeats no change of filters that was given up", () => {
+  const { rules, sent } = opened();
+  const calls = ["a", "b"].map((filter) => {
+    const call = { ...CALL };
+    rules.changeFilters("subscribe", [filter], call, 0);
+    return call;
+  });
+  rules.withdraw(calls[0] as (typeof calls)[number]);
+  sent.length = 0;
+  openAgain(rules, 1, true);
+  expect(sent.filter(({ kind }) => kind === "subscribe")).toMatchObject([{ filters: ["b"] }]);
+});
+
 it("repeats no publication that was given up, and the later ones with numbers that follow", () => {
   const { rules, sent } = opened();
   const calls = ["a", "b", "c"].map((topic) => {
