@@ -7,7 +7,14 @@
 
 import type { Duplex } from "node:stream";
 import { addAbortSignal } from "node:stream";
-import { describe, invalidArgument, isInstance, isThenable, takeDuplex } from "../core/arguments.js";
+import {
+  describe,
+  invalidArgument,
+  isInstance,
+  isThenable,
+  takeDuplex,
+  thrownText,
+} from "../core/arguments.js";
 import {
   ClosedError,
   HandshakeError,
@@ -380,7 +387,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
     if (error === undefined) void this.#endStream(false);
   }
 
-  #lost(reason: string, cause?: Error): ShoalError | undefined {
+  #lost(reason: string, cause?: unknown): ShoalError | undefined {
     // One end is closing and nothing is in flight; the program only has to read.
     if (this.#rules.isClosing && this.#rules.isFinished && cause === undefined) return undefined;
     return new TransportError("ERR_TRANSPORT", `The link ended: ${reason}`, { cause });
@@ -433,15 +440,19 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
       const taken = this.#taken;
       if (taken.length > 0) this.#taken = [];
       const buffers = this.#sealer === undefined ? batch.buffers : this.#sealer.seal(batch.buffers);
-      duplex.cork();
-      const last = buffers.length - 1;
-      for (let i = 0; i < last; i++) duplex.write(buffers[i]);
-      duplex.write(buffers[last], (error) => {
-        if (error != null) this.#end(this.#lost(error.message, error));
-        for (const channel of taken) channel.flushed();
-        if (this.#rules.hasFrames) this.#flush();
-      });
-      duplex.uncork();
+      try {
+        duplex.cork();
+        const last = buffers.length - 1;
+        for (let i = 0; i < last; i++) duplex.write(buffers[i]);
+        duplex.write(buffers[last], (error) => {
+          if (error != null) this.#end(this.#lost(error.message, error));
+          for (const channel of taken) channel.flushed();
+          if (this.#rules.hasFrames) this.#flush();
+        });
+        duplex.uncork();
+      } catch (error) {
+        this.#end(this.#lost(thrownText(error), error)); // A program's stream may throw.
+      }
       if (duplex.writableLength > 0) this.#batchBytes = Math.max(BATCH_BYTES, limit / 2);
       // The stream accepts batches within the call: each wakes the peer's process.
       else if (batch.bytes >= limit) this.#batchBytes = Math.min(524_288, 2 * limit);
@@ -488,12 +499,19 @@ function exchange(duplex: Duplex, handshake: Handshake, timeout: number): Promis
       release();
       reject(error);
     };
-    const lost = (reason: string, cause?: Error): void =>
+    const lost = (reason: string, cause?: unknown): void =>
       fail(new TransportError("ERR_TRANSPORT", `The handshake failed: ${reason}`, { cause }));
     const onError = (error: Error): void => lost(error.message, error);
     const onClose = (): void => lost("the other end closed the stream");
+    const send = (bytes: Buffer): void => {
+      try {
+        duplex.write(bytes);
+      } catch (error) {
+        lost(thrownText(error), error); // A program's stream may throw.
+      }
+    };
     const onData = (chunk: Buffer): void => {
-      const rest = handshake.receive(chunk, (bytes) => duplex.write(bytes));
+      const rest = handshake.receive(chunk, send);
       if (handshake.failure !== undefined) {
         release();
         // Sends a refusal first.
@@ -512,7 +530,7 @@ function exchange(duplex: Duplex, handshake: Handshake, timeout: number): Promis
     duplex.on("data", onData).on("error", onError).on("close", onClose).on("end", onClose);
     if (duplex.errored) onError(duplex.errored);
     else if (duplex.destroyed || duplex.readableEnded) onClose();
-    else duplex.write(handshake.hello);
+    else send(handshake.hello);
   });
 }
 

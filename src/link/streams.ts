@@ -78,6 +78,9 @@ const DIAL_OPTIONS = {
 
 export type DialLinkOptions = Given<typeof DIAL_OPTIONS>;
 
+/** Sockets of links, by any call of `acceptLinks`. */
+const taken = new WeakSet<Socket>();
+
 /**
  * Accepts streams from an HTTP or HTTPS server: requests with `SMQ: CLUSTER` or `Upgrade: shoal-link`. Its listeners
  * get other requests.
@@ -131,10 +134,21 @@ export function acceptLinks(
   // The program's listeners would answer too, and a listener of upgrades here would take all others from the program.
   const intercept = function (this: EventEmitter, event: string, ...values: unknown[]): boolean {
     const [request, second, head] = values as [IncomingMessage, ServerResponse | Socket, Buffer | undefined];
+    // Of one piece of bytes Node.js emits all requests, also those behind a link's.
+    if (taken.has(request?.socket)) {
+      request.socket.destroy();
+      return true;
+    }
     if ((event !== "request" && event !== "upgrade") || !isMeant(request))
       return emit.call(this, event, ...values);
     const isUpgrade = request.headers.upgrade?.toLowerCase() === PROTOCOL;
     if (!isUpgrade && request.headers.smq !== "CLUSTER") return emit.call(this, event, ...values);
+    // Behind another request, whose answer still needs the connection.
+    if (event === "request" && (second as ServerResponse).socket === null) {
+      request.socket.destroy();
+      return true;
+    }
+    taken.add(request.socket);
     const socket = event === "upgrade" ? (second as Socket) : detach(request, second as ServerResponse);
     take(request, socket, head ?? Buffer.alloc(0), isUpgrade ? SWITCHING : "HTTP/1.1 204 No Content\r\n\r\n");
     return true;

@@ -102,7 +102,8 @@ export class SessionClientRules {
   #life = "";
   #lives = 0;
   #next = 1;
-  readonly #sent = new Map<number, Publishing>();
+  /** `undefined`: given up; the next connection does not repeat it. */
+  readonly #sent = new Map<number, Publishing | undefined>();
   readonly #waiting = new RingBuffer<Publishing>();
   readonly #requests = new Map<number, FilterRequest>();
   #nextRequest = 1;
@@ -191,8 +192,12 @@ export class SessionClientRules {
     this.#sendWaiting();
   }
 
-  withdraw(call: ClientCall<PublishedResult>): void {
+  /** A call was given up: what it asked for is not repeated. */
+  withdraw(call: ClientCall<never>): void {
     this.#waiting.retain((publication) => publication.call !== call);
+    for (const [number, publication] of this.#sent)
+      if (publication?.call === call) this.#sent.set(number, undefined);
+    for (const [number, request] of this.#requests) if (request.call === call) this.#requests.delete(number);
   }
 
   changeFilters(
@@ -394,6 +399,7 @@ export class SessionClientRules {
     this.#sent.clear();
     this.#next = published + 1;
     for (const publication of again) {
+      if (publication === undefined) continue;
       const { number } = publication;
       // A server that knows it by its number does not read its data.
       if (isContinued && number <= published) this.#sendPublication(publication, number, Buffer.alloc(0));
@@ -405,9 +411,17 @@ export class SessionClientRules {
     const number = this.#nextRequest;
     this.#nextRequest = number === 0xffff_ffff ? 1 : number + 1;
     this.#requests.set(number, request);
-    const { kind, filters } = request;
+    const { kind, filters, call } = request;
     if (this.#state !== "open" || this.#effects.send({ kind, request: number, filters })) return;
-    this.#requestRefused(number, new SessionError("too-large"), now);
+    const half = filters.length >> 1;
+    if (call !== undefined || half === 0) {
+      this.#requestRefused(number, new SessionError("too-large"), now);
+      return;
+    }
+    // Those of a lost session came in several calls.
+    this.#requests.delete(number);
+    for (const part of [filters.slice(0, half), filters.slice(half)])
+      this.#request({ kind, filters: part, call }, now);
   }
 
   #requestRefused(number: number, error: SessionError, now: number): void {

@@ -296,8 +296,7 @@ export class SessionClient
     const begun = performance.now();
     try {
       await this.ready({ timeout });
-      const left = timeout < 0 ? timeout : Math.max(0, timeout - (performance.now() - begun));
-      const isDone = await this.#leave(true, left);
+      const isDone = await this.#leave(true, leftOf(timeout, begun));
       if (isDone || this.#over?.reason === "gone") return;
       this.#assertNotOver();
       if (this.closed)
@@ -329,8 +328,9 @@ export class SessionClient
   protected async onClose(linger: number): Promise<void> {
     this.#list.stop();
     if (linger !== 0 && this.#rules.isOpen) {
+      const begun = performance.now();
       await withTimeout(this.#calls.idle(), linger);
-      await this.#leave(false, linger);
+      await this.#leave(false, leftOf(linger, begun));
     }
     this.#timer.stop();
     this.#disconnect();
@@ -361,8 +361,10 @@ export class SessionClient
           `${kind} must have at most ${MAX_SESSION_FILTERS} filters; got ${filters.length}`,
         );
       const { timeout } = this.#settings;
-      const pending = this.#calls.add<void>(0, { timeout }, () =>
-        this.#late(`No server has answered within ${timeout} ms`),
+      const pending: PendingCall<void> = this.#calls.add(
+        0,
+        { timeout, onGivenUp: () => this.#rules.withdraw(pending) },
+        () => this.#late(`No server has answered within ${timeout} ms`),
       );
       this.#rules.changeFilters(kind, filters, pending, this.#timer.now());
       return pending.promise;
@@ -550,6 +552,11 @@ export class SessionClient
     for (const waiter of this.#receivers) waiter.abandon(error);
     this.#receivers.clear();
   }
+}
+
+/** @param timeout ms; -1: no limit */
+function leftOf(timeout: number, begun: number): number {
+  return timeout < 0 ? timeout : Math.max(0, timeout - (performance.now() - begun));
 }
 
 function isAnyObserved(): boolean {

@@ -20,10 +20,13 @@ export class InFlightBytes {
     this.#clients = clients;
   }
 
+  get share(): number {
+    return Math.max(16_384, Math.floor(this.#limit / Math.max(1, this.#clients())));
+  }
+
   /** A client's limit. Beyond the total each has an equal share, so none starves others. */
   allowed(has: number): number {
-    const share = Math.max(16_384, Math.floor(this.#limit / Math.max(1, this.#clients())));
-    return Math.max(share, has + this.#limit - this.used);
+    return Math.max(this.share, has + this.#limit - this.used);
   }
 }
 
@@ -49,9 +52,9 @@ export class Deliveries {
     return this.#bytes > 0 && this.#bytes >= this.#allowed ? 0 : this.#window.window - this.#inFlight.size;
   }
 
-  /** One message may be larger. */
+  /** Of one read, of which each client may have one at a time. One message may be larger. */
   get roomBytes(): number {
-    return Math.max(1, this.#allowed - this.#bytes);
+    return Math.max(1, Math.min(this.#allowed - this.#bytes, this.#all.share));
   }
 
   get #allowed(): number {

@@ -183,24 +183,24 @@ export function open(
   return { record, previous: found?.owner };
 }
 
-/** @throws SessionError `taken` if it was to be removed, and another connection has it */
+/** @returns whether it is removed @throws SessionError `taken` if it was to be, and another connection has it */
 export function close(
   view: View,
   handle: SessionHandle,
   progress: Progress,
   isEnd: boolean,
   now: number,
-): void {
+): boolean {
   const record = readSession(view, handle.id);
-  if (record?.life !== handle.life) return;
+  if (record?.life !== handle.life) return false;
   if (record.epoch !== handle.epoch) {
     if (isEnd) throw new SessionError("taken");
-    return;
+    return false;
   }
   // The store may have failed to remove some below `low`, which are still to be found then.
   const left = record.owner === undefined ? record : settle(view, handle, { ...progress, low: 0 });
   if (isEnd) remove(view, handle.id, left);
-  else if (left.owner !== undefined) release(view, handle.id, left, progress.sent, now);
+  return isEnd || (left.owner !== undefined && release(view, handle.id, left, progress.sent, now));
 }
 
 /** @param sent lower numbers may have been delivered @returns whether it is removed */

@@ -134,17 +134,23 @@ export class SessionConnections {
     for (let at = 0; at < connections.length; at += PAGE) {
       const some = connections.slice(at, at + PAGE);
       const values = await this.#context.settings.store.read(some.map(({ id }) => keys.session(id)));
-      for (const [i, connection] of some.entries()) {
-        if (connection.state !== "open") continue;
-        const bytes = values[i]?.value;
-        const record = bytes === undefined ? undefined : (decodeJson(connection.id, bytes) as SessionRecord);
-        if (record === undefined || record.life !== connection.handle.life) this.#end(connection, "gone");
-        else if (record.epoch > connection.handle.epoch) this.#end(connection, "taken");
-        else if (record.epoch === connection.handle.epoch && record.owner === undefined)
-          this.#end(connection, "unavailable");
-        else this.#look(connection, record);
-      }
+      for (const [i, connection] of some.entries())
+        try {
+          if (connection.state === "open") this.#compare(connection, values[i]?.value);
+        } catch (error) {
+          this.#failed(connection, error); // A damaged record is of one session.
+        }
     }
+  }
+
+  /** @throws StoreError `damaged` */
+  #compare(connection: Connection, bytes: Buffer | undefined): void {
+    const record = bytes === undefined ? undefined : (decodeJson(connection.id, bytes) as SessionRecord);
+    if (record === undefined || record.life !== connection.handle.life) this.#end(connection, "gone");
+    else if (record.epoch > connection.handle.epoch) this.#end(connection, "taken");
+    else if (record.epoch === connection.handle.epoch && record.owner === undefined)
+      this.#end(connection, "unavailable");
+    else this.#look(connection, record);
   }
 
   #look(connection: Connection, record: SessionRecord): void {
@@ -300,6 +306,7 @@ export class SessionConnections {
           run: (view) => rules.changeFilters(view, connection.handle, added, removed, settings),
           done: () => this.#send(connection, { kind: "done", request }),
           refused: (error) => this.#sendRefused(connection, false, request, error),
+          bytes: filters.reduce((sum, filter) => sum + Buffer.byteLength(filter), 0),
         });
         break;
       }
@@ -443,13 +450,13 @@ export class SessionConnections {
     const operation = transactions.run((view) => rules.close(view, handle, progress, isEnd, Date.now()));
     connection.state = "closing";
     operation.then(
-      () => {
+      (isRemoved) => {
         if (connection.state !== "ended") {
           this.#forget(connection);
           this.#sendTo(connection.peer, { kind: "done", request: 0 });
           events.emit({ type: "session:closed", id, reason: "closed" });
         }
-        if (isEnd) events.emit({ type: "session:removed", id, reason: "ended" });
+        if (isRemoved) events.emit({ type: "session:removed", id, reason: isEnd ? "ended" : "expired" });
       },
       (error: unknown) => {
         this.#failed(connection, error);
@@ -492,6 +499,10 @@ export class SessionConnections {
   #release(handle: rules.SessionHandle, progress: rules.Progress): void {
     this.#context.transactions
       .run((view) => rules.close(view, handle, progress, false, Date.now()))
+      .then((isRemoved) => {
+        const { id } = handle;
+        if (isRemoved) this.#context.events.emit({ type: "session:removed", id, reason: "expired" });
+      })
       .catch((error: unknown) => {
         this.#context.storeFailed(error);
         this.#unreleased.push({ handle, progress });

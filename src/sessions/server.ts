@@ -13,6 +13,7 @@ import { ClosedError } from "../core/errors.js";
 import { withTimeout } from "../core/waiter.js";
 import { Driver } from "../kit/driver.js";
 import { CLOSE_LINGER, checkOptions } from "../kit/options.js";
+import { StoreError } from "../store/store.js";
 import { SessionError } from "./protocol.js";
 import {
   after,
@@ -316,7 +317,7 @@ export class Sweeper {
     const now = performance.now();
     const before = this.#servers;
     this.#servers = new Map();
-    for (const { key, value } of entries) {
+    await this.#each(entries, async ({ key, value }) => {
       const server = lastPart(key);
       const heartbeats = decodeJson(key, value) as number;
       const seen = before.get(server);
@@ -327,7 +328,7 @@ export class Sweeper {
         await transactions.run((view) => {
           if (view.getJson(key) === heartbeats) view.set(key, undefined);
         });
-    }
+    });
   }
 
   async #sweepSessions(): Promise<void> {
@@ -337,13 +338,25 @@ export class Sweeper {
     this.#cursor = entries.length < PAGE || last === undefined ? "" : after(last.key);
     const now = Date.now();
     const { events, transactions } = this.#context;
-    for (const { key, value } of entries) {
+    await this.#each(entries, async ({ key, value }) => {
       const record = decodeJson(key, value) as SessionRecord;
-      if (!rules.isDue(record, (server) => this.#servers.has(server), now)) continue;
+      if (!rules.isDue(record, (server) => this.#servers.has(server), now)) return;
       const id = lastPart(key);
       const isRemoved = await transactions.run((view) => rules.expire(view, id, now));
       if (isRemoved) events.emit({ type: "session:removed", id, reason: "expired" });
-    }
+    });
+  }
+
+  /** A damaged record is reported, and does not stop the upkeep. */
+  async #each(
+    entries: readonly SessionStoreEntry[],
+    sweep: (entry: SessionStoreEntry) => Promise<void>,
+  ): Promise<void> {
+    for (const entry of entries)
+      await sweep(entry).catch((error: unknown) => {
+        if (!(error instanceof StoreError) || error.reason !== "damaged") throw error;
+        this.#context.storeFailed(error);
+      });
   }
 
   /** @returns whether there were any */

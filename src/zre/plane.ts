@@ -61,7 +61,7 @@ const OPTIONS = {
   expired: integer({ default: 30_000, min: 10 }),
   /** Further peers are refused; a full mesh is costly past about 100. Default 100. */
   maxPeers: integer({ default: 100, max: 1_000 }),
-  /** Most bytes of a received frame; a larger one ends the connection. Default 1 MiB. */
+  /** Most bytes of a received message, all frames together; a larger one ends the connection. Default 1 MiB. */
   maxMessageSize: bytes({ default: 1_048_576, min: 1_024 }),
   /** Messages queued for a peer before it is removed. Default 3,000. */
   maxQueue: integer({ default: 3_000 }),

@@ -1,6 +1,8 @@
 /** Interfaces that come up, go and get other addresses while a node runs: in network namespaces. */
 import { execFileSync } from "node:child_process";
-import { afterEach, describe, expect, it } from "vitest";
+import { once } from "node:events";
+import { connect, createServer } from "node:net";
+import { afterEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { ClusterNode } from "../../src/cluster/index.js";
 import { allInterfaces } from "../../src/cluster/net/addresses.js";
 import { MACHINE, setPlatformStandIn } from "../../src/engine/zmtp/transport/transports.js";
@@ -181,5 +183,38 @@ describe("a process without a descriptor left", () => {
     setPlatformStandIn(undefined);
     await expect(node.start()).rejects.toMatchObject({ code: "EMFILE" });
     await node.close();
+  });
+});
+
+describe("a node of one interface whose next address is not free", () => {
+  afterEach(() => setPlatformStandIn(undefined));
+
+  it("listens again where the interface has its address of before", async () => {
+    let address = "127.0.0.2";
+    const interfaces = () => [{ name: "eth7", address, internal: false }];
+    setPlatformStandIn(() => ({ ...MACHINE, interfaces, interfaces6: () => [] }));
+    const node = new ClusterNode({
+      scope: "link",
+      key: KEY,
+      interface: "eth7",
+      registry: false,
+      multicast: false,
+    });
+    onTestFinished(() => node.close({ linger: 0 }));
+    await node.start();
+    const port = Number(node.address.split(":")[1]);
+    const isOpen = (): Promise<boolean> =>
+      new Promise((resolve) => {
+        const socket = connect(port, "127.0.0.2", () => resolve(true)).on("error", () => resolve(false));
+        onTestFinished(() => void socket.destroy());
+      });
+    expect(await isOpen()).toBe(true);
+    const other = createServer().listen(port, "127.0.0.3");
+    onTestFinished(() => void other.close());
+    await once(other, "listening");
+    address = "127.0.0.3";
+    await vi.waitFor(() => expect(node.stats().dropped.socket).toBeGreaterThan(0), 5_000);
+    address = "127.0.0.2";
+    await vi.waitFor(async () => expect(await isOpen()).toBe(true), 5_000);
   });
 });

@@ -67,6 +67,18 @@ it("a node closes though a program's stream throws when it is ended", async () =
   expect(here.destroyed).toBe(true);
 });
 
+it("a program's stream that throws when it is written to ends its link, and no process", async () => {
+  const { a, b, here } = await pair();
+  await together(a, b);
+  const lost = new Promise((resolve) => b.events.once("lost", resolve));
+  here._write = here._writev = () => {
+    throw new Error("unplugged");
+  };
+  await a.publish("news", "x");
+  await once(here, "close");
+  expect(await lost).toMatchObject({ member: { name: a.self.name } });
+});
+
 test("a link is kept: dialled again when its stream breaks and when nobody answers, until it is stopped", {
   timeout: 60_000,
 }, async () => {

@@ -133,6 +133,35 @@ describe("a program's own server", () => {
     }
   });
 
+  it("hangs up on a link's request behind another one that is not answered yet, and serves on", async () => {
+    const server = createServer((request, response) => {
+      if (request.url !== "/slow") response.end("answer");
+    });
+    const { port, urls } = await serving(undefined, server);
+    for (const link of ["SMQ: CLUSTER", "Connection: Upgrade\r\nUpgrade: shoal-link"]) {
+      const socket = connect(port, "127.0.0.1");
+      socket.write(`GET /slow HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n${link}\r\n\r\n`);
+      await once(socket.resume(), "close");
+    }
+    expect(await statusOf(port, "/")).toEqual([200, "answer"]);
+    expect(urls).toEqual([]);
+  });
+
+  it.each([
+    "/x",
+    "/cluster",
+  ])("hangs up on a request for %s in one piece with a link's, and serves on", async (path) => {
+    for (const authorize of [() => true, async () => true, async () => false]) {
+      const server = createServer((_, response) => response.end("answer"));
+      const { port } = await serving({ path: "/cluster", authorize, onError: () => undefined }, server);
+      const socket = connect(port, "127.0.0.1");
+      const head = (of: string): string => `GET ${of} HTTP/1.1\r\nHost: x\r\nSMQ: CLUSTER\r\n\r\n`;
+      socket.write(head("/cluster") + head(path));
+      await once(socket.resume(), "close");
+      expect(await statusOf(port, "/")).toEqual([200, "answer"]);
+    }
+  });
+
   it("over TLS asks for the client's certificate", async () => {
     const [ca, cert, key] = [files.ca, files.serverCert, files.serverKey].map(file);
     const server = createSecure({ ca, cert, key, requestCert: true, rejectUnauthorized: true } as never);

@@ -508,3 +508,38 @@ describe("openLink", () => {
     await expect(a.open("x", { prio: 1 } as never)).rejects.toMatchObject({ code: "EINVAL" });
   });
 });
+
+/** From this write on the stream throws, as a program's may. */
+function breaking(stream: Duplex, writes: number): void {
+  const write = stream._write;
+  let left = writes;
+  stream._write = (...given) => {
+    left -= 1;
+    if (left < 0) throw new Error("unplugged");
+    write.apply(stream, given);
+  };
+}
+
+it.each([0, 1])("a stream that throws after %s writes of the handshake makes no link", async (writes) => {
+  const password = "correct horse battery staple";
+  const [here, there] = duplexPair();
+  destroying(here, there);
+  breaking(here, writes);
+  openLink(there, { password, role: "responder" }).catch(() => undefined);
+  await expect(openLink(here, { password, role: "initiator" })).rejects.toMatchObject({
+    code: "ERR_TRANSPORT",
+    message: "The handshake failed: unplugged",
+  });
+  expect(here.destroyed).toBe(true);
+});
+
+it("a link ends by a stream that throws when it is written to", async () => {
+  const [here, there] = duplexPair();
+  const [one] = await link([here, there], {}, {});
+  breaking(here, 0);
+  await expect(one.open("x")).rejects.toMatchObject({
+    code: "ERR_TRANSPORT",
+    message: "The link ended: unplugged",
+  });
+  expect([one.ended, here.destroyed]).toEqual([true, true]);
+});

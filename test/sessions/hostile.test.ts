@@ -295,6 +295,23 @@ describe("a server of sessions with hostile clients", () => {
     await Promise.all(deaf.map((each) => each.socket.close()));
   });
 
+  it("reads for all its clients at once no more than they may have", async () => {
+    const maxInFlightBytes = 1_048_576;
+    const { store, endpoint } = await listen({ maxInFlightBytes });
+    const readers = Array.from({ length: 20 }, () => raw(endpoint));
+    for (const [i, each] of readers.entries()) {
+      await each.open(`reader-${i}`);
+      expect(await each.answer()).toMatchObject({ kind: "opened" });
+      await each.send({ kind: "subscribe", request: 1, filters: ["t"] });
+      expect(await each.answer()).toEqual({ kind: "done", request: 1 });
+    }
+    const scan = vi.spyOn(store, "scan").mockReturnValue(new Promise(() => undefined));
+    await client(endpoint, { id: "writer" }).publish("t", "x");
+    expect(scan).toHaveBeenCalledTimes(readers.length);
+    const bytes = scan.mock.calls.reduce((sum, [{ maxBytes }]) => sum + maxBytes, 0);
+    expect(bytes).toBeLessThanOrEqual(maxInFlightBytes);
+  });
+
   it("serves a subscription and a publication that come together", async () => {
     const { endpoint } = await listen();
     const [one, two] = [client(endpoint, { id: "one" }), client(endpoint, { id: "two" })];

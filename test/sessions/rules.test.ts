@@ -144,6 +144,37 @@ it("asks for the filters that it had before a refusal, and for no others, where 
   expect(asked(sent)).toMatchObject({ kind: "subscribe", filters: ["a"] });
 });
 
+it("repeats no change of filters that was given up", () => {
+  const { rules, sent } = opened();
+  const calls = ["a", "b"].map((filter) => {
+    const call = { ...CALL };
+    rules.changeFilters("subscribe", [filter], call, 0);
+    return call;
+  });
+  rules.withdraw(calls[0] as (typeof calls)[number]);
+  sent.length = 0;
+  openAgain(rules, 1, true);
+  expect(sent.filter(({ kind }) => kind === "subscribe")).toMatchObject([{ filters: ["b"] }]);
+});
+
+it("repeats no publication that was given up, and the later ones with numbers that follow", () => {
+  const { rules, sent } = opened();
+  const calls = ["a", "b", "c"].map((topic) => {
+    const call = { ...CALL };
+    rules.publish({ id: "", topic, data: Buffer.from(topic), context: undefined }, call);
+    return call;
+  });
+  rules.withdraw(calls[1] as (typeof calls)[number]);
+  expect(rules.publishing).toBe(3);
+  sent.length = 0;
+  openAgain(rules, 1, true);
+  expect(sent.filter(({ kind }) => kind === "publish")).toMatchObject([
+    { topic: "a", number: 1 },
+    { topic: "c", number: 2 },
+  ]);
+  expect(rules.publishing).toBe(2);
+});
+
 it("tries again, with an event, where the filters of a lost session are refused", () => {
   const { rules, sent, delays } = opened();
   rules.changeFilters("subscribe", ["a"], CALL, 0);

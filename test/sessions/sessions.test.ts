@@ -18,15 +18,17 @@ import {
   encodeServerMessage,
   type ServerMessage,
 } from "../../src/sessions/protocol.js";
+import { keys } from "../../src/sessions/records.js";
 import { Context } from "../../src/sockets/context.js";
 import { Router } from "../../src/sockets/request-reply.js";
 import { StoreError } from "../../src/store/store.js";
-import { hostTest } from "../cluster/simulated.js";
+import { hostTest, pause } from "../cluster/simulated.js";
 import { ListedEndpoints } from "../support/listed-endpoints.js";
 import { freePort } from "../support/ports.js";
+import { RawClient } from "./raw-client.js";
 import { ScriptedStore } from "./scripted-store.js";
 
-const open: { close(options: { linger: number }): Promise<void> }[] = [];
+const open: { close(options: { linger: number }): Promise<unknown> }[] = [];
 afterEach(async () => {
   await Promise.all(open.splice(0).map((each) => each.close({ linger: 0 })));
 });
@@ -267,6 +269,17 @@ describe("a session", () => {
     while ((await left()) > 0) await new Promise((resolve) => setTimeout(resolve, 20));
   });
 
+  for (const how of ["closes", "is gone"])
+    it(`without a lifetime is reported as removed when its client ${how}`, async () => {
+      const { server: one, endpoint } = await server(new MemorySessionStore());
+      const removed = new Promise((resolve) => one.events.once("session:removed", resolve));
+      const short = client(endpoint, { id: "short", expiry: 0 });
+      await short.ready();
+      await short.close({ linger: how === "closes" ? 1_000 : 0 });
+      expect(await removed).toEqual({ type: "session:removed", id: "short", reason: "expired" });
+      expect(await one.sessions()).toEqual([]);
+    });
+
   it("is removed by the next server where the one that was asked cannot, and kept with an error where none can", async () => {
     const store = new ScriptedStore();
     const { server: one, endpoint } = await server(store);
@@ -323,6 +336,63 @@ describe("a session", () => {
     expect(await ending).toBe("EAGAIN");
     store.result = () => undefined;
     expect(await one.sessions()).toMatchObject([{ id: "reader", filters: 1 }]);
+  });
+
+  it("has no more filters of pending subscriptions in memory than `maxPendingBytes`", async () => {
+    const store = new ScriptedStore();
+    const { server: one, endpoint } = await server(store, { maxPendingBytes: 100_000 });
+    const greedy = new RawClient(endpoint);
+    open.push(greedy);
+    await greedy.open("greedy");
+    expect(await greedy.answer()).toMatchObject({ kind: "opened" });
+    store.result = () => new Promise(() => undefined);
+    const filters = Array.from({ length: 100 }, (_, i) => `${i}`.padEnd(1_000, "x"));
+    const subscribe = (request: number): Promise<void> =>
+      greedy.send({ kind: "subscribe", request, filters });
+    // The first is in a commit, and the second waits.
+    for (const request of [1, 2]) {
+      await subscribe(request);
+      await pause(100);
+    }
+    for (let request = 3; request < 20; request++) await subscribe(request);
+    await pause(1_000);
+    expect(one.stats().pending).toBe(1);
+  });
+
+  it("whose record is damaged is the only one: its server stays alive, and others end in time", async () => {
+    const store = new MemorySessionStore();
+    const { server: one, endpoint } = await server(store, { serverTimeout: 200 });
+    await server(store, { serverTimeout: 200 });
+    const [damaged, other, away] = await Promise.all([
+      subscribed(endpoint, { id: "damaged" }),
+      subscribed(endpoint, { id: "other" }),
+      subscribed(endpoint, { id: "short", expiry: 100 }),
+    ]);
+    const losses: string[] = [];
+    other.events.on("session:lost", ({ reason }) => losses.push(reason));
+    const lost = new Promise((resolve) => damaged.events.once("session:lost", resolve));
+    const failed = new Promise((resolve) => one.events.once("store:failed", resolve));
+    await away.close();
+    for (const key of [keys.session("damaged"), keys.server("damaged")])
+      await store.commit([], [{ key, value: Buffer.from("junk") }]);
+    expect(await failed).toMatchObject({ error: { code: "ERR_STORE", reason: "damaged" } });
+    expect(await lost).toMatchObject({ reason: "unavailable" });
+    await pause(2_000);
+    expect(losses).toEqual([]);
+    expect((await store.read([keys.session("short")]))[0]).toBeUndefined();
+  });
+
+  it("closes within its linger, with a publication that its server does not answer", async () => {
+    const store = new ScriptedStore();
+    const { endpoint } = await server(store);
+    const writer = client(endpoint, { id: "writer" });
+    await writer.ready();
+    store.result = () => new Promise(() => undefined);
+    const published = writer.publish("t", "x").catch(({ code }: { code: string }) => code);
+    const begun = performance.now();
+    await writer.close({ linger: 500 });
+    expect(performance.now() - begun).toBeLessThan(750);
+    expect(await published).toBe("EAGAIN");
   });
 
   it("refuses what its store has no room for, with that reason, and goes on", async () => {
@@ -514,6 +584,28 @@ describe("a session", () => {
       expect(texts(await take(one, 2))).toEqual(["before", "after"]);
     }
     expect(one.stats()).toMatchObject({ connections: 1, publishing: 0 });
+  });
+
+  it("made again has all filters of its client, in as many messages as its server needs", async () => {
+    const store = new MemorySessionStore();
+    const options = { socketOptions: { maxMessageSize: 1_000 } };
+    const { server: one, endpoint } = await server(store, options);
+    const { endpoint: other } = await server(store, options);
+    const reader = client([endpoint, other], { id: "reader", expiry: 0 });
+    const filters = Array.from({ length: 10 }, (_, at) => `${at}`.padEnd(400, "x"));
+    for (const filter of filters) await reader.subscribe(filter);
+    const again = new Promise((resolve) => {
+      reader.events.on("session:opened", resolve);
+    });
+    await one.close();
+    expect(await again).toMatchObject({ isPresent: false });
+    const writer = client(other, { id: "writer" });
+    for (const topic of filters) {
+      const isKept = async (): Promise<boolean> => (await writer.publish(topic, topic)).sessions > 0;
+      while (!(await isKept())) await pause(20);
+      expect(texts(await take(reader, 1))).toEqual([topic]);
+    }
+    expect(reader.stats().connections).toBe(2);
   });
 
   it("ends a client whose socket refuses a kept message, and keeps the message", async () => {

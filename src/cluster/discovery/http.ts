@@ -151,6 +151,8 @@ async function open(request: HttpRequest, signal: AbortSignal): Promise<Incoming
     sent.once("response", resolve);
     // Later errors are in the response.
     sent.on("error", reject);
+    // Without an error, where the server switches protocols.
+    sent.on("close", () => reject(new Error("the answer is not of HTTP")));
     sent.end(body);
   });
 }

@@ -25,7 +25,7 @@ export interface DiscoverySource {
    * Yields complete lists of "host:port". The node looks names up every minute.
    *
    * A source that throws or returns without a list is down: its last list stays, and a new call follows after
-   * 0.5 s, doubled up to 30 s. After a return with a list it follows after 30 s.
+   * 0.5 s, doubled up to 30 s. After a return with a list it follows after 15 to 30 s.
    *
    * Withdraw published data in a `finally`: a leaving node calls `return` and waits up to a second.
    *

@@ -192,9 +192,21 @@ export class NodeStream implements Sink, PairStream {
       reader.start(socket, this);
       socket.write(this.#hello);
     } catch (error) {
-      // The program's stream threw instead of failing.
-      this.#fault = { kind: "other", code: "ERR_TRANSPORT", message: thrownText(error) };
-      this.#finish("failed");
+      this.#threw(error);
+    }
+  }
+
+  /** The program's stream threw instead of failing. */
+  #threw(error: unknown): void {
+    if (!this.verified) this.#fault = { kind: "other", code: "ERR_TRANSPORT", message: thrownText(error) };
+    this.#finish("failed");
+  }
+
+  #write(frame: Buffer): void {
+    try {
+      this.#stream.socket.write(frame);
+    } catch (error) {
+      this.#threw(error);
     }
   }
 
@@ -243,7 +255,7 @@ export class NodeStream implements Sink, PairStream {
       this.#own.count("link:full");
       return;
     }
-    this.#stream.socket.write(encodeFrame(codec.encodeStream(this.#out, packet)));
+    this.#write(encodeFrame(codec.encodeStream(this.#out, packet)));
   }
 
   isFor(id: string): boolean {
@@ -279,15 +291,19 @@ export class NodeStream implements Sink, PairStream {
       }
     }
     const { socket } = this.#stream;
-    socket.write(head);
-    if (!isSmall) for (let i = 0; i < parts.length; i++) socket.write(parts[i] as Uint8Array);
-    this.#corked += length;
-    if (this.#corked < 2_048) return;
-    // A stream in memory may answer within `uncork`, and what it causes is neither corked nor uncorked.
-    this.#corked = Number.NEGATIVE_INFINITY;
-    socket.uncork();
-    socket.cork();
-    this.#corked = 0;
+    try {
+      socket.write(head);
+      if (!isSmall) for (let i = 0; i < parts.length; i++) socket.write(parts[i] as Uint8Array);
+      this.#corked += length;
+      if (this.#corked < 2_048) return;
+      // A stream in memory may answer within `uncork`, and what it causes is neither corked nor uncorked.
+      this.#corked = Number.NEGATIVE_INFINITY;
+      socket.uncork();
+      socket.cork();
+      this.#corked = 0;
+    } catch (error) {
+      this.#threw(error);
+    }
   }
 
   /** Small writes of a turn go out in one system call. */
@@ -301,7 +317,11 @@ export class NodeStream implements Sink, PairStream {
 
   readonly #uncork = (): void => {
     this.#corked = -1;
-    this.#stream.socket.uncork();
+    try {
+      this.#stream.socket.uncork();
+    } catch (error) {
+      this.#threw(error);
+    }
   };
 
   expectAnswer(heartbeat: number): void {
@@ -572,7 +592,7 @@ export class NodeStream implements Sink, PairStream {
   }
 
   #sendControl(frame: Buffer): void {
-    this.#stream.socket.write(encodeFrame(frame));
+    this.#write(encodeFrame(frame));
   }
 
   #prove(): void {

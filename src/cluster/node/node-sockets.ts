@@ -252,7 +252,8 @@ export class NodeSockets {
     const [first] = interfaces as [HostInterface, ...HostInterface[]];
     const binding = bindingOf(this.platform, this.settings, interfaces);
     const { v4, v6 } = this.#bound.binding;
-    if (binding.v4 !== v4 || binding.v6 !== v6) void this.#rebind(binding, interfaces);
+    if (binding.v4 !== v4 || binding.v6 !== v6) void this.#rebind(binding, interfaces, undefined);
+    else if (!this.streams.isListening) void this.#rebind(binding, interfaces, this.#datagrams);
     else {
       void this.#datagrams?.setInterfaces(groupInterfaces(interfaces));
       this.#announce(first);
@@ -270,26 +271,32 @@ export class NodeSockets {
 
   /**
    * The node's only interface changed its address: binds the same port there. The next poll retries after a failure.
+   *
+   * @param kept the address is that of before, where datagrams still arrive
    */
-  async #rebind(binding: Binding, interfaces: readonly HostInterface[]): Promise<void> {
+  async #rebind(
+    binding: Binding,
+    interfaces: readonly HostInterface[],
+    kept: Datagrams | undefined,
+  ): Promise<void> {
     if (this.#rebinding) return;
     this.#rebinding = true;
     const { port } = this.#bound;
-    const datagrams = this.#createDatagrams(binding, port, interfaces);
+    const datagrams = kept ?? this.#createDatagrams(binding, port, interfaces);
     try {
-      await datagrams.open();
+      if (kept === undefined) await datagrams.open();
       await this.streams.unlisten();
       await this.streams.listen(binding, port);
     } catch {
       this.count("socket");
-      await datagrams.close();
+      if (kept === undefined) await datagrams.close();
       this.#rebinding = false;
       return;
     }
     const before = this.#datagrams;
     this.#datagrams = datagrams;
     this.#bound = { binding, port };
-    await before?.close();
+    if (kept === undefined) await before?.close();
     this.#rebinding = false;
     if (this.#closed) await Promise.all([datagrams.close(), this.streams.unlisten()]);
     else this.#announce({ ...(interfaces[0] as HostInterface), internal: false });

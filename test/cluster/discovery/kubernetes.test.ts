@@ -1,7 +1,9 @@
 /** Kubernetes as a source of discovery: against an API server of the tests, which is killed, refuses, and sends junk. */
+import { once } from "node:events";
 import { copyFileSync, mkdtempSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
-import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { type KubernetesSourceOptions, kubernetesSource } from "../../../src/cluster/discovery/kubernetes.js";
 import { type Certificates, makeCertificates } from "../../support/certificates.js";
 import { sharedFolder } from "../../support/folders.js";
@@ -121,4 +123,22 @@ describe("a server that refuses or sends junk", () => {
     expect(follower.error?.message).toMatch(/certificate/);
     expect(api.requests).toBe(0);
   });
+});
+
+it("a server that switches protocols has failed, and is asked again", async () => {
+  let asked = 0;
+  const server = createServer((socket) => {
+    asked += 1;
+    socket.on("error", () => undefined).end("HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n");
+  }).listen(0, "127.0.0.1");
+  onTestFinished(() => void server.close());
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const source = kubernetesSource({ service: "shoal", namespace: "sea", server: `http://127.0.0.1:${port}` });
+  const { signal } = new AbortController();
+  for (const times of [1, 2]) {
+    const lists = source.discover(selfAt("10.0.0.1:7946"), signal)[Symbol.asyncIterator]();
+    await expect(lists.next()).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
+    expect(asked).toBe(times);
+  }
 });
