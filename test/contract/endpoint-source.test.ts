@@ -343,6 +343,23 @@ describe("a source that is wrong", () => {
     expect((await late).error).toMatchObject({ code: "ERR_SOURCE" });
   });
 
+  it("that gave what is no list is ended before it is read again", async () => {
+    let reads = 0;
+    let ends = 0;
+    world.push().connect({
+      async *endpoints() {
+        reads += 1;
+        try {
+          yield "no list" as unknown as string[];
+        } finally {
+          ends += 1;
+        }
+      },
+    });
+    await until(() => reads === 2, "another read");
+    expect(ends).toBeGreaterThanOrEqual(1);
+  });
+
   it("is waited for by ready until it has a peer", async () => {
     const [push, pull] = [world.push(), world.pull()];
     const source = connectTo(push);
