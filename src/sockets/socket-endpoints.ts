@@ -78,10 +78,15 @@ export class SocketEndpoints {
     return () => this.#watchers.delete(watcher);
   }
 
-  /** Connections stay until their messages have left. */
-  end(): void {
+  /** Their endpoints stay connected. */
+  leaveSources(): void {
     for (const { reader } of this.#sources.values()) reader.stop();
     this.#sources.clear();
+  }
+
+  /** Connections stay until their messages have left. */
+  end(): void {
+    this.leaveSources();
     this.#watched([]);
     this.#watchers.clear();
   }
