@@ -125,6 +125,8 @@ export interface EngineCloseResult {
 }
 
 export interface EngineEndpoints {
+  /** Whether one is bound, or dialled. Absent: the engine does not report it. */
+  readonly any?: boolean;
   /** @param server the program's, for ws @returns the resolved endpoint @throws TransportError */
   bind(endpoint: string, server?: HttpServerEndpoint["server"]): Promise<string>;
   bindSync(endpoint: string): string;

@@ -201,7 +201,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   }
 
   get #mayFindPeers(): boolean {
-    return this.endpoints.any || (this.engine.stats().peers ?? 0) > 0;
+    return (this.engine.endpoints.any ?? this.endpoints.any) || (this.engine.stats().peers ?? 0) > 0;
   }
 
   describe(): Readonly<Record<string, unknown>> {

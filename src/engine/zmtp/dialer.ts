@@ -8,7 +8,7 @@
  */
 import type { ShoalError } from "../../core/errors.js";
 import type { OptionValues } from "../../core/option-table.js";
-import { MAX_TIMEOUT } from "../../core/waiter.js";
+import { ignore, MAX_TIMEOUT } from "../../core/waiter.js";
 import type { Link, Pipe } from "./pipe.js";
 import type { SocketState } from "./socket-state.js";
 
@@ -53,6 +53,8 @@ export class Dialer {
   connection: Pick<Link, "close"> | undefined = undefined;
   /** Kept for its pipe's remaining work (peers.ts). */
   leaving = false;
+  /** No attempt will follow. */
+  onOver: () => void = ignore;
   readonly #dialled: Dialled;
   readonly #state: SocketState;
   #failures = 0;
@@ -101,7 +103,10 @@ export class Dialer {
   retry(error?: () => ShoalError): void {
     this.#end();
     const interval = this.#stopped ? undefined : reconnectDelay(this.#failures++, this.#dialled.options);
-    if (interval === undefined) return;
+    if (interval === undefined) {
+      if (!this.#stopped) this.onOver();
+      return;
+    }
     const { endpoint: address } = this;
     if (error !== undefined)
       this.#state.effects.event({ type: "connect:retry", address, interval, error: error() });

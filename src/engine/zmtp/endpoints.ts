@@ -69,6 +69,10 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     return this.#listening?.bound ?? 0;
   }
 
+  get any(): boolean {
+    return this.bound > 0 || this.#connected.size > 0;
+  }
+
   async bind(endpoint: string, server?: HttpServerEndpoint["server"]): Promise<string> {
     this.admission.check();
     return await this.#listeningFor(endpoint).bind(endpoint, this.#binderOf(endpoint), server);
@@ -144,6 +148,11 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
 
   #start(dialer: Dialer): void {
     this.#connected.add(dialer);
+    // As libzmq, a socket ends an endpoint that it does not dial again: messages would wait there forever.
+    dialer.onOver = () => {
+      this.#stop(dialer);
+      if (dialer.pipe !== undefined) this.peers.giveUp(dialer.pipe);
+    };
     dialer.start();
   }
 

@@ -25,6 +25,18 @@ describe("connecting", () => {
     expect([retries, push.stats().peers, again.stats().peers]).toEqual([0, 0, 0]);
   });
 
+  it("reconnectInterval -1 drops what was queued for an endpoint, and close does not wait for it", async () => {
+    const push = world.push({ reconnectInterval: -1, sendHighWaterMark: 1 });
+    const dropped = nextEvent(push, "drop");
+    push.connect(world.deadEndpoint());
+    await push.send("queued");
+    const waiting = failure(push.send("waiting"));
+    expect(await dropped).toMatchObject({ reason: "disconnected", messages: 1 });
+    expect(push.trySend("x")).toBe(false);
+    expect(await push.close()).toEqual({ flushed: 0, discarded: 1, unknown: 0 });
+    expect(await waiting).toMatchObject({ code: "EAGAIN" });
+  });
+
   it("the interval grows with failures to its maximum, and starts again after a handshake", async () => {
     const push = world.push({ reconnectInterval: 2, reconnectMaxInterval: 8 });
     const intervals: number[] = [];
