@@ -90,6 +90,8 @@ export interface EngineListener {
   engineOnWritable(): void;
   /** `replyLost` may have become true (REQ only). */
   engineOnReplyLost?(): void;
+  /** A connected endpoint is not dialled again. */
+  engineOnOver?(endpoint: string): void;
   engineOnEvent(event: SocketEvent): void;
   /** Whether a peer may talk. A rejection counts as `false`; if absent, every peer may. */
   readonly engineAuthenticate: ((peer: PeerCredentials) => Promise<boolean>) | undefined;
@@ -125,8 +127,6 @@ export interface EngineCloseResult {
 }
 
 export interface EngineEndpoints {
-  /** Whether one is bound, or dialled. Absent: the engine does not report it. */
-  readonly any?: boolean;
   /** @param server the program's, for ws @returns the resolved endpoint @throws TransportError */
   bind(endpoint: string, server?: HttpServerEndpoint["server"]): Promise<string>;
   bindSync(endpoint: string): string;

@@ -201,7 +201,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   }
 
   get #mayFindPeers(): boolean {
-    return (this.engine.endpoints.any ?? this.endpoints.any) || (this.engine.stats().peers ?? 0) > 0;
+    return this.endpoints.any || (this.engine.stats().peers ?? 0) > 0;
   }
 
   describe(): Readonly<Record<string, unknown>> {
@@ -370,6 +370,10 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
 
   engineOnReplyLost(): void {
     this.onReplyLost?.();
+  }
+
+  engineOnOver(endpoint: string): void {
+    this.endpoints.over(endpoint);
   }
 
   engineOnWritable(): void {

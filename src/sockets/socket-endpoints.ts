@@ -193,6 +193,18 @@ export class SocketEndpoints {
     this.#core.engine.endpoints.disconnect(endpoint);
   }
 
+  /** The engine does not dial the endpoint again (`reconnectInterval` -1). */
+  over(endpoint: string): void {
+    const left = (this.#connected.get(endpoint) ?? 1) - 1;
+    if (left > 0) {
+      this.#connected.set(endpoint, left);
+      return;
+    }
+    this.#connected.delete(endpoint);
+    this.#sourced.delete(endpoint);
+    for (const { endpoints } of this.#sources.values()) endpoints.delete(endpoint);
+  }
+
   connectSource(source: EndpointSource): void {
     this.#core.assertOpen();
     checkSecurity(this.#core.options);

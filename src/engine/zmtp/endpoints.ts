@@ -69,10 +69,6 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     return this.#listening?.bound ?? 0;
   }
 
-  get any(): boolean {
-    return this.bound > 0 || this.#connected.size > 0;
-  }
-
   async bind(endpoint: string, server?: HttpServerEndpoint["server"]): Promise<string> {
     this.admission.check();
     return await this.#listeningFor(endpoint).bind(endpoint, this.#binderOf(endpoint), server);
@@ -152,6 +148,7 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     dialer.onOver = () => {
       this.#stop(dialer);
       if (dialer.pipe !== undefined) this.peers.giveUp(dialer.pipe);
+      if (!dialer.leaving) this.state.listener.engineOnOver?.(dialer.endpoint);
     };
     dialer.start();
   }
