@@ -43,7 +43,6 @@ export class SocketEndpoints {
   readonly #bound = new Map<string, string>();
   /** Endpoint -> connections. */
   readonly #connected = new Map<string, number>();
-  datagrams = false;
   #last: string | null = null;
   #settling = 0;
   /** Name of a ROUTER or STREAM for the next connected peer. */
@@ -69,6 +68,12 @@ export class SocketEndpoints {
 
   get any(): boolean {
     return this.#bound.size > 0 || this.#connected.size > 0;
+  }
+
+  /** Whether messages leave as datagrams, too. */
+  get datagrams(): boolean {
+    for (const endpoint of this.#connected.keys()) if (endpoint.startsWith("udp:")) return true;
+    return false;
   }
 
   /** Reports all bound endpoints now and at each change. @returns stops */
@@ -140,7 +145,6 @@ export class SocketEndpoints {
   /** @param routingId a ROUTER's or STREAM's name for the peer @returns a PEER's id */
   connect(endpoint: string, routingId: string | undefined): Uint8Array | undefined {
     this.#check(endpoint, "connect");
-    if (endpoint.startsWith("udp:")) this.datagrams = true;
     const name = routingId ?? this.nextName;
     if (name !== undefined) checkPeerId(name);
     const connections = this.#connected.get(endpoint) ?? 0;
