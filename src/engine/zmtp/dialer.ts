@@ -96,18 +96,22 @@ export class Dialer {
   lost(error?: () => ShoalError): void {
     this.connection = undefined;
     if (this.pipe?.ended === true) this.pipe = undefined; // The pipe belonged to that connection.
-    this.retry(error);
+    this.retry(error, true);
   }
 
   /** @param error for an event; called only before another attempt: stack traces are costly */
-  retry(error?: () => ShoalError): void {
+  retry(error?: () => ShoalError, isLoss = false): void {
     this.#end();
     const interval = this.#stopped ? undefined : reconnectDelay(this.#failures++, this.#dialled.options);
+    const { endpoint: address } = this;
     if (interval === undefined) {
-      if (!this.#stopped) this.onOver();
+      if (this.#stopped) return;
+      this.onOver();
+      // A loss has its event.
+      if (error !== undefined && !isLoss)
+        this.#state.effects.event({ type: "disconnect", address, reason: "local", error: error() });
       return;
     }
-    const { endpoint: address } = this;
     if (error !== undefined)
       this.#state.effects.event({ type: "connect:retry", address, interval, error: error() });
     if (this.#stopped) return; // By a listener.

@@ -28,10 +28,12 @@ describe("connecting", () => {
   it("reconnectInterval -1 drops what was queued for an endpoint, and close does not wait for it", async () => {
     const push = world.push({ reconnectInterval: -1, sendHighWaterMark: 1 });
     const dropped = nextEvent(push, "drop");
+    const failed = nextEvent(push, "disconnect");
     push.connect(world.deadEndpoint());
     await push.send("queued");
     const waiting = failure(push.send("waiting"));
     expect(await dropped).toMatchObject({ reason: "disconnected", messages: 1 });
+    expect((await failed).error).toMatchObject({ code: "ECONNREFUSED" });
     expect(push.trySend("x")).toBe(false);
     expect(await push.close()).toEqual({ flushed: 0, discarded: 1, unknown: 0 });
     expect(await waiting).toMatchObject({ code: "EAGAIN" });
