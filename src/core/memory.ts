@@ -46,6 +46,13 @@ export function allocate(size: number): Buffer {
   return bytes;
 }
 
+/** In new memory. */
+export function copyRange(bytes: Uint8Array, start = 0, end = bytes.length): Buffer {
+  const copy = allocate(end - start);
+  copy.set(bytes.subarray(start, end));
+  return copy;
+}
+
 export function allocateTransferable(size: number): Buffer {
   return Buffer.allocUnsafeSlow(size);
 }

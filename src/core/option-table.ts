@@ -95,7 +95,7 @@ const OWN_OPTIONS = {
   heartbeatTimeout: int(-1, -1, INT32, { unit: "ms", zeromqDefault: -1, zmq: 77 }),
   /** ms of silence after which the peer may end the connection, announced in each PING (`ZMQ_HEARTBEAT_TTL`). 0: no limit. At most 65,500. Default 0. */
   heartbeatTimeToLive: int(0, 0, 65_500, { unit: "ms", zmq: 76 }),
-  /** ms between two connection attempts, jittered up to 1.5 times (`ZMQ_RECONNECT_IVL`). -1: no second attempt. Default 100. */
+  /** ms between two connection attempts, jittered up to 1.5 times (`ZMQ_RECONNECT_IVL`). -1: no second attempt, and what is queued for the endpoint is dropped. Default 100. */
   reconnectInterval: int(100, -1, INT32, { unit: "ms", zmq: 18 }),
   /**
    * Limit in ms of the reconnect interval, which doubles with each failure (`ZMQ_RECONNECT_IVL_MAX`). Higher values

@@ -90,6 +90,8 @@ export interface EngineListener {
   engineOnWritable(): void;
   /** `replyLost` may have become true (REQ only). */
   engineOnReplyLost?(): void;
+  /** A connected endpoint is not dialled again. */
+  engineOnOver?(endpoint: string): void;
   engineOnEvent(event: SocketEvent): void;
   /** Whether a peer may talk. A rejection counts as `false`; if absent, every peer may. */
   readonly engineAuthenticate: ((peer: PeerCredentials) => Promise<boolean>) | undefined;

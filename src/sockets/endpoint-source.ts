@@ -98,7 +98,9 @@ export class SourceReader {
         await new Promise((resolve) => setImmediate(resolve));
       }
     } catch (error) {
-      if (!signal.aborted) this.#retry(error);
+      if (signal.aborted) return;
+      stop(); // What it gave was no list.
+      this.#retry(error);
     } finally {
       signal.removeEventListener("abort", stop);
     }

@@ -198,13 +198,14 @@ export function canRetire(socket: Socket): boolean {
 }
 
 /**
- * Accepts no further peers. `halfClose` also ends this side's half of each connection: peers go elsewhere, and their
- * messages in transit are received. No effect if the engine cannot.
+ * Leaves sources of endpoints, and accepts no further peers, if the engine can. `halfClose` also ends this side's half
+ * of each connection: peers go elsewhere, and their messages in transit are received.
  */
 export function retire(socket: Socket, halfClose: boolean): void {
-  const { retirement } = socket[CORE].engine;
-  if (halfClose) retirement?.halfClose();
-  else retirement?.stopAccepting();
+  const { endpoints, engine } = socket[CORE];
+  endpoints.leaveSources();
+  if (halfClose) engine.retirement?.halfClose();
+  else engine.retirement?.stopAccepting();
 }
 
 /** The replaceable policy for a socket's peers. */

@@ -167,7 +167,7 @@ export class Request<T = Raw> extends Socket {
         try {
           return await this.#attempt(message, { time, rest, end, signal });
         } catch (error) {
-          if (this.closed || (error as ShoalError).code !== "EAGAIN") throw error;
+          if (core.closed || (error as ShoalError).code !== "EAGAIN") throw error;
           if (isLast || msUntil(end) === 0) throw this.#noReply(attempt + 1, performance.now() - started);
         }
       }

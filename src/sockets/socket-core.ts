@@ -372,6 +372,10 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     this.onReplyLost?.();
   }
 
+  engineOnOver(endpoint: string): void {
+    this.endpoints.over(endpoint);
+  }
+
   engineOnWritable(): void {
     this.outbox.pump();
     this.writable?.end();

@@ -43,7 +43,6 @@ export class SocketEndpoints {
   readonly #bound = new Map<string, string>();
   /** Endpoint -> connections. */
   readonly #connected = new Map<string, number>();
-  datagrams = false;
   #last: string | null = null;
   #settling = 0;
   /** Name of a ROUTER or STREAM for the next connected peer. */
@@ -71,6 +70,12 @@ export class SocketEndpoints {
     return this.#bound.size > 0 || this.#connected.size > 0;
   }
 
+  /** Whether messages leave as datagrams, too. */
+  get datagrams(): boolean {
+    for (const endpoint of this.#connected.keys()) if (endpoint.startsWith("udp:")) return true;
+    return false;
+  }
+
   /** Reports all bound endpoints now and at each change. @returns stops */
   watchBound(watcher: (bound: readonly string[]) => void): () => void {
     this.#watchers.add(watcher);
@@ -78,10 +83,15 @@ export class SocketEndpoints {
     return () => this.#watchers.delete(watcher);
   }
 
-  /** Connections stay until their messages have left. */
-  end(): void {
+  /** Their endpoints stay connected. */
+  leaveSources(): void {
     for (const { reader } of this.#sources.values()) reader.stop();
     this.#sources.clear();
+  }
+
+  /** Connections stay until their messages have left. */
+  end(): void {
+    this.leaveSources();
     this.#watched([]);
     this.#watchers.clear();
   }
@@ -135,7 +145,6 @@ export class SocketEndpoints {
   /** @param routingId a ROUTER's or STREAM's name for the peer @returns a PEER's id */
   connect(endpoint: string, routingId: string | undefined): Uint8Array | undefined {
     this.#check(endpoint, "connect");
-    if (endpoint.startsWith("udp:")) this.datagrams = true;
     const name = routingId ?? this.nextName;
     if (name !== undefined) checkPeerId(name);
     const connections = this.#connected.get(endpoint) ?? 0;
@@ -186,6 +195,18 @@ export class SocketEndpoints {
     this.#sourced.delete(endpoint);
     this.#core.events.forget(endpoint);
     this.#core.engine.endpoints.disconnect(endpoint);
+  }
+
+  /** The engine does not dial the endpoint again (`reconnectInterval` -1). */
+  over(endpoint: string): void {
+    const left = (this.#connected.get(endpoint) ?? 1) - 1;
+    if (left > 0) {
+      this.#connected.set(endpoint, left);
+      return;
+    }
+    this.#connected.delete(endpoint);
+    this.#sourced.delete(endpoint);
+    for (const { endpoints } of this.#sources.values()) endpoints.delete(endpoint);
   }
 
   connectSource(source: EndpointSource): void {

@@ -6,7 +6,7 @@ import {
   isThenable,
   refuseExtra,
 } from "../core/arguments.js";
-import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
+import { InvalidArgumentError, NotSupportedError, type ShoalError } from "../core/errors.js";
 import { EventStream } from "../core/event-stream.js";
 import { OPTIONS } from "../core/option-table.js";
 import type { HttpServerEndpoint } from "../core/schemes/grammar.js";
@@ -165,11 +165,14 @@ export abstract class Socket extends SocketByNumber {
     );
   }
 
-  /** Unbinds without waiting until the endpoint is free; otherwise as {@link unbind}. */
+  /** Unbinds without waiting until the endpoint is free; `close:error` reports a failure. Otherwise as {@link unbind}. */
   unbindSync(endpoint: string): void {
     refuseExtra("unbindSync", "an endpoint", arguments, 1);
+    const { endpoints, events } = this[CORE];
     // Invalid calls throw at once.
-    this[CORE].endpoints.unbind(endpoint).catch(() => undefined);
+    endpoints
+      .unbind(endpoint)
+      .catch((error: ShoalError) => events.emit({ type: "close:error", address: endpoint, error }));
   }
 
   /**

@@ -332,10 +332,12 @@ describe("a registered transport", () => {
     pull.events.on("close:error", ({ address, error }) => failed.push(`${address} ${error.code}`));
     await pull.bind(`${scheme}://a`);
     await expect(pull.unbind(`${scheme}://a`)).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
+    await pull.bind(`${scheme}://sync`);
+    pull.unbindSync(`${scheme}://sync`);
     await pull.bind(`${scheme}://b`);
     const behind = await pull.bind("tcp://127.0.0.1:*");
     expect(await pull.close()).toMatchObject({ discarded: 0 });
-    expect(failed).toEqual([`${scheme}://b ERR_TRANSPORT`]);
+    expect(failed).toEqual([`${scheme}://sync ERR_TRANSPORT`, `${scheme}://b ERR_TRANSPORT`]);
     await keep(new Pull({ context })).bind(behind);
   });
 

@@ -5,6 +5,7 @@ import { describe, expect, it, vi } from "vitest";
 import { Context } from "../../src/index.js";
 import { Datagram, Dish, Radio } from "../../src/sockets/draft/index.js";
 import { closeAfterEach } from "../support/close-after-each.js";
+import { ListedEndpoints } from "../support/listed-endpoints.js";
 import { freePort, portOf } from "../support/ports.js";
 import { failure, nextEvent, thrown, until } from "./support/wait.js";
 
@@ -68,6 +69,18 @@ describe("RADIO and DISH over udp", () => {
     radio_.connect(`udp://127.0.0.1:${other.address().port}`);
     await radio_.send("BODY", { group: "GROUP" });
     expect((await came).toString("latin1")).toBe("\u0005GROUPBODY");
+  });
+
+  it("bound a Radio's messages while it is connected by udp, also by a source, and not after that", async () => {
+    const [dish_, radio_] = [dish(), radio()];
+    const source = new ListedEndpoints([await dish_.bind(ANY)]);
+    const changed = nextEvent(radio_, "source:changed");
+    radio_.connect(source);
+    await changed;
+    const large = Buffer.alloc(9_000);
+    expect((await failure(radio_.send(large, { group: "g" }))).code).toBe("EINVAL");
+    radio_.disconnect(source);
+    await radio_.send(large, { group: "g" });
   });
 
   it("send what fits 8,192 bytes, and refuse more", async () => {

@@ -11,6 +11,7 @@ import {
   nextRequest,
   texts,
   thrown,
+  turn,
   until,
   within,
 } from "./support/wait.js";
@@ -340,6 +341,37 @@ describe("a source that is wrong", () => {
     const late = nextEvent(push, "source:failed");
     push.connect({ endpoints: () => 7 } as unknown as EndpointSource);
     expect((await late).error).toMatchObject({ code: "ERR_SOURCE" });
+  });
+
+  it("that gave what is no list is ended before it is read again", async () => {
+    let reads = 0;
+    let ends = 0;
+    world.push().connect({
+      async *endpoints() {
+        reads += 1;
+        try {
+          yield "no list" as unknown as string[];
+        } finally {
+          ends += 1;
+        }
+      },
+    });
+    await until(() => reads === 2, "another read");
+    expect(ends).toBeGreaterThanOrEqual(1);
+  });
+
+  it("lets a Pair's waiting send leave when the peer has room, though its endpoint went", async () => {
+    const [near, far] = [world.pair({ sendHighWaterMark: 1 }), world.pair({ receiveHighWaterMark: 1 })];
+    const source = connectTo(near, await world.bind(far));
+    await near.ready();
+    const body = Buffer.alloc(1_000_000);
+    let sent = 0;
+    for (let tries = 0; tries < 20; tries++, await turn()) while (near.trySend(body)) sent += 1;
+    const waiting = near.send("last");
+    await change(near, source);
+    for (let i = 0; i < sent; i++) await within(far.receive(), "a message");
+    await within(waiting, "the send");
+    expect(texts(await within(far.receive(), "the last"))).toEqual(["last"]);
   });
 
   it("is waited for by ready until it has a peer", async () => {

@@ -243,6 +243,16 @@ describeEngines("request", (world) => {
     expect((await failure(request.request("closed"))).code).toBe("EBADF");
   });
 
+  it("closing while a bind is in flight ends a request that would be tried again", async () => {
+    const request = world.request();
+    const asked = failure(request.request("x", { timeout: -1, retries: 1 }));
+    await turn();
+    const bound = world.bind(request).catch(() => undefined);
+    await request.close({ linger: 0 });
+    expect(await asked).toMatchObject({ code: "EAGAIN", name: "ClosedError" });
+    await bound;
+  });
+
   it("refuses bad options and bodies before anything is sent", async () => {
     const request = world.request();
     for (const options of [

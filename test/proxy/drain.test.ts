@@ -3,7 +3,8 @@ import { describe, expect, it } from "vitest";
 import { Dealer, Publisher, Pull, Push, Reply, Request, Subscriber } from "../../src/index.js";
 import { ForwarderProxy, QueueProxy, StreamerProxy } from "../../src/proxy/index.js";
 import { until } from "../contract/support/wait.js";
-import { back, ENGINES, front, LIMIT, useWorld } from "./support.js";
+import { ListedEndpoints } from "../support/listed-endpoints.js";
+import { ANY, back, ENGINES, front, LIMIT, useWorld } from "./support.js";
 
 describe.each(ENGINES)("engine %s", (engine) => {
   const world = useWorld(engine);
@@ -115,6 +116,19 @@ describe.each(ENGINES)("engine %s", (engine) => {
 describe("engine zmtp", () => {
   const world = useWorld("zmtp");
   const { context, sides } = world;
+
+  it("takes no further endpoints of a source", async () => {
+    const [first, later] = [world.socket(new Push({ context })), world.socket(new Push({ context }))];
+    const source = new ListedEndpoints([await first.bind(ANY)]);
+    const proxy = await world.start(new StreamerProxy({ ...sides, frontend: { connect: source } }));
+    const pull = world.peer(new Pull({ context }), back(proxy));
+    await first.send("1");
+    await pull.receive({ timeout: LIMIT });
+    await proxy.drain();
+    expect(source.readers).toBe(0);
+    source.set(await later.bind(ANY));
+    await expect(later.ready({ peers: 1, timeout: 300 })).rejects.toMatchObject({ code: "ETIMEDOUT" });
+  });
 
   it("gives its endpoints free when it takes nothing any more, and keeps its peers for the replies", async () => {
     const proxy = await world.start(new QueueProxy(sides));

@@ -113,6 +113,11 @@ export function hostPortScheme(name: string): Scheme {
 export function checkHostPort(endpoint: string, address: string, use: EndpointUse, name: string): void {
   const source = address.indexOf(";");
   if (source >= 0 && use === "bind") throw badEndpoint(endpoint, "only connect takes a source address");
+  if (source >= 0) {
+    const from = address.slice(0, source);
+    // Its port may be left out.
+    checkHostPort(endpoint, /:[^\]]*$/.test(from) ? from : `${from}:*`, "bind", name);
+  }
   const target = source < 0 ? address : address.slice(source + 1);
   const colon = target.lastIndexOf(":");
   if (colon <= 0 || target.endsWith("]")) throw badEndpoint(endpoint, `expected ${name}://HOST:PORT`);

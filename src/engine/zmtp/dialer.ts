@@ -8,7 +8,7 @@
  */
 import type { ShoalError } from "../../core/errors.js";
 import type { OptionValues } from "../../core/option-table.js";
-import { MAX_TIMEOUT } from "../../core/waiter.js";
+import { ignore, MAX_TIMEOUT } from "../../core/waiter.js";
 import type { Link, Pipe } from "./pipe.js";
 import type { SocketState } from "./socket-state.js";
 
@@ -53,6 +53,8 @@ export class Dialer {
   connection: Pick<Link, "close"> | undefined = undefined;
   /** Kept for its pipe's remaining work (peers.ts). */
   leaving = false;
+  /** No attempt will follow. */
+  onOver: () => void = ignore;
   readonly #dialled: Dialled;
   readonly #state: SocketState;
   #failures = 0;
@@ -94,15 +96,22 @@ export class Dialer {
   lost(error?: () => ShoalError): void {
     this.connection = undefined;
     if (this.pipe?.ended === true) this.pipe = undefined; // The pipe belonged to that connection.
-    this.retry(error);
+    this.retry(error, true);
   }
 
   /** @param error for an event; called only before another attempt: stack traces are costly */
-  retry(error?: () => ShoalError): void {
+  retry(error?: () => ShoalError, isLoss = false): void {
     this.#end();
     const interval = this.#stopped ? undefined : reconnectDelay(this.#failures++, this.#dialled.options);
-    if (interval === undefined) return;
     const { endpoint: address } = this;
+    if (interval === undefined) {
+      if (this.#stopped) return;
+      this.onOver();
+      // A loss has its event.
+      if (error !== undefined && !isLoss)
+        this.#state.effects.event({ type: "disconnect", address, reason: "local", error: error() });
+      return;
+    }
     if (error !== undefined)
       this.#state.effects.event({ type: "connect:retry", address, interval, error: error() });
     if (this.#stopped) return; // By a listener.

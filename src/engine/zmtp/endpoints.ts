@@ -144,6 +144,12 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
 
   #start(dialer: Dialer): void {
     this.#connected.add(dialer);
+    // As libzmq, a socket ends an endpoint that it does not dial again: messages would wait there forever.
+    dialer.onOver = () => {
+      this.#stop(dialer);
+      if (dialer.pipe !== undefined) this.peers.giveUp(dialer.pipe);
+      if (!dialer.leaving) this.state.listener.engineOnOver?.(dialer.endpoint);
+    };
     dialer.start();
   }
 

@@ -3,7 +3,7 @@
  * another thread gets a copy (threads/port-link.ts). Both sides share one queue with the sum of their
  * high-water marks.
  */
-import { allocate } from "../../core/memory.js";
+import { copyRange } from "../../core/memory.js";
 import type { StreamFault } from "./codec/in-stream.js";
 import { Dialer } from "./dialer.js";
 import { faultEvents, tooLargeText } from "./errors.js";
@@ -124,7 +124,7 @@ export class InprocLink implements Link {
     // Receivers of a publisher's message may write to their frames.
     const shared = FANS_OUT.includes(other.peer?.socketType ?? "");
     for (const { bytes, start, end } of segments) {
-      this.#fault ??= shared ? other.in.push(copyOf(bytes, start, end)) : other.in.push(bytes, start, end);
+      this.#fault ??= shared ? other.in.push(copyRange(bytes, start, end)) : other.in.push(bytes, start, end);
     }
     // The faulty message and those after it are lost with the link.
     out.handOver(this.#fault === undefined ? 0 : given - (other.in.messages - had));
@@ -173,12 +173,6 @@ export class InprocLink implements Link {
     this.#onEnd(wrong ? "protocol" : otherWrong ? "remote" : reason, other.#tooLargeFor(this.#pipe));
     other.#onEnd(otherWrong ? "protocol" : "remote", this.#tooLargeFor(other.#pipe));
   }
-}
-
-function copyOf(bytes: Uint8Array, start: number, end: number): Buffer {
-  const copy = allocate(end - start);
-  copy.set(bytes.subarray(start, end));
-  return copy;
 }
 
 interface InprocDial {

@@ -159,6 +159,12 @@ export class Peers {
     link?.close(reason);
   }
 
+  /** Nothing connects it again. */
+  giveUp(pipe: Pipe): void {
+    if (pipe.leaving === undefined) this.end(pipe, "local");
+    else this.#endLeaving(pipe);
+  }
+
   /** An unlinked pipe ends unless it can reconnect. */
   close(pipe: Pipe, reason: CloseReason): void {
     const { link } = pipe;

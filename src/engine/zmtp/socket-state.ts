@@ -23,7 +23,7 @@ export interface SocketState {
   readonly names: InprocNames | undefined;
   readonly zap: ZapClient | undefined;
   /** Read at each handshake: a policy may replace it. */
-  readonly listener: Pick<EngineListener, "engineAuthenticate">;
+  readonly listener: Pick<EngineListener, "engineAuthenticate" | "engineOnOver">;
   readonly routing: Routing;
   readonly effects: SocketEffects;
   /** While closing, pipes with an empty queue do not reconnect. */

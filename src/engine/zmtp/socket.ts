@@ -297,7 +297,7 @@ class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, SocketEffe
   }
 
   pipeOnRoom(pipe: Pipe): void {
-    if (pipe.leaving !== undefined || pipe.released) return;
+    if (pipe.leaving !== undefined) return;
     this.#routing.room(pipe);
     this.#peers.proceed();
   }

@@ -54,15 +54,16 @@ export class SidePolicy {
    */
   async open(socket: Socket): Promise<void> {
     this.#policing = new Policing(socket);
-    await this.replace(this.#policy);
+    await this.replace();
   }
 
   /**
    * One call at a time; before `open` the policy is only stored. A failure keeps the last policy.
+   * @param policy absent: the one that calls before this one leave
    * @throws as `open`; ClosedError `EBADF`
    */
-  replace(policy: ProxyPolicy): Promise<void> {
-    const done = this.#changing.then(() => this.#replace(policy));
+  replace(policy?: ProxyPolicy): Promise<void> {
+    const done = this.#changing.then(() => this.#replace(policy ?? this.#policy));
     this.#changing = done.catch(() => undefined); // The caller has the error.
     return done;
   }

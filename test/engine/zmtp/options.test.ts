@@ -26,6 +26,34 @@ describe("connecting", () => {
     expect([retries, push.stats().peers, again.stats().peers]).toEqual([0, 0, 0]);
   });
 
+  it("reconnectInterval -1 drops what was queued for an endpoint, and close does not wait for it", async () => {
+    const push = world.push({ reconnectInterval: -1, sendHighWaterMark: 1 });
+    const dropped = nextEvent(push, "drop");
+    const failed = nextEvent(push, "disconnect");
+    push.connect(world.deadEndpoint());
+    await push.send("queued");
+    const waiting = failure(push.send("waiting"));
+    expect(await dropped).toMatchObject({ reason: "disconnected", messages: 1 });
+    expect((await failed).error).toMatchObject({ code: "ECONNREFUSED" });
+    expect(push.trySend("x")).toBe(false);
+    expect(await push.close()).toEqual({ flushed: 0, discarded: 1, unknown: 0 });
+    expect(await waiting).toMatchObject({ code: "EAGAIN" });
+  });
+
+  it("reconnectInterval -1 lets the program connect again", async () => {
+    const [dealer, first, second] = [world.dealer({ reconnectInterval: -1 }), world.router(), world.router()];
+    const endpoint = await world.bind(first);
+    dealer.connect(endpoint);
+    await dealer.ready();
+    const left = nextEvent(dealer, "peer:leave");
+    await first.close({ linger: 0 });
+    await left;
+    await second.bind(endpoint);
+    dealer.connect(endpoint);
+    await dealer.ready({ timeout: 4_000 });
+    dealer.disconnect(endpoint);
+  });
+
   it("the interval grows with failures to its maximum, and starts again after a handshake", async () => {
     const push = world.push({ reconnectInterval: 2, reconnectMaxInterval: 8 });
     const intervals: number[] = [];

@@ -2,7 +2,17 @@
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { Context, Dealer, Pull, Push, Reply, Request, Router } from "../../../src/index.js";
+import {
+  Context,
+  Dealer,
+  Publisher,
+  Pull,
+  Push,
+  Reply,
+  Request,
+  Router,
+  Subscriber,
+} from "../../../src/index.js";
 import { CURVE_SERVER, curveClient } from "../../contract/support/keys.js";
 import { nextEvent } from "../../contract/support/wait.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
@@ -41,6 +51,21 @@ it.each<[string, string, object, object]>([
     await push.send(message);
     expect(Buffer.concat(await pull.receive())).toHaveLength(1_000);
   }
+});
+
+it.each<[string, object, object]>([
+  ["plain", {}, {}],
+  ["with CURVE", CURVE_SERVER, curveClient()],
+])("a heartbeat or a subscription is no message, and may be longer, %s", async (_, bound, dials) => {
+  const context = new Context({ engine: "zmtp" });
+  const publisher = own(new Publisher({ context, maxMessageSize: 4, heartbeatInterval: 0, ...bound }));
+  const subscriber = own(new Subscriber({ context, heartbeatInterval: 10, ...dials }));
+  subscriber.subscribe("t".repeat(1_000));
+  subscriber.connect(await publisher.bind("tcp://127.0.0.1:*"));
+  await publisher.waitForSubscribers({ timeout: 5_000 });
+  await new Promise((resolve) => setTimeout(resolve, 50)); // Some PINGs; a lost one has no event.
+  expect(publisher.stats()).toMatchObject({ peers: 1, invalid: { tooLarge: 0 } });
+  expect(subscriber.stats().reconnects).toBe(0);
 });
 
 describe("more frames than any peer takes", () => {

@@ -10,7 +10,7 @@ import {
   parseCommand,
   parseGreeting,
 } from "../../../src/engine/zmtp/codec/command.js";
-import { InStream, type StreamFault } from "../../../src/engine/zmtp/codec/in-stream.js";
+import { InStream, MAX_COMMAND, type StreamFault } from "../../../src/engine/zmtp/codec/in-stream.js";
 import fc, { forAll } from "../../support/properties.js";
 import { expect } from "../../support/quick-expect.js";
 import { corpus, keep, LONG_TIMEOUT, Random, runs, SEED, told, tries } from "../seed.js";
@@ -35,9 +35,10 @@ function read(bytes: Buffer): Reading {
     if (bytes.length - at < header) break;
     const length = flags & 2 ? bytes.readBigUInt64BE(at + 1) : BigInt(bytes[at + 1] as number);
     if (flags & 0xf8) return { messages, commands, fault: "reserved-bits" };
-    const whole = flags & 4 ? length : size + length;
-    if (whole > BigInt(LIMIT)) return { messages, commands, fault: "too-long" };
-    if (!(flags & 4) && frames.length >= MAX_FRAMES) return { messages, commands, fault: "too-many-frames" };
+    const isCommand = (flags & 4) !== 0;
+    if (isCommand && length > BigInt(MAX_COMMAND)) return { messages, commands, fault: "command-too-long" };
+    if (!isCommand && size + length > BigInt(LIMIT)) return { messages, commands, fault: "too-long" };
+    if (!isCommand && frames.length >= MAX_FRAMES) return { messages, commands, fault: "too-many-frames" };
     const end = at + header + Number(length);
     if (end > bytes.length) break;
     const body = bytes.toString("latin1", at + header, end);

@@ -66,6 +66,14 @@ describe("addresses", () => {
     await until(() => proxy.stats().frontend.peers === 1, "its place");
   });
 
+  it("set within the turn of the start hold", async () => {
+    const proxy = new StreamerProxy(sides);
+    const denied = proxy.setPolicy("frontend", { addresses: { deny: ["127.0.0.0/8"] } });
+    await Promise.all([denied, world.start(proxy)]);
+    world.peer(new Push({ context, reconnectInterval: 20 }), front(proxy));
+    await until(() => proxy.stats().frontend.refused.address >= 1, "a refusal");
+  });
+
   it("are not asked of peers over ipc", async () => {
     const policy = { addresses: { allow: ["192.0.2.1"] } };
     const frontend = { bind: ["ipc://*", ANY], policy };

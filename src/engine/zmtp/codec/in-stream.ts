@@ -575,10 +575,7 @@ export class InStream implements SplitFrameEffects {
 
   #check(flags: number, size: number): StreamFault | undefined {
     if ((flags & RESERVED) !== 0) return "reserved-bits";
-    if ((flags & COMMAND) !== 0) {
-      if (size > this.#maxMessageSize) return "too-long";
-      return size > MAX_COMMAND ? "command-too-long" : undefined;
-    }
+    if ((flags & COMMAND) !== 0) return size > MAX_COMMAND ? "command-too-long" : undefined;
     if (this.#size + size > this.#maxMessageSize) return "too-long";
     if (this.#frames >= this.maxFrames) return "too-many-frames";
     return undefined;

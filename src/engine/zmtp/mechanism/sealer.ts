@@ -16,7 +16,7 @@ import {
   SHORT_HEADER,
   writeHeader,
 } from "../../frame.js";
-import { InStream, type StreamFault } from "../codec/in-stream.js";
+import { InStream, MAX_COMMAND, type StreamFault } from "../codec/in-stream.js";
 import type { Segment } from "../codec/out-queue.js";
 import type { CipherMemory, Fault, FrameCipher, FrameSealer } from "./mechanism.js";
 
@@ -119,10 +119,10 @@ export class Sealer implements FrameSealer {
   }
 
   open(bytes: Uint8Array, stream: InStream, length = bytes.length): StreamFault | Fault | undefined {
-    this.#sealed ??= new InStream(stream.maxMessageSize + OVERHEAD, () => undefined);
+    const most = Math.max(stream.maxMessageSize, MAX_COMMAND) + OVERHEAD;
+    this.#sealed ??= new InStream(most, () => undefined);
     const sealed = this.#sealed;
     stream.outer = sealed;
-    const most = stream.maxMessageSize + OVERHEAD;
     sealed.limit(most);
     let position = 0;
     // A started frame is completed alone, so that later frames are opened in place.

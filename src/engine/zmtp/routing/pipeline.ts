@@ -56,6 +56,7 @@ export class PipelineRouting extends FairRouting {
   }
 
   override room(pipe: Pipe): void {
+    if (pipe.released) return;
     this.out.add(pipe);
     super.room(pipe);
   }

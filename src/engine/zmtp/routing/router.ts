@@ -6,7 +6,7 @@
  */
 import { quoted } from "../../../core/arguments.js";
 import { randomStart } from "../../../core/bytes.js";
-import { allocate, keyOf } from "../../../core/memory.js";
+import { allocate, copyRange, keyOf } from "../../../core/memory.js";
 import {
   OfferResult,
   type OutgoingFrame,
@@ -113,8 +113,7 @@ export class RouterRouting extends FairRouting implements PeerQueues {
     if (last !== undefined) return last;
     this.#byObject.delete(pipe.givenId);
     // Untransferable memory: the same object comes with every message.
-    const given = allocate(id.length);
-    given.set(id);
+    const given = copyRange(id);
     pipe.givenId = given;
     // Replies must reach the current owner of the name.
     if (this.#byId.get(keyOf(id)) === pipe) this.#byObject.set(given, pipe);

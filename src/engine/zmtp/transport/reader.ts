@@ -17,7 +17,7 @@
 
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
-import { allocate } from "../../../core/memory.js";
+import { allocate, copyRange } from "../../../core/memory.js";
 import { readInto, readsInto } from "../../../core/node-internals.js";
 import { loopTurned } from "../../../core/turn-budget.js";
 import { acquire, type PooledBuffer } from "../codec/pooled-buffer.js";
@@ -244,7 +244,7 @@ export class Reader implements StreamReader {
       return;
     }
     pooled?.pin();
-    this.#ahead.push(kept ? bytes.subarray(0, length) : copyOf(bytes, length));
+    this.#ahead.push(kept ? bytes.subarray(0, length) : copyRange(bytes, 0, length));
     this.#aheadBytes += length;
     if (this.#aheadBytes >= READ_AHEAD) this.#socket?.pause();
   }
@@ -271,12 +271,6 @@ export class Reader implements StreamReader {
     this.#ahead = [];
     this.#aheadBytes = 0;
   }
-}
-
-function copyOf(bytes: Uint8Array, length: number): Buffer {
-  const copy = allocate(length);
-  copy.set(bytes.subarray(0, length));
-  return copy;
 }
 
 /** Bun's class for encrypted sockets differs. */
