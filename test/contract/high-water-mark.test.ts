@@ -1,7 +1,8 @@
 import { expect, it } from "vitest";
 import { RUNTIME } from "../support/engines.js";
+import { watch } from "../support/settled.js";
 import { describeTransports } from "./support/engines.js";
-import { arrives, collect } from "./support/wait.js";
+import { arrives, collect, turn } from "./support/wait.js";
 
 describeTransports("high-water marks", (world) => {
   /**
@@ -77,5 +78,14 @@ describeTransports("high-water marks", (world) => {
     for (let i = 0; i < 20_000; i++) if (!push.trySend(String(i))) refused += 1;
     expect(refused).toBe(0);
     expect((await collect(pull, 20_000)).at(-1)).toBe("19999");
+  });
+
+  it("count for each peer: one that does not read leaves room for the others", async () => {
+    const marks = { receiveHighWaterMark: 3 };
+    const [push, idle, busy] = [world.push({ sendHighWaterMark: 3 }), world.pull(marks), world.pull(marks)];
+    await world.link(push, idle, busy);
+    const reading = watch(collect(busy, 200));
+    while (reading.state === "pending") if (!push.trySend(Buffer.alloc(65_536))) await turn();
+    expect(reading.state).toBe("fulfilled");
   });
 });

@@ -170,6 +170,16 @@ describe("tls://", () => {
     await talk(joins(server, { tlsServerName: "broker.test" }), server);
     await talk(joins(server, { tlsCheckName: false }), server);
   });
+
+  it("has heartbeats: a link that carries nothing more is given up", async () => {
+    const server = await bound({});
+    const { relay, endpoint } = await relayTo(server);
+    const client = dealer({ tlsCa: pem("ca.pem"), heartbeatInterval: 50, heartbeatTimeout: 200 });
+    client.connect(endpoint);
+    await talk(client, server);
+    relay.blackHole(true);
+    expect((await next(client, "peer:leave")).reason).toBe("heartbeat");
+  });
 });
 
 it.skipIf(!CHECKS_CLIENTS).each(["TLSv1.2", "TLSv1.3"] as const)(

@@ -41,6 +41,19 @@ test("what came while this side was busy counts, when it is read in the turn aft
   heartbeat.stop();
 });
 
+test("the time to live begins again with each traffic, before its end, too", async () => {
+  const { heartbeat, silences } = make({ interval: 0 });
+  heartbeat.ping(ping(10));
+  for (let i = 0; i < 5; i++) {
+    await vi.advanceTimersByTimeAsync(900);
+    heartbeat.heard();
+  }
+  await vi.advanceTimersByTimeAsync(990);
+  expect(silences()).toBe(0);
+  await vi.advanceTimersByTimeAsync(20);
+  expect(silences()).toBe(1);
+});
+
 test("a PING without a time to live takes back the one before", async () => {
   const { heartbeat, silences } = make({ interval: 0 });
   heartbeat.ping(ping(10));

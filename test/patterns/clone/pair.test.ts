@@ -54,6 +54,15 @@ describe("a pair", () => {
     await until(() => diverged.has(backup), "the report of the backup");
     await until(() => primary.stats().replicated, "the backup has the primary's map");
     expect([backup.get("primary") !== undefined, backup.get("backup")]).toEqual([true, undefined]);
+    const ends = [primary.endpoints.snapshot, backup.endpoints.snapshot];
+    const client = await join_(ends, { heartbeatInterval: 2 * HEARTBEAT });
+    const before = await within(client.set("before", "x"), "a set at the primary");
+    await primary.close();
+    expect(await within(client.set("after", "x"), "a set at the backup")).toBeGreaterThan(before);
+    await Promise.all([client.close(), backup.close()]);
+    const keys: string[] = [];
+    await track(CloneLmdbStore.open(join(at, "store-backup"))).load(({ key }) => keys.push(String(key)));
+    expect(keys).toEqual(["after", "before", "primary"]);
   });
 
   test("a server of another version is reported by its states", async () => {

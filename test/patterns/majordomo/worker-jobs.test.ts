@@ -193,6 +193,23 @@ describe("an answer in pieces", () => {
   };
   beforeEach(begin);
 
+  it("goes on with what is granted, and neither ends nor goes on by less than its last piece took too much", async () => {
+    give(1);
+    await turns();
+    // 65,536 are used up by seventeen of 4,073, and the last one began within them.
+    expect([made, said.length]).toEqual([18, 17]);
+    for (const [bytes, sent] of [
+      [1, 17],
+      [10_000, 19],
+      [1_000_000, 101],
+    ] as const) {
+      session.receive({ kind: "credit", number: 1, bytes }, 0);
+      await turns();
+      expect(said).toHaveLength(sent);
+    }
+    expect(said.at(-1)).toBe(`${FINAL} `);
+  });
+
   it.each([
     ["cancelled", () => jobs.cancel(session, 1)],
     ["given by a broker that is lost", () => session.disconnected(1)],
