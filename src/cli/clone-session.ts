@@ -11,6 +11,7 @@ import type { Command } from "commander";
 import { defined } from "../core/arguments.js";
 import { CloneClient, type PatternEndpoints } from "../patterns/clone/index.js";
 import { keyFault, MAX_KEY } from "../patterns/clone/protocol.js";
+import { MAX_TTL } from "../patterns/clone/server-options.js";
 import { withEndpoints } from "./endpoints.js";
 import { asUsage, describe, FormatError, UsageError, waitFailed } from "./failure.js";
 import { bytesFromJson, bytesToJson, type Format, parseJson } from "./format.js";
@@ -160,8 +161,6 @@ export interface EntryLine {
 const SPACE = 0x20;
 const LINE_FEED = 0x0a;
 const BRACE = 0x7b;
-/** Longest time to live that a client accepts, ms. */
-const MAX_TTL = 1_000_000_000_000;
 
 export function entryLine(entry: EntryLine, json: boolean): Buffer {
   const { key, value, more } = entry;

@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import { defined, quoted } from "../core/arguments.js";
 import type { BinaryStarFenceReason, BinaryStarRole } from "../patterns/binary-star/index.js";
 import { CloneLmdbStore, type ClonePairOptions, CloneServer } from "../patterns/clone/index.js";
+import { MAX_TTL } from "../patterns/clone/server-options.js";
 import {
   addCloneClientOptions,
   argumentBytes,
@@ -37,6 +38,8 @@ interface GetSettings extends CloneSettings {
   readonly revision?: boolean;
 }
 
+/** Revisions count all updates of the map. */
+const revision = wholeNumber(0, Number.MAX_SAFE_INTEGER);
 const LINE_FEED = Buffer.from("\n");
 /** Most updates of one input in flight, and most bytes of them. */
 const PIPELINE = 1_000;
@@ -84,8 +87,8 @@ export function addCloneCommand(program: Command): void {
       .argument("<key>", "the key")
       .argument("[value]", "the value (default: standard input)"),
   )
-    .option("--ttl <MS>", "delete the key after MS, unless it is set again", wholeNumber(1))
-    .option("--revision <N>", "only if the key has revision N; 0: only if it does not exist", wholeNumber(0))
+    .option("--ttl <MS>", "delete the key after MS, unless it is set again", wholeNumber(1, MAX_TTL))
+    .option("--revision <N>", "only if the key has revision N; 0: only if it does not exist", revision)
     .option("--raw", "the value is standard input with its last line feed")
     .action((key: string, value: string | undefined, given: Given<SetSettings>) => set(key, value, given));
   addCloneClientOptions(
@@ -97,7 +100,7 @@ export function addCloneCommand(program: Command): void {
       examples: [`shoal clone delete /prices/eel ${connect}`],
     }).argument("<key>", "the key"),
   )
-    .option("--revision <N>", "only if the key has revision N", wholeNumber(0))
+    .option("--revision <N>", "only if the key has revision N", revision)
     .action((key: string, given: Given<ConditionSettings>) => remove(key, given));
   addCloneClientOptions(
     addCommand(clone, {
@@ -252,7 +255,9 @@ function load(given: Given<CloneSettings>): Promise<void> {
   return withClone("clone load", given, async ({ json, map, stop, synced, timeout }) => {
     await synced();
     setMaxListeners(0, stop.forced); // Each update in flight has a listener.
-    const input = new Input(entryFormat(json), json, stop.requested);
+    // A failed update ends an input that may be idle for hours.
+    const failed = new AbortController();
+    const input = new Input(entryFormat(json), json, AbortSignal.any([stop.requested, failed.signal]));
     const updates: Promise<void>[] = [];
     let bytes = 0;
     const send = async (line: number, [key, value, ttl]: readonly Buffer[]): Promise<void> => {
@@ -270,7 +275,7 @@ function load(given: Given<CloneSettings>): Promise<void> {
     try {
       for await (const frames of input.messages()) {
         const update = send(input.taken, frames);
-        update.catch(() => undefined); // It is awaited later.
+        update.catch(() => failed.abort()); // It is awaited later, and thrown in its turn.
         updates.push(update);
         while (updates.length >= PIPELINE || bytes > PIPELINE_BYTES) await updates.shift();
       }

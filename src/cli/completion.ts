@@ -82,7 +82,10 @@ function offers(program: Command, words: readonly string[]): string[] {
   const last = words.at(-1) ?? "";
   const options = command.options.filter(({ hidden }) => !hidden);
   return [
-    ...command.commands.map((each) => [each.name(), each.summary()]),
+    ...command
+      .createHelp()
+      .visibleCommands(command)
+      .map((each) => [each.name(), each.summary()]),
     ...(command.registeredArguments[0]?.argChoices ?? []).map((word) => [word, ""]),
     ...options.map(({ long, description }) => [long ?? "", description]),
     ["--help", "display help for command"],

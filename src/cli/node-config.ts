@@ -211,7 +211,13 @@ async function checked(
   const refusal = findings.length === 0 ? refusalOf(() => new ClusterNode(options)) : undefined;
   if (refusal !== undefined) files.found(pathOf(refusal, given), refusal);
   if (findings.length > 0) return { findings };
-  const values = { ...usable, ...secrets, ...defined({ tls, listen, [CLIENTS_TLS]: clients?.tls }) };
+  const values = {
+    ...usable,
+    ...secrets,
+    ...defined({ curve, tls, listen, [CLIENTS_TLS]: clients?.tls }),
+    ...defined({ clients: clients && [usable.clients, { ...clients, tls: undefined }] }),
+    ...defined({ sessions: sessions && [usable.sessions, sessions] }),
+  };
   const { fixed } = discovery;
   return {
     configuration: { values, options, control, metrics, clients, sessions, fixed },

@@ -16,8 +16,8 @@ const MAX_ANSWER = 524_288;
 /** Kept events, and their bytes as JSON. */
 const MAX_EVENTS = 1_024;
 const MAX_EVENT_BYTES = 1_048_576;
-/** Pending requests for events. The control socket's other slots are for commands. */
-const MAX_WATCHES = 48;
+/** Pending requests for events. Of the control socket's other slots 16 are for subscribers, the rest for commands. */
+const MAX_WATCHES = 32;
 const MAX_REMOVED = 1_024;
 /** Members in a reply; the rest is counted. */
 const MAX_LISTED = 4_096;

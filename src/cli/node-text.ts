@@ -7,6 +7,7 @@
  * A text line begins with the time. A JSON line has `event`, `name` and `time`, and `group` for a ZRE group.
  */
 import type { ClusterEvent, ClusterNodeEntry } from "../cluster/index.js";
+import { entriesOf } from "../dashboard/build.js";
 import { printable, table } from "./terminal.js";
 
 export interface LineMember {
@@ -185,8 +186,8 @@ function rowOf(member: Members): readonly string[] {
     shown(address),
     self === true ? "" : age(silentFor),
     Array.isArray(tags) ? tags.map(shown).join(",") : "",
-    Object.keys((endpoints ?? {}) as Members)
-      .map(shown)
+    entriesOf(endpoints)
+      .map(([name]) => shown(name))
       .join(","),
   ];
 }

@@ -28,6 +28,11 @@ export function check(file: string, settings: { readonly json?: boolean }): Prom
 /** @throws Failure for problems of the file, a proxy that cannot start, or remaining messages */
 export async function runConfiguration(file: string, settings: ConfigSettings): Promise<void> {
   const log = new Log("proxy");
+  const failed = (error: unknown): never => {
+    throw failureOf(file, error, log);
+  };
+  // Before signals are handled: the open of a pipe without a writer holds a process that would end by itself.
+  const text = await textOf(file).catch(failed);
   const stop = new Stop().listen();
   const left: string[] = [];
   const fleet = new Fleet({
@@ -43,12 +48,15 @@ export async function runConfiguration(file: string, settings: ConfigSettings): 
     },
     empty: () => stop.request(),
   });
-  const apply = async (isAgain: boolean): Promise<string> => {
-    const changes = await fleet.apply(await configurationOf(file, await textOf(file, isAgain)));
+  const apply = async (text: string): Promise<string> => {
+    const changes = await fleet.apply(await configurationOf(file, text));
     const { length } = changes.filter((change) => change.do !== "start" || change.again === undefined);
     return length === 0 ? "" : `${length} ${length === 1 ? "change" : "changes"}`;
   };
-  const reloads = new Reloads(file, log, { apply: () => apply(true), unchanged: "the proxies continue" });
+  const reloads = new Reloads(file, log, {
+    apply: async () => apply(await textOf(file, true)),
+    unchanged: "the proxies continue",
+  });
   const service: Service = {
     close: async (options) => {
       await fleet.close(options);
@@ -56,9 +64,7 @@ export async function runConfiguration(file: string, settings: ConfigSettings): 
   };
   try {
     await operate({ settings, log, stop, service, sources: () => fleet.sources() }, async () => {
-      await apply(false).catch((error: unknown) => {
-        throw failureOf(file, error, log);
-      });
+      await apply(text).catch(failed);
       reloads.begin();
     });
   } finally {

@@ -1,6 +1,7 @@
 /** shoal proxy queue, forwarder, streamer. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { defined } from "../core/arguments.js";
+import { MAX_TIMEOUT } from "../core/waiter.js";
 import {
   ForwarderProxy,
   type ProxyDrainResult,
@@ -38,6 +39,7 @@ import {
 
 /** Default timeout of a drain, s. */
 const DRAIN = 10;
+const MAX_DRAIN = Math.floor(MAX_TIMEOUT / 1_000);
 
 const KINDS = {
   queue: {
@@ -170,7 +172,7 @@ function addKind(proxy: Command, kind: Kind): void {
       "high-water mark: messages queued per peer and direction; 0: no limit (default 1000)",
       wholeNumber(0),
     )
-    .option("--drain <S>", `timeout of the drain in seconds (default ${DRAIN})`, wholeNumber(0))
+    .option("--drain <S>", `timeout of the drain in seconds (default ${DRAIN})`, wholeNumber(0, MAX_DRAIN))
     .addOption(new Option("--config <FILE>").hideHelp()) // Refused with an explanation.
     .option("--json", "print the counters as JSON at the end");
   addOperationOptions(command).action((settings: ProxySettings, { parent }: Command) =>

@@ -5,6 +5,7 @@
 import { defined, quoted } from "../core/arguments.js";
 import { reachableForms, reachesProcesses } from "../core/schemes/schemes.js";
 import {
+  entriesOf,
   isCount,
   itemOfPeer,
   memberTexts,
@@ -131,12 +132,12 @@ class HttpSubject implements RemoteSubject {
       this.#skip = SKIPPED_READINGS;
       return new Map();
     }
-    const entries = Object.entries((answer?.sources ?? {}) as Members).slice(0, MAX_SOURCES_READ);
+    const entries = entriesOf(answer?.sources).slice(0, MAX_SOURCES_READ);
     return new Map(entries.map(([name, lists]) => [name, { lists: this.#listsOf(name, lists) }]));
   }
 
   #listsOf(source: string, lists: unknown): Readonly<Record<string, SourceList>> {
-    const entries = Object.entries((lists ?? {}) as Members).slice(0, MAX_LISTS_READ);
+    const entries = entriesOf(lists).slice(0, MAX_LISTS_READ);
     const counted = entries.filter((entry): entry is [string, number] => isCount(entry[1]));
     return Object.fromEntries(
       counted.map(([list, length]) => [list, { length, items: () => this.#peers(source, list) }]),

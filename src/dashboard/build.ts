@@ -199,10 +199,15 @@ function sideOf({ type, endpoints, connected, in: incoming, out }: Members): Sid
 
 function dropsOf(traffic: unknown): Record<string, number> {
   const { dropped } = (traffic ?? {}) as Members;
-  const entries = Object.entries((dropped ?? {}) as Members);
+  const entries = entriesOf(dropped);
   return Object.fromEntries(
     entries.filter((entry): entry is [string, number] => typeof entry[1] === "number"),
   );
+}
+
+/** Of an object only: those of a long text would take minutes. */
+export function entriesOf(value: unknown): [string, unknown][] {
+  return typeof value === "object" && value !== null ? Object.entries(value) : [];
 }
 
 export function textsOf(value: unknown): string[] {

@@ -110,7 +110,7 @@ export class SimulatedDatagrams extends EventEmitter {
     if (this.#port === 0) this.#take(0);
     const error =
       bytes.length > MAX_DATAGRAM ? systemError("EMSGSIZE", "send", `${bytes.length} bytes`) : null;
-    if (error === null)
+    if (error === null && this.#isOpen)
       for (const target of this.#targets(address)) this.#sendTo(target, port, address, bytes);
     if (sent !== undefined) this.#later(() => sent(error, bytes.length));
     else if (error !== null) this.#later(() => this.emit("error", error));

@@ -8,6 +8,7 @@
  *                            +--suspend----> suspended              nothing answers, and its monotonic clock stops
  */
 import { InvalidArgumentError, InvalidStateError, ShoalError } from "../core/errors.js";
+import { ignore } from "../core/waiter.js";
 import { Context } from "../sockets/context.js";
 import { place, simulated } from "./engine.js";
 import type { Machine } from "./machine.js";
@@ -63,6 +64,8 @@ interface Process {
   readonly scope: Scope;
   readonly stop: AbortController;
   readonly program: Promise<unknown>;
+  /** Rejects when the node goes down, also after its program. */
+  readonly ended: Promise<never>;
   readonly down: (error: Error) => void;
 }
 
@@ -131,9 +134,12 @@ export class SimulatedNode {
     place(scope, this.#machine);
     schedule.note(`${this.name}: starts`);
     const stop = new AbortController();
-    let down: (error: Error) => void = () => undefined;
-    const result = new Promise<T>((resolve, reject) => {
+    let down: (error: Error) => void = ignore;
+    const ended = new Promise<never>((_, reject) => {
       down = reject;
+    });
+    const result = new Promise<T>((resolve, reject) => {
+      ended.catch(reject);
       const run = async (): Promise<T> =>
         program({ node: this, context: contextOf(scope), disk: this.disk, signal: stop.signal });
       scope.run(() => {
@@ -144,7 +150,7 @@ export class SimulatedNode {
       });
     });
     result.catch(() => undefined); // The world has its errors.
-    this.#process = { scope, stop, program: result, down };
+    this.#process = { scope, stop, program: result, ended, down };
     return result;
   }
 
@@ -156,7 +162,7 @@ export class SimulatedNode {
     const running = this.#running("run");
     const { scope } = running;
     const result = new Promise<T>((resolve, reject) => {
-      running.program.catch((error: unknown) => reject(error as Error));
+      running.ended.catch(reject);
       const call = async (): Promise<T> => what();
       this.#world.schedule.runAs(scope, "run", () => void call().then(resolve, reject));
     });

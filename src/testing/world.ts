@@ -143,9 +143,10 @@ export class World {
    * Advances time until a condition, checked after every event, holds.
    *
    * @param timeout virtual ms. Default 60,000
-   * @throws TimeoutError `ETIMEDOUT`
+   * @throws TimeoutError `ETIMEDOUT`; InvalidArgumentError `EINVAL`
    */
   async until(holds: () => boolean, timeout = 60_000): Promise<void> {
+    if (!(timeout >= 0)) throw new InvalidArgumentError(`timeout must be a number from 0; got ${timeout}`);
     if (holds()) return;
     const end = this.now + timeout;
     await new Promise<void>((resolve, reject) => {

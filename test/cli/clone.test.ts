@@ -46,6 +46,7 @@ describe("a server and its clients", () => {
   it("set and delete a key only if it has the revision that was read", async () => {
     const { connect } = await startServer();
     await ok(run("", "clone", "set", "lock", "a", "--revision", "0", ...connect));
+    await fails(1, /revision/, ["clone", "delete", "lock", "-q", "--revision", "3000000000", ...connect]);
     await fails(1, /revision/, ["clone", "set", "lock", "b", "-q", "--revision", "0", ...connect]);
     const revision = (await ok(run("", "clone", "get", "lock", "--revision", ...connect))).trim();
     expect(await ok(run("", "clone", "get", "lock", "--revision", "--json", ...connect))).toBe(
@@ -62,7 +63,7 @@ describe("a server and its clients", () => {
     const key = '{"base64":"AP8="}';
     const [, , set] = await Promise.all([
       ok(run("", "clone", "set", "/a/x", "hello", ...connect)),
-      ok(run("two\nlines\n", "clone", "set", "motd", "--ttl", "600000", ...connect)),
+      ok(run("two\nlines\n", "clone", "set", "motd", "--ttl", "2592000000", ...connect)),
       ok(run('{"base64":"/wA="}', "clone", "set", key, "--json", ...connect)),
     ]);
     expect(set).toMatch(/^\{"key":\{"base64":"AP8="\},"sequence":[123]\}\n$/);
@@ -103,6 +104,13 @@ describe("a server and its clients", () => {
     await fails(1, "line 2: expected a key, a space", load, "x 1\nalone\ny 2\n");
     await fails(1, "line 1: ttl", [...load, "--json"], '{"key":"z","value":"1","ttl":-1}\n');
     expect(await contentOf(connect)).toEqual({ x: "1" });
+  });
+
+  it("load ends at an update that fails, though more of the input may come", async () => {
+    const { connect } = await startServer();
+    const load = start("clone", "load", "--subtree", "/a/", ...connect);
+    load.write("/b/x 1\n");
+    expect(await load.ended).toMatchObject({ code: 1, stderr: expect.stringMatching(/line 1: .*subtree/) });
   });
 
   it("watch changes, deletions and ends of time under a prefix", async () => {

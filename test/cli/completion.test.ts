@@ -32,6 +32,7 @@ describe("completion", () => {
       expect.arrayContaining(["push", "majordomo", "node", "completion", "--help"]),
     );
     expect(await offers("pu")).toEqual(["pub", "push", "pull"]);
+    expect(await offers("compl")).toEqual(["completion"]); // The command behind the scripts is hidden.
     expect(await offers("majordomo", "b")).toEqual(["broker"]);
     expect(await offers("push", "--log-level", "")).toEqual(["error", "warn", "info", "debug"]);
     const ends = await offers("majordomo", "broker", "--bind", "x", "--");

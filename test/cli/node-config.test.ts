@@ -1,5 +1,5 @@
 /** A node's configuration: what `check` finds, what a node takes over while it runs, and what it does not. */
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Ajv } from "ajv";
 import { beforeEach, describe, expect, it, vi } from "vitest";
@@ -312,6 +312,25 @@ describe("shoal node start --config", () => {
     expect((await replyTo("status")).members).toMatchObject([{ tags: ["z"] }]);
     node.signal("SIGHUP");
     await node.until("stderr", /again: nothing changed/);
+  });
+
+  it("says that a file of users or keys that has changed needs a restart", async () => {
+    const users = written("ann:sesame-one\nbob:sesame-two\n");
+    const { publicKey, secretFile } = await keygen();
+    const text = [
+      `name: a\ncluster: ${cluster}\nscope: link\nmulticast: false\npassword: sesame-all`,
+      `curve: { certificate: ${secretFile}, allow: ["${publicKey}"] }`,
+      `clients: { endpoint: "tcp://127.0.0.1:*", usersFile: ${users} }\n`,
+    ];
+    const { node } = await configured(text.join("\n"));
+    node.signal("SIGHUP");
+    await node.until("stderr", /again: nothing changed/);
+    writeFileSync(users, "bob:sesame-two\n");
+    node.signal("SIGHUP");
+    await node.until("stderr", / clients cannot change while the node runs: restart it/);
+    copyFileSync((await keygen()).secretFile, secretFile);
+    node.signal("SIGHUP");
+    await node.until("stderr", /(?:clients, curve|curve, clients) cannot change while the node runs/);
   });
 
   it("does not wait for a pipe in place of its file, and follows the next file", async () => {

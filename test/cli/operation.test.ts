@@ -7,7 +7,7 @@ import { watchdogInterval } from "../../src/cli/operation.js";
 import { Pull, Push, Request } from "../../src/index.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { fails, startWithout } from "./in-process.js";
-import { Child, file, jsonOf, MAIN, metricsOf, startStreamer, useShoal, written } from "./support.js";
+import { Child, file, ipc, jsonOf, MAIN, metricsOf, startStreamer, useShoal, written } from "./support.js";
 
 useShoal();
 
@@ -168,6 +168,17 @@ describe("logs", () => {
       expect(lines).toContainEqual(expect.objectContaining(each));
     expect(lines.at(-1).msg).toMatch(/stopped with messages left: 1/);
     expect(lines.at(-1).level).toBe("error");
+  });
+
+  it("has the warnings of Node.js as lines of its format and level", async () => {
+    const call = ["majordomo", "call", "x", "y", "--connect", ipc(), "--timeout", "1300"];
+    const [json, quiet] = ["--log-format=json", "-q"].map(
+      (flag) => new Child(process.execPath, [MAIN, ...call, flag], {}),
+    );
+    const lines = jsonOf((await (json as Child).ended).stderr);
+    const msg = expect.stringMatching(/1 message queued for ipc:/);
+    expect(lines).toMatchObject([{ level: "warn", msg }, { level: "error" }]);
+    expect((await (quiet as Child).ended).stderr).toMatch(/^shoal majordomo call: no reply came[^\n]*\n$/);
   });
 
   it("--log-level has the minimum level", async () => {

@@ -72,6 +72,9 @@ describe("a program over HTTP", () => {
       const details = await detailsOf(peers);
       for (const { lists } of details.values()) expect(lists).toEqual({});
     }
+    // The characters of a long text would take minutes, and gigabytes.
+    for (const sources of ["ab", { a: "ab" }])
+      expect([...(await detailsOf({ sources })).keys()].filter((name) => name !== "a")).toEqual([]);
     const sources = Object.fromEntries(Array.from({ length: 3_000 }, (_, at) => [`s${at}`, { peers: 2 }]));
     const details = await detailsOf({ sources });
     expect(details.size).toBe(1_000);

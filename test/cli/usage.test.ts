@@ -88,6 +88,11 @@ describe("bad usage is one line and exit code 2", () => {
     ["PLAIN and CURVE", /exclude each other/, `pull --connect ipc://x --plain u:p --curve-server-key ${key}`],
     ["PLAIN as both", /expected one of them/, "pair --bind ipc://x --connect ipc://y --plain u:p"],
     ["a routing id too long", /routingId/, `dealer --connect ipc://x --routing-id ${long}`],
+    [
+      "a drain longer than a timer",
+      /whole number from 0 to 2147483\./,
+      "proxy queue --frontend ipc://x --backend ipc://y --drain 2147484",
+    ],
     ["--force without --out", /--force needs --out/, "keygen --force"],
   ])("%s", async (_, why, args) => void (await fails(2, why, args.split(" "))));
 

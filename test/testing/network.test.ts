@@ -253,6 +253,32 @@ story("the peer's address is that of its node, for rules about addresses", async
   expect(asked).toEqual([peer.address]);
 });
 
+story("a process that is gone sends no datagrams", async (world) => {
+  let got = 0;
+  void world.node("a").start(() => {
+    const socket = dgram.createSocket("udp4").on("message", () => got++);
+    socket.bind(4_000);
+  });
+  const b = world.node("b");
+  let send: () => void = () => undefined;
+  void b.start(async () => {
+    const socket = dgram.createSocket("udp4");
+    socket.bind(4_000);
+    for (;;) {
+      await new Promise<void>((resolve) => {
+        send = resolve;
+      });
+      socket.send("x", 4_000, "10.0.0.1");
+    }
+  });
+  send();
+  await world.advance(10);
+  b.kill();
+  send();
+  await world.advance(10);
+  expect(got).toBe(1);
+});
+
 it("datagrams are lost, doubled, overtaken and cut as their link has it", async () => {
   const run = async (network: object, count = 400): Promise<number[]> => {
     const { value } = await simulate({ network }, async (world) => {

@@ -207,6 +207,18 @@ story(
   },
 );
 
+story("a call in a process that goes down fails, though its program has returned", async (world) => {
+  const a = world.node("a");
+  for (const end of [() => a.kill(), () => a.crash(), () => void a.stop()]) {
+    await a.start(() => undefined);
+    const call = a.run(() => sleep(1_000));
+    void call.catch(() => undefined);
+    await world.advance(1);
+    end();
+    await expect(call).rejects.toMatchObject({ code: "ERR_SIMULATION" });
+  }
+});
+
 story("a killed process loses its memory and timers, and finds all that it wrote", async (world) => {
   const a = world.node("a");
   let late = false;

@@ -215,6 +215,7 @@ it("wrong options and calls are refused", async () => {
     expect(() => world.node("not a name")).toThrow(refused);
     expect(() => world.node("test")).toThrow(refused);
     await expect(world.advance(-1)).rejects.toEqual(refused);
+    await expect(world.until(() => false, Number.NaN)).rejects.toEqual(refused);
     const a = world.node("a");
     void a.start(() => undefined);
     expect(() => a.start(() => undefined)).toThrow(expect.objectContaining({ code: "EFSM" }));

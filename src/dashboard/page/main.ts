@@ -8,6 +8,8 @@ import { Drops, History, matching, problemsOf, totalsOf } from "./model.js";
 import { TableView } from "./table.js";
 
 const MAX_PROBLEMS = 8;
+/** ms. */
+const RETRY = 2_000;
 
 const filter = byId<HTMLInputElement>("filter");
 const freeze = byId<HTMLButtonElement>("freeze");
@@ -69,20 +71,27 @@ function toggleFreeze(): void {
   sayLive();
 }
 
-const events = new EventSource("/api/events");
-events.addEventListener("state", ({ data }: MessageEvent<string>) => {
-  if (isFrozen) return;
-  const isFirst = state === undefined;
-  state = JSON.parse(data) as DashboardState;
-  const shown = matching(state, "");
-  history.add(shown, state.time);
-  drops.update(shown);
-  sayLive();
-  show();
-  if (isFirst) performance.mark("first-picture");
-});
-// EventSource reconnects automatically.
-events.addEventListener("error", () => say("The dashboard does not answer. Trying again …", "bad"));
+function listen(): void {
+  const events = new EventSource("/api/events");
+  events.addEventListener("open", sayLive);
+  events.addEventListener("state", ({ data }: MessageEvent<string>) => {
+    if (isFrozen) return;
+    const isFirst = state === undefined;
+    state = JSON.parse(data) as DashboardState;
+    const shown = matching(state, "");
+    history.add(shown, state.time);
+    drops.update(shown);
+    sayLive();
+    show();
+    if (isFirst) performance.mark("first-picture");
+  });
+  events.addEventListener("error", () => {
+    say("The dashboard does not answer. Trying again …", "bad");
+    // It reconnects by itself, but not after an HTTP error, such as a 502 of a proxy in front.
+    if (events.readyState === EventSource.CLOSED) setTimeout(listen, RETRY);
+  });
+}
+listen();
 
 filter.addEventListener("input", show);
 freeze.addEventListener("click", toggleFreeze);
