@@ -23,6 +23,7 @@ import { EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { CLOSE_LINGER, checkKeys, checkOptions } from "../kit/options.js";
 import { untilClosed } from "../kit/sockets.js";
 import { Dealer } from "../sockets/request-reply.js";
+import { UnreachedServers } from "../sockets/stalls.js";
 import {
   clientSettings,
   PUBLISH_OPTIONS,
@@ -99,6 +100,7 @@ export class SessionClient
   #socket: Dealer | undefined;
   #over: SessionError | undefined;
   #loss = "";
+  readonly #unreached = new UnreachedServers("SessionClient waits for");
   /** Bytes of a message that the server takes; -1: no limit. */
   #maxMessage = -1;
   #isFlushing = false;
@@ -374,8 +376,9 @@ export class SessionClient
   }
 
   #late(text: string): TimeoutError {
-    const loss = this.#rules.isSteady ? "" : `; the last connection ended: ${this.#loss}`;
-    return new TimeoutError("ETIMEDOUT", text + loss, { endpoint: this.#endpoint });
+    const { error: cause } = this.#unreached;
+    const loss = this.#rules.isSteady ? "" : `; the last connection ended: ${cause?.message ?? this.#loss}`;
+    return new TimeoutError("ETIMEDOUT", text + loss, { endpoint: this.#endpoint, cause });
   }
 
   #assertUsable(): void {
@@ -409,9 +412,12 @@ export class SessionClient
     const longer = Math.min(30_000, heartbeatTimeout * 2 ** this.#rules.unanswered);
     const isMade = this.#list.connect(endpoint, () => {
       const socket = this.#makeSocket(Math.max(heartbeatTimeout, longer));
-      const gone = (): void => this.#lost(socket);
-      socket.events.on("disconnect", gone);
-      socket.events.on("connect:retry", gone);
+      socket.events.on("handshake", () => this.#unreached.connected(endpoint));
+      socket.events.on("disconnect", () => this.#lost(socket));
+      socket.events.on("connect:retry", ({ error }) => {
+        this.#unreached.failed(endpoint, error, this.events.hears("session:lost"));
+        this.#lost(socket);
+      });
       try {
         socket.connect(endpoint);
       } catch (error) {

@@ -390,6 +390,11 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     return queuedOut + this.outbox.waiting;
   }
 
+  /** By a receive, or for a relay. */
+  get #isReceiving(): boolean {
+    return this.inbox.waiting > 0 || this.readable?.isAwaited === true;
+  }
+
   /** Warns unless the program listens. @param error of the last attempt, if one has failed */
   #stalled(endpoint: string, error: ShoalError | undefined, ms: number): void {
     if (this.endpoints.isBound(endpoint)) return;
@@ -399,7 +404,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
       warnOfStall(`${this.typeName} has messages to send, and no connection to`, endpoint, error);
     else if (this.#unsent > 0) this.#warnOfQueued("", endpoint, error);
     else if (awaited !== undefined) warnOfStall(`${this.typeName} waits for ${awaited} at`, endpoint, error);
-    else if (this.inbox.waiting > 0 && (ms >= REPORT_RECEIVERS_AFTER || isLasting(error)))
+    else if (this.#isReceiving && (ms >= REPORT_RECEIVERS_AFTER || isLasting(error)))
       warnOfStall(`${this.typeName} waits for messages from`, endpoint, error);
   }
 

@@ -74,6 +74,15 @@ export function forgetStall(endpoint: string): void {
  * @param more what else to do
  */
 export function warnOfStall(what: string, endpoint: string, error: ShoalError | undefined, more = ""): void {
+  warn(what, endpoint, error, { more, detail: DETAIL });
+}
+
+function warn(
+  what: string,
+  endpoint: string,
+  error: ShoalError | undefined,
+  { more = "", detail }: { readonly more?: string; readonly detail?: string },
+): void {
   const code = error === undefined ? "none" : codeOf(error);
   if (reported.get(endpoint) === code) return;
   reported.delete(endpoint);
@@ -85,7 +94,34 @@ export function warnOfStall(what: string, endpoint: string, error: ShoalError | 
   const cause = error === undefined ? "no answer" : causeOf(error);
   const remedy = error === undefined ? "Check that the peer runs, and its address" : remedyOf(error);
   const text = `${what} ${endpoint} (${cause}). ${remedy}${more}.`;
-  process.emitWarning(text, { type: "ShoalWarning", code: "SHOAL_UNREACHABLE", detail: DETAIL });
+  process.emitWarning(text, { type: "ShoalWarning", code: "SHOAL_UNREACHABLE", detail });
+}
+
+/** Warns of the servers of a driver whose sockets last for one attempt, once none was reached for `REPORT_AFTER`. */
+export class UnreachedServers {
+  readonly #what: string;
+  #since: number | undefined = undefined;
+  /** Of the last attempt; `undefined` once connected. */
+  error: ShoalError | undefined = undefined;
+
+  /** @param what waits: `CloneClient waits for` */
+  constructor(what: string) {
+    this.#what = what;
+  }
+
+  /** @param isHeard whether the program has a listener that tells it as much */
+  failed(endpoint: string, error: ShoalError | undefined, isHeard = false): void {
+    const now = performance.now();
+    this.#since ??= now;
+    this.error = error;
+    if (!isHeard && now - this.#since >= REPORT_AFTER) warn(this.#what, endpoint, error, {});
+  }
+
+  connected(endpoint: string): void {
+    this.#since = undefined;
+    this.error = undefined;
+    forgetStall(endpoint);
+  }
 }
 
 const DETAIL =

@@ -4,9 +4,11 @@ import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { ProtocolError, type ShoalError, TransportError } from "../../src/core/errors.js";
 import type { SocketEvent } from "../../src/engine/events.js";
 import { Pair, Pull, Push, Request, Subscriber } from "../../src/index.js";
+import { CloneClient } from "../../src/patterns/clone/index.js";
 import { FreelanceClient, FreelanceShotgunClient } from "../../src/patterns/freelance/index.js";
 import { MajordomoBroker, MajordomoClient } from "../../src/patterns/majordomo/index.js";
 import { PirateClient } from "../../src/patterns/pirate/index.js";
+import { SessionClient } from "../../src/sessions/index.js";
 import { listen } from "../../src/sockets/internal.js";
 import { causeOf, isLasting } from "../../src/sockets/stalls.js";
 import { closeAfterEach } from "../support/close-after-each.js";
@@ -212,6 +214,31 @@ it("a service without workers at a Majordomo broker that has just started is rep
   expect(warn).toHaveBeenCalledTimes(1);
   await Promise.all([client.close({ linger: 0 }), broker.close({ linger: 0 })]);
   await Promise.all(replies);
+});
+
+it("a driver whose sockets end with each attempt warns once it has reached nobody for a second, unless its program listens", async () => {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  const [map, session, heard] = [await deserted(), await deserted(), await deserted()];
+  const clone = own(new CloneClient(map, { timeout: 1_500 }));
+  const late = clone.set("/a", "x").catch((error: ShoalError) => error);
+  const sessions = own(new SessionClient(session, { id: "a", timeout: 1_500 }));
+  const listening = own(new SessionClient(heard, { id: "a" }));
+  let losses = 0;
+  listening.events.on("session:lost", () => {
+    losses += 1;
+  });
+  const unsubscribed = sessions.subscribe("t").catch((error: ShoalError) => error);
+  while (warnings().length < 2 || losses < 5) {
+    vi.advanceTimersByTime(20);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(warnings().sort()).toEqual([
+    expect.stringMatching(`^CloneClient waits for ${map} .connection refused`),
+    expect.stringMatching(`^SessionClient waits for ${session} .connection refused`),
+  ]);
+  vi.advanceTimersByTime(3_000);
+  for (const error of [await late, await unsubscribed])
+    expect(error).toMatchObject({ code: "ETIMEDOUT", cause: { code: "ECONNREFUSED" } });
 });
 
 it("calls that end without a reply name the endpoint, and why it was not reached", async () => {

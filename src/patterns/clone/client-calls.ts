@@ -13,9 +13,10 @@ import { readUint32 } from "../../core/bytes.js";
 import { KeyTable } from "../../core/collections/key-table.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { Link } from "../../core/collections/queues.js";
-import { NotSupportedError, ShoalError, TimeoutError } from "../../core/errors.js";
+import { NotSupportedError, ShoalError } from "../../core/errors.js";
 import { Deadlines } from "../../core/timers.js";
 import type { PendingCall } from "../../kit/calls.js";
+import { lateError } from "../../kit/errors.js";
 import { StoreError } from "../../store/store.js";
 import type { ClientEffects } from "./client-state.js";
 import { encodeSet, readSequence, UUID_BYTES, uuidOf, VALUE } from "./protocol.js";
@@ -73,7 +74,7 @@ export class ClientCalls {
   readonly #tokenHigh: number;
   readonly #tokenLow: number;
   readonly #max: number;
-  readonly #effects: Pick<ClientEffects, "sendSet" | "unsent">;
+  readonly #effects: Pick<ClientEffects, "sendSet" | "unsent" | "failure">;
   readonly #inFlight = new NumberTable<CloneCall>();
   readonly #tails = new KeyTable<CloneCall>();
   readonly #deadlines = new Deadlines<CloneCall>();
@@ -85,7 +86,7 @@ export class ClientCalls {
   #delay = 0;
   readonly counts = { sets: 0, acknowledged: 0, conflicts: 0, timedOut: 0, aborted: 0, resent: 0 };
 
-  constructor(token: Buffer, max: number, effects: Pick<ClientEffects, "sendSet" | "unsent">) {
+  constructor(token: Buffer, max: number, effects: Pick<ClientEffects, "sendSet" | "unsent" | "failure">) {
     this.#token = token;
     this.#tokenHigh = token.readInt32BE(0);
     this.#tokenLow = token.readInt32BE(4);
@@ -214,7 +215,7 @@ export class ClientCalls {
       this.counts.timedOut += 1;
       this.#end(call, now);
       const message = "No server has put the update in order in time; it may still take effect";
-      call.result.reject(new TimeoutError("ETIMEDOUT", message));
+      call.result.reject(lateError(message, [], this.#effects.failure()));
     }
   }
 

@@ -2,6 +2,7 @@
  * State of a client, which client-rules.ts changes: its attempts to follow a server, and its map. Without sockets, timers
  * or a clock.
  */
+import type { ShoalError } from "../../core/errors.js";
 import { backOff } from "../../core/timers.js";
 import { EndpointChooser } from "../../kit/endpoint-chooser.js";
 import { bodyAt, frameEnd, LONG, MORE, messageEnd, SHORT_HEADER } from "../../sockets/internal.js";
@@ -18,6 +19,8 @@ export interface ClientEffects {
   sendSet(frames: Buffer[]): void;
   /** Updates that wait for room. */
   unsent(): number;
+  /** Why no server is reached. */
+  failure(): ShoalError | undefined;
   watching(): boolean;
   changed(change: RawChange): void;
   synced(): void;

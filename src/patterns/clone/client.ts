@@ -22,6 +22,7 @@ import { type FrameBatch, readBatches } from "../../sockets/internal.js";
 import type { Raw, Settled } from "../../sockets/message.js";
 import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
 import { Dealer } from "../../sockets/request-reply.js";
+import { UnreachedServers } from "../../sockets/stalls.js";
 import type { CloneCall } from "./client-calls.js";
 import {
   type ClientCoder,
@@ -85,6 +86,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   #subscriber: Subscriber | undefined;
   #publisher: Publisher | undefined;
   #updates: SendQueue | undefined;
+  readonly #unreached = new UnreachedServers("CloneClient waits for");
   #handshakeErrors = 0;
   #invalid = 0;
 
@@ -290,6 +292,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
       ask: () => void this.#dealer?.trySend(encodeRequest(this.#settings.subtree)),
       sendSet: (frames) => void this.#updates?.send(frames),
       unsent: () => this.#updates?.length ?? 0,
+      failure: () => this.#unreached.error,
       watching: () => this.#watches.size > 0,
       changed: (change) => this.#watches.changed(change),
       synced: () => this.reached(),
@@ -316,12 +319,18 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     this.#dealer = dealer;
     if (subtree.length > 0) subscriber.subscribe(subtree, HUGZ);
     else subscriber.subscribe();
-    subscriber.events.on("handshake", () => this.#timer.run((now) => this.#rules.connected(attempt, now)));
+    subscriber.events.on("handshake", () => {
+      this.#unreached.connected(snapshot);
+      this.#timer.run((now) => this.#rules.connected(attempt, now));
+    });
     for (const socket of [subscriber, dealer]) {
       const lost = (refused: boolean): void =>
         this.#timer.run((now) => this.#rules.disconnected(attempt, refused, now));
       socket.events.on("disconnect", () => lost(false));
-      socket.events.on("connect:retry", () => lost(true));
+      socket.events.on("connect:retry", ({ error }) => {
+        this.#unreached.failed(snapshot, error);
+        lost(true);
+      });
     }
     this.#reportHandshakes(subscriber, snapshot, "publisher");
     this.#reportHandshakes(dealer, snapshot, "snapshot");

@@ -47,6 +47,7 @@ export function rig(
       ask: (attempt) => done.push(`ask ${attempt}`),
       sendSet: ([key]) => void unsent.push(String(key)),
       unsent: () => (mute ? unsent.length : 0),
+      failure: () => undefined,
       watching: () => watching,
       changed: (change) => {
         told.push(JSON.stringify(change));
