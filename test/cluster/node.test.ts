@@ -31,6 +31,42 @@ describe("nodes of one host", () => {
   });
 });
 
+describe("a node with seeds that meets no other", () => {
+  it.each([
+    "dead",
+    "refusing",
+    "heard",
+  ])("says so after 10 s, unless its program hears of it: seed %s", async (how) => {
+    const warn = vi.spyOn(process, "emitWarning").mockImplementation(() => undefined);
+    const b = how === "dead" ? undefined : await started("b", { multicast: false, cluster: "another" });
+    const seed = b?.address ?? `127.0.0.1:${port}`;
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    try {
+      const a = node("a", { multicast: false, seeds: [seed] });
+      if (how === "heard") a.events.on("refused", () => undefined);
+      await a.start();
+      const dropped = (): number | undefined =>
+        a.stats().dropped[b === undefined ? "link:failed" : "link:refused"];
+      for (let ms = 0; ms < 10_100 || dropped() === undefined; ms += 20) {
+        vi.advanceTimersByTime(20);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      expect(warn.mock.calls.map(([text]) => String(text))).toEqual(
+        how === "heard"
+          ? []
+          : [
+              expect.stringMatching(
+                `a@.* has met no other at its seeds ${seed}. ${b === undefined ? "Check" : "They refuse it: check the cluster name"}`,
+              ),
+            ],
+      );
+    } finally {
+      vi.useRealTimers();
+      warn.mockRestore();
+    }
+  });
+});
+
 describe("what a node refuses", () => {
   const EINVAL = expect.objectContaining({ code: "EINVAL" });
 

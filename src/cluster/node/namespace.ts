@@ -59,6 +59,9 @@ import type { NodeIdentity } from "./namespace-runtime.js";
 import type { NodeSockets } from "./node-sockets.js";
 import { type NamespaceSettings, type PropValue, passwordKeys } from "./options.js";
 
+/** ms without another member before a node with seeds says so. */
+const ALONE = 10_000;
+
 /**
  * A cluster on a node, with separate members, tags, messages and services. A {@link ClusterNode} is the first cluster
  * of its node; `node.namespace(name)` joins others.
@@ -133,6 +136,23 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
       },
       count: (reason) => sockets.count(reason),
     });
+    if (this.parts.discovery.seeds.length === 0) return;
+    const timer = setTimeout(() => this.#warnIfAlone(), ALONE).unref();
+    this.#end.push(() => clearTimeout(timer));
+  }
+
+  /** Dead seeds, another password or another cluster name would be silent. */
+  #warnIfAlone(): void {
+    const { address, counters } = this.sockets;
+    const seeds = this.parts.discovery.seeds.filter((seed) => seed !== address);
+    if (seeds.length === 0 || this.members({ self: false }).length > 0 || this.events.hears("refused"))
+      return;
+    const remedy =
+      counters.dropped["link:refused"] === undefined
+        ? "Check that nodes run there"
+        : "They refuse it: check the cluster name, the password and the keys at both ends";
+    const text = `The node ${this.self.name} has met no other at its seeds ${seeds.slice(0, 8).join(", ")}. ${remedy}.`;
+    process.emitWarning(text, { type: "ShoalWarning", code: "SHOAL_UNREACHABLE" });
   }
 
   /** @throws as in other drivers; InvalidStateError `EFSM` before the start: nothing has changed then */
