@@ -395,6 +395,32 @@ describe("a session", () => {
     expect(await published).toBe("EAGAIN");
   });
 
+  it("closes within its linger, with a publication that the next server answers", async () => {
+    const store = new ScriptedStore();
+    const { server: one, endpoint } = await server(store);
+    const writer = client(endpoint, { id: "writer" });
+    await writer.ready();
+    const lost = new Promise((resolve) => writer.events.once("session:lost", resolve));
+    await one.close();
+    await lost;
+    const published = writer.publish("t", "x");
+    const closed = writer.close({ linger: 20_000 });
+    await pause(100);
+    const { server: two } = await server(store, {}, endpoint);
+    expect(await published).toEqual({ sessions: 0, duplicate: false });
+    await closed;
+    expect(two.stats().connections).toBe(0);
+
+    const alone = client(endpoint, { id: "alone" });
+    await alone.ready();
+    await two.close();
+    const refused = expect(alone.publish("t", "x")).rejects.toMatchObject({ code: "EAGAIN" });
+    const begun = performance.now();
+    await alone.close({ linger: 500 });
+    expect(performance.now() - begun).toBeLessThan(750);
+    await refused;
+  });
+
   it("refuses what its store has no room for, with that reason, and goes on", async () => {
     const store = new ScriptedStore();
     const { server: one, endpoint } = await server(store);
