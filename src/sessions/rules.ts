@@ -48,6 +48,8 @@ export type StoreBounds = Pick<SessionServerSettings, "maxSessions" | "maxFilter
 export interface OpenedSession {
   readonly record: SessionRecord;
   readonly previous: SessionOwner | undefined;
+  /** Whether an earlier session was removed. */
+  readonly isClean: boolean;
 }
 
 /** Filters of all sessions, in a server's memory. */
@@ -154,7 +156,7 @@ export function open(
   const found = readSession(view, id);
   // A repetition: the commit's answer was lost.
   if (found?.owner !== undefined && found.owner.connection === owner.connection)
-    return { record: found, previous: undefined };
+    return { record: found, previous: undefined, isClean: false };
   if (found?.instance === instance && attempt <= found.attempt) throw new SessionError("taken");
   if (found !== undefined && found.instance !== instance && again) throw new SessionError("taken");
   if (found !== undefined && clean) remove(view, id, found);
@@ -180,7 +182,7 @@ export function open(
     mark: before.owner === undefined ? before.mark : before.tail,
   };
   writeSession(view, id, record);
-  return { record, previous: found?.owner };
+  return { record, previous: found?.owner, isClean: isNew && found !== undefined };
 }
 
 /** @returns whether it is removed @throws SessionError `taken` if it was to be, and another connection has it */

@@ -256,8 +256,9 @@ export class SessionConnections {
   }
 
   #onOpened(connection: Connection, request: OpenRequest, opened: rules.OpenedSession): void {
-    const { record, previous } = opened;
+    const { record, previous, isClean } = opened;
     const { id } = connection;
+    if (isClean) this.#context.events.emit({ type: "session:removed", id, reason: "ended" });
     connection.handle = { id, life: record.life, epoch: record.epoch };
     if (connection.state === "ended") {
       this.#release(connection.handle, connection.deliveries.progress());

@@ -269,6 +269,16 @@ describe("a session", () => {
     while ((await left()) > 0) await new Promise((resolve) => setTimeout(resolve, 20));
   });
 
+  it("is reported as removed when a client begins clean, and not where there was none", async () => {
+    const { server: one, endpoint } = await server(new MemorySessionStore());
+    const events: string[] = [];
+    for (const type of ["session:removed", "session:opened"] as const)
+      one.events.on(type, (event) => void events.push(`${event.type} ${event.id}`));
+    await subscribed(endpoint, { id: "reader", clean: true });
+    await subscribed(endpoint, { id: "reader", clean: true });
+    expect(events).toEqual(["session:opened reader", "session:removed reader", "session:opened reader"]);
+  });
+
   for (const how of ["closes", "is gone"])
     it(`without a lifetime is reported as removed when its client ${how}`, async () => {
       const { server: one, endpoint } = await server(new MemorySessionStore());
