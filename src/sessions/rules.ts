@@ -10,6 +10,7 @@
  * Messages have numbers from `head` to `tail`, except acknowledged and dropped ones.
  */
 
+import { ignore } from "../core/waiter.js";
 import { type OpenRequest, type Publication, SessionError } from "./protocol.js";
 import {
   decodeMessage,
@@ -22,11 +23,13 @@ import {
   MAX_SESSION_FILTERS,
   messageSize,
   numberOf,
+  rangeOf,
   type SessionLimits,
   type SessionOwner,
   type SessionRecord,
   type StoredMessage,
   type StoreTotals,
+  undamaged,
 } from "./records.js";
 import type { SessionServerSettings } from "./server-options.js";
 import { NotPrepared, type View } from "./transactions.js";
@@ -58,6 +61,8 @@ export interface SubscriptionDirectory {
   readonly version: number;
   match(topic: string): readonly string[];
   refresh(): Promise<void>;
+  /** Gets the errors of damaged records. */
+  readonly report: (error: unknown) => void;
 }
 
 /** With `refusedBy` "" the store is full. */
@@ -216,11 +221,15 @@ function release(view: View, id: string, record: SessionRecord, sent: number, no
 }
 
 /** A sweep (Sweeper) removes messages and message ids. */
-function remove(view: View, id: string, record: SessionRecord): void {
+function remove(
+  view: View,
+  id: string,
+  record: Pick<SessionRecord, "life" | "filters" | "count" | "ids">,
+): void {
   view.set(keys.session(id), undefined);
-  const filters = readFilters(view, id);
-  addTotals(view, -1, -filters.length, -bytesOf(filters));
-  if (filters.length > 0) {
+  const filters = undamaged(() => readFilters(view, id), ignore);
+  addTotals(view, -1, -record.filters, -bytesOf(filters ?? []));
+  if (filters?.length !== 0) {
     view.set(keys.filters(id), undefined);
     noteChange(view, id);
   }
@@ -229,10 +238,30 @@ function remove(view: View, id: string, record: SessionRecord): void {
 
 /** An operator removes a session. @returns its owner @throws SessionError `gone` */
 export function end(view: View, id: string): SessionOwner | undefined {
-  const record = readSession(view, id);
-  if (record === undefined) throw new SessionError("gone");
-  remove(view, id, record);
-  return record.owner;
+  let isDamaged = false;
+  const record = undamaged(
+    () => readSession(view, id),
+    () => {
+      isDamaged = true;
+    },
+  );
+  if (isDamaged) removeDamaged(view, id);
+  else if (record === undefined) throw new SessionError("gone");
+  else remove(view, id, record);
+  return record?.owner;
+}
+
+/** The record of a damaged one would have its life. */
+function removeDamaged(view: View, id: string): void {
+  const filters = undamaged(() => readFilters(view, id), ignore)?.length ?? 0;
+  for (const kind of ["q", "i", "j"])
+    for (let { from, to } = rangeOf(`${kind}/${id}/`); from !== to; ) {
+      const { keys: found, end } = view.keysIn({ from, to, limit: 1 });
+      const [, , life] = found[0]?.split("/") ?? [];
+      if (life !== undefined) view.setJson(keys.removed(id, life), 0);
+      from = life === undefined ? end : rangeOf(`${kind}/${id}/${life}/`).to;
+    }
+  remove(view, id, { ...EMPTY, filters, life: "" });
 }
 
 /** Whether a server has its sign of life (Sweeper). */
@@ -361,7 +390,8 @@ function keepMessage(view: View, directory: SubscriptionDirectory, message: Stor
   view.need(targets.map(keys.session));
   const found: [string, SessionRecord][] = [];
   for (const target of targets) {
-    const record = readSession(view, target);
+    // It can neither be opened nor keep a message: an operator removes it.
+    const record = undamaged(() => readSession(view, target), directory.report);
     if (record === undefined) continue;
     if (record.limits.drop === "refuse" && !fits(record, size))
       return { refusedBy: target, sessions: 0, owned: [] };
@@ -390,6 +420,12 @@ function duplicate(refusedBy: string | undefined): PublishOutcome {
   return { isDuplicate: true, refusedBy, sessions: 0, owned: [] };
 }
 
+/** Of a damaged message nothing is known: a queue has the bytes until it is empty. */
+function sizeOf(key: string, bytes: Buffer): number {
+  const message = undamaged(() => decodeMessage(key, bytes), ignore);
+  return message === undefined ? 0 : messageSize(message);
+}
+
 type Queue = Pick<SessionRecord, "limits" | "count" | "bytes">;
 
 function fits({ limits, count, bytes }: Queue, size: number): boolean {
@@ -408,7 +444,7 @@ function makeRoom(view: View, id: string, record: SessionRecord, size: number): 
     const found = view.keysIn({ from, to, limit: Math.max(16, evicted) });
     for (const key of found.keys) {
       if (fits({ limits, count, bytes }, size)) break;
-      bytes -= messageSize(decodeMessage(key, view.get(key) as Buffer));
+      bytes -= sizeOf(key, view.get(key) as Buffer);
       view.set(key, undefined);
       head = numberOf(key) + 1;
       count -= 1;
@@ -416,7 +452,7 @@ function makeRoom(view: View, id: string, record: SessionRecord, size: number): 
     }
     from = found.end;
   }
-  return { ...record, head, count, bytes, drops: { ...drops, full: drops.full + evicted } };
+  return { ...record, head, count, bytes: count && bytes, drops: { ...drops, full: drops.full + evicted } };
 }
 
 function isRepeated(view: View, { id, life }: SessionHandle, message: string, now: number): boolean {
@@ -467,7 +503,7 @@ export function settle(view: View, handle: SessionHandle, progress: Progress): S
     if (kept === undefined) return false;
     view.set(key, undefined);
     count -= 1;
-    bytes -= messageSize(decodeMessage(key, kept));
+    bytes -= sizeOf(key, kept);
     return true;
   };
   for (const number of acknowledged) take(number);
@@ -475,7 +511,7 @@ export function settle(view: View, handle: SessionHandle, progress: Progress): S
   const record: SessionRecord = {
     ...found,
     count,
-    bytes,
+    bytes: count && bytes,
     head: Math.min(Math.max(found.head, low), found.tail),
     mark: Math.max(found.mark, Math.min(sent, found.tail)),
     drops: gone === 0 ? found.drops : { ...found.drops, old: found.drops.old + gone },

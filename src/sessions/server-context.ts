@@ -2,7 +2,17 @@
 
 import { SubscriptionTable } from "../cluster/messaging/subscription-table.js";
 import type { EventStream } from "../core/event-stream.js";
-import { after, decodeJson, KEPT_CHANGES, keys, lastPart, PAGE, PAGE_BYTES, rangeOf } from "./records.js";
+import {
+  after,
+  decodeJson,
+  KEPT_CHANGES,
+  keys,
+  lastPart,
+  PAGE,
+  PAGE_BYTES,
+  rangeOf,
+  undamaged,
+} from "./records.js";
 import type { SubscriptionDirectory } from "./rules.js";
 import type { SessionServerEvent, SessionServerSettings } from "./server-options.js";
 import { readMany, type SessionStore } from "./store.js";
@@ -28,7 +38,10 @@ export class Directory implements SubscriptionDirectory {
   version = -1;
   #refreshing: Promise<void> | undefined;
 
-  constructor(store: SessionStore) {
+  constructor(
+    store: SessionStore,
+    readonly report: (error: unknown) => void,
+  ) {
     this.#store = store;
   }
 
@@ -91,7 +104,8 @@ export class Directory implements SubscriptionDirectory {
   }
 
   #set(id: string, bytes: Buffer | undefined): void {
-    const filters = bytes === undefined ? [] : (decodeJson(keys.filters(id), bytes) as string[]);
+    const decode = (): unknown => bytes && decodeJson(keys.filters(id), bytes);
+    const filters = (undamaged(decode, this.report) ?? []) as string[];
     const before = this.#filters.get(id) ?? [];
     const [had, has] = [new Set(before), new Set(filters)];
     for (const filter of before) if (!has.has(filter)) this.#table.delete(filter, id);
