@@ -28,6 +28,8 @@ export const MAX_COMMIT_TRIES = 50;
 
 export const MAX_SESSION_FILTERS = 1_000;
 export const MAX_SESSION_FILTER_BYTES = 65_536;
+/** Which levels are "+", and where "#" is: a publication is looked up once for each of them that fits. */
+export const MAX_SESSION_SHAPES = 64;
 /** Filter changes in the store; a server that missed more reads all sessions. */
 export const KEPT_CHANGES = 1_024;
 export const MAX_MESSAGE_ID = 128;

@@ -21,6 +21,7 @@ import {
   MAX_PUBLISHING,
   MAX_SESSION_FILTER_BYTES,
   MAX_SESSION_FILTERS,
+  MAX_SESSION_SHAPES,
   messageSize,
   numberOf,
   rangeOf,
@@ -307,6 +308,11 @@ export function changeFilters(
     throw new SessionError(
       "too-large",
       `A session has ${MAX_SESSION_FILTERS} filters and ${MAX_SESSION_FILTER_BYTES} bytes of them at most`,
+    );
+  if (new Set(Array.from(filters, (filter) => filter.replace(/[^/+#]+/g, ""))).size > MAX_SESSION_SHAPES)
+    throw new SessionError(
+      "too-large",
+      `A session's filters have at most ${MAX_SESSION_SHAPES} shapes: which levels are "+", where "#" is`,
     );
   const [more, moreBytes] = [filters.size - before.length, bytes - bytesOf(before)];
   const totals = readTotals(view);

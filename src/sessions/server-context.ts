@@ -32,7 +32,7 @@ export interface ServerContext {
 /** Filters of all sessions in a server's memory. Each publication compares their version to the store's. */
 export class Directory implements SubscriptionDirectory {
   readonly #store: SessionStore;
-  /** Bounded by the servers' `maxFilters` and `maxFilterBytes`. */
+  /** Bounded by the servers' `maxFilters` and `maxFilterBytes`; shapes, by those of each session. */
   readonly #table = new SubscriptionTable<string>(undefined, Infinity);
   readonly #filters = new Map<string, readonly string[]>();
   version = -1;

@@ -75,6 +75,9 @@ async function listen(
 const raw = (...given: ConstructorParameters<typeof RawClient>): RawClient =>
   closing(new RawClient(...given));
 
+/** Six levels by the bits of a number. */
+const shape = (bits: number): string[] => Array.from("abcdef", (text, i) => ((bits >> i) & 1 ? "+" : text));
+
 function client(endpoint: string, options: SessionClientOptions): SessionClient {
   return closing(new SessionClient(endpoint, options));
 }
@@ -238,6 +241,7 @@ describe("a server of sessions with hostile clients", () => {
   it.each([
     ["1,000 filters", Array.from({ length: 1_000 }, (_, i) => `${i}`)],
     ["65,536 bytes of filters", Array.from({ length: 16 }, (_, i) => `${i}`.padEnd(4_096, "x"))],
+    ["64 shapes of filters", Array.from({ length: 128 }, (_, i) => [...shape(i), i].join("/"))],
   ])("takes %s from one session, and no more", async (_, most) => {
     const { endpoint } = await listen();
     const greedy = raw(endpoint);
