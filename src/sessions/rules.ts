@@ -344,7 +344,7 @@ export function publish(
   const self = owned(view, handle);
   if (number <= self.published) return duplicate(self.refused.includes(number) ? handle.id : undefined);
   const counted = countPublication(self, number);
-  if (id !== "" && isRepeated(view, handle, id, now)) {
+  if (id !== "" && isRepeated(view, handle, id, directory.report, now)) {
     writeSession(view, handle.id, counted);
     return duplicate(undefined);
   }
@@ -352,7 +352,7 @@ export function publish(
   const message = { topic, publisher: handle.id, id, time: now, data, context };
   const kept = keepMessage(view, directory, message);
   if (kept.refusedBy !== undefined) return noteRefusal(view, handle, counted, kept.refusedBy);
-  if (id !== "") remember(view, handle, self.ids, id, now);
+  if (id !== "") remember(view, handle, self.ids, id, directory.report, now);
   return { isDuplicate: false, ...kept };
 }
 
@@ -461,8 +461,17 @@ function makeRoom(view: View, id: string, record: SessionRecord, size: number): 
   return { ...record, head, count, bytes: count && bytes, drops: { ...drops, full: drops.full + evicted } };
 }
 
-function isRepeated(view: View, { id, life }: SessionHandle, message: string, now: number): boolean {
-  const time = view.getJson<number>(keys.publishedId(id, life, hashOf(message)));
+type Report = SubscriptionDirectory["report"];
+
+function isRepeated(
+  view: View,
+  { id, life }: SessionHandle,
+  message: string,
+  report: Report,
+  now: number,
+): boolean {
+  const key = keys.publishedId(id, life, hashOf(message));
+  const time = undamaged(() => view.getJson<number>(key), report);
   return time !== undefined && now - time < 600_000;
 }
 
@@ -472,11 +481,12 @@ function remember(
   { id, life }: SessionHandle,
   count: number,
   message: string,
+  report: Report,
   now: number,
 ): void {
   const slot = keys.idSlot(id, life, count % 1_000);
   const hash = hashOf(message);
-  const before = view.getJson<string>(slot);
+  const before = undamaged(() => view.getJson<string>(slot), report);
   if (before !== undefined && before !== hash) view.set(keys.publishedId(id, life, before), undefined);
   view.setJson(slot, hash);
   view.setJson(keys.publishedId(id, life, hash), now);

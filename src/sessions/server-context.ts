@@ -77,8 +77,9 @@ export class Directory implements SubscriptionDirectory {
     const changes = Array.from({ length: to - from + 1 }, (_, i) => keys.change(from + i));
     const changed = new Set<string>();
     for (const [i, each] of (await readMany(this.#store, changes)).entries()) {
-      if (each === undefined) return false;
-      changed.add(decodeJson(changes[i] as string, each.value) as string);
+      const id = each && undamaged(() => decodeJson(changes[i] as string, each.value), this.report);
+      if (id === undefined) return false;
+      changed.add(id as string);
     }
     const sessions = [...changed];
     const values = await readMany(this.#store, sessions.map(keys.filters));

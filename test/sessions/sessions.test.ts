@@ -18,7 +18,7 @@ import {
   encodeServerMessage,
   type ServerMessage,
 } from "../../src/sessions/protocol.js";
-import { decodeJson, keys } from "../../src/sessions/records.js";
+import { decodeJson, hashOf, keys } from "../../src/sessions/records.js";
 import { Context } from "../../src/sockets/context.js";
 import { Router } from "../../src/sockets/request-reply.js";
 import { StoreError } from "../../src/store/store.js";
@@ -433,6 +433,26 @@ describe("a session", () => {
       expect(reported).toEqual([expect.stringContaining("f/reader is damaged")]);
       await one.remove("reader");
       expect(await left()).toEqual([]);
+    });
+
+    it("of its message ids goes on publishing", async () => {
+      const { store, reported, reader, damage } = await damageable();
+      const [record] = await store.read([keys.session("reader")]);
+      const { life } = decodeJson("", record?.value as Buffer) as { readonly life: string };
+      await damage(keys.publishedId("reader", life, hashOf("1")));
+      await damage(keys.idSlot("reader", life, 0));
+      expect(await reader.publish("x", "", { id: "1", timeout: 2_000 })).toMatchObject({ duplicate: false });
+      expect(await reader.publish("x", "", { id: "1" })).toMatchObject({ duplicate: true });
+      expect(new Set(reported).size).toBe(2);
+    });
+
+    it("of a change of its filters has them read from the store", async () => {
+      const { reported, reader, other, damage } = await damageable();
+      expect(await other.publish("t", "x")).toMatchObject({ sessions: 2 });
+      await reader.unsubscribe("t");
+      await damage(keys.change(3));
+      expect(await other.publish("t", "x", { timeout: 2_000 })).toMatchObject({ sessions: 1 });
+      expect(reported).toEqual([expect.stringContaining("c/000000000003 is damaged")]);
     });
 
     it("of a message goes on behind it", async () => {
