@@ -9,6 +9,7 @@ import { ignore } from "../core/waiter.js";
 import { checkOptions, type Given } from "../kit/options.js";
 import { FOLDER_OPTIONS, type LmdbDatabase, LmdbFolder } from "../store/lmdb.js";
 import type { StoreError } from "../store/store.js";
+import { keys } from "./records.js";
 import type {
   SessionStore,
   SessionStoreCheck,
@@ -101,7 +102,8 @@ export class LmdbSessionStore implements SessionStore {
       let [isNew, growth] = [false, 0];
       for (const { key, value } of writes) {
         const before = this.#get(key)?.value;
-        isNew ||= before === undefined && value !== undefined;
+        // Without its sign of life no server could start, and make room.
+        isNew ||= before === undefined && value !== undefined && !key.startsWith(keys.server(""));
         growth += (value?.length ?? 0) - (before?.length ?? 0);
       }
       if (isNew && growth > 0) throw full;

@@ -40,7 +40,7 @@ describe("sessions on LMDB", () => {
     await store.close();
   });
 
-  it("on a full disk has room for what a removed session leaves behind", async () => {
+  it("on a full disk has a server that starts, acknowledges and removes", async () => {
     const roomy = LmdbSessionStore.open(directory);
     const before = new SessionServer({ store: roomy });
     const reader = new SessionClient(await before.bind("tcp://127.0.0.1:*"), { id: "reader" });
@@ -51,6 +51,10 @@ describe("sessions on LMDB", () => {
     await roomy.close();
     const store = LmdbSessionStore.open(directory, { minFreeBytes: Number.MAX_SAFE_INTEGER });
     const server = new SessionServer({ store });
+    const again = new SessionClient(await server.bind("tcp://127.0.0.1:*"), { id: "reader" });
+    (await again.receive()).acknowledge();
+    await again.close();
+    expect(await server.sessions()).toMatchObject([{ id: "reader", queued: 0 }]);
     await server.remove("reader");
     expect(await server.sessions()).toEqual([]);
     await server.close();
