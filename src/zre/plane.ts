@@ -247,7 +247,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     const platform = this.#platform as Platform;
     const network = beaconNetwork(platform.interfaces(), this.#settings.interface);
     const opened = await this.#open(network).catch(async (error) => {
-      if (error.code !== "EADDRINUSE") throw error;
+      if (error.code !== "EADDRINUSE" || this.#settings.ports === undefined) throw error;
       // The only free port of \`ports\` may be its own.
       await before.router.unbind(before.endpoint);
       return this.#open(network).catch(async (still) => {
