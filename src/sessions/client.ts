@@ -328,12 +328,12 @@ export class SessionClient
 
   /** @internal */
   protected async onClose(linger: number): Promise<void> {
-    this.#list.stop();
-    if (linger !== 0 && this.#rules.isOpen) {
+    if (linger !== 0) {
       const begun = performance.now();
       await withTimeout(this.#calls.idle(), linger);
-      await this.#leave(false, leftOf(linger, begun));
+      if (this.#rules.isOpen) await this.#leave(false, leftOf(linger, begun));
     }
+    this.#list.stop();
     this.#timer.stop();
     this.#disconnect();
     this.#whenClosed?.(false);
@@ -431,7 +431,7 @@ export class SessionClient
   }
 
   #lost(socket: Dealer | undefined): void {
-    if (this.closed || this.#socket !== socket) return;
+    if (this.#socket !== socket) return;
     const now = this.#timer.now();
     // Each further connection would end by the same message.
     const isTooLarge = socket !== undefined && socket.stats().invalid.tooLarge > 0;

@@ -9,6 +9,7 @@ import { ignore } from "../core/waiter.js";
 import { checkOptions, type Given } from "../kit/options.js";
 import { FOLDER_OPTIONS, type LmdbDatabase, LmdbFolder } from "../store/lmdb.js";
 import type { StoreError } from "../store/store.js";
+import { keys } from "./records.js";
 import type {
   SessionStore,
   SessionStoreCheck,
@@ -90,7 +91,7 @@ export class LmdbSessionStore implements SessionStore {
     return this.#closing;
   }
 
-  /** @throws StoreError `full` for a new key, before anything is written */
+  /** @throws StoreError `full` for a new key, unless others free its bytes, before anything is written */
   #apply(
     checks: readonly SessionStoreCheck[],
     writes: readonly SessionStoreWrite[],
@@ -98,8 +99,14 @@ export class LmdbSessionStore implements SessionStore {
   ): boolean {
     if (!checks.every((check) => (this.#get(check.key)?.version ?? 0) === check.version)) return false;
     if (full !== undefined) {
-      const isNew = writes.some(({ key, value }) => value !== undefined && this.#get(key) === undefined);
-      if (isNew) throw full;
+      let [isNew, growth] = [false, 0];
+      for (const { key, value } of writes) {
+        const before = this.#get(key)?.value;
+        // Without its sign of life no server could start, and make room.
+        isNew ||= before === undefined && value !== undefined && !key.startsWith(keys.server(""));
+        growth += (value?.length ?? 0) - (before?.length ?? 0);
+      }
+      if (isNew && growth > 0) throw full;
     }
     // A check compares it with one other version, so 48 bits are enough.
     const version = randomBytes(VERSION_BYTES);

@@ -28,6 +28,8 @@ export const MAX_COMMIT_TRIES = 50;
 
 export const MAX_SESSION_FILTERS = 1_000;
 export const MAX_SESSION_FILTER_BYTES = 65_536;
+/** Which levels are "+", and where "#" is: a publication is looked up once for each of them that fits. */
+export const MAX_SESSION_SHAPES = 64;
 /** Filter changes in the store; a server that missed more reads all sessions. */
 export const KEPT_CHANGES = 1_024;
 export const MAX_MESSAGE_ID = 128;
@@ -186,6 +188,17 @@ export function decodeMessage(key: string, bytes: Buffer): StoredMessage {
     data,
     context,
   };
+}
+
+/** @param report gets the error of a damaged record, which is as none then */
+export function undamaged<T>(read: () => T, report: (error: StoreError) => void): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof StoreError) || error.reason !== "damaged") throw error;
+    report(error);
+    return undefined;
+  }
 }
 
 export function messageSize(message: Pick<StoredMessage, "topic" | "data">): number {

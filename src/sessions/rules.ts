@@ -10,6 +10,7 @@
  * Messages have numbers from `head` to `tail`, except acknowledged and dropped ones.
  */
 
+import { ignore } from "../core/waiter.js";
 import { type OpenRequest, type Publication, SessionError } from "./protocol.js";
 import {
   decodeMessage,
@@ -20,13 +21,16 @@ import {
   MAX_PUBLISHING,
   MAX_SESSION_FILTER_BYTES,
   MAX_SESSION_FILTERS,
+  MAX_SESSION_SHAPES,
   messageSize,
   numberOf,
+  rangeOf,
   type SessionLimits,
   type SessionOwner,
   type SessionRecord,
   type StoredMessage,
   type StoreTotals,
+  undamaged,
 } from "./records.js";
 import type { SessionServerSettings } from "./server-options.js";
 import { NotPrepared, type View } from "./transactions.js";
@@ -48,6 +52,8 @@ export type StoreBounds = Pick<SessionServerSettings, "maxSessions" | "maxFilter
 export interface OpenedSession {
   readonly record: SessionRecord;
   readonly previous: SessionOwner | undefined;
+  /** Whether an earlier session was removed. */
+  readonly isClean: boolean;
 }
 
 /** Filters of all sessions, in a server's memory. */
@@ -56,6 +62,8 @@ export interface SubscriptionDirectory {
   readonly version: number;
   match(topic: string): readonly string[];
   refresh(): Promise<void>;
+  /** Gets the errors of damaged records. */
+  readonly report: (error: unknown) => void;
 }
 
 /** With `refusedBy` "" the store is full. */
@@ -154,7 +162,7 @@ export function open(
   const found = readSession(view, id);
   // A repetition: the commit's answer was lost.
   if (found?.owner !== undefined && found.owner.connection === owner.connection)
-    return { record: found, previous: undefined };
+    return { record: found, previous: undefined, isClean: false };
   if (found?.instance === instance && attempt <= found.attempt) throw new SessionError("taken");
   if (found !== undefined && found.instance !== instance && again) throw new SessionError("taken");
   if (found !== undefined && clean) remove(view, id, found);
@@ -180,7 +188,7 @@ export function open(
     mark: before.owner === undefined ? before.mark : before.tail,
   };
   writeSession(view, id, record);
-  return { record, previous: found?.owner };
+  return { record, previous: found?.owner, isClean: isNew && found !== undefined };
 }
 
 /** @returns whether it is removed @throws SessionError `taken` if it was to be, and another connection has it */
@@ -214,11 +222,15 @@ function release(view: View, id: string, record: SessionRecord, sent: number, no
 }
 
 /** A sweep (Sweeper) removes messages and message ids. */
-function remove(view: View, id: string, record: SessionRecord): void {
+function remove(
+  view: View,
+  id: string,
+  record: Pick<SessionRecord, "life" | "filters" | "count" | "ids">,
+): void {
   view.set(keys.session(id), undefined);
-  const filters = readFilters(view, id);
-  addTotals(view, -1, -filters.length, -bytesOf(filters));
-  if (filters.length > 0) {
+  const filters = undamaged(() => readFilters(view, id), ignore);
+  addTotals(view, -1, -record.filters, -bytesOf(filters ?? []));
+  if (filters?.length !== 0) {
     view.set(keys.filters(id), undefined);
     noteChange(view, id);
   }
@@ -227,10 +239,30 @@ function remove(view: View, id: string, record: SessionRecord): void {
 
 /** An operator removes a session. @returns its owner @throws SessionError `gone` */
 export function end(view: View, id: string): SessionOwner | undefined {
-  const record = readSession(view, id);
-  if (record === undefined) throw new SessionError("gone");
-  remove(view, id, record);
-  return record.owner;
+  let isDamaged = false;
+  const record = undamaged(
+    () => readSession(view, id),
+    () => {
+      isDamaged = true;
+    },
+  );
+  if (isDamaged) removeDamaged(view, id);
+  else if (record === undefined) throw new SessionError("gone");
+  else remove(view, id, record);
+  return record?.owner;
+}
+
+/** The record of a damaged one would have its life. */
+function removeDamaged(view: View, id: string): void {
+  const filters = undamaged(() => readFilters(view, id), ignore)?.length ?? 0;
+  for (const kind of ["q", "i", "j"])
+    for (let { from, to } = rangeOf(`${kind}/${id}/`); from !== to; ) {
+      const { keys: found, end } = view.keysIn({ from, to, limit: 1 });
+      const [, , life] = found[0]?.split("/") ?? [];
+      if (life !== undefined) view.setJson(keys.removed(id, life), 0);
+      from = life === undefined ? end : rangeOf(`${kind}/${id}/${life}/`).to;
+    }
+  remove(view, id, { ...EMPTY, filters, life: "" });
 }
 
 /** Whether a server has its sign of life (Sweeper). */
@@ -277,6 +309,11 @@ export function changeFilters(
       "too-large",
       `A session has ${MAX_SESSION_FILTERS} filters and ${MAX_SESSION_FILTER_BYTES} bytes of them at most`,
     );
+  if (new Set(Array.from(filters, (filter) => filter.replace(/[^/+#]+/g, ""))).size > MAX_SESSION_SHAPES)
+    throw new SessionError(
+      "too-large",
+      `A session's filters have at most ${MAX_SESSION_SHAPES} shapes: which levels are "+", where "#" is`,
+    );
   const [more, moreBytes] = [filters.size - before.length, bytes - bytesOf(before)];
   const totals = readTotals(view);
   if (
@@ -307,7 +344,7 @@ export function publish(
   const self = owned(view, handle);
   if (number <= self.published) return duplicate(self.refused.includes(number) ? handle.id : undefined);
   const counted = countPublication(self, number);
-  if (id !== "" && isRepeated(view, handle, id, now)) {
+  if (id !== "" && isRepeated(view, handle, id, directory.report, now)) {
     writeSession(view, handle.id, counted);
     return duplicate(undefined);
   }
@@ -315,7 +352,7 @@ export function publish(
   const message = { topic, publisher: handle.id, id, time: now, data, context };
   const kept = keepMessage(view, directory, message);
   if (kept.refusedBy !== undefined) return noteRefusal(view, handle, counted, kept.refusedBy);
-  if (id !== "") remember(view, handle, self.ids, id, now);
+  if (id !== "") remember(view, handle, self.ids, id, directory.report, now);
   return { isDuplicate: false, ...kept };
 }
 
@@ -359,7 +396,8 @@ function keepMessage(view: View, directory: SubscriptionDirectory, message: Stor
   view.need(targets.map(keys.session));
   const found: [string, SessionRecord][] = [];
   for (const target of targets) {
-    const record = readSession(view, target);
+    // It can neither be opened nor keep a message: an operator removes it.
+    const record = undamaged(() => readSession(view, target), directory.report);
     if (record === undefined) continue;
     if (record.limits.drop === "refuse" && !fits(record, size))
       return { refusedBy: target, sessions: 0, owned: [] };
@@ -388,6 +426,12 @@ function duplicate(refusedBy: string | undefined): PublishOutcome {
   return { isDuplicate: true, refusedBy, sessions: 0, owned: [] };
 }
 
+/** Of a damaged message nothing is known: a queue has the bytes until it is empty. */
+function sizeOf(key: string, bytes: Buffer): number {
+  const message = undamaged(() => decodeMessage(key, bytes), ignore);
+  return message === undefined ? 0 : messageSize(message);
+}
+
 type Queue = Pick<SessionRecord, "limits" | "count" | "bytes">;
 
 function fits({ limits, count, bytes }: Queue, size: number): boolean {
@@ -406,7 +450,7 @@ function makeRoom(view: View, id: string, record: SessionRecord, size: number): 
     const found = view.keysIn({ from, to, limit: Math.max(16, evicted) });
     for (const key of found.keys) {
       if (fits({ limits, count, bytes }, size)) break;
-      bytes -= messageSize(decodeMessage(key, view.get(key) as Buffer));
+      bytes -= sizeOf(key, view.get(key) as Buffer);
       view.set(key, undefined);
       head = numberOf(key) + 1;
       count -= 1;
@@ -414,11 +458,20 @@ function makeRoom(view: View, id: string, record: SessionRecord, size: number): 
     }
     from = found.end;
   }
-  return { ...record, head, count, bytes, drops: { ...drops, full: drops.full + evicted } };
+  return { ...record, head, count, bytes: count && bytes, drops: { ...drops, full: drops.full + evicted } };
 }
 
-function isRepeated(view: View, { id, life }: SessionHandle, message: string, now: number): boolean {
-  const time = view.getJson<number>(keys.publishedId(id, life, hashOf(message)));
+type Report = SubscriptionDirectory["report"];
+
+function isRepeated(
+  view: View,
+  { id, life }: SessionHandle,
+  message: string,
+  report: Report,
+  now: number,
+): boolean {
+  const key = keys.publishedId(id, life, hashOf(message));
+  const time = undamaged(() => view.getJson<number>(key), report);
   return time !== undefined && now - time < 600_000;
 }
 
@@ -428,11 +481,12 @@ function remember(
   { id, life }: SessionHandle,
   count: number,
   message: string,
+  report: Report,
   now: number,
 ): void {
   const slot = keys.idSlot(id, life, count % 1_000);
   const hash = hashOf(message);
-  const before = view.getJson<string>(slot);
+  const before = undamaged(() => view.getJson<string>(slot), report);
   if (before !== undefined && before !== hash) view.set(keys.publishedId(id, life, before), undefined);
   view.setJson(slot, hash);
   view.setJson(keys.publishedId(id, life, hash), now);
@@ -465,7 +519,7 @@ export function settle(view: View, handle: SessionHandle, progress: Progress): S
     if (kept === undefined) return false;
     view.set(key, undefined);
     count -= 1;
-    bytes -= messageSize(decodeMessage(key, kept));
+    bytes -= sizeOf(key, kept);
     return true;
   };
   for (const number of acknowledged) take(number);
@@ -473,7 +527,7 @@ export function settle(view: View, handle: SessionHandle, progress: Progress): S
   const record: SessionRecord = {
     ...found,
     count,
-    bytes,
+    bytes: count && bytes,
     head: Math.min(Math.max(found.head, low), found.tail),
     mark: Math.max(found.mark, Math.min(sent, found.tail)),
     drops: gone === 0 ? found.drops : { ...found.drops, old: found.drops.old + gone },

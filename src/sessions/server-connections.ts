@@ -34,6 +34,7 @@ import {
   PAGE,
   rangeOf,
   type SessionRecord,
+  undamaged,
 } from "./records.js";
 import * as rules from "./rules.js";
 import type { ServerContext } from "./server-context.js";
@@ -256,8 +257,9 @@ export class SessionConnections {
   }
 
   #onOpened(connection: Connection, request: OpenRequest, opened: rules.OpenedSession): void {
-    const { record, previous } = opened;
+    const { record, previous, isClean } = opened;
     const { id } = connection;
+    if (isClean) this.#context.events.emit({ type: "session:removed", id, reason: "ended" });
     connection.handle = { id, life: record.life, epoch: record.epoch };
     if (connection.state === "ended") {
       this.#release(connection.handle, connection.deliveries.progress());
@@ -433,8 +435,8 @@ export class SessionConnections {
     if (connection.state !== "open") return;
     const { deliveries, mark, maxAge } = connection;
     const number = numberOf(key);
-    const message = decodeMessage(key, value);
-    if (maxAge >= 0 && Date.now() - message.time > maxAge) {
+    const message = undamaged(() => decodeMessage(key, value), this.#context.storeFailed);
+    if (message === undefined || (maxAge >= 0 && Date.now() - message.time > maxAge)) {
       deliveries.passed(number);
       return;
     }

@@ -74,7 +74,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
       server: randomBytes(8).toString("hex"),
       settings,
       transactions: new Transactions(store, settings),
-      directory: new Directory(store),
+      directory: new Directory(store, this.#storeFailed),
       events: this.events,
       wake: (server, session) => this.#wake(server, session),
       storeFailed: this.#storeFailed,

@@ -245,7 +245,16 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   async #moveNow(): Promise<void> {
     const before = this.#started();
     const platform = this.#platform as Platform;
-    const opened = await this.#open(beaconNetwork(platform.interfaces(), this.#settings.interface));
+    const network = beaconNetwork(platform.interfaces(), this.#settings.interface);
+    const opened = await this.#open(network).catch(async (error) => {
+      if (error.code !== "EADDRINUSE" || this.#settings.ports === undefined) throw error;
+      // The only free port of \`ports\` may be its own.
+      await before.router.unbind(before.endpoint);
+      return this.#open(network).catch(async (still) => {
+        await before.router.bind(before.endpoint);
+        throw still;
+      });
+    });
     // Later beacons are those of an unknown peer.
     await before.beacons.send(encodeBeacon(this.uuid, 0));
     before.timer.stop();

@@ -50,6 +50,14 @@ describe("announce", () => {
     await until(() => kitchen.last?.[0] === ONE, "the endpoint again");
   });
 
+  it("is of no program that could not close, once that is known: its node drains nevertheless", async () => {
+    const node = await started("a");
+    const program = new Program();
+    program.close = () => Promise.reject(new Error("it does not close"));
+    await expect(node.announce({ kitchen: ONE }, program).withdraw()).rejects.toThrow("it does not close");
+    await node.drain();
+  });
+
   it("withdraws what all clusters of a node announce and serve when the node drains", async () => {
     const [a, b] = [await started("a"), await started("b")];
     const [inA, inB] = [a, b].map((node) => node.namespace("side")) as [ClusterNamespace, ClusterNamespace];

@@ -75,6 +75,9 @@ async function listen(
 const raw = (...given: ConstructorParameters<typeof RawClient>): RawClient =>
   closing(new RawClient(...given));
 
+/** Six levels by the bits of a number. */
+const shape = (bits: number): string[] => Array.from("abcdef", (text, i) => ((bits >> i) & 1 ? "+" : text));
+
 function client(endpoint: string, options: SessionClientOptions): SessionClient {
   return closing(new SessionClient(endpoint, options));
 }
@@ -238,6 +241,7 @@ describe("a server of sessions with hostile clients", () => {
   it.each([
     ["1,000 filters", Array.from({ length: 1_000 }, (_, i) => `${i}`)],
     ["65,536 bytes of filters", Array.from({ length: 16 }, (_, i) => `${i}`.padEnd(4_096, "x"))],
+    ["64 shapes of filters", Array.from({ length: 128 }, (_, i) => [...shape(i), i].join("/"))],
   ])("takes %s from one session, and no more", async (_, most) => {
     const { endpoint } = await listen();
     const greedy = raw(endpoint);
@@ -448,7 +452,7 @@ it("a directory of filters has those of more shapes than a node may have", async
       ],
     );
   let version = 0;
-  const directory = new Directory(store);
+  const directory = new Directory(store, () => undefined);
   const last = filters.at(-1) as string;
   await set("all", filters);
   await set("last", [last]);
@@ -481,7 +485,7 @@ describe("a queue that drops its oldest", () => {
   async function queue(limits: { readonly maxQueue: number; readonly maxQueueBytes: number }) {
     const store = new CountingStore();
     const transactions = new Transactions(store, { maxPending: 1_000, maxPendingBytes: 1_000_000 });
-    const directory = new Directory(store);
+    const directory = new Directory(store, () => undefined);
     const bounds = { maxSessions: 9, maxFilters: 9, maxFilterBytes: 99 };
     const open = async (id: string): Promise<rules.SessionHandle> => {
       const terms = termsOf(id, limits);

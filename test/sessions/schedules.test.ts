@@ -62,6 +62,7 @@ class Values {
 class Filters implements rules.SubscriptionDirectory {
   readonly #values: Values;
   version = -1;
+  readonly report = (): void => undefined;
   #filters: [string, string[]][] = [];
 
   constructor(values: Values) {

@@ -18,7 +18,7 @@ import {
   encodeServerMessage,
   type ServerMessage,
 } from "../../src/sessions/protocol.js";
-import { keys } from "../../src/sessions/records.js";
+import { decodeJson, hashOf, keys } from "../../src/sessions/records.js";
 import { Context } from "../../src/sockets/context.js";
 import { Router } from "../../src/sockets/request-reply.js";
 import { StoreError } from "../../src/store/store.js";
@@ -269,6 +269,16 @@ describe("a session", () => {
     while ((await left()) > 0) await new Promise((resolve) => setTimeout(resolve, 20));
   });
 
+  it("is reported as removed when a client begins clean, and not where there was none", async () => {
+    const { server: one, endpoint } = await server(new MemorySessionStore());
+    const events: string[] = [];
+    for (const type of ["session:removed", "session:opened"] as const)
+      one.events.on(type, (event) => void events.push(`${event.type} ${event.id}`));
+    await subscribed(endpoint, { id: "reader", clean: true });
+    await subscribed(endpoint, { id: "reader", clean: true });
+    expect(events).toEqual(["session:opened reader", "session:removed reader", "session:opened reader"]);
+  });
+
   for (const how of ["closes", "is gone"])
     it(`without a lifetime is reported as removed when its client ${how}`, async () => {
       const { server: one, endpoint } = await server(new MemorySessionStore());
@@ -382,6 +392,88 @@ describe("a session", () => {
     expect((await store.read([keys.session("short")]))[0]).toBeUndefined();
   });
 
+  describe("with a damaged record", () => {
+    /** A reader of "t" and one of all, a publisher, and how to damage a record and to see what is reported. */
+    async function damageable(options: Partial<SessionServerOptions> = {}) {
+      const store = new MemorySessionStore();
+      const { server: one, endpoint } = await server(store, options);
+      const reported: string[] = [];
+      one.events.on("store:failed", ({ error }) => void reported.push((error as Error).message));
+      const reader = await subscribed(endpoint, { id: "reader" });
+      const other = client(endpoint, { id: "other" });
+      await other.subscribe("#");
+      const damage = (key: string) => store.commit([], [{ key, value: Buffer.from("junk") }]);
+      const left = async (): Promise<string[]> =>
+        (await store.scan({ from: "a", to: "z", limit: 100, maxBytes: 1_000_000 })).flatMap(({ key }) =>
+          /^[fgijqs]\/reader/.test(key) ? key : [],
+        );
+      return { store, one, endpoint, reported, reader, other, damage, left };
+    }
+
+    it("of itself stops no publisher, and is removed by an operator", async () => {
+      const { one, endpoint, reported, reader, other, damage, left } = await damageable();
+      await other.publish("t", "before");
+      await reader.publish("x", "own", { id: "1" });
+      await damage(keys.session("reader"));
+      expect(await other.publish("t", "x", { timeout: 2_000 })).toMatchObject({ sessions: 1 });
+      expect(reported).toContainEqual(expect.stringContaining("s/reader is damaged"));
+      await reader.close();
+      await one.remove("reader");
+      while ((await left()).length > 0) await pause(20);
+      expect(await one.sessions()).toMatchObject([{ id: "other" }]);
+      const again = await subscribed(endpoint, { id: "reader" });
+      await other.publish("t", "after");
+      expect(texts(await take(again, 1))).toEqual(["after"]);
+    });
+
+    it("of its filters stops no publisher, and is removed with it", async () => {
+      const { one, reported, other, damage, left } = await damageable();
+      await damage(keys.filters("reader"));
+      expect(await other.publish("t", "x", { timeout: 2_000 })).toMatchObject({ sessions: 1 });
+      expect(reported).toEqual([expect.stringContaining("f/reader is damaged")]);
+      await one.remove("reader");
+      expect(await left()).toEqual([]);
+    });
+
+    it("of its message ids goes on publishing", async () => {
+      const { store, reported, reader, damage } = await damageable();
+      const [record] = await store.read([keys.session("reader")]);
+      const { life } = decodeJson("", record?.value as Buffer) as { readonly life: string };
+      await damage(keys.publishedId("reader", life, hashOf("1")));
+      await damage(keys.idSlot("reader", life, 0));
+      expect(await reader.publish("x", "", { id: "1", timeout: 2_000 })).toMatchObject({ duplicate: false });
+      expect(await reader.publish("x", "", { id: "1" })).toMatchObject({ duplicate: true });
+      expect(new Set(reported).size).toBe(2);
+    });
+
+    it("of a change of its filters has them read from the store", async () => {
+      const { reported, reader, other, damage } = await damageable();
+      expect(await other.publish("t", "x")).toMatchObject({ sessions: 2 });
+      await reader.unsubscribe("t");
+      await damage(keys.change(3));
+      expect(await other.publish("t", "x", { timeout: 2_000 })).toMatchObject({ sessions: 1 });
+      expect(reported).toEqual([expect.stringContaining("c/000000000003 is damaged")]);
+    });
+
+    it("of a message goes on behind it", async () => {
+      const { store, endpoint, reported, reader, other, damage, left } = await damageable();
+      await reader.close();
+      for (const text of ["first", "second", "third"]) await other.publish("t", text);
+      const [, second] = (await left()).filter((key) => key.startsWith("q/"));
+      await damage(second as string);
+      const again = client(endpoint, { id: "reader" });
+      const dropped = new Promise((resolve) => again.events.once("messages:dropped", resolve));
+      const taken = await take(again, 2);
+      expect(texts(taken)).toEqual(["first", "third"]);
+      expect(await dropped).toMatchObject({ count: 1, old: 1 });
+      for (const message of taken) message.acknowledge();
+      while ((await left()).length > 2) await pause(20);
+      const [record] = await store.read([keys.session("reader")]);
+      expect(decodeJson("", record?.value as Buffer)).toMatchObject({ count: 0, bytes: 0 });
+      expect(reported).toEqual([expect.stringContaining("is damaged")]);
+    });
+  });
+
   it("closes within its linger, with a publication that its server does not answer", async () => {
     const store = new ScriptedStore();
     const { endpoint } = await server(store);
@@ -393,6 +485,32 @@ describe("a session", () => {
     await writer.close({ linger: 500 });
     expect(performance.now() - begun).toBeLessThan(750);
     expect(await published).toBe("EAGAIN");
+  });
+
+  it("closes within its linger, with a publication that the next server answers", async () => {
+    const store = new ScriptedStore();
+    const { server: one, endpoint } = await server(store);
+    const writer = client(endpoint, { id: "writer" });
+    await writer.ready();
+    const lost = new Promise((resolve) => writer.events.once("session:lost", resolve));
+    await one.close();
+    await lost;
+    const published = writer.publish("t", "x");
+    const closed = writer.close({ linger: 20_000 });
+    await pause(100);
+    const { server: two } = await server(store, {}, endpoint);
+    expect(await published).toEqual({ sessions: 0, duplicate: false });
+    await closed;
+    expect(two.stats().connections).toBe(0);
+
+    const alone = client(endpoint, { id: "alone" });
+    await alone.ready();
+    await two.close();
+    const refused = expect(alone.publish("t", "x")).rejects.toMatchObject({ code: "EAGAIN" });
+    const begun = performance.now();
+    await alone.close({ linger: 500 });
+    expect(performance.now() - begun).toBeLessThan(750);
+    await refused;
   });
 
   it("refuses what its store has no room for, with that reason, and goes on", async () => {

@@ -221,6 +221,16 @@ describe("a plane whose host's interfaces change", () => {
   });
 });
 
+it("of a plane with one port, other headers reach its peers, too", async () => {
+  const a = await start({ name: "a", ports: `${await freePort()}`, headers: { "X-A": "1" } });
+  const b = await start({ name: "b" });
+  await b.until("enter");
+  const { endpoint } = a.plane;
+  a.plane.setHeaders({ "X-A": "2" });
+  await b.until("enter", ({ peer }) => peer.headers["X-A"] === "2");
+  expect([a.plane.endpoint, b.plane.peers().length]).toEqual([endpoint, 1]);
+});
+
 it("a caller's mistake throws before anything changes", async () => {
   expect(() => new ZrePlane({ uuid: "x" })).toThrow(/32 lower-case hex/);
   expect(() => new ZrePlane({ name: "n".repeat(256) })).toThrow(/256 bytes/);

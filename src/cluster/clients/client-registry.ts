@@ -58,9 +58,9 @@ export class ClientRegistry {
   }
 
   set server(server: OwnDiscovery | undefined) {
-    this.#server = server;
     void this.#served?.close();
     this.#served = server && this.#requests.serveInternally(SERVICE, () => partsOf([...server.clients()]));
+    this.#server = server;
   }
 
   /**

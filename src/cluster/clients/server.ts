@@ -312,14 +312,10 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
 
   async #bind(): Promise<void> {
     const { endpoint, http, maxClients, socketOptions } = this.#settings;
-    if (endpoint !== undefined)
-      this.#endpoint = await this.#callers.bind({
-        endpoint,
-        tls: isSecure(endpoint) ? this.#tls : undefined,
-        maxClients,
-        socketOptions,
-      });
+    const tls = isSecure(endpoint) ? this.#tls : undefined;
+    const bound = endpoint && (await this.#callers.bind({ endpoint, tls, maxClients, socketOptions }));
     if (http !== undefined) this.#url = await this.#page.open(http, this.#tls);
+    this.#endpoint = bound;
   }
 
   async #unbind(linger: number): Promise<void> {

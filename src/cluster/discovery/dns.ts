@@ -80,7 +80,7 @@ export function dnsSource(name: string, options: DnsSourceOptions = {}): Discove
             type === "SRV"
               ? await servicesOf(resolver, name, signal)
               : await addressesOf(resolver, name, type, port as number);
-          yield addresses.slice(0, MAX_SEEDS);
+          yield addresses;
           // Without an address: nodes may start soon.
           const due = addresses.length === 0 ? 5_000 : ttl * 1_000;
           const pause = Math.max(settings.minInterval, Math.min(due, settings.maxInterval));
@@ -138,10 +138,10 @@ async function recordsOf<T>(query: Promise<readonly T[]>): Promise<readonly T[]>
 /** Targets whose lookup fails are left out. @throws the error of one if none has an address */
 async function servicesOf(resolver: Resolver, name: string, signal: AbortSignal): Promise<Answer> {
   const records = await recordsOf(resolver.resolveSrv(name));
-  // RFC 2782: the service is not available.
+  // RFC 2782: the service is not available. The node counts what is too much.
   const targets = records
     .filter(({ name: target, port }) => target !== "" && target !== "." && port > 0)
-    .slice(0, MAX_SEEDS);
+    .slice(0, MAX_SEEDS + 1);
   const answers: Answer[] = [];
   let failure: unknown;
   const lookUp = async ({ name: target, port }: SrvRecord): Promise<void> => {

@@ -91,13 +91,12 @@ const FORMS: Readonly<Record<string, Form>> = {
     slashes: true,
     options: ["addressType", "suffix", "family", "server", "timeout", "relistInterval"],
     make(rest, options) {
-      const [namespace = "", service = "", ...others] = rest.split("/");
-      if (namespace === "" || service === "" || others.length > 0)
-        throw invalidArgument("expected kubernetes://NAMESPACE/SERVICE", rest);
-      const [name = "", port] = service.split(":");
+      const [, namespace, service = "", port] = /^([^/]+)\/([^/:]+)(?::([^/:]+))?$/.exec(rest) ?? [];
+      if (namespace === undefined)
+        throw invalidArgument("expected kubernetes://NAMESPACE/SERVICE[:PORT]", rest);
       return kubernetesSource({
         namespace,
-        service: name,
+        service,
         ...(port === undefined ? {} : { port: /^\d+$/.test(port) ? Number(port) : port }),
         ...options,
       });

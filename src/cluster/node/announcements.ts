@@ -111,8 +111,7 @@ export class Announcement implements AsyncDisposable {
       if (error instanceof ClosedError) return true; // It is closed already.
       throw error;
     } finally {
-      await this.#program.close();
-      this.#onGone(this);
+      await (async () => this.#program.close())().finally(() => this.#onGone(this));
     }
   }
 }

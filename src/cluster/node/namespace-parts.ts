@@ -265,7 +265,7 @@ export interface ClusterStats {
   readonly links: number;
   /** Refused and dropped packets and connections by reason; those of the cluster's rules as `rules:REASON`. */
   readonly dropped: Readonly<Record<string, number>>;
-  /** `undefined` before the start, after the end, and without messages. */
+  /** `undefined` before the start, and without messages. */
   readonly messaging: MessagingStats | undefined;
   /** For `send` and `query`; `undefined` likewise. */
   readonly memberMessages: MemberMessagesStats | undefined;

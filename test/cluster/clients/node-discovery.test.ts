@@ -1,6 +1,8 @@
 /** Discovery servers and clients over the host's own sockets: programs that are not nodes know who is there. */
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { get as getSecure } from "node:https";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { connect as connectTls } from "node:tls";
@@ -184,6 +186,26 @@ describe("a discovery server", () => {
     expect(known.nodes.map(({ name }) => name)).toEqual([a.name]);
     await made.close();
     expect(await started).toBe("EBADF");
+  });
+
+  it("has no endpoint after a start that failed, and starts again", async () => {
+    const [a, taken] = [await node("a"), createServer().listen(0, "127.0.0.1")];
+    await once(taken, "listening");
+    const http = { port: (taken.address() as AddressInfo).port };
+    const made = makeServer(a, { http });
+    await expect(made.start()).rejects.toMatchObject({ code: "EADDRINUSE" });
+    expect([made.endpoint, made.url]).toEqual([undefined, undefined]);
+    await new Promise((resolve) => taken.close(resolve));
+    await made.start();
+    expect(made.url).toContain(`:${http.port}/`);
+  });
+
+  it("that its node has no room for leaves the node without one", async () => {
+    const a = await node("a");
+    const served = Array.from({ length: 1_024 }, (_, i) => a.serve(`s${i}`, () => undefined));
+    await expect(server(a)).rejects.toMatchObject({ code: "EFSM" });
+    served[0]?.close();
+    await server(a);
   });
 
   it("does not start again once it is closed", async () => {

@@ -3,6 +3,7 @@ import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { MAX_SEEDS } from "../../../src/cluster/bounds.js";
 import { type DnsSourceOptions, dnsSource } from "../../../src/cluster/index.js";
 import { gate } from "../../support/gate.js";
 import { missing } from "../../support/peers.js";
@@ -72,6 +73,14 @@ describe.skipIf(NO_DNSMASQ)("a DNS name", () => {
     expect(await next(lists(dns, "nobody.test", { port: 1 }))).toEqual([]);
     expect(await next(lists(dns, "six.test", { port: 1 }))).toEqual([]);
     expect(await next(lists(dns, "_none._tcp.test"))).toEqual([]);
+  });
+
+  it("with more addresses than a node takes has one more at least, which the node counts", async () => {
+    const many = Array.from({ length: MAX_SEEDS + 8 }, (_, i) => `10.0.${i >> 8}.${i & 255}`);
+    const targets = many.map((_, i) => `_many._tcp.test t.test:${7_000 + i}`);
+    const dns = await server(...many.map((address) => `many.test ${address}`), ...targets, "t.test 10.0.0.1");
+    expect((await next(lists(dns, "many.test", { port: 1 }))).length).toBeGreaterThan(MAX_SEEDS);
+    expect((await next(lists(dns, "_many._tcp.test"))).length).toBeGreaterThan(MAX_SEEDS);
   });
 
   it("fails while its server is dead, and while it is silent", async () => {

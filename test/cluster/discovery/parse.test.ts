@@ -58,6 +58,7 @@ describe("a text of discovery", () => {
     ["multicast:239.192.0.1:4369", "group of multicastSource"],
     ["multicast:?ports=4369,x", "ports of multicastSource must be"],
     ["kubernetes://billing", "expected kubernetes://NAMESPACE/SERVICE"],
+    ["kubernetes://prod/billing:80:90?server=https://10.0.0.1", "SERVICE[:PORT]"],
     ["kubernetes://a/b/c", "expected kubernetes://NAMESPACE/SERVICE"],
     [`static:${"x".repeat(5_000)}:1`, "at most 4096"],
     [7 as never, "a text"],
