@@ -248,7 +248,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     const network = beaconNetwork(platform.interfaces(), this.#settings.interface);
     const opened = await this.#open(network).catch(async (error) => {
       if (error.code !== "EADDRINUSE" || this.#settings.ports === undefined) throw error;
-      // The only free port of \`ports\` may be its own.
+      // The only free port of `ports` may be its own.
       await before.router.unbind(before.endpoint);
       return this.#open(network).catch(async (still) => {
         await before.router.bind(before.endpoint);
