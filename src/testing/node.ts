@@ -162,7 +162,10 @@ export class SimulatedNode {
     const running = this.#running("run");
     const { scope } = running;
     const result = new Promise<T>((resolve, reject) => {
-      running.ended.catch(reject);
+      running.ended.catch((error) => {
+        reject(error);
+        result.catch(ignore); // A story that does not wait for the call expects no error of the node's end.
+      });
       const call = async (): Promise<T> => what();
       this.#world.schedule.runAs(scope, "run", () => void call().then(resolve, reject));
     });
