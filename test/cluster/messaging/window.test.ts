@@ -216,6 +216,38 @@ function ends(effects: Partial<ReceivingEffects>) {
   return { receiving, acks, deliver };
 }
 
+it("items that came before are skipped, at the start of a batch or as a whole one, also while a handler waits", async () => {
+  const handled: number[] = [];
+  const { passed, open } = gate();
+  const receiving = new Receiving("a", MAX_ITEM, {
+    ...RECEIVING_EFFECTS,
+    onItem: (_, item) => {
+      const value = item.view()[0] as number;
+      handled.push(value);
+      return value === 2 ? passed : undefined;
+    },
+  });
+  receiving.window.hello("life", 0, 0);
+  /** Items whose bytes are their numbers. */
+  const give = (first: number, end: number): void => {
+    const items = Array.from({ length: end - first }, (_, i) => [3, 1, first + i]).flat();
+    const head = [LinkFrame.BATCH, 0, 0, 0, 0, 0, first, 0, end - first];
+    expect(receiving.onData(Buffer.from([...head, ...items]))).toBe(undefined);
+  };
+  give(0, 2);
+  give(0, 2);
+  give(0, 1);
+  give(1, 4);
+  give(2, 4);
+  give(0, 5);
+  expect(handled).toEqual([0, 1, 2]);
+  open();
+  await turn();
+  give(3, 7);
+  expect(handled).toEqual([0, 1, 2, 3, 4, 5, 6]);
+  expect(receiving.window).toMatchObject({ received: 7, delivered: 7 });
+});
+
 it("a one-to-one message is acknowledged at the end of the turn in which it was delivered, since a caller waits for that", async () => {
   const soon: Receiving[] = [];
   const { passed, open } = gate();
