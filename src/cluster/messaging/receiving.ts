@@ -58,7 +58,9 @@ export class Receiving implements IncomingLink, ReceivingEnd {
   readonly #maxItem: number;
   readonly #queue = new RingBuffer<Queued>(2);
   #queuedBytes = 0;
+  /** Frames are queued: a handler is pending, or it has settled and the rest is being delivered. */
   #paused = false;
+  #isPending = false;
   #unackedBytes = 0;
   /** Checks without items in between. */
   #quietLooks = 0;
@@ -215,22 +217,25 @@ export class Receiving implements IncomingLink, ReceivingEnd {
   #pause(done: Promise<void>): void {
     const epoch = this.#epoch;
     this.#paused = true;
+    this.#isPending = true;
     const go = (): void => {
-      this.#paused = false;
+      this.#isPending = false;
       if (epoch === this.#epoch) this.window.delivered += 1;
       this.#resume();
     };
     done.then(go, go);
   }
 
+  /** A stream in memory may bring frames within a handler. */
   #resume(): void {
     let fault = this.#reader === undefined ? undefined : this.#run();
-    while (fault === undefined && !this.#paused) {
+    while (fault === undefined && !this.#isPending) {
       const queued = this.#queue.shift();
       if (queued === undefined) break;
       this.#queuedBytes -= queued.frame.length;
       fault = this.#deliver(queued.frame, queued.skip);
     }
+    this.#paused = this.#isPending;
     if (fault !== undefined) {
       this.#queue.clear();
       this.#queuedBytes = 0;

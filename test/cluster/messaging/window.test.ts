@@ -248,6 +248,33 @@ it("items that came before are skipped, at the start of a batch or as a whole on
   expect(receiving.window).toMatchObject({ received: 7, delivered: 7 });
 });
 
+it("items that come within the handler of an earlier one, as by a stream in memory, are delivered behind those that waited", async () => {
+  const handled: number[] = [];
+  const { passed, open } = gate();
+  const faults: string[] = [];
+  const batch = (first: number, ...items: number[]): Buffer =>
+    Buffer.from([LinkFrame.BATCH, 0, 0, 0, 0, 0, first, 0, items.length, ...items.flatMap((n) => [3, 1, n])]);
+  const receiving: Receiving = new Receiving("a", MAX_ITEM, {
+    ...RECEIVING_EFFECTS,
+    onItem: (_, item) => {
+      const value = item.view()[0] as number;
+      handled.push(value);
+      if (value === 0) return passed;
+      if (value === 2) expect(receiving.onData(batch(5, 5, 6))).toBe(undefined);
+      return undefined;
+    },
+    onFault: (_, fault) => void faults.push(fault),
+  });
+  receiving.window.hello("life", 0, 0);
+  receiving.onData(batch(0, 0, 1, 2, 3));
+  receiving.onData(batch(4, 4));
+  open();
+  await turn();
+  expect([handled, faults]).toEqual([[0, 1, 2, 3, 4, 5, 6], []]);
+  receiving.onData(batch(7, 7));
+  expect([handled.at(-1), receiving.window.delivered]).toEqual([7, 8]);
+});
+
 it("a one-to-one message is acknowledged at the end of the turn in which it was delivered, since a caller waits for that", async () => {
   const soon: Receiving[] = [];
   const { passed, open } = gate();
