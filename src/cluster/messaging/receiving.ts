@@ -196,7 +196,7 @@ export class Receiving implements IncomingLink, ReceivingEnd {
     const links = this.#links;
     const epoch = this.#epoch;
     while (this.#left > 0) {
-      if (!reader.next()) return "malformed";
+      if (!reader.next()) return this.#malformed();
       this.#left -= 1;
       const { kind } = reader;
       // A caller waits for the acknowledgement.
@@ -211,7 +211,15 @@ export class Receiving implements IncomingLink, ReceivingEnd {
       if (epoch !== this.#epoch) return undefined;
       window.delivered += 1;
     }
-    return reader.isWhole ? undefined : "malformed";
+    return reader.isWhole ? undefined : this.#malformed();
+  }
+
+  /** The sender gives it again by its next stream, and it must not count as received then. */
+  #malformed(): FrameFault {
+    this.#queue.clear();
+    this.#queuedBytes = 0;
+    this.window.received = this.window.delivered;
+    return "malformed";
   }
 
   #pause(done: Promise<void>): void {
@@ -236,11 +244,7 @@ export class Receiving implements IncomingLink, ReceivingEnd {
       fault = this.#deliver(queued.frame, queued.skip);
     }
     this.#paused = this.#isPending;
-    if (fault !== undefined) {
-      this.#queue.clear();
-      this.#queuedBytes = 0;
-      this.#links.onFault(this, fault);
-    }
+    if (fault !== undefined) this.#links.onFault(this, fault);
     this.#acknowledgeInTime();
   }
 }

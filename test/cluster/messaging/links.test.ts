@@ -849,6 +849,25 @@ describe("what a sender may not do", () => {
       expect(refusedBy(n)).toEqual({ malformed: 3 });
     }));
 
+  it("send what is malformed, and have it count as received in the same session: it is refused again, and a right one taken", () =>
+    hostile(async ({ n, raw }) => {
+      const { passed, open } = gate();
+      const items = itemsOf(n, (item) => (item === "A" ? passed : undefined));
+      const bad = batch(1, 2, Buffer.from([4, 1, 66, 4, 9, 67]));
+      const delivered = async (sent: number) => decodeAck(await raw.hello({ sent }))?.delivered;
+      expect(await delivered(0)).toBe(0);
+      raw.give(batchOf(0, "A"), bad, batchOf(3, "D"));
+      const answer = raw.receive();
+      open();
+      expect(decodeRefused(await answer)).toBe("malformed");
+      expect(await delivered(4)).toBe(2);
+      expect(await raw.send(batch(2, 1, Buffer.from([4, 9, 67])))).toBe("malformed");
+      expect(await delivered(4)).toBe(2);
+      raw.give(batchOf(2, "C", "D"));
+      expect(decodeAck(await raw.receive())?.delivered).toBe(4);
+      expect(items).toEqual([..."ABCD"]);
+    }));
+
   it("greet as one node and then as another, whose place it would take", () =>
     hostile(async ({ f, raw }) => {
       expect(decodeAck(await raw.hello())).toBeDefined();
