@@ -25,7 +25,7 @@ import { simulate, type World } from "../../../src/testing/index.js";
 import { gate } from "../../support/gate.js";
 import { watch } from "../../support/settled.js";
 import { eventsOf, KEY, onOneHost, pause } from "../simulated.js";
-import { MemoryProtocol } from "./memory-protocol.js";
+import { eagerPair, MemoryProtocol } from "./memory-protocol.js";
 import { RawReceiver, RawSender } from "./raw-ends.js";
 import { throwing } from "./throwing.js";
 import { withMessaging } from "./with-messaging.js";
@@ -320,6 +320,37 @@ describe("links between two nodes", () => {
       expect([items.length, wire.attempts, areOpen()]).toEqual([4, 1, false]);
       await send("3", SETTLED);
       expect([items.length, wire.attempts]).toEqual([5, 2]);
+    });
+  });
+
+  it("bring answers within a handler where a stream is in memory: they wait for it, and for what came before", () => {
+    const { protocol } = new MemoryProtocol("wire", eagerPair);
+    return withMessaging({ protocols: [protocol] }, ["a", "b"], async ({ a, b }, world) => {
+      const large = (text: string): string => text.padEnd(70_000);
+      const send = (from: ClusterNode, to: ClusterNode, text: string): void =>
+        void from.sendTo(from.addressOf(to.id), text).catch(ignore);
+      b.subscribe("self", ({ data }) => send(b, a, large(`answer ${data}`)));
+      const { passed, open } = gate();
+      const log: string[] = [];
+      a.subscribe("self", ({ data }) => {
+        const text = String(data).trim();
+        log.push(text);
+        if (text === "0") return passed;
+        if (text === "1" || text === "3") send(a, b, large(text));
+        log.push(`end of ${text}`);
+        return undefined;
+      });
+      send(a, b, "");
+      await world.advance(SETTLED);
+      log.length = 0;
+      for (const text of texts(3)) send(b, a, text);
+      await world.advance(SETTLED);
+      open();
+      await world.advance(SETTLED);
+      send(b, a, "3");
+      await world.advance(SETTLED);
+      const whole = (text: string): string[] => [text, `end of ${text}`];
+      expect(log).toEqual(["0", ...["1", "2", "answer 1", "3", "answer 3"].flatMap(whole)]);
     });
   });
 
