@@ -5,6 +5,7 @@ import { type MessagingSettings, messagingSettings } from "../../../src/cluster/
 import { Receiving, type ReceivingEffects } from "../../../src/cluster/messaging/receiving.js";
 import { ReceiveWindow, SendWindow } from "../../../src/cluster/messaging/window.js";
 import { countOf, LinkFrame } from "../../../src/cluster/messaging/wire.js";
+import { collectGarbage } from "../../support/collect-garbage.js";
 import { gate } from "../../support/gate.js";
 import { turn } from "../../support/settled.js";
 import { acksTo, FakeStream, RECEIVING_EFFECTS } from "./fake-streams.js";
@@ -121,6 +122,22 @@ describe("the sender's window", () => {
     for (let i = 0; i < 100; i++) window.offer(2, Buffer.alloc(1_000, "b"));
     expect(sent.equals(first)).toBe(true);
   });
+});
+
+it("an idle link keeps none of the memory in which it sent", async () => {
+  const window = new SendWindow({ items: 10_000, bytes: 4_194_304 });
+  const send = (): WeakRef<ArrayBufferLike> => {
+    expect(window.offer(2, Buffer.alloc(1_000))).toBe(true);
+    const [bytes] = window.take(1e9, true) as [Uint8Array];
+    return new WeakRef(bytes.buffer);
+  };
+  const memory = Array.from({ length: 200 }, send);
+  expect(window.ack(200)).toBe(true);
+  window.releaseMemory();
+  await turn();
+  collectGarbage();
+  expect(memory.filter((each) => each.deref() !== undefined)).toEqual([]);
+  send();
 });
 
 describe("a peer that is behind", () => {
