@@ -211,6 +211,7 @@ export class Receiving implements IncomingLink, ReceivingEnd {
       if (epoch !== this.#epoch) return undefined;
       window.delivered += 1;
     }
+    this.#reader = undefined;
     return reader.isWhole ? undefined : this.#malformed();
   }
 
