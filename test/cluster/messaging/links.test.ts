@@ -739,6 +739,24 @@ describe("what a receiver may not do", () => {
       expect(raw.greetings).toBeGreaterThan(1);
     }));
 
+  it("refuse items while a better protocol is dialled, so that it is dialled once more meanwhile", () => {
+    const wire = new MemoryProtocol("wire");
+    const connect = vi.fn(never);
+    const protocols = [{ ...wire.protocol, connect }, "tcp"] as const;
+    return withMessaging({ protocols }, ["a", "b"], async ({ a, b }, world) => {
+      const raw = new RawReceiver(b);
+      a.sendTo(a.addressOf(b.id), "x").catch(ignore);
+      await world.until(() => raw.greetings === 1);
+      raw.acknowledge(1);
+      await world.until(() => connect.mock.calls.length === 2, 60_000);
+      raw.onItems = () => encodeRefused("malformed");
+      a.sendTo(a.addressOf(b.id), "y").catch(ignore);
+      await world.advance(2_000);
+      expect([connect.mock.calls.length, linkTo(a, b).state]).toEqual([2, "connecting"]);
+      await world.until(() => raw.greetings === 2, 10_000);
+    });
+  });
+
   it("forget each session at once, so that it is greeted, and gets all routes, without a pause", () =>
     onOneHost(["a", "b"], async ({ a, b }, world) => {
       const raw = new RawReceiver(b);
