@@ -125,6 +125,7 @@ export class DirectMessages {
       const result = isBehind ? "full" : this.#state.links.send(id, MessageKind.DIRECT, item);
       if (result === "sent") count += 1;
       else if (result === "full") this.#state.dropFull(id, "$direct");
+      else if (result === "too-large") this.#state.drops.dropped("size", id, "$direct");
     }
     this.sent += count;
     return count;

@@ -58,7 +58,9 @@ export class Receiving implements IncomingLink, ReceivingEnd {
   readonly #maxItem: number;
   readonly #queue = new RingBuffer<Queued>(2);
   #queuedBytes = 0;
+  /** Frames are queued: a handler is pending, or it has settled and the rest is being delivered. */
   #paused = false;
+  #isPending = false;
   #unackedBytes = 0;
   /** Checks without items in between. */
   #quietLooks = 0;
@@ -194,7 +196,7 @@ export class Receiving implements IncomingLink, ReceivingEnd {
     const links = this.#links;
     const epoch = this.#epoch;
     while (this.#left > 0) {
-      if (!reader.next()) return "malformed";
+      if (!reader.next()) return this.#malformed();
       this.#left -= 1;
       const { kind } = reader;
       // A caller waits for the acknowledgement.
@@ -209,33 +211,41 @@ export class Receiving implements IncomingLink, ReceivingEnd {
       if (epoch !== this.#epoch) return undefined;
       window.delivered += 1;
     }
-    return reader.isWhole ? undefined : "malformed";
+    this.#reader = undefined;
+    return reader.isWhole ? undefined : this.#malformed();
+  }
+
+  /** The sender gives it again by its next stream, and it must not count as received then. */
+  #malformed(): FrameFault {
+    this.#queue.clear();
+    this.#queuedBytes = 0;
+    this.window.received = this.window.delivered;
+    return "malformed";
   }
 
   #pause(done: Promise<void>): void {
     const epoch = this.#epoch;
     this.#paused = true;
+    this.#isPending = true;
     const go = (): void => {
-      this.#paused = false;
+      this.#isPending = false;
       if (epoch === this.#epoch) this.window.delivered += 1;
       this.#resume();
     };
     done.then(go, go);
   }
 
+  /** A stream in memory may bring frames within a handler. */
   #resume(): void {
     let fault = this.#reader === undefined ? undefined : this.#run();
-    while (fault === undefined && !this.#paused) {
+    while (fault === undefined && !this.#isPending) {
       const queued = this.#queue.shift();
       if (queued === undefined) break;
       this.#queuedBytes -= queued.frame.length;
       fault = this.#deliver(queued.frame, queued.skip);
     }
-    if (fault !== undefined) {
-      this.#queue.clear();
-      this.#queuedBytes = 0;
-      this.#links.onFault(this, fault);
-    }
+    this.#paused = this.#isPending;
+    if (fault !== undefined) this.#links.onFault(this, fault);
     this.#acknowledgeInTime();
   }
 }

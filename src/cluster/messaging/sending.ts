@@ -466,7 +466,10 @@ export class Sending {
       this.#current = undefined;
       this.window.disconnected();
     }
-    if (this.#current === undefined) this.#later();
+    if (this.#current !== undefined) return;
+    // A better protocol may be on its way.
+    if (this.#attempt !== undefined) this.state = "connecting";
+    else this.#later();
   }
 
   // --- What the peer says ----------------------------------------------------------------------------------------------

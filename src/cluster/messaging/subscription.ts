@@ -199,8 +199,9 @@ export class Subscription implements ClusterSubscription {
    */
   push(message: ReceivedMessage, holds: boolean): Promise<void> | undefined {
     if (this.#closed) return undefined;
-    if (this.#handler !== undefined && !this.#isBusy) {
-      this.#call(this.#handler, message);
+    const handler = this.#handler;
+    if (handler !== undefined && !this.#isBusy) {
+      if (!this.#call(handler, message) && this.#queue.length > 0) this.#next(handler);
       return undefined;
     }
     const reader = this.#readers.shift();
@@ -209,7 +210,7 @@ export class Subscription implements ClusterSubscription {
       reader({ done: false, value: message });
       return undefined;
     }
-    if (this.isFull && (!holds || this.#handler === undefined || this.#isStalled)) {
+    if (this.isFull && (!holds || handler === undefined || this.#isStalled)) {
       this.#dropped += 1;
       this.#options.onDropped(message);
       return undefined;
@@ -217,7 +218,7 @@ export class Subscription implements ClusterSubscription {
     this.#own(message);
     this.#queue.push(message);
     this.#bytes += message.bytes;
-    return holds && this.#handler !== undefined && this.isFull ? this.room() : undefined;
+    return holds && handler !== undefined && this.isFull ? this.room() : undefined;
   }
 
   /** A message keeps the memory of its whole read: the first ones are copied, up to a quarter of the read. */
@@ -313,23 +314,30 @@ export class Subscription implements ClusterSubscription {
     this.#waits.end();
   }
 
-  #call(handler: MessageHandler, message: ReceivedMessage): void {
-    let result: unknown;
+  /**
+   * Messages that arrive within the call, as by a stream in memory, are queued.
+   *
+   * @returns whether the handler is pending
+   */
+  #call(handler: MessageHandler, message: ReceivedMessage): boolean {
+    this.#isBusy = true;
     try {
-      result = isObserved(MESSAGE_PROCESS) ? this.#observe(handler, message) : handler(message);
-      if (result === undefined || typeof (result as PromiseLike<unknown> | null)?.then !== "function") return;
+      const result = isObserved(MESSAGE_PROCESS) ? this.#observe(handler, message) : handler(message);
+      if (result !== undefined && typeof (result as PromiseLike<unknown> | null)?.then === "function") {
+        Promise.resolve(result).then(
+          () => this.#next(handler),
+          (error: unknown) => {
+            this.#options.onFailed(error);
+            this.#next(handler);
+          },
+        );
+        return true;
+      }
     } catch (error) {
       this.#options.onFailed(error);
-      return;
     }
-    this.#isBusy = true;
-    Promise.resolve(result).then(
-      () => this.#next(handler),
-      (error: unknown) => {
-        this.#options.onFailed(error);
-        this.#next(handler);
-      },
-    );
+    this.#isBusy = false;
+    return false;
   }
 
   #observe(handler: MessageHandler, message: ReceivedMessage): unknown {
@@ -355,10 +363,9 @@ export class Subscription implements ClusterSubscription {
 
   #next(handler: MessageHandler): void {
     this.#isBusy = false;
-    while (!this.#isBusy && !this.#closed) {
+    while (!this.#closed) {
       const message = this.#take();
-      if (message === undefined) return;
-      this.#call(handler, message);
+      if (message === undefined || this.#call(handler, message)) return;
     }
   }
 }

@@ -305,7 +305,7 @@ export class IncomingItems {
     const { nameStart, nameEnd } = reader;
     if (!incoming.readTail()) return this.#state.refuse("retained:malformed");
     const plan = plans.ofBytes(item, nameStart, nameEnd);
-    if (plan === undefined) return this.#state.refuse("retained:topic");
+    if (plan === undefined || plan.topic === SELF_TOPIC) return this.#state.refuse("retained:topic");
     const stamp = retained.seen(incoming.stamp, Date.now());
     const sender = names.senderOf(from, incoming.client);
     const message = names.message(plan.topic, reader.rest(), sender, incoming.subtopic, true);

@@ -301,6 +301,8 @@ export class SendWindow {
   releaseMemory(): void {
     if (this.waiting > 0) return;
     this.#batches.clear();
+    this.#slab = undefined;
+    this.#memory = Buffer.alloc(0);
     this.#slabs.clear();
   }
 

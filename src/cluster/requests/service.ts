@@ -400,13 +400,23 @@ export class ServedService extends HandlerRuntime<Job> {
     this.#host.forget(job);
     job.state = "replying";
     queues.sendLater(job.from, item, (result) => {
-      if (result === "too-large") {
-        this.#host.count("too-large");
-        const text = `the reply of ${item.length} bytes is larger than a message may be`;
-        queues.answer(job.from, encodeFailure(job.item.id, this.load, "too-large", text));
-      } else if (result === "unreachable") this.#host.count("reply");
+      if (result === "too-large") this.#refuseLarge(job, item);
+      else if (result === "unreachable") this.#host.count("reply");
       if (result === "dropped") this.#overUnread(job);
       else this.release(job);
+    });
+  }
+
+  #refuseLarge({ from, item }: Job, { length }: Buffer): void {
+    const text = `the reply of ${length} bytes is larger than a message may be`;
+    this.#host.refuse(from, item.id, this.load, "too-large", text);
+  }
+
+  /** The reply of another request with its key. */
+  #answerAgain(job: Job, reply: EncodedBody): void {
+    const item = encodeReply(job.item.id, this.load, reply);
+    this.#host.queues.answer(job.from, item, (result) => {
+      if (result === "too-large") this.#refuseLarge(job, item);
     });
   }
 
@@ -459,8 +469,7 @@ export class ServedService extends HandlerRuntime<Job> {
     const { maxQueue, maxQueueBytes } = this.#settings;
     if (known.digest !== digest)
       this.#refuseNew(job, "duplicate", "another request had this idempotency key");
-    else if (known.reply !== undefined)
-      this.#host.queues.answer(job.from, encodeReply(item.id, this.load, known.reply));
+    else if (known.reply !== undefined) this.#answerAgain(job, known.reply);
     else if (this.#joined >= maxQueue || this.queuedBytes + item.size > maxQueueBytes)
       this.#refuseNew(job, "overloaded", "too many requests wait");
     else {
@@ -502,7 +511,7 @@ export class ServedService extends HandlerRuntime<Job> {
       this.#host.forget(each);
       each.state = "over";
       this.handled += 1;
-      this.#host.queues.answer(each.from, encodeReply(each.item.id, this.load, reply));
+      this.#answerAgain(each, reply);
     }
   }
 

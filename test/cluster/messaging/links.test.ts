@@ -25,7 +25,7 @@ import { simulate, type World } from "../../../src/testing/index.js";
 import { gate } from "../../support/gate.js";
 import { watch } from "../../support/settled.js";
 import { eventsOf, KEY, onOneHost, pause } from "../simulated.js";
-import { MemoryProtocol } from "./memory-protocol.js";
+import { eagerPair, MemoryProtocol } from "./memory-protocol.js";
 import { RawReceiver, RawSender } from "./raw-ends.js";
 import { throwing } from "./throwing.js";
 import { withMessaging } from "./with-messaging.js";
@@ -320,6 +320,37 @@ describe("links between two nodes", () => {
       expect([items.length, wire.attempts, areOpen()]).toEqual([4, 1, false]);
       await send("3", SETTLED);
       expect([items.length, wire.attempts]).toEqual([5, 2]);
+    });
+  });
+
+  it("bring answers within a handler where a stream is in memory: they wait for it, and for what came before", () => {
+    const { protocol } = new MemoryProtocol("wire", eagerPair);
+    return withMessaging({ protocols: [protocol] }, ["a", "b"], async ({ a, b }, world) => {
+      const large = (text: string): string => text.padEnd(70_000);
+      const send = (from: ClusterNode, to: ClusterNode, text: string): void =>
+        void from.sendTo(from.addressOf(to.id), text).catch(ignore);
+      b.subscribe("self", ({ data }) => send(b, a, large(`answer ${data}`)));
+      const { passed, open } = gate();
+      const log: string[] = [];
+      a.subscribe("self", ({ data }) => {
+        const text = String(data).trim();
+        log.push(text);
+        if (text === "0") return passed;
+        if (text === "1" || text === "3") send(a, b, large(text));
+        log.push(`end of ${text}`);
+        return undefined;
+      });
+      send(a, b, "");
+      await world.advance(SETTLED);
+      log.length = 0;
+      for (const text of texts(3)) send(b, a, text);
+      await world.advance(SETTLED);
+      open();
+      await world.advance(SETTLED);
+      send(b, a, "3");
+      await world.advance(SETTLED);
+      const whole = (text: string): string[] => [text, `end of ${text}`];
+      expect(log).toEqual(["0", ...["1", "2", "answer 1", "3", "answer 3"].flatMap(whole)]);
     });
   });
 
@@ -708,6 +739,24 @@ describe("what a receiver may not do", () => {
       expect(raw.greetings).toBeGreaterThan(1);
     }));
 
+  it("refuse items while a better protocol is dialled, so that it is dialled once more meanwhile", () => {
+    const wire = new MemoryProtocol("wire");
+    const connect = vi.fn(never);
+    const protocols = [{ ...wire.protocol, connect }, "tcp"] as const;
+    return withMessaging({ protocols }, ["a", "b"], async ({ a, b }, world) => {
+      const raw = new RawReceiver(b);
+      a.sendTo(a.addressOf(b.id), "x").catch(ignore);
+      await world.until(() => raw.greetings === 1);
+      raw.acknowledge(1);
+      await world.until(() => connect.mock.calls.length === 2, 60_000);
+      raw.onItems = () => encodeRefused("malformed");
+      a.sendTo(a.addressOf(b.id), "y").catch(ignore);
+      await world.advance(2_000);
+      expect([connect.mock.calls.length, linkTo(a, b).state]).toEqual([2, "connecting"]);
+      await world.until(() => raw.greetings === 2, 10_000);
+    });
+  });
+
   it("forget each session at once, so that it is greeted, and gets all routes, without a pause", () =>
     onOneHost(["a", "b"], async ({ a, b }, world) => {
       const raw = new RawReceiver(b);
@@ -847,6 +896,25 @@ describe("what a sender may not do", () => {
         expect(items.filter((text) => text === "B").length).toBeLessThan(2);
       }
       expect(refusedBy(n)).toEqual({ malformed: 3 });
+    }));
+
+  it("send what is malformed, and have it count as received in the same session: it is refused again, and a right one taken", () =>
+    hostile(async ({ n, raw }) => {
+      const { passed, open } = gate();
+      const items = itemsOf(n, (item) => (item === "A" ? passed : undefined));
+      const bad = batch(1, 2, Buffer.from([4, 1, 66, 4, 9, 67]));
+      const delivered = async (sent: number) => decodeAck(await raw.hello({ sent }))?.delivered;
+      expect(await delivered(0)).toBe(0);
+      raw.give(batchOf(0, "A"), bad, batchOf(3, "D"));
+      const answer = raw.receive();
+      open();
+      expect(decodeRefused(await answer)).toBe("malformed");
+      expect(await delivered(4)).toBe(2);
+      expect(await raw.send(batch(2, 1, Buffer.from([4, 9, 67])))).toBe("malformed");
+      expect(await delivered(4)).toBe(2);
+      raw.give(batchOf(2, "C", "D"));
+      expect(decodeAck(await raw.receive())?.delivered).toBe(4);
+      expect(items).toEqual([..."ABCD"]);
     }));
 
   it("greet as one node and then as another, whose place it would take", () =>

@@ -853,6 +853,7 @@ describe("what an evil node sends", () => {
   test("is refused by reason, and no byte of it throws into the program", () =>
     evil(async (e, n, settle) => {
       const got = collect(n, "#", "self");
+      n.subscribe("#", { retained: true }, ({ topic }) => void got.push(topic));
       const topics = ["a/+", "#", "a\0", "self", "/".repeat(129), "x/".repeat(1_000), "x".repeat(65_536)];
       for (const topic of topics) forge(e, n, MessageKind.PUBLISH, publishItem(topic));
       forge(e, n, MessageKind.PUBLISH, Buffer.concat([publishItem("t").subarray(0, 2), Buffer.from([0xff])]));
@@ -867,6 +868,8 @@ describe("what an evil node sends", () => {
       }
       forge(e, n, MessageKind.RETAINED, Buffer.from([9, 0]));
       forge(e, n, MessageKind.RETAINED, encodeAsk(1, ["a/#/b"]));
+      for (const topic of ["a/+", "self"])
+        forge(e, n, MessageKind.RETAINED, encodeValue(retainedItem(topic, 1)));
       forge(e, n, 99, Buffer.from([1]));
       await settle();
       expect(got).toEqual([]);
@@ -877,6 +880,7 @@ describe("what an evil node sends", () => {
           "direct:closed": 2,
           "direct:malformed": 3,
           "retained:malformed": 2,
+          "retained:topic": 2,
         },
         { kind: 1 },
       ]);

@@ -114,6 +114,16 @@ describe("messages of nodes", () => {
     expect(got.sort((one, other) => one - other)).toEqual([1, size]);
   });
 
+  test("what goes to all nodes and is larger than one takes is reported as dropped for that one", async () => {
+    const a = create("a");
+    const b = create("b", { messaging: { maxItem: 262_144 } });
+    await meet(a, b);
+    const dropped: unknown[] = [];
+    a.events.on("message:dropped", (event) => dropped.push(event));
+    expect(await a.sendToNodes(Buffer.alloc(300_000))).toBe(0);
+    expect(dropped).toMatchObject([{ reason: "size", node: b.id, prefix: "$direct", count: 1 }]);
+  });
+
   test("what is larger than a node takes is dropped for that one, counted and reported; its other values come", async () => {
     const a = create("a", { messaging: { settle: 0 } });
     const b = create("b", { messaging: { maxItem: 262_144 } });

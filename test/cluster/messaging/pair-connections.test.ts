@@ -8,7 +8,9 @@ import {
 import { Receiving, type ReceivingEffects } from "../../../src/cluster/messaging/receiving.js";
 import { encodeAck, LinkFrame } from "../../../src/cluster/messaging/wire.js";
 import { NamespaceCodec } from "../../../src/cluster/net/namespace-codec.js";
+import { collectGarbage } from "../../support/collect-garbage.js";
 import { gate } from "../../support/gate.js";
+import { turn } from "../../support/settled.js";
 import { acksTo, FakeStream, FakeTable, RECEIVING_EFFECTS } from "./fake-streams.js";
 
 const TARGET = { id: "b", host: "10.0.0.2", address: "10.0.0.2:1", local: false };
@@ -157,6 +159,21 @@ it("a frame that waits for a handler keeps its own memory, and not that of all t
   await delivered.passed;
   expect(items[1]).toEqual(Buffer.from([7]));
   expect(items[1]?.buffer.byteLength).toBeLessThanOrEqual(Buffer.poolSize);
+});
+
+it("a link that is quiet keeps none of the memory that its last frame came in", async () => {
+  const receiving = new Receiving("b", 1_000, RECEIVING_EFFECTS);
+  receiving.hello({ life: "00".repeat(8), session: 0, sent: 0 });
+  const give = (): WeakRef<ArrayBufferLike> => {
+    const read = Buffer.alloc(65_536);
+    read.set([LinkFrame.BATCH, 0, 0, 0, 0, 0, 0, 0, 1, 3, 1, 7]);
+    expect(receiving.onData(read.subarray(0, 12))).toBeUndefined();
+    return new WeakRef(read.buffer);
+  };
+  const read = give();
+  await turn();
+  collectGarbage();
+  expect([receiving.window.delivered, read.deref()]).toEqual([1, undefined]);
 });
 
 it("who waits for a node at an address is not served by another one that claims it", () => {

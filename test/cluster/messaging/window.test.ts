@@ -5,6 +5,7 @@ import { type MessagingSettings, messagingSettings } from "../../../src/cluster/
 import { Receiving, type ReceivingEffects } from "../../../src/cluster/messaging/receiving.js";
 import { ReceiveWindow, SendWindow } from "../../../src/cluster/messaging/window.js";
 import { countOf, LinkFrame } from "../../../src/cluster/messaging/wire.js";
+import { collectGarbage } from "../../support/collect-garbage.js";
 import { gate } from "../../support/gate.js";
 import { turn } from "../../support/settled.js";
 import { acksTo, FakeStream, RECEIVING_EFFECTS } from "./fake-streams.js";
@@ -123,6 +124,22 @@ describe("the sender's window", () => {
   });
 });
 
+it("an idle link keeps none of the memory in which it sent", async () => {
+  const window = new SendWindow({ items: 10_000, bytes: 4_194_304 });
+  const send = (): WeakRef<ArrayBufferLike> => {
+    expect(window.offer(2, Buffer.alloc(1_000))).toBe(true);
+    const [bytes] = window.take(1e9, true) as [Uint8Array];
+    return new WeakRef(bytes.buffer);
+  };
+  const memory = Array.from({ length: 200 }, send);
+  expect(window.ack(200)).toBe(true);
+  window.releaseMemory();
+  await turn();
+  collectGarbage();
+  expect(memory.filter((each) => each.deref() !== undefined)).toEqual([]);
+  send();
+});
+
 describe("a peer that is behind", () => {
   it("gets full batches, and what is left with its next acknowledgement", () => {
     const window = new SendWindow({ items: 1_000_000, bytes: 8 * LINK_BEHIND });
@@ -215,6 +232,65 @@ function ends(effects: Partial<ReceivingEffects>) {
   };
   return { receiving, acks, deliver };
 }
+
+it("items that came before are skipped, at the start of a batch or as a whole one, also while a handler waits", async () => {
+  const handled: number[] = [];
+  const { passed, open } = gate();
+  const receiving = new Receiving("a", MAX_ITEM, {
+    ...RECEIVING_EFFECTS,
+    onItem: (_, item) => {
+      const value = item.view()[0] as number;
+      handled.push(value);
+      return value === 2 ? passed : undefined;
+    },
+  });
+  receiving.window.hello("life", 0, 0);
+  /** Items whose bytes are their numbers. */
+  const give = (first: number, end: number): void => {
+    const items = Array.from({ length: end - first }, (_, i) => [3, 1, first + i]).flat();
+    const head = [LinkFrame.BATCH, 0, 0, 0, 0, 0, first, 0, end - first];
+    expect(receiving.onData(Buffer.from([...head, ...items]))).toBe(undefined);
+  };
+  give(0, 2);
+  give(0, 2);
+  give(0, 1);
+  give(1, 4);
+  give(2, 4);
+  give(0, 5);
+  expect(handled).toEqual([0, 1, 2]);
+  open();
+  await turn();
+  give(3, 7);
+  expect(handled).toEqual([0, 1, 2, 3, 4, 5, 6]);
+  expect(receiving.window).toMatchObject({ received: 7, delivered: 7 });
+});
+
+it("items that come within the handler of an earlier one, as by a stream in memory, are delivered behind those that waited", async () => {
+  const handled: number[] = [];
+  const { passed, open } = gate();
+  const faults: string[] = [];
+  const batch = (first: number, ...items: number[]): Buffer =>
+    Buffer.from([LinkFrame.BATCH, 0, 0, 0, 0, 0, first, 0, items.length, ...items.flatMap((n) => [3, 1, n])]);
+  const receiving: Receiving = new Receiving("a", MAX_ITEM, {
+    ...RECEIVING_EFFECTS,
+    onItem: (_, item) => {
+      const value = item.view()[0] as number;
+      handled.push(value);
+      if (value === 0) return passed;
+      if (value === 2) expect(receiving.onData(batch(5, 5, 6))).toBe(undefined);
+      return undefined;
+    },
+    onFault: (_, fault) => void faults.push(fault),
+  });
+  receiving.window.hello("life", 0, 0);
+  receiving.onData(batch(0, 0, 1, 2, 3));
+  receiving.onData(batch(4, 4));
+  open();
+  await turn();
+  expect([handled, faults]).toEqual([[0, 1, 2, 3, 4, 5, 6], []]);
+  receiving.onData(batch(7, 7));
+  expect([handled.at(-1), receiving.window.delivered]).toEqual([7, 8]);
+});
 
 it("a one-to-one message is acknowledged at the end of the turn in which it was delivered, since a caller waits for that", async () => {
   const soon: Receiving[] = [];

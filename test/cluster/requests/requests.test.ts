@@ -103,6 +103,19 @@ describe("requests between nodes", () => {
     expect(own.stats()).toMatchObject({ running: 0, failed: results.length });
   });
 
+  it("fails as too large for each that asks with the key of a reply that no message holds", async (cluster) => {
+    const [one, two] = await cluster(["one", "two"]);
+    const { passed, open } = gate();
+    await one.serve("large", () => passed.then(() => "x".repeat(2_000_000))).ready;
+    const ask = () => errorOf(two.request("large", 1, { idempotencyKey: "k" }));
+    const asked = [ask(), ask()];
+    await turn();
+    open();
+    for (const error of [...(await Promise.all(asked)), await ask()])
+      expect(error).toMatchObject({ reason: "too-large", message: expect.stringContaining("2000005 bytes") });
+    expect(one.stats().requests?.served).toMatchObject([{ handled: 2, kept: 1 }]);
+  });
+
   it("fails at once where no node serves it, or waits for one", async (cluster) => {
     const [one, two] = await cluster(["one", "two"]);
     expect((await errorOf(two.request("later"))).reason).toBe("no-service");
