@@ -238,6 +238,7 @@ export class BrokerRequests {
     request.tag = tag;
     request.deliveries += 1;
     this.#delivered.set(tag, request);
+    this.queue.deliveredBytes += request.bytes;
     worker.give(request, now);
     const { sequence, memory, time, arrivedAt } = request;
     const given = this.#given;
@@ -271,6 +272,7 @@ export class BrokerRequests {
 
   #endDelivery(request: BrokerRequest): void {
     this.#delivered.delete(request.tag);
+    this.queue.deliveredBytes -= request.bytes;
     request.place.unlink();
   }
 

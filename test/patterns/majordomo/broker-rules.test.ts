@@ -53,6 +53,21 @@ it("what waits is counted with what each frame costs: empty ones fill a service'
   expect(rig.rules.stats()).toMatchObject({ queued: 3, queuedBytes: 990, requests: 4 });
 });
 
+it("what is at workers counts as what waits does: one that never answers holds no more than the broker's bytes", () => {
+  make({ maxQueueBytes: 10_000 });
+  rig.hear("worker", readyOf("worker", 65_535) as AtBroker);
+  for (let n = 1; n <= 20; n++) ask(`c${n}`, "x".repeat(900));
+  expect(rig.rules.stats()).toMatchObject({ queued: 0, inFlight: 10, failed: 10 });
+  expect(sentTo("c11").at(-1)?.map(String)).toContain("overloaded");
+  rig.rules.peerLeft(rig.idOf("worker"), 1); // They wait, as many bytes as before.
+  ask("another", "x".repeat(900), 2);
+  expect(rig.rules.stats()).toMatchObject({ queued: 10, failed: 11 });
+  ready("plain", 3);
+  reply("plain", tagOf("plain"), "done", 4);
+  ask("another", "x".repeat(900), 5);
+  expect(rig.rules.stats()).toMatchObject({ queued: 9, inFlight: 1, answered: 1, failed: 11 });
+});
+
 it("a long queue holds no received chunk, neither by its bodies nor by their headers", () => {
   const given: ToWorker[] = [];
   const outbox = {
