@@ -18,7 +18,7 @@ import { costOf } from "../../core/memory.js";
 import { checkOptions, type Given, integer } from "../../kit/options.js";
 import { POSTGRES_OPTIONS, PostgresDatabase, tableName } from "../../store/postgres.js";
 import { decodeRecord, encodeRecord, GroupCommit, type StoredRecord } from "../../store/store.js";
-import { formatUuid, UUID_BYTES } from "./protocol.js";
+import { formatUuid } from "./protocol.js";
 import {
   MAX_CLAIM_BYTES,
   type TitanicClaimedRequest,
@@ -86,7 +86,7 @@ function statementsFor(table: string) {
     markDead: `UPDATE ${table} SET died = $3, reason = $4, attempts = $5, expires = $6, holder = NULL
            WHERE uuid = $1 AND holder = $2 AND ${WAITING} AND expires > ${NOW_MS}`,
     deadLetters: `SELECT uuid, request, attempts, reason, died, expires FROM ${table}
-                  WHERE died IS NOT NULL AND expires > ${NOW_MS} AND uuid > $1
+                  WHERE died IS NOT NULL AND expires > ${NOW_MS} AND ($1::uuid IS NULL OR uuid > $1)
                   ORDER BY uuid LIMIT $2`,
     look: `SELECT reply, request, died, reason FROM ${table} WHERE uuid = $1 AND expires > ${NOW_MS}`,
     expire: `DELETE FROM ${table} WHERE uuid IN (
@@ -224,7 +224,6 @@ export class PostgresStore implements TitanicStore {
   }
 
   async deadLetters(limit: number, after?: Buffer): Promise<TitanicStoredDeadLetter[]> {
-    const start = after ?? Buffer.alloc(UUID_BYTES);
     const { rows } = await this.#database.query<{
       uuid: string;
       request: Buffer;
@@ -232,7 +231,7 @@ export class PostgresStore implements TitanicStore {
       reason: Buffer;
       died: number;
       expires: number;
-    }>(this.#statements.deadLetters, [formatUuid(start), limit]);
+    }>(this.#statements.deadLetters, [after && formatUuid(after), limit]);
     const letters: TitanicStoredDeadLetter[] = [];
     for (const { uuid: text, request, reason, ...rest } of rows) {
       const uuid = fromText(text);
