@@ -95,7 +95,7 @@ function statementsFor(table: string) {
              )`,
     // From one service to the next in the index.
     services: `WITH RECURSIVE found AS (
-                 (SELECT service FROM ${table} WHERE ${WAITING} ORDER BY service LIMIT 1)
+                 (SELECT service FROM ${table} WHERE ${WAITING} AND service > $2 ORDER BY service LIMIT 1)
                  UNION ALL
                  SELECT (SELECT next.service FROM ${table} AS next
                          WHERE next.service > found.service AND next.reply IS NULL AND next.died IS NULL
@@ -135,6 +135,9 @@ const OPTIONS = {
 
 /** Options of {@link PostgresStore.open}. */
 export type PostgresStoreOptions = Given<typeof OPTIONS>;
+
+/** Before every name. */
+const NO_SERVICE = Buffer.alloc(0);
 
 /** Advisory lock: machines that start together create the table once. */
 const CREATE_LOCK = 7_401_924;
@@ -270,8 +273,11 @@ export class PostgresStore implements TitanicStore {
     return (await this.#database.write(this.#statements.expire, [limit])).rowCount ?? 0;
   }
 
-  async services(limit: number): Promise<Buffer[]> {
-    const { rows } = await this.#database.query<{ service: Buffer }>(this.#statements.services, [limit]);
+  async services(limit: number, after = NO_SERVICE): Promise<Buffer[]> {
+    const { rows } = await this.#database.query<{ service: Buffer }>(this.#statements.services, [
+      limit,
+      after,
+    ]);
     return rows.map(({ service }) => service);
   }
 
