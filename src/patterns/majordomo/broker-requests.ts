@@ -12,6 +12,7 @@
 
 import { NumberTable } from "../../core/collections/number-table.js";
 import { type FailureReason, toReason } from "../../kit/errors.js";
+import { MAX_BATCH_BYTES } from "./batch.js";
 import type { MajordomoBrokerLimits } from "./broker-options.js";
 import { BrokerReplies } from "./broker-replies.js";
 import {
@@ -239,6 +240,8 @@ export class BrokerRequests {
     request.deliveries += 1;
     this.#delivered.set(tag, request);
     this.queue.deliveredBytes += request.bytes;
+    // As in the queue: it may retain a whole batch until its answer.
+    if (this.#delivered.size * MAX_BATCH_BYTES > this.#limits.maxQueueBytes) request.own();
     worker.give(request, now);
     const { sequence, memory, time, arrivedAt } = request;
     const given = this.#given;

@@ -68,7 +68,10 @@ it("what is at workers counts as what waits does: one that never answers holds n
   expect(rig.rules.stats()).toMatchObject({ queued: 9, inFlight: 1, answered: 1, failed: 11 });
 });
 
-it("a long queue holds no received chunk, neither by its bodies nor by their headers", () => {
+it.each([
+  ["queued ones", ["client", "worker"]],
+  ["those at workers", ["worker", "client"]],
+])("many requests hold no received chunk, neither by bodies nor by headers: %s", (_, order) => {
   const given: ToWorker[] = [];
   const outbox = {
     toClient: (): SendResult => "sent",
@@ -91,8 +94,11 @@ it("a long queue holds no received chunk, neither by its bodies nor by their hea
     });
     broker.receive(Buffer.from(name), decode("broker", [Buffer.from(name), ...views]), 0);
   };
-  from("client", encode("client", requestOf(1, { headers: Buffer.from("headers") })));
-  from("worker", encode("worker", readyOf("w", 1)));
+  const said = {
+    client: encode("client", requestOf(1, { headers: Buffer.from("headers") })),
+    worker: encode("worker", readyOf("w", 1)),
+  };
+  for (const who of order) from(who, said[who as keyof typeof said]);
   const [request] = given.filter((message) => message.kind === "request");
   expect(String(request?.headers)).toBe("headers");
   expect(request?.headers.buffer.byteLength).toBeLessThan(65_536);
