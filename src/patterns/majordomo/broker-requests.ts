@@ -53,7 +53,7 @@ export class BrokerRequests {
   #tag: number;
   /** Unreachable workers, which `release` must follow. */
   readonly gone: Worker[] = [];
-  /** Plain clients that left with requests in the queue. */
+  /** Plain clients that left, perhaps with requests. */
   readonly #departed = new WeakSet<Buffer>();
   readonly #given = newRequest();
 
@@ -116,9 +116,9 @@ export class BrokerRequests {
     return hadRequests;
   }
 
-  /** Its queued requests are dropped at delivery. */
+  /** Its requests are dropped at the next delivery. */
   plainClientLeft(client: Buffer): void {
-    if (this.queue.queued > 0) this.#departed.add(client);
+    if (this.queue.queued + this.inFlight > 0) this.#departed.add(client);
   }
 
   credit(number: number, bytes: number, owner: Client): void {

@@ -53,6 +53,16 @@ it("what waits is counted with what each frame costs: empty ones fill a service'
   expect(rig.rules.stats()).toMatchObject({ queued: 3, queuedBytes: 990, requests: 4 });
 });
 
+it("the request of a plain client that left is not given to another worker when its own is lost", () => {
+  ready("one");
+  ask("client");
+  rig.rules.peerLeft(rig.idOf("client"), 1);
+  rig.rules.peerLeft(rig.idOf("one"), 2);
+  ready("two", 3);
+  expect(sentTo("two")).toEqual([]);
+  expect(rig.rules.stats()).toMatchObject({ abandoned: 1, inFlight: 0, queued: 0 });
+});
+
 it("what is at workers counts as what waits does: one that never answers holds no more than the broker's bytes", () => {
   make({ maxQueueBytes: 10_000 });
   rig.hear("worker", readyOf("worker", 65_535) as AtBroker);
