@@ -86,6 +86,7 @@ export function toReason(text: string): FailureReason {
   return Object.hasOwn(FAILURES, text) ? (text as FailureReason) : "worker-failed";
 }
 
+/** Characters of an error for a client: longer ones could be refused with the whole message, and end its connection. */
 const MAX_TEXT = 1_024;
 
 const refusals = new WeakSet<ServiceError>();
@@ -123,7 +124,7 @@ export const ERROR_MARK: Buffer = Buffer.from("shoal.error");
 export const MAX_DETAILS = 65_536;
 
 export function errorReply(reason: FailureReason, text: string = FAILURES[reason]): Buffer[] {
-  return [ERROR_MARK, Buffer.from(reason), Buffer.from(text.slice(0, MAX_TEXT))];
+  return [ERROR_MARK, Buffer.from(reason), Buffer.from(text)];
 }
 
 export interface HandlerFailure {
@@ -145,7 +146,7 @@ export function handlerFailure(error: unknown): HandlerFailure {
   const { code } = decodeDetails(details);
   const hidden = `The worker's handler failed${code === undefined ? "" : ` (${code})`}.`;
   const reason = isRefusal(error) ? error.reason : "worker-failed";
-  return { reason, text: exposedText(error) ?? hidden, details };
+  return { reason, text: (exposedText(error) ?? hidden).slice(0, MAX_TEXT), details };
 }
 
 export function exposedText(error: unknown): string | undefined {
@@ -167,7 +168,7 @@ export function requestFailure(error: unknown): HandlerFailure {
   const isWrapped = error instanceof InvalidMessageError && error.cause instanceof Error;
   const why = isWrapped ? error.cause : error;
   const text = `The request does not pass the service's codec: ${thrownText(why)}`;
-  return { reason: "invalid-request", text, details: encodeDetails(why) };
+  return { reason: "invalid-request", text: text.slice(0, MAX_TEXT), details: encodeDetails(why) };
 }
 
 export function failureReply({ reason, text, details }: HandlerFailure): Buffer[] {

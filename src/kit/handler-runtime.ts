@@ -111,6 +111,11 @@ export abstract class HandlerRuntime<J extends HandlerJob> {
       job.hasSlot = false;
       this.running -= 1;
     }
+    this.beginQueued();
+  }
+
+  /** After a slot became free. */
+  protected beginQueued(): void {
     // The loop that started them continues.
     if (this.#isStarting) return;
     this.#isStarting = true;

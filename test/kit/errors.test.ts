@@ -57,6 +57,11 @@ describe("an error reply", () => {
     expect(shown(refusal)).toBe("shoal.error|no-method|no method swim");
   });
 
+  test("has 1,024 characters at most of what a handler or a codec threw", () => {
+    const long = exposed("x".repeat(2_000));
+    for (const { text } of [handlerFailure(long), requestFailure(long)]) expect(text).toHaveLength(1_024);
+  });
+
   test("leaves out a code and data that JSON cannot hold, or that are too large", () => {
     const cycle: Record<string, unknown> = {};
     cycle.self = cycle;

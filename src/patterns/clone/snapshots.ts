@@ -52,6 +52,7 @@ export class Snapshot {
   #isOverrun = false;
   /** Entries. */
   sent = 0;
+  sentBytes = 0;
 
   /** @param total shared with other snapshots */
   constructor(
@@ -96,10 +97,12 @@ export class Snapshot {
       if (result !== "sent") return result;
       if (entry === undefined) return "done";
       this.sent += 1;
+      const bytes = costOf([entry.key, entry.value]);
+      this.sentBytes += bytes;
       if (scans) this.#cursor += 1;
       else {
         this.#saved.shift();
-        this.#count(-costOf([entry.key, entry.value]));
+        this.#count(-bytes);
       }
     }
     return "more";
@@ -124,7 +127,8 @@ export class Snapshot {
 
 /** ms until a full queue is tried again. */
 export const SNAPSHOT_RETRY = 2;
-/** ms without progress before a snapshot is given up. */
+/** A snapshot is given up whose client takes fewer bytes in so many ms: others may wait for its place. */
+const MIN_BYTES = 65_536;
 const MAX_STALL = 30_000;
 
 interface Waiting {
@@ -137,8 +141,9 @@ interface Job {
   readonly snapshot: Snapshot;
   readonly startedAt: number;
   retryAt: number;
-  /** The time of the last progress. */
+  /** The time of the last progress, and the bytes sent by then. */
   movedAt: number;
+  movedBytes: number;
 }
 
 /**
@@ -231,15 +236,16 @@ export class ServerSnapshots {
       end: encodeGoodbye(sequence, subtree, encodeSupport(this.#subtrees.of(subtree))),
     };
     const snapshot = new Snapshot(table, subtree, sequence, target, this.#saved);
-    return { subtree, snapshot, startedAt: now, retryAt: 0, movedAt: now };
+    return { subtree, snapshot, startedAt: now, retryAt: 0, movedAt: now, movedBytes: 0 };
   }
 
   /** @returns whether it goes on */
   #advance(job: Job, now: number): boolean {
     const { snapshot, subtree } = job;
-    const before = snapshot.sent;
     const result = snapshot.pump(now);
-    if (result === "more" || snapshot.sent > before) job.movedAt = now;
+    const { sentBytes } = snapshot;
+    if (result === "more" || sentBytes - job.movedBytes >= MIN_BYTES)
+      Object.assign(job, { movedAt: now, movedBytes: sentBytes });
     job.retryAt = result === "full" ? now + SNAPSHOT_RETRY : 0;
     if (result === "more" || (result === "full" && now - job.movedAt < MAX_STALL)) return true;
     if (result === "done") this.#finish(job, now);

@@ -40,7 +40,7 @@ export const EVENTS = {
   /** `returned` requests came back from a lost site. */
   "site:left": event<{
     readonly site: string;
-    readonly reason: "silent" | "disconnected";
+    readonly reason: "silent" | "disconnected" | "too-many";
     readonly returned: number;
   }>(),
   ...WORKER_EVENTS,
@@ -185,7 +185,7 @@ export class FederationRules {
     const expiry = liveness === 0 ? Number.POSITIVE_INFINITY : now + stateInterval * liveness;
     const site = this.#sites.get(name);
     if (site === undefined) {
-      if (this.#sites.size >= MAX_SITES) {
+      if (this.#sites.size >= MAX_SITES && !this.#evict()) {
         this.invalid("site");
         return;
       }
@@ -341,8 +341,18 @@ export class FederationRules {
     return address;
   }
 
+  /** Removes a site that offers nothing: names may be made up, and `liveness` may be 0. */
+  #evict(): boolean {
+    for (const [name, { spare, inFlight }] of this.#sites) {
+      if (spare > 0 || inFlight.size > 0) continue;
+      this.#loseSite(name, "too-many");
+      return true;
+    }
+    return false;
+  }
+
   /** Its requests can go elsewhere once everything is settled. */
-  #loseSite(name: string, reason: "silent" | "disconnected"): void {
+  #loseSite(name: string, reason: "silent" | "disconnected" | "too-many"): void {
     const site = this.#sites.get(name);
     if (site === undefined) return;
     this.#sites.delete(name);

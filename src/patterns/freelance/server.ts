@@ -54,8 +54,6 @@ export interface FreelanceServerStats {
   readonly notServing: number;
 }
 
-/** Characters of an error. */
-const MAX_TEXT = 1_024;
 const WILDCARD = /:(?:\*|0)(?:\/|$)/;
 
 const OPTIONS = {
@@ -205,7 +203,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
 
   #refuse({ head }: RequestCommand, text: string): void {
     try {
-      this.#send([...head, ...errorReply(this.#model, text.slice(0, MAX_TEXT))]);
+      this.#send([...head, ...errorReply(this.#model, text)]);
     } catch {
       this.#counts.unroutable += 1; // The request's own frames fill a message of this context.
     }

@@ -24,7 +24,7 @@ const LIMITS = {
   maxDeliveries: integer({ default: 3 }),
   /** Queued requests per service; more fail as `overloaded`. Default 100,000. */
   maxQueue: integer({ default: 100_000, min: 0 }),
-  /** Bytes of all queued requests. Default 256 MiB. */
+  /** Bytes of all requests, queued and at workers; more fail as `overloaded`. Default 256 MiB. */
   maxQueueBytes: bytes({ default: 268_435_456, min: 0 }),
   /** ms in the queue before a request fails as `no-service` or `expired`. Default 30,000. */
   queueTimeout: integer({ default: 30_000 }),

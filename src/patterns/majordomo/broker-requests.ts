@@ -12,6 +12,7 @@
 
 import { NumberTable } from "../../core/collections/number-table.js";
 import { type FailureReason, toReason } from "../../kit/errors.js";
+import { MAX_BATCH_BYTES } from "./batch.js";
 import type { MajordomoBrokerLimits } from "./broker-options.js";
 import { BrokerReplies } from "./broker-replies.js";
 import {
@@ -52,7 +53,7 @@ export class BrokerRequests {
   #tag: number;
   /** Unreachable workers, which `release` must follow. */
   readonly gone: Worker[] = [];
-  /** Plain clients that left with requests in the queue. */
+  /** Plain clients that left, perhaps with requests. */
   readonly #departed = new WeakSet<Buffer>();
   readonly #given = newRequest();
 
@@ -115,9 +116,9 @@ export class BrokerRequests {
     return hadRequests;
   }
 
-  /** Its queued requests are dropped at delivery. */
+  /** Its requests are dropped at the next delivery. */
   plainClientLeft(client: Buffer): void {
-    if (this.queue.queued > 0) this.#departed.add(client);
+    if (this.queue.queued + this.inFlight > 0) this.#departed.add(client);
   }
 
   credit(number: number, bytes: number, owner: Client): void {
@@ -238,6 +239,9 @@ export class BrokerRequests {
     request.tag = tag;
     request.deliveries += 1;
     this.#delivered.set(tag, request);
+    this.queue.deliveredBytes += request.bytes;
+    // As in the queue: it may retain a whole batch until its answer.
+    if (this.#delivered.size * MAX_BATCH_BYTES > this.#limits.maxQueueBytes) request.own();
     worker.give(request, now);
     const { sequence, memory, time, arrivedAt } = request;
     const given = this.#given;
@@ -271,6 +275,7 @@ export class BrokerRequests {
 
   #endDelivery(request: BrokerRequest): void {
     this.#delivered.delete(request.tag);
+    this.queue.deliveredBytes -= request.bytes;
     request.place.unlink();
   }
 

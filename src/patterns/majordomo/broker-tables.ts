@@ -231,6 +231,8 @@ export class BrokerQueue {
   readonly services = new Map<string, Service>();
   queued = 0;
   queuedBytes = 0;
+  /** Of requests at workers, which are kept for another worker. */
+  deliveredBytes = 0;
   readonly #limits: MajordomoBrokerLimits;
   /** Last lookup: members of a batch share the frame. Without it a request costs 5 % more. */
   #frame: Buffer | undefined = undefined;
@@ -269,7 +271,8 @@ export class BrokerQueue {
     if (service === undefined) return "overloaded";
     const { maxQueue, maxQueueBytes, waitForService } = this.#limits;
     if (2 * bytes > maxQueueBytes) return "too-large";
-    if (service.queue.length >= maxQueue || this.queuedBytes + bytes > maxQueueBytes) return "overloaded";
+    const held = this.queuedBytes + this.deliveredBytes;
+    if (service.queue.length >= maxQueue || held + bytes > maxQueueBytes) return "overloaded";
     return service.workers.size === 0 && !waitForService ? "no-service" : undefined;
   }
 

@@ -248,6 +248,7 @@ export class WorkerJobs extends HandlerRuntime<Job> {
     this.unsentBytes += cost;
     const sent = await sending;
     this.unsentBytes -= cost;
+    this.beginQueued();
     return sent ? undefined : UNSENT;
   }
 

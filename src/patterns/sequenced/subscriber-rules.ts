@@ -12,6 +12,7 @@
 
 import { Link, LinkedList } from "../../core/collections/queues.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
+import { costOf } from "../../core/memory.js";
 import { Deadlines, type Due } from "../../core/timers.js";
 import { type Meta, parseMeta } from "../../kit/sequence-meta.js";
 import { EndStatus, encodeRequest, parseAnswer, parseEnd } from "./protocol.js";
@@ -27,7 +28,12 @@ export type SequencedReplayOutcome =
   /** All that the publisher still has. */
   | "done"
   /** The publisher has forgotten the topic. */
-  | "gone";
+  | "gone"
+  /** Replays in progress have 256 MiB: what follows can be asked for again. */
+  | "full";
+
+/** Bytes of replays in progress. */
+const MAX_BYTES = 268_435_456;
 
 /** @returns whether the publisher is connected and has room */
 export type ReplaySend = (publisher: string, frames: Buffer[]) => boolean;
@@ -48,6 +54,7 @@ export class ReplayCall implements Due {
   readonly settled: Settled;
   readonly link: Link<ReplayCall> = new Link<ReplayCall>(this);
   readonly messages: ReplayedFrames[] = [];
+  bytes = 0;
   /** Whether the publisher was connected. */
   reached = false;
   next: number;
@@ -73,6 +80,7 @@ export class ReplayRules {
   readonly #calls = new Map<number, ReplayCall>();
   readonly #deadlines = new Deadlines<ReplayCall>();
   #numbers = 0;
+  #bytes = 0;
   readonly #counts = { requests: 0, replayed: 0, retries: 0, late: 0, invalid: 0 };
 
   /** @param attemptTimeout ms of silence before a page is requested again, at first */
@@ -91,6 +99,8 @@ export class ReplayRules {
   cancel(call: ReplayCall): void {
     call.link.unlink();
     this.#calls.delete(call.number);
+    this.#bytes -= call.bytes;
+    call.bytes = 0;
   }
 
   /** A peer is connected. */
@@ -113,10 +123,7 @@ export class ReplayRules {
     else if (end.status === EndStatus.MORE && call.next <= call.range.to) {
       // Without a message the two would ask and answer without a pause.
       if (call.next > call.asked) this.#askForPage(call, now);
-    } else {
-      this.cancel(call);
-      call.settled(end.status === EndStatus.GONE ? "gone" : "done", call.messages);
-    }
+    } else this.#settle(call, end.status === EndStatus.GONE ? "gone" : "done");
   }
 
   tick(now: number): void {
@@ -154,7 +161,16 @@ export class ReplayRules {
     this.#counts.replayed += 1;
     call.messages.push({ sequence: meta.sequence, time: meta.time / 1_000, body });
     call.next = meta.sequence + 1;
-    this.#deadlines.set(call.link, now, call.patience);
+    const cost = costOf(body);
+    call.bytes += cost;
+    this.#bytes += cost;
+    if (this.#bytes > MAX_BYTES) this.#settle(call, "full");
+    else this.#deadlines.set(call.link, now, call.patience);
+  }
+
+  #settle(call: ReplayCall, outcome: SequencedReplayOutcome): void {
+    this.cancel(call);
+    call.settled(outcome, call.messages);
   }
 
   #askForPage(call: ReplayCall, now: number): void {

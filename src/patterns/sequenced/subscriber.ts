@@ -73,7 +73,7 @@ export interface SequencedReplay<T = Raw> {
   readonly messages: readonly SequencedMessage<T>[];
   /** Messages of the range that did not come. */
   readonly missing: number;
-  /** `done`, or why `messages` is empty. */
+  /** `done`, or why messages are missing. */
   readonly outcome: SequencedReplayOutcome;
 }
 

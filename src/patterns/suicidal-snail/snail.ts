@@ -335,8 +335,13 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
     if (!acts) return true;
     if (policy === "die") this.#die(how);
     if (this.closed) return true; // By a listener.
-    if (policy === "newest") await this.#dropToNewest(message);
-    else await this.#resubscribe();
+    this.#isReading = true; // Else another call could overtake what this one keeps.
+    try {
+      if (policy === "newest") await this.#dropToNewest(message);
+      else await this.#resubscribe();
+    } finally {
+      this.#isReading = false;
+    }
     return false;
   }
 

@@ -183,13 +183,16 @@ export class DispatchRules {
     this.#advance(entry, now);
   }
 
-  /** @param services with stored requests, `maxServices` at most; `undefined`: the scan failed */
-  found(services: readonly Buffer[] | undefined, now: number): void {
+  /**
+   * @param services with stored requests, `maxServices` at most; `undefined`: the scan failed
+   * @param areAll whether no others have any
+   */
+  found(services: readonly Buffer[] | undefined, areAll: boolean, now: number): void {
     this.#scanning = false;
     this.#nextScan = now + this.#limits.scanInterval;
     this.#wakeAt(this.#nextScan);
     if (services === undefined) return;
-    if (services.length < this.#limits.maxServices) this.#drop(services);
+    if (areAll) this.#drop(services);
     for (const service of services) this.stored(service, now);
   }
 

@@ -90,6 +90,8 @@ export class Dispatcher {
   readonly #errors = new Map<TitanicClaimedRequest, unknown>();
   #expiry: NodeJS.Timeout;
   #stopped = false;
+  /** Last service of a scan that was full. */
+  #scanned: Buffer | undefined;
 
   constructor(
     store: TitanicStore,
@@ -244,8 +246,12 @@ export class Dispatcher {
   }
 
   async #scan(): Promise<void> {
-    const services = await this.#attempt(() => this.#store.services(this.#options.maxServices));
-    this.#rules.found(services, this.#timer.now());
+    const { maxServices } = this.#options;
+    const after = this.#scanned;
+    const services = await this.#attempt(() => this.#store.services(maxServices, after));
+    const isFull = services !== undefined && services.length >= maxServices;
+    this.#scanned = isFull ? services.at(-1) : undefined;
+    this.#rules.found(services, after === undefined && !isFull, this.#timer.now());
   }
 
   #expiryOnDue = (): void => {

@@ -176,9 +176,9 @@ class LmdbTables {
   }
 
   /** Services with pending requests, whatever their number. Keys that were cut off are passed over. */
-  services(limit: number): Buffer[] {
+  services(limit: number, after?: Buffer): Buffer[] {
     const services: Buffer[] = [];
-    let start = Buffer.alloc(1);
+    let start = after === undefined ? Buffer.alloc(1) : queueKey(after, AFTER_EVERY_UUID);
     while (services.length < limit) {
       const [key] = [...this.#tables.queue.getKeys({ start, limit: 1 })];
       if (key === undefined) break;
@@ -417,9 +417,9 @@ export class LmdbStore implements TitanicStore {
     return (await this.#writes.add(expire)) as number;
   }
 
-  async services(limit: number): Promise<Buffer[]> {
+  async services(limit: number, after?: Buffer): Promise<Buffer[]> {
     this.#folder.assertOpen();
-    return this.#tables.services(limit);
+    return this.#tables.services(limit, after);
   }
 
   stats(): TitanicStoreStats {

@@ -18,7 +18,7 @@ import { costOf } from "../../core/memory.js";
 import { checkOptions, type Given, integer } from "../../kit/options.js";
 import { POSTGRES_OPTIONS, PostgresDatabase, tableName } from "../../store/postgres.js";
 import { decodeRecord, encodeRecord, GroupCommit, type StoredRecord } from "../../store/store.js";
-import { formatUuid, UUID_BYTES } from "./protocol.js";
+import { formatUuid } from "./protocol.js";
 import {
   MAX_CLAIM_BYTES,
   type TitanicClaimedRequest,
@@ -86,7 +86,7 @@ function statementsFor(table: string) {
     markDead: `UPDATE ${table} SET died = $3, reason = $4, attempts = $5, expires = $6, holder = NULL
            WHERE uuid = $1 AND holder = $2 AND ${WAITING} AND expires > ${NOW_MS}`,
     deadLetters: `SELECT uuid, request, attempts, reason, died, expires FROM ${table}
-                  WHERE died IS NOT NULL AND expires > ${NOW_MS} AND uuid > $1
+                  WHERE died IS NOT NULL AND expires > ${NOW_MS} AND ($1::uuid IS NULL OR uuid > $1)
                   ORDER BY uuid LIMIT $2`,
     look: `SELECT reply, request, died, reason FROM ${table} WHERE uuid = $1 AND expires > ${NOW_MS}`,
     expire: `DELETE FROM ${table} WHERE uuid IN (
@@ -95,7 +95,7 @@ function statementsFor(table: string) {
              )`,
     // From one service to the next in the index.
     services: `WITH RECURSIVE found AS (
-                 (SELECT service FROM ${table} WHERE ${WAITING} ORDER BY service LIMIT 1)
+                 (SELECT service FROM ${table} WHERE ${WAITING} AND service > $2 ORDER BY service LIMIT 1)
                  UNION ALL
                  SELECT (SELECT next.service FROM ${table} AS next
                          WHERE next.service > found.service AND next.reply IS NULL AND next.died IS NULL
@@ -135,6 +135,9 @@ const OPTIONS = {
 
 /** Options of {@link PostgresStore.open}. */
 export type PostgresStoreOptions = Given<typeof OPTIONS>;
+
+/** Before every name. */
+const NO_SERVICE = Buffer.alloc(0);
 
 /** Advisory lock: machines that start together create the table once. */
 const CREATE_LOCK = 7_401_924;
@@ -224,7 +227,6 @@ export class PostgresStore implements TitanicStore {
   }
 
   async deadLetters(limit: number, after?: Buffer): Promise<TitanicStoredDeadLetter[]> {
-    const start = after ?? Buffer.alloc(UUID_BYTES);
     const { rows } = await this.#database.query<{
       uuid: string;
       request: Buffer;
@@ -232,7 +234,7 @@ export class PostgresStore implements TitanicStore {
       reason: Buffer;
       died: number;
       expires: number;
-    }>(this.#statements.deadLetters, [formatUuid(start), limit]);
+    }>(this.#statements.deadLetters, [after && formatUuid(after), limit]);
     const letters: TitanicStoredDeadLetter[] = [];
     for (const { uuid: text, request, reason, ...rest } of rows) {
       const uuid = fromText(text);
@@ -271,8 +273,11 @@ export class PostgresStore implements TitanicStore {
     return (await this.#database.write(this.#statements.expire, [limit])).rowCount ?? 0;
   }
 
-  async services(limit: number): Promise<Buffer[]> {
-    const { rows } = await this.#database.query<{ service: Buffer }>(this.#statements.services, [limit]);
+  async services(limit: number, after = NO_SERVICE): Promise<Buffer[]> {
+    const { rows } = await this.#database.query<{ service: Buffer }>(this.#statements.services, [
+      limit,
+      after,
+    ]);
     return rows.map(({ service }) => service);
   }
 

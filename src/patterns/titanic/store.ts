@@ -101,8 +101,8 @@ export interface TitanicStore {
   forget(uuid: Buffer): Promise<void>;
   /** Deletes expired records. @returns their number */
   expire(limit: number): Promise<number>;
-  /** Services with pending requests. */
-  services(limit: number): Promise<Buffer[]>;
+  /** Services with pending requests, in an order of the store's. @param after the last one seen */
+  services(limit: number, after?: Buffer): Promise<Buffer[]>;
   stats(): TitanicStoreStats;
   /** Finishes pending operations; later ones are refused. */
   close(): Promise<void>;

@@ -123,6 +123,23 @@ test("a client that takes its snapshot slowly gets the map as it was, not as it 
   expect([replies.length, replies.at(-1)]).toEqual([2_501, "KTHXBAI=@2500"]);
 });
 
+test.each([
+  [100, false],
+  [40_000, true],
+])("a client that reads an entry of %i bytes every 29 s keeps the place of its snapshot: %s", (bytes, isKept) => {
+  const made = rig(100_000_000);
+  const { rules } = made;
+  for (let n = 1; n <= 50; n++)
+    rules.set(Buffer.from(`k${n}`), Buffer.alloc(bytes, "x"), 0, 0) && rules.flush(0);
+  made.room = 0;
+  rules.request(CLIENT, EMPTY, 0);
+  for (let now = 29_000; now <= 290_000; now += 29_000) {
+    made.room = 2;
+    for (let later = 0; later < 2; later++) rules.tick(now + 100 * later);
+  }
+  expect([made.lost, rules.stats().snapshots.active]).toEqual(isKept ? [[], 1] : [["gone"], 0]);
+});
+
 test("a server that is full, or has too much in flight, refuses and counts, but not what it has done, when that comes again", () => {
   const { rules, published } = rig(1_000);
   for (let many = 0; many < 2; many++) set(rules, "k", "x".repeat(900), 1);

@@ -39,6 +39,18 @@ describe("states of other sites", () => {
     expect(events.at(-1)).toMatchObject({ type: "site:left", site: "another", returned: 1 });
   });
 
+  it("of names that offer nothing give their places to others, however long a silent one is believed", () => {
+    const { rules, events } = lonelySite(0, true);
+    for (let i = 0; i < 2_000; i++) rules.siteState(`site ${i}`, 0, 0);
+    rules.siteState("real", 1, 0);
+    expect(Object.keys(rules.stats().sites)).toHaveLength(1_024);
+    expect(rules.stats()).toMatchObject({ invalid: 0, sites: { real: 1 } });
+    expect(events.at(-2)).toMatchObject({ type: "site:left", reason: "too-many", returned: 0 });
+    rules.request([Buffer.from("client")], [Buffer.from("body")], LOCAL);
+    for (let i = 0; i < 2_000; i++) rules.siteState(`another ${i}`, 0, 0);
+    expect(rules.stats()).toMatchObject({ atSites: 1, sites: { real: 0 } });
+  });
+
   it.each([
     [20, 1, 10],
     [1, 600_000, 2],

@@ -53,7 +53,35 @@ it("what waits is counted with what each frame costs: empty ones fill a service'
   expect(rig.rules.stats()).toMatchObject({ queued: 3, queuedBytes: 990, requests: 4 });
 });
 
-it("a long queue holds no received chunk, neither by its bodies nor by their headers", () => {
+it("the request of a plain client that left is not given to another worker when its own is lost", () => {
+  ready("one");
+  ask("client");
+  rig.rules.peerLeft(rig.idOf("client"), 1);
+  rig.rules.peerLeft(rig.idOf("one"), 2);
+  ready("two", 3);
+  expect(sentTo("two")).toEqual([]);
+  expect(rig.rules.stats()).toMatchObject({ abandoned: 1, inFlight: 0, queued: 0 });
+});
+
+it("what is at workers counts as what waits does: one that never answers holds no more than the broker's bytes", () => {
+  make({ maxQueueBytes: 10_000 });
+  rig.hear("worker", readyOf("worker", 65_535) as AtBroker);
+  for (let n = 1; n <= 20; n++) ask(`c${n}`, "x".repeat(900));
+  expect(rig.rules.stats()).toMatchObject({ queued: 0, inFlight: 10, failed: 10 });
+  expect(sentTo("c11").at(-1)?.map(String)).toContain("overloaded");
+  rig.rules.peerLeft(rig.idOf("worker"), 1); // They wait, as many bytes as before.
+  ask("another", "x".repeat(900), 2);
+  expect(rig.rules.stats()).toMatchObject({ queued: 10, failed: 11 });
+  ready("plain", 3);
+  reply("plain", tagOf("plain"), "done", 4);
+  ask("another", "x".repeat(900), 5);
+  expect(rig.rules.stats()).toMatchObject({ queued: 9, inFlight: 1, answered: 1, failed: 11 });
+});
+
+it.each([
+  ["queued ones", ["client", "worker"]],
+  ["those at workers", ["worker", "client"]],
+])("many requests hold no received chunk, neither by bodies nor by headers: %s", (_, order) => {
   const given: ToWorker[] = [];
   const outbox = {
     toClient: (): SendResult => "sent",
@@ -76,8 +104,11 @@ it("a long queue holds no received chunk, neither by its bodies nor by their hea
     });
     broker.receive(Buffer.from(name), decode("broker", [Buffer.from(name), ...views]), 0);
   };
-  from("client", encode("client", requestOf(1, { headers: Buffer.from("headers") })));
-  from("worker", encode("worker", readyOf("w", 1)));
+  const said = {
+    client: encode("client", requestOf(1, { headers: Buffer.from("headers") })),
+    worker: encode("worker", readyOf("w", 1)),
+  };
+  for (const who of order) from(who, said[who as keyof typeof said]);
   const [request] = given.filter((message) => message.kind === "request");
   expect(String(request?.headers)).toBe("headers");
   expect(request?.headers.buffer.byteLength).toBeLessThan(65_536);

@@ -143,3 +143,16 @@ it.each([
     expect.objectContaining({ code: "EINVAL", message: expect.stringContaining(message) }),
   );
 });
+
+it("an error whose message is larger than the broker takes reaches the client, and the worker stays", async () => {
+  const broker = track(new MajordomoBroker({ socketOptions: { maxMessageSize: 32_768 } }));
+  const endpoint = await broker.bind("tcp://127.0.0.1:*");
+  const fail = (): never => {
+    throw Object.assign(new Error("no ".repeat(20_000)), { expose: true });
+  };
+  const worker = track(new MajordomoWorker(endpoint, "fail", fail));
+  const client = track(new MajordomoClient(endpoint));
+  await worker.ready();
+  expect(await failure(client.request("fail", "x"))).toMatchObject({ reason: "worker-failed" });
+  expect(worker.stats()).toMatchObject({ requests: 1, failed: 1, brokers: 1 });
+});

@@ -114,6 +114,28 @@ it("a reply for which there is no room is stale when its connection ends, and it
   expect(said).toEqual([`${FINAL} 2`]);
 });
 
+it("a request that waits until pieces were sent begins then, not only when the next one ends", async () => {
+  let end = (): void => undefined;
+  const pieces = async function* () {
+    yield Buffer.alloc(2_000);
+    await new Promise<void>((resolve) => {
+      end = resolve;
+    });
+  };
+  make(([body]) => (String(body) === "1" ? pieces() : body) as never, { concurrency: 2 });
+  hasRoom = false;
+  give(1);
+  await turns();
+  give(2);
+  expect([jobs.running, jobs.queued]).toEqual([1, 1]);
+  relieve();
+  await turns();
+  expect([jobs.queued, said.at(-1)]).toEqual([0, `${FINAL} 2`]);
+  end();
+  await turns();
+  expect(jobs.running).toBe(0);
+});
+
 it("an answer is kept without its request", async () => {
   make(() => "answer");
   const ask = (): WeakRef<Buffer> => {

@@ -239,6 +239,26 @@ describe("a replay", () => {
     expect(sent.map(({ from }) => from)).toEqual([1, 1, 2]);
   });
 
+  it("ends where all in progress have 256 MiB, with what it has", () => {
+    const { rules, sent, request, receive, message, end, settled } = replays();
+    for (let call = 1; call <= 3; call++) request();
+    const [first, second, third] = sent.map(({ number }) => number);
+    const large = (sequence: number, number = 0): Buffer[] => [
+      ...message(sequence, number).slice(0, 3),
+      Buffer.alloc(100_000_000),
+    ];
+    receive(large(1, first));
+    receive(large(1, second));
+    receive(large(2, second));
+    expect(settled).toEqual([{ outcome: "full", sequences: [1, 2] }]);
+    receive(large(1, third));
+    expect(settled).toHaveLength(1);
+    receive(large(3, second)); // Late.
+    receive(end(EndStatus.DONE));
+    expect(settled.at(-1)).toEqual({ outcome: "done", sequences: [1] });
+    expect(rules.stats()).toMatchObject({ pending: 1, late: 1 });
+  });
+
   it("drops and counts answers that are malformed, from another publisher, or out of order", () => {
     const { rules, request, receive, message, end, settled } = replays();
     request();

@@ -141,6 +141,22 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("the suicidal snail, 
     expect(snail.stats()).toMatchObject({ received: 43, delivered: 5, dropped: { newest: 38 } });
   });
 
+  it.each([
+    "newest",
+    "resubscribe",
+  ] as const)("%s: while one call drops what waits, another is refused", async (policy) => {
+    const { snail, clock, publish } = await begin({ policy, maxLateness: 500 }, AT_ONCE);
+    publish(20, "b");
+    publish(1, "a");
+    await snail.receive(LIMIT);
+    clock.held += 700;
+    const first = snail.receive({ timeout: 500 });
+    const second = failure(snail.receive(LIMIT));
+    expect((await second).code).toBe("EFSM");
+    if (policy === "newest") expect(String((await first).frames[0])).toBe("b");
+    else expect((await failure(first)).code).toBe("EAGAIN");
+  });
+
   it("resubscribe: what waits is dropped, and a new socket brings what comes from then on", async () => {
     const { snail, publisher, clock, publish, events } = await begin({
       policy: "resubscribe",

@@ -2,7 +2,7 @@
 import { expect, it } from "vitest";
 import { checkOptions } from "../../../src/kit/options.js";
 import type { MajordomoClient } from "../../../src/patterns/majordomo/client.js";
-import { OPTIONS } from "../../../src/patterns/titanic/dispatch-rules.js";
+import { OPTIONS, type TitanicOptions } from "../../../src/patterns/titanic/dispatch-rules.js";
 import { Dispatcher } from "../../../src/patterns/titanic/dispatcher.js";
 import { until } from "../../contract/support/wait.js";
 import { GatedStore } from "./gated-store.js";
@@ -14,17 +14,18 @@ const request = (first: number, service: string) => ({
   expires: Number.MAX_SAFE_INTEGER,
 });
 
-it.each([
-  [true, 3],
-  [false, 1],
-])("a broker of shoal (%s) gets %i requests at a time", async (extended, most) => {
-  const store = new GatedStore();
-  for (const [i, service] of ["stuck", "stuck", "echo"].entries()) await store.put(request(i, service));
-  let joined: (event: { readonly extended: boolean }) => void = () => undefined;
+type Joined = (event: { readonly extended: boolean }) => void;
+
+/** A dispatcher whose calls nobody answers. @param workers services that are there; all, if missing */
+function dispatched(store: GatedStore, options: TitanicOptions, workers?: readonly string[]) {
+  let joined: Joined = () => undefined;
   const asked: string[] = [];
   const client = {
-    events: { on: (_: string, listener: typeof joined) => (joined = listener) },
-    request: () => Promise.resolve([Buffer.from("200")]), // mmi.service
+    events: { on: (_: string, listener: Joined) => (joined = listener) },
+    // mmi.service
+    request: async (_: string, [name]: readonly Buffer[]) => [
+      Buffer.from(workers?.includes(String(name)) === false ? "404" : "200"),
+    ],
     requestAs: (
       service: string,
       _: unknown,
@@ -35,13 +36,36 @@ it.each([
       return new Promise((_, reject) => started(reject));
     },
   } as unknown as MajordomoClient;
-  const dispatcher = new Dispatcher(store, client, checkOptions("Titanic", OPTIONS, {}), () => undefined);
+  const settings = checkOptions("Titanic", OPTIONS, options);
+  const dispatcher = new Dispatcher(store, client, settings, () => undefined);
+  const stop = async (): Promise<void> => {
+    const stopped = dispatcher.stop();
+    dispatcher.abort();
+    await stopped;
+  };
+  return { dispatcher, asked, joined, stop };
+}
+
+it("services past `maxServices` come in their turn while those before them are away", async () => {
+  const store = new GatedStore();
+  const services = ["a", "b", "c", "d", "e"];
+  for (const [i, service] of services.entries()) await store.put(request(i, service));
+  const { asked, stop } = dispatched(store, { maxServices: 2, scanInterval: 1 }, ["e"]);
+  await until(() => asked.includes("e"), "the last one is found");
+  await stop();
+});
+
+it.each([
+  [true, 3],
+  [false, 1],
+])("a broker of shoal (%s) gets %i requests at a time", async (extended, most) => {
+  const store = new GatedStore();
+  for (const [i, service] of ["stuck", "stuck", "echo"].entries()) await store.put(request(i, service));
+  const { dispatcher, asked, joined, stop } = dispatched(store, {});
   joined({ extended });
   for (const service of ["stuck", "echo"]) dispatcher.stored(Buffer.from(service));
   await until(() => dispatcher.stats().inFlight === most, "requests are in flight");
   await new Promise((resolve) => setTimeout(resolve, 50));
   expect(asked.length).toBe(most);
-  const stopped = dispatcher.stop();
-  dispatcher.abort();
-  await stopped;
+  await stop();
 });

@@ -95,10 +95,11 @@ export abstract class MemoryStore implements TitanicStore {
     return this.operate("forget", () => void this.rows.delete(uuid.toString("hex")));
   }
 
-  services(limit: number): Promise<Buffer[]> {
+  services(limit: number, after = Buffer.alloc(0)): Promise<Buffer[]> {
     return this.operate("services", () => {
       const names = new Set(waiting(this.rows).map(({ request }) => String(request.service)));
-      return [...names].slice(0, limit).map((name) => Buffer.from(name));
+      const rest = [...names].sort().filter((name) => name > String(after));
+      return rest.slice(0, limit).map((name) => Buffer.from(name));
     });
   }
 

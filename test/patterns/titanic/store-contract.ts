@@ -118,7 +118,14 @@ export function storeContract(setUp: () => StoreUnderTest): void {
     const sorted = (all: Buffer[]): string[] => all.map((name) => name.toString("hex")).sort();
     const found = async (): Promise<string[]> => sorted(await store.services(100));
     expect(await found()).toEqual(sorted(names));
-    expect(await store.services(2)).toHaveLength(2);
+    const parts: Buffer[] = [];
+    for (
+      let part: Buffer[] | undefined;
+      part === undefined || (part.length === 2 && parts.length < 9);
+      parts.push(...part)
+    )
+      part = await store.services(2, parts.at(-1));
+    expect(sorted(parts)).toEqual(sorted(names));
     await store.answer((asked[1] as TitanicNewRequest).uuid, [Buffer.from("r")], inAnHour());
     await store.forget((asked[0] as TitanicNewRequest).uuid);
     expect(await found()).toHaveLength(5);
@@ -199,6 +206,7 @@ export function storeContract(setUp: () => StoreUnderTest): void {
       expect(letters[0]).toMatchObject({ service: ECHO, attempts: 3, reason: "the handler failed" });
       expect((await store.deadLetters(1)).map(({ uuid }) => uuid)).toEqual([one.uuid]);
       expect((await store.deadLetters(10, one.uuid)).map(({ uuid }) => uuid)).toEqual([two.uuid]);
+      expect(await store.deadLetters(10, two.uuid)).toEqual([]);
       expect(await store.answer(one.uuid, [Buffer.from("late")], inAnHour())).toBe(false);
       expect(await store.services(10)).toEqual([ECHO]);
     });
@@ -215,6 +223,22 @@ export function storeContract(setUp: () => StoreUnderTest): void {
       ]);
       expect(await store.answer(one.uuid, [Buffer.from("r")], inAnHour())).toBe(true);
       expect(await store.deadLetters(10)).toHaveLength(1);
+    });
+
+    it("has any UUID that its client makes", async () => {
+      for (const uuid of [Buffer.alloc(16), Buffer.alloc(16, 0xff)]) {
+        await store.put({ ...request("extreme"), uuid });
+        await store.claim(ECHO, 10, HOUR);
+        expect(await store.markDead(uuid, death())).toBe(true);
+      }
+      expect((await store.deadLetters(10)).map(({ body: [text] }) => String(text))).toEqual([
+        "extreme",
+        "1",
+        "2",
+        "extreme",
+      ]);
+      expect(await store.deadLetters(10, Buffer.alloc(16))).toHaveLength(3);
+      expect(await store.deadLetters(10, Buffer.alloc(16, 0xff))).toEqual([]);
     });
 
     it("is removed, and expires", async () => {
