@@ -314,14 +314,10 @@ export interface EngineCapabilities {
   readonly transports: readonly string[];
   /** Transports with events and counts of peers. */
   readonly peerEvents: readonly string[];
-  /** `peer:join` and `peer:leave` of a Router carry the peer's routing id. */
-  readonly peerRoutingIds: boolean;
   /** A publisher counts and reports messages dropped for a full subscriber. */
   readonly publisherDrops: boolean;
   /** A publisher with `conflate` sees its subscriptions, so `waitForSubscribers` works there. */
   readonly conflatedSubscriptions: boolean;
-  /** Accepted, unsent messages are counted, with their bytes. A Majordomo broker needs this to bound a client in bytes. */
-  readonly queueDepth: boolean;
   /** Socket options that must keep their default; other values are `NOT_SUPPORTED`. */
   readonly unsupportedOptions: readonly string[];
 }

@@ -99,7 +99,7 @@ export function listen(socket: Socket, listener: (event: SocketEvent) => void): 
 /**
  * Cost (core/memory.ts) of a Router's messages for a peer, until the kernel takes them.
  *
- * @returns 0 over inproc, for an unknown peer, and without the capability `queueDepth`
+ * @returns 0 over inproc, for an unknown peer, and on `libzmq`
  */
 export function queuedBytesFor(socket: Socket, routingId: Uint8Array): number {
   const core = socket[CORE];

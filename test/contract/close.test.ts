@@ -2,8 +2,8 @@ import { expect, it } from "vitest";
 import type { Socket } from "../../src/index.js";
 import { LONG } from "../support/long.js";
 import { freePort } from "../support/ports.js";
-import { describeTransports, itIf } from "./support/engines.js";
-import { arrives, collect, failure, turn, within } from "./support/wait.js";
+import { describeTransports, describeWired, itIf } from "./support/engines.js";
+import { arrives, collect, failure, nextEvent, texts, turn, until, within } from "./support/wait.js";
 
 const BINDS = LONG ? 1_000 : 40;
 
@@ -202,5 +202,39 @@ describeTransports("close", (world) => {
     await pull.bind(endpoint);
     push.connect(endpoint);
     await arrives("still good", push, pull);
+  });
+});
+
+describeWired("reconnectInterval -1", (world) => {
+  it("close waits for no endpoint that was lost", async () => {
+    const [push, pull] = [world.push({ reconnectInterval: -1, linger: -1 }), world.pull()];
+    await world.link(pull, push);
+    await push.ready();
+    const left = nextEvent(push, "peer:leave");
+    await pull.close({ linger: 0 });
+    await left;
+    const waiting = failure(push.send("waiting"));
+    await within(push.close(), "close");
+    expect(await waiting).toMatchObject({ code: "EAGAIN" });
+  });
+
+  it("close waits for no endpoint that was never reached", async () => {
+    const push = world.connect(world.push({ reconnectInterval: -1, linger: -1 }), world.deadEndpoint());
+    await push.send("queued");
+    await until(() => !push.trySend("x"), "the end of the endpoint");
+    await within(push.close(), "close");
+  });
+
+  it("an endpoint that was lost can be connected again", async () => {
+    const [dealer, first, second] = [world.dealer({ reconnectInterval: -1 }), world.router(), world.router()];
+    const endpoint = await world.link(first, dealer);
+    await dealer.ready();
+    const left = nextEvent(dealer, "peer:leave");
+    await first.close({ linger: 0 });
+    await left;
+    await second.bind(endpoint);
+    dealer.connect(endpoint);
+    await dealer.send("again");
+    expect(texts(await within(second.receive(), "again"))[1]).toBe("again");
   });
 });

@@ -94,7 +94,7 @@ describeTransports("disconnect", (world) => {
     else await expect(pull.receive({ timeout: 50 })).rejects.toMatchObject({ code: "EAGAIN" });
   });
 
-  const itCounts = itIf(world.engine, ({ queueDepth }) => queueDepth, "does not count what is thrown away");
+  const itCounts = itIf(world.engine, world.engine !== "libzmq", "does not count what is thrown away");
 
   itCounts("gives up when the linger is over, and counts what was lost", async () => {
     for (const linger of [0, 30]) {

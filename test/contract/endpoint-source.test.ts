@@ -133,6 +133,19 @@ describeTransports("a source", (world) => {
     await arrives("still there", push, pull);
   });
 
+  itHears("moves a Pair to another peer, while the first may still answer", async () => {
+    const [pair, one, two] = [world.pair(), world.pair(), world.pair()];
+    const [first, second] = [await world.bind(one), await world.bind(two)];
+    const source = connectTo(pair, first);
+    await arrives("first", pair, one);
+    await change(pair, source, second);
+    await arrives("second", pair, two);
+    await arrives("an answer", one, pair);
+    await arrives("from the second", two, pair);
+    await change(pair, source, first);
+    await arrives("first again", pair, one);
+  });
+
   itHears("gives a Pull all that it was sent before an endpoint went", async () => {
     const [push, pull] = [world.push(), world.pull({ receiveHighWaterMark: 10 })];
     const endpoint = await world.bind(push);

@@ -28,10 +28,8 @@ export type Notify = "at-once" | "when-told";
 const CAPABILITIES: EngineCapabilities = {
   transports: ["inproc", "tcp", "ipc"],
   peerEvents: ["inproc"],
-  peerRoutingIds: true,
   publisherDrops: true,
   conflatedSubscriptions: true,
-  queueDepth: true,
   unsupportedOptions: [],
 };
 

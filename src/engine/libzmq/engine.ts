@@ -25,10 +25,8 @@ function capabilitiesOf(native: Native): EngineCapabilities {
   return {
     transports: transports.filter((name) => always.includes(name) || native.capability[name] === true),
     peerEvents: ["tcp", "ipc"],
-    peerRoutingIds: false,
     publisherDrops: false,
     conflatedSubscriptions: false,
-    queueDepth: false,
     unsupportedOptions: UNSUPPORTED_OPTIONS,
   };
 }

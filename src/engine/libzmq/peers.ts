@@ -49,6 +49,10 @@ export class PeerTable {
     this.#at(address).connecting = true;
   }
 
+  isConnecting(address: string): boolean {
+    return this.#endpoints.get(address)?.connecting === true;
+  }
+
   /** libzmq has no event for this side's disconnect. */
   disconnecting(address: string): SocketEvent[] {
     const endpoint = this.#endpoints.get(address);

@@ -463,7 +463,22 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     // Reading `readable` alone would take a waiting read's edge.
     if (event.type === "handshake") this.#listen();
     for (const each of this.#peers.eventsFor(event)) this.#listener.engineOnEvent(each);
+    this.#endIfOver(event);
   };
+
+  /** libzmq keeps an endpoint whose only attempt has failed, and one that it knows by another name ("localhost"). */
+  #endIfOver({ type, address = "" }: NativeEvent): void {
+    const isLast = type === "disconnect" || type === "close";
+    if (!isLast || Number(this.#options.reconnectInterval) > 0 || !this.#peers.isConnecting(address)) return;
+    try {
+      this.#native.linger = 0;
+      this.#native.disconnect(address);
+    } catch {
+      // libzmq has ended it, or the socket is closed.
+    }
+    if (!this.#closed) this.#native.linger = this.#options.linger;
+    this.#listener.engineOnOver?.(address);
+  }
 
   #monitorOnEnd = (): void => {
     this.#ended?.();

@@ -99,6 +99,7 @@ export class Listening {
     return listener.endpoint;
   }
 
+  /** HTTP servers that do not listen yet have one name. */
   async unbind(endpoint: string): Promise<void> {
     const { effects } = this.#parts.state;
     for (const listener of this.#listeners) {
@@ -108,7 +109,6 @@ export class Listening {
       effects.changed();
       await closed;
       effects.event({ type: "close", address: endpoint });
-      return;
     }
   }
 

@@ -407,10 +407,8 @@ class Closing {
 export const ZMTP_CAPABILITIES: EngineCapabilities = {
   transports: [],
   peerEvents: [],
-  peerRoutingIds: true,
   publisherDrops: true,
   conflatedSubscriptions: true,
-  queueDepth: true,
   unsupportedOptions: UNSUPPORTED_OPTIONS,
 };
 

@@ -40,20 +40,6 @@ describe("connecting", () => {
     expect(await waiting).toMatchObject({ code: "EAGAIN" });
   });
 
-  it("reconnectInterval -1 lets the program connect again", async () => {
-    const [dealer, first, second] = [world.dealer({ reconnectInterval: -1 }), world.router(), world.router()];
-    const endpoint = await world.bind(first);
-    dealer.connect(endpoint);
-    await dealer.ready();
-    const left = nextEvent(dealer, "peer:leave");
-    await first.close({ linger: 0 });
-    await left;
-    await second.bind(endpoint);
-    dealer.connect(endpoint);
-    await dealer.ready({ timeout: 4_000 });
-    dealer.disconnect(endpoint);
-  });
-
   it("the interval grows with failures to its maximum, and starts again after a handshake", async () => {
     const push = world.push({ reconnectInterval: 2, reconnectMaxInterval: 8 });
     const intervals: number[] = [];

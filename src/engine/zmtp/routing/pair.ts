@@ -26,7 +26,7 @@ export class PairRouting extends FairRouting {
 
   /** libzmq completes a second peer's handshake and ignores the peer. */
   override refuse(_peer: Peer, pipe: Pipe | undefined): Fault | undefined {
-    if (this.#pipe === undefined || this.#pipe === pipe) return undefined;
+    if (this.#pipe === undefined || this.#pipe === pipe || this.#pipe.released) return undefined;
     return {
       kind: "other",
       code: "ERR_HANDSHAKE",
@@ -36,19 +36,24 @@ export class PairRouting extends FairRouting {
 
   override add(pipe: Pipe): void {
     super.add(pipe);
-    this.#pipe ??= pipe;
-    this.effects.routingOnWritable();
+    this.#choose();
+  }
+
+  override released(): void {
+    this.#choose();
   }
 
   override removed(pipe: Pipe): void {
     super.removed(pipe);
-    if (this.#pipe !== pipe) return;
-    this.#pipe = undefined;
-    for (const next of this.pipes) {
-      this.#pipe = next;
-      this.effects.routingOnWritable();
-      break;
-    }
+    if (this.#pipe === pipe) this.#pipe = undefined;
+    this.#choose();
+  }
+
+  /** A released peer gets messages only while there is no other. */
+  #choose(): void {
+    if (this.#pipe?.released === false) return;
+    for (const pipe of this.pipes) if (this.#pipe?.released !== false) this.#pipe = pipe;
+    this.effects.routingOnWritable();
   }
 
   offer(message: OutgoingMessage, transfer?: boolean): OfferResult {

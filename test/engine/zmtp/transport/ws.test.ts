@@ -124,6 +124,13 @@ describe("an HTTP server of the program's own", () => {
     expect(server.listenerCount("upgrade")).toBe(1);
   });
 
+  it("may not listen yet; unbind leaves all servers of the endpoint", async () => {
+    const [pull, servers] = [world.pull(), [createHttpServer(), createHttpServer()] as const];
+    for (const server of servers) expect(await pull.bind({ server, path: "/a" })).toBe("ws://*:*/a");
+    await pull.unbind("ws://*:*/a");
+    expect(servers.map((server) => server.listenerCount("upgrade"))).toEqual([0, 0]);
+  });
+
   it.each([
     [{ server: {} }, "Server of node:http or node:https; got an object"],
     [{}, "Server of node:http or node:https; got undefined"],
