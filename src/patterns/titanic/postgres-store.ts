@@ -273,7 +273,7 @@ export class PostgresStore implements TitanicStore {
     return (await this.#database.write(this.#statements.expire, [limit])).rowCount ?? 0;
   }
 
-  async services(limit: number, after = NO_SERVICE): Promise<Buffer[]> {
+  async services(limit: number, after: Buffer = NO_SERVICE): Promise<Buffer[]> {
     const { rows } = await this.#database.query<{ service: Buffer }>(this.#statements.services, [
       limit,
       after,
