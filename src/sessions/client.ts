@@ -407,15 +407,15 @@ export class SessionClient
     this.#disconnect();
     this.#maxMessage = -1;
     this.#endpoint = endpoint;
+    this.#unreached.began(endpoint, this.#hearsLosses);
     // A PING waits behind a publication, for which a slow link may need longer than the timeout.
     const { heartbeatTimeout } = this.#settings;
     const longer = Math.min(30_000, heartbeatTimeout * 2 ** this.#rules.unanswered);
     const isMade = this.#list.connect(endpoint, () => {
       const socket = this.#makeSocket(Math.max(heartbeatTimeout, longer));
-      socket.events.on("handshake", () => this.#unreached.connected(endpoint));
       socket.events.on("disconnect", () => this.#lost(socket));
       socket.events.on("connect:retry", ({ error }) => {
-        this.#unreached.failed(endpoint, error, this.events.hears("session:lost"));
+        this.#unreached.failed(endpoint, error, this.#hearsLosses);
         this.#lost(socket);
       });
       try {
@@ -438,6 +438,10 @@ export class SessionClient
     if (isTooLarge) this.#rules.receive({ kind: "ended", reason: "too-large", text: TOO_LARGE }, now);
     else this.#rules.disconnected(now);
     this.#timer.update();
+  }
+
+  get #hearsLosses(): boolean {
+    return this.events.hears("session:lost");
   }
 
   #lostSoon(socket: Dealer | undefined): void {
@@ -491,6 +495,7 @@ export class SessionClient
   #opened({ isPresent, count: queued, maxMessage }: OpenedMessage): void {
     this.#maxMessage = maxMessage;
     this.#counts.connections += 1;
+    this.#unreached.connected(this.#endpoint);
     this.events.emit({ type: "session:opened", endpoint: this.#endpoint, isPresent, queued });
     this.reached();
   }

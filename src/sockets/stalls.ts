@@ -101,6 +101,8 @@ function warn(
 export class UnreachedServers {
   readonly #what: string;
   #since: number | undefined = undefined;
+  /** Endpoint of an attempt without an outcome. */
+  #attempt: string | undefined = undefined;
   /** Of the last attempt; `undefined` once connected. */
   error: ShoalError | undefined = undefined;
 
@@ -109,16 +111,23 @@ export class UnreachedServers {
     this.#what = what;
   }
 
-  /** @param isHeard whether the program has a listener that tells it as much */
+  /** The attempt before may have had no answer. @param isHeard whether a listener tells the program as much */
+  began(endpoint: string, isHeard = false): void {
+    if (this.#attempt !== undefined) this.failed(this.#attempt, undefined, isHeard);
+    this.#attempt = endpoint;
+  }
+
   failed(endpoint: string, error: ShoalError | undefined, isHeard = false): void {
     const now = performance.now();
     this.#since ??= now;
+    this.#attempt = undefined;
     this.error = error;
     if (!isHeard && now - this.#since >= REPORT_AFTER) warn(this.#what, endpoint, error, {});
   }
 
   connected(endpoint: string): void {
     this.#since = undefined;
+    this.#attempt = undefined;
     this.error = undefined;
     forgetStall(endpoint);
   }

@@ -10,7 +10,7 @@ import { MajordomoBroker, MajordomoClient } from "../../src/patterns/majordomo/i
 import { PirateClient } from "../../src/patterns/pirate/index.js";
 import { SessionClient } from "../../src/sessions/index.js";
 import { listen } from "../../src/sockets/internal.js";
-import { causeOf, isLasting } from "../../src/sockets/stalls.js";
+import { causeOf, isLasting, UnreachedServers } from "../../src/sockets/stalls.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 
 const warn = vi.spyOn(process, "emitWarning");
@@ -214,6 +214,26 @@ it("a service without workers at a Majordomo broker that has just started is rep
   expect(warn).toHaveBeenCalledTimes(1);
   await Promise.all([client.close({ linger: 0 }), broker.close({ linger: 0 })]);
   await Promise.all(replies);
+});
+
+it("an attempt that ends without an answer counts as one that failed, until a connection stands", () => {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  const servers = new UnreachedServers("A client waits for");
+  const attempts = (count: number): void => {
+    for (let i = 0; i < count; i++) {
+      servers.began("tcp://silent:1");
+      vi.advanceTimersByTime(500);
+    }
+  };
+  attempts(3);
+  expect(warnings()).toEqual([]); // The first one has ended at 500.
+  servers.connected("tcp://silent:1");
+  attempts(3);
+  expect(warnings()).toEqual([]);
+  attempts(2);
+  expect(warnings()).toEqual([
+    "A client waits for tcp://silent:1 (no answer). Check that the peer runs, and its address.",
+  ]);
 });
 
 it("a driver whose sockets end with each attempt warns once it has reached nobody for a second, unless its program listens", async () => {

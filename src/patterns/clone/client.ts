@@ -302,6 +302,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
 
   #open(attempt: number, server: string): void {
     void this.#closeSockets();
+    this.#unreached.began(server);
     try {
       this.#connect(attempt, endpointsOf(server));
     } catch (error) {
