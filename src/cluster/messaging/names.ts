@@ -109,8 +109,12 @@ export class MessageNames implements NumberedNames {
     const known = isSubtopic ? this.#subtopics : this.#topics;
     const number = known.ids.get(name);
     if (number !== undefined) return number;
-    const isFull = known.names.size >= MAX_TOPIC_IDS / 2 || name.length > 1_024;
-    return isFull || this.#isClosed() ? 0 : known.create(name);
+    if (known.names.size >= MAX_TOPIC_IDS / 2 || name.length > 1_024 || this.#isClosed()) return 0;
+    try {
+      return known.create(name);
+    } catch {
+      return 0; // A member may send a subtopic that programs may not.
+    }
   }
 
   message(

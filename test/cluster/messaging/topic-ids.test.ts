@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { TopicIds } from "../../../src/cluster/messaging/names.js";
+import { MessageNames, TopicIds } from "../../../src/cluster/messaging/names.js";
+import { checkSubtopic } from "../../../src/cluster/messaging/topics.js";
 import { InvalidArgumentError } from "../../../src/index.js";
 
 /** Numbers one after the other in place of random ones. */
@@ -55,5 +56,11 @@ describe("ids of topics", () => {
     for (let i = 0; i < 4_096; i++) many.create(`t/${i}`);
     expect(() => many.create("more")).toThrow(EFSM);
     expect(many.create("t/7")).toBe(9);
+  });
+
+  it("of received names are 0 where no program may have the name, and nothing throws", () => {
+    const subtopics = new TopicIds(from(2), undefined, checkSubtopic);
+    const names = new MessageNames("a", new TopicIds(from(2)), subtopics, undefined as never, () => false);
+    expect(["a/+", "a\0", "pong"].map((name) => names.numberOf(name, true))).toEqual([0, 0, 2]);
   });
 });
