@@ -43,7 +43,7 @@ export class Job {
    * ppworker drops the rest), so that an envelope of several (a proxy's hop, a REQ request id) is joined.
    */
   readonly address: Buffer;
-  /** Lower numbers go first. */
+  /** Lower numbers go first, up to `MAX_IN_A_ROW`. */
   readonly priority: number;
   readonly link: Link<Job> = new Link<Job>(this);
   deliveries = 0;
@@ -126,6 +126,9 @@ class Worker {
   }
 }
 
+/** Requests of the first priority in a row; then one of the others goes, which permanent load would starve. */
+const MAX_IN_A_ROW = 8;
+
 /** Routing ids of different sockets may collide. */
 function clientKey(client: Buffer, priority: number): string {
   return `${priority} ${keyOf(client)}`;
@@ -136,6 +139,8 @@ export class Dispatcher {
   readonly #effects: DispatcherEffects;
   /** By priority. Requests of lost workers go in front. */
   readonly #waiting: LinkedList<Job>[] = [];
+  readonly #lastFirst: readonly LinkedList<Job>[];
+  #inARow = 0;
   readonly #waitingBytes: number[] = [];
   readonly #workers = new Map<string, Worker>();
   /** Least recently used first. */
@@ -156,6 +161,7 @@ export class Dispatcher {
       this.#waiting.push(new LinkedList());
       this.#waitingBytes.push(0);
     }
+    this.#lastFirst = this.#waiting.toReversed();
   }
 
   get room(): number {
@@ -375,10 +381,11 @@ export class Dispatcher {
   }
 
   #next(): Job | undefined {
-    for (const list of this.#waiting) {
+    for (const list of this.#inARow < MAX_IN_A_ROW ? this.#waiting : this.#lastFirst) {
       const job = list.shift();
       if (job === undefined) continue;
       this.#count(job, -1);
+      this.#inARow = job.priority === 0 ? this.#inARow + 1 : 0;
       return job;
     }
     return undefined;

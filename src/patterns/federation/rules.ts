@@ -6,7 +6,7 @@
  *   sites   --> cloud queue --> a local worker that no client wants   cloud flow, in
  *   how many workers are free, to all sites, whenever it changes      state flow
  *
- * Other sites' requests queue behind all local ones, and are never forwarded. A request sent to another site is kept
+ * Other sites' requests let eight local ones go first, and are never forwarded. A request sent to another site is kept
  * here until its reply arrives; when that site is lost, it returns to the front of the queue. A site without workers
  * hands back others' requests with an error reply for brokers.
  *

@@ -1,7 +1,12 @@
 /** What a site does with the states that others publish: their names and numbers are whatever they say. */
 import { describe, expect, it } from "vitest";
 import { parseState, stateFrames } from "../../../src/patterns/federation/broker.js";
-import { type FederationEvent, FederationRules, LOCAL } from "../../../src/patterns/federation/rules.js";
+import {
+  CLOUD,
+  type FederationEvent,
+  FederationRules,
+  LOCAL,
+} from "../../../src/patterns/federation/rules.js";
 
 function lonelySite(
   liveness: number,
@@ -68,5 +73,37 @@ describe("states of other sites", () => {
       stateFrames({ site, capacity: 1 }).map((each) => Buffer.from(each));
     expect(parseState(framesOf("s".repeat(255)))).toEqual({ site: "s".repeat(255), capacity: 1 });
     expect(parseState(framesOf("s".repeat(256)))).toBeUndefined();
+  });
+});
+
+describe("a request of another site", () => {
+  it("is handled although the site's own clients always have more", () => {
+    const sent: string[] = [];
+    const answered: string[] = [];
+    const rules = new FederationRules(
+      { stateInterval: 1_000, liveness: 3, maxQueue: 10, maxQueueBytes: 1_000_000, maxDeliveries: 2 },
+      {
+        toWorker: (frames) => sent.push(String(frames[2])) > 0,
+        reply: () => undefined,
+        siteRequest: () => false,
+        siteReply: (envelope) => answered.push(String(envelope[0])),
+        publish: () => undefined,
+        isServing: () => true,
+        event: () => undefined,
+      },
+      0,
+      Buffer.alloc(8),
+    );
+    const worker = Buffer.from("worker");
+    const empty = Buffer.alloc(0);
+    rules.workerMessage(worker, [empty, Buffer.from("READY")]);
+    for (let i = 0; i < 3; i++) rules.request([Buffer.from(`client ${i}`)], [Buffer.from("body")], LOCAL);
+    rules.request([Buffer.from("site")], [Buffer.from("body")], CLOUD);
+    for (let i = 3; answered.length === 0 && i < 100; i++) {
+      rules.workerMessage(worker, [empty, Buffer.from(sent.at(-1) as string), empty, Buffer.from("done")]);
+      rules.request([Buffer.from(`client ${i}`)], [Buffer.from("body")], LOCAL);
+    }
+    expect(answered).toEqual(["site"]);
+    expect(sent.indexOf("site")).toBeGreaterThan(3); // Its own clients go first.
   });
 });
