@@ -229,7 +229,9 @@ export class Crew {
   }
 
   #start(name: string, source: string, args: readonly string[]): Child {
-    const child = start(source, { args: [name, this.cluster, ...args], limit: this.#limit });
+    // Others may be gone for long enough that a member says so, as it should.
+    const node = ["--disable-warning=SHOAL_UNREACHABLE"];
+    const child = start(source, { args: [name, this.cluster, ...args], limit: this.#limit, node });
     this.#children.add(child);
     return child;
   }
