@@ -76,6 +76,8 @@ export class WsDecoder {
   #first = 0;
   #length = 0;
   #flags = 0;
+  /** Of `#decodeShort` in the target. */
+  #at = 0;
   /** Of the last ping; reset by the caller. */
   pong: Buffer | undefined = undefined;
   /** The peer's close code. Later bytes are ignored. */
@@ -136,11 +138,13 @@ export class WsDecoder {
         at = this.#begin(whole, target, at);
         continue;
       }
-      const short = this.#readShort(bytes, position, length);
-      if (short > 0) {
-        at = writeHeader(target.bytes, at, zmtpFlags(this.#flags), this.#left);
-        position += short;
-        continue;
+      if (!this.#stream && this.#fragmented === 0) {
+        const next = this.#decodeShort(source, position, length, target, at);
+        at = this.#at;
+        if (next > position) {
+          position = next;
+          continue;
+        }
       }
       const size = this.#readHeader(bytes, position, length);
       if (size < 0) break;
@@ -155,31 +159,39 @@ export class WsDecoder {
   }
 
   /**
-   * Reads the header of a whole ZWS message of less than 126 bytes: most are. Through `#readHeader` alone a receiver of
-   * 64 B needs 6 % more processor time.
+   * Decodes whole ZWS messages of less than 126 bytes, which most are, up to the first other frame. Through `#readHeader`
+   * alone a receiver of 64 B needs 8 % more processor time.
    *
-   * @returns the header's size in bytes; 0: it is another one, incomplete or a fault
+   * @returns the position behind them; `#at` is that in the target
    */
-  #readShort(bytes: Uint8Array, at: number, end: number): number {
-    const size = this.#masked ? 2 + KEY_SIZE + 1 : 3;
-    if (bytes[at] !== (FIN | BINARY) || end - at < size || this.#stream || this.#fragmented > 0) return 0;
-    const length = (bytes[at + 1] as number) - (this.#masked ? MASKED : 0);
-    if (length <= 0 || length > TINY_MOST) return 0;
-    let mask = 0;
-    let flags = bytes[at + size - 1] as number;
-    if (this.#masked) {
-      flags ^= bytes[at + 2] as number;
-      mask =
-        (bytes[at + 3] as number) |
-        ((bytes[at + 4] as number) << 8) |
-        ((bytes[at + 5] as number) << 16) |
-        ((bytes[at + 2] as number) << 24);
+  #decodeShort(source: Words, start: number, end: number, target: Words, to: number): number {
+    const { bytes, view } = source;
+    const output = target.bytes;
+    const isMasked = this.#masked;
+    const extra = (isMasked ? MASKED : 0) + 1;
+    const header = isMasked ? 3 + KEY_SIZE : 3;
+    let position = start;
+    let at = to;
+    while (position + header <= end && bytes[position] === (FIN | BINARY)) {
+      const size = (bytes[position + 1] as number) - extra;
+      const body = position + header;
+      if (size < 0 || size >= TINY_MOST || body + size > end) break;
+      let flags = bytes[body - 1] as number;
+      let mask = 0;
+      if (isMasked) {
+        mask = view.getInt32(position + 2, true);
+        flags ^= mask & 0xff;
+        mask = rotate(mask, 1);
+      }
+      if (flags > WS_COMMAND) break;
+      output[at] = zmtpFlags(flags);
+      output[at + 1] = size;
+      copyMasked(source, body, target, at + SHORT_HEADER, size, mask);
+      at += SHORT_HEADER + size;
+      position = body + size;
     }
-    if (flags > WS_COMMAND) return 0;
-    this.#flags = flags;
-    this.#mask = mask;
-    this.#left = length - 1;
-    return size;
+    this.#at = at;
+    return position;
   }
 
   /** @returns the header's size in bytes; 0: incomplete; -1: a fault */
