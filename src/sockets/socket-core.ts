@@ -255,7 +255,6 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   }
 
   encode(value: unknown): OutgoingMessage {
-    this.assertOpen();
     const message = this.shape.encode(value);
     if (Array.isArray(message) && message.length > this.#mostFrames) {
       throw new InvalidArgumentError(
