@@ -18,6 +18,8 @@
 import { Link, LinkedList } from "../core/collections/queues.js";
 import { type EventsOf, event } from "../core/event-stream.js";
 import { costOf, keyOf } from "../core/memory.js";
+import type { JobDropReason, PIRATE_QUEUE } from "../statistics/patterns.js";
+import type { StatisticsOf } from "../statistics/rows.js";
 import { type BROKER_OPTIONS, type BrokerEffects, REPLY_DROPPED } from "./broker-driver.js";
 import { errorReply, type FailureReason } from "./errors.js";
 import type { Settings } from "./options.js";
@@ -58,15 +60,6 @@ export class Job {
     this.priority = priority;
   }
 }
-
-/** Why a request ended without a reply. */
-export type JobDropReason =
-  /** The client disconnected. */
-  | "client-left"
-  /** `maxDeliveries` workers were lost with it. */
-  | "deliveries"
-  /** The broker closed, or drains. */
-  | "closed";
 
 export function reasonOf(reason: Exclude<JobDropReason, "client-left">): FailureReason {
   return reason === "deliveries" ? "worker-lost" : "stopping";
@@ -424,21 +417,7 @@ export type PirateQueueEvent = EventsOf<typeof QUEUE_EVENTS>;
 /**
  * Statistics: requests = replies + queued + busyWorkers + dropped, except requests of disconnected clients.
  */
-export interface PirateQueueStats {
-  readonly idleWorkers: number;
-  readonly busyWorkers: number;
-  readonly queued: number;
-  readonly queuedBytes: number;
-  readonly requests: number;
-  readonly replies: number;
-  readonly dropped: Readonly<Record<JobDropReason, number>>;
-  readonly lateReplies: number;
-  /** Counted replies that their clients could not take. */
-  readonly repliesDropped: number;
-  readonly invalid: number;
-  readonly workersLost: number;
-  readonly repeated: number;
-}
+export type PirateQueueStats = StatisticsOf<typeof PIRATE_QUEUE>;
 
 export interface QueueRulesOptions
   extends Pick<Settings<typeof BROKER_OPTIONS>, "maxQueue" | "maxQueueBytes" | "maxDeliveries"> {

@@ -19,6 +19,8 @@ import { backOff } from "../core/timers.js";
 import { ignore } from "../core/waiter.js";
 import { engineStats, lastFailure } from "../sockets/internal.js";
 import { Request, type RequestOptions } from "../sockets/request-reply.js";
+import type { REQUEST_CLIENT } from "../statistics/patterns.js";
+import type { StatisticsOf } from "../statistics/rows.js";
 import type { BodyFor, BodyOf, BodyShape } from "./body.js";
 import { CALL_LIMITS, CALL_OPTIONS, type PendingCall, PendingCalls } from "./calls.js";
 import { Driver, type PatternWaitOptions } from "./driver.js";
@@ -80,21 +82,7 @@ const EVENTS = {
 export type RequestClientEvent = EventsOf<typeof EVENTS>;
 
 /** Statistics: requests = replies + errors + failed + cancelled + pending. */
-export interface RequestClientStats {
-  readonly requests: number;
-  readonly replies: number;
-  /** Error replies, and replies refused by the codec. */
-  readonly errors: number;
-  /** Requests that timed out or used all attempts. */
-  readonly failed: number;
-  /** Ended by a signal or `close`. */
-  readonly cancelled: number;
-  readonly attempts: number;
-  /** Attempts after the first. */
-  readonly retries: number;
-  readonly pending: number;
-  readonly pendingBytes: number;
-}
+export type RequestClientStats = StatisticsOf<typeof REQUEST_CLIENT>;
 
 /** A client's formats, and its use of servers. */
 export interface RequestClientTerms<Req, Rep> {

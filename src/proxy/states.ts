@@ -13,17 +13,11 @@
  * readable.
  */
 import { InvalidStateError } from "../core/errors.js";
+import type { PROXY } from "../statistics/proxy.js";
+import type { StatisticsOf } from "../statistics/rows.js";
 
 /** `drained`: the drain has ended; `stats().drain` is its result. */
-export type ProxyState =
-  | "idle"
-  | "starting"
-  | "running"
-  | "paused"
-  | "draining"
-  | "drained"
-  | "stopping"
-  | "stopped";
+export type ProxyState = StatisticsOf<typeof PROXY>["state"];
 
 export type ProxyCall =
   | "start"

@@ -1,10 +1,11 @@
 /** Statistics of proxies. */
 import { countersOf, engineStats } from "../sockets/internal.js";
 import type { Pump } from "../sockets/pump.js";
+import type { PROXY, PROXY_CAPTURE, PROXY_CONTROL } from "../statistics/proxy.js";
+import type { StatisticsOf } from "../statistics/rows.js";
 import type { ProxySocketType } from "./pairs.js";
 import type { ProxyPolicyRefusals } from "./policy/policy.js";
 import type { ProxySocket } from "./proxy-socket.js";
-import type { ProxyState } from "./states.js";
 
 export interface ProxyIncoming {
   readonly messages: number;
@@ -77,21 +78,9 @@ export interface ProxySideStats {
   readonly refused: ProxyPolicyRefusals;
 }
 
-export interface ProxyCaptureStats {
-  readonly captured: number;
-  /** Missed copies: those a PUSH refused, or slow or departing subscribers did not get. */
-  readonly missed: number;
-  /** Messages or copies waiting for a subscriber, as far as the engine can count. */
-  readonly queued: number;
-  /** Subscribers; `undefined` if the engine cannot tell. */
-  readonly peers: number | undefined;
-}
+export type ProxyCaptureStats = StatisticsOf<typeof PROXY_CAPTURE>;
 
-export interface ProxyControlStats {
-  readonly commands: number;
-  /** Messages that were no command, or did not fit the state. */
-  readonly refused: number;
-}
+export type ProxyControlStats = StatisticsOf<typeof PROXY_CONTROL>;
 
 export interface ProxyDrainResult {
   /** Nothing that had arrived is left. When the timeout ended the drain, peers may have had more to send. */
@@ -104,18 +93,15 @@ export interface ProxyDrainResult {
   readonly unanswered: number;
 }
 
-export interface ProxyStats {
+export type ProxyStats = StatisticsOf<typeof PROXY> & {
   readonly name?: string;
-  readonly state: ProxyState;
   readonly frontend: ProxySideStats;
   readonly backend: ProxySideStats;
-  /** 0 for one-way proxies. */
-  readonly unanswered: number;
   readonly capture?: ProxyCaptureStats;
   readonly control?: ProxyControlStats;
   /** Present after a drain. */
   readonly drain?: ProxyDrainResult;
-}
+};
 
 /** @param incoming reads this side @param outgoing writes to it @param refused by its policy */
 export function sideStats(

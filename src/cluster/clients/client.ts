@@ -32,6 +32,8 @@ import {
 } from "../../kit/options.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
+import type { DISCOVERY_CLIENT } from "../../statistics/cluster.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 import { MAX_SEEDS } from "../bounds.js";
 import { AddressFeed, sleep } from "../discovery/source.js";
 import { createId } from "../identity.js";
@@ -107,17 +109,7 @@ const EVENTS = {
 
 export type DiscoveryClientEvent = EventsOf<typeof EVENTS>;
 
-export interface DiscoveryClientStats {
-  /** Listed nodes. */
-  readonly nodes: number;
-  readonly connected: boolean;
-  /** Attempts to connect, those that failed, and lost connections. */
-  readonly attempts: number;
-  readonly failed: number;
-  readonly lost: number;
-  /** Received lists. */
-  readonly updates: number;
-}
+export type DiscoveryClientStats = StatisticsOf<typeof DISCOVERY_CLIENT>;
 
 /**
  * Finds a cluster's nodes and endpoints by a connection to a random node.

@@ -20,6 +20,8 @@ import {
   text,
 } from "../../kit/options.js";
 import type { RouterOptions } from "../../sockets/request-reply.js";
+import type { DISCOVERY_SERVER } from "../../statistics/cluster.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 import { type ClusterListenerTls, checkCertificate } from "../admission/tls.js";
 import { Scope } from "../discovery/source.js";
 import type { ClusterNamespace } from "../node/namespace.js";
@@ -96,22 +98,7 @@ const EVENTS = {
 
 export type DiscoveryServerEvent = EventsOf<typeof EVENTS>;
 
-export interface DiscoveryServerStats {
-  /** Listed nodes. */
-  readonly nodes: number;
-  /** Connected clients, and those of them that watch. */
-  readonly callers: number;
-  readonly clients: number;
-  /** Requests by sockets and HTTP. */
-  readonly requests: number;
-  /** Malformed requests and connections. */
-  readonly invalid: number;
-  /** Handshakes and HTTP requests with refused credentials. */
-  readonly refused: number;
-  /** Lists sent after changes, and those missed by slow watchers, which get the newest one later. */
-  readonly updates: number;
-  readonly missed: number;
-}
+export type DiscoveryServerStats = StatisticsOf<typeof DISCOVERY_SERVER>;
 
 /**
  * Lists a started node's cluster for other programs, pushes changes, and tracks clients.

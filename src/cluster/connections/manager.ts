@@ -4,6 +4,8 @@
  */
 import { checkInteger, checkKeys, invalidArgument } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
+import type { CONNECTIONS } from "../../statistics/cluster.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 import { MAX_KEPT_ADDRESSES, MAX_SEEDS } from "../bounds.js";
 import { Names } from "../discovery/discovery.js";
 import { canonicalAddress, checkAddress, splitIpAddress } from "../net/addresses.js";
@@ -27,12 +29,7 @@ export interface ConnectionStatus extends Omit<StreamState, "peer"> {
 type Row = StreamState & Pick<ConnectionStatus, "address" | "resolved">;
 
 /** Resolved addresses by state. */
-export interface ConnectionManagerStats {
-  readonly self: number;
-  readonly connecting: number;
-  readonly connected: number;
-  readonly broken: number;
-}
+export type ConnectionManagerStats = StatisticsOf<typeof CONNECTIONS>;
 
 /**
  * Connects a started node to a list of addresses and keeps these connections, even if membership does not need them.

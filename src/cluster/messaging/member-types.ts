@@ -2,6 +2,8 @@
 import type { ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { anything, boolean, bytes, type Given, integer } from "../../kit/options.js";
+import type { MEMBER_MESSAGES } from "../../statistics/cluster.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 import type { Member } from "../node/member.js";
 import type { ResolverStep } from "../resolver.js";
 import type { ClusterChannel } from "./channels.js";
@@ -127,26 +129,7 @@ export const MEMBER_MESSAGES_EVENTS = {
 
 export type MemberMessagesEvent = EventsOf<typeof MEMBER_MESSAGES_EVENTS>;
 
-export interface MemberMessagesStats {
-  /** Messages and queries, one per receiver. */
-  readonly sent: number;
-  readonly failed: number;
-  readonly received: number;
-  /** Dropped, since their channel is not joined. */
-  readonly notJoined: number;
-  readonly unhandled: number;
-  /** By a hook. */
-  readonly vetoed: number;
-  readonly answered: number;
-  /** Pending queries, and missing responses. */
-  readonly queries: number;
-  readonly awaited: number;
-  /** Messages and queries being handled, and their bytes. */
-  readonly handling: number;
-  readonly handlingBytes: number;
-  /** Refused items by reason: `late`, `double` or `foreign` responses, malformed items. */
-  readonly refused: Readonly<Record<string, number>>;
-}
+export type MemberMessagesStats = StatisticsOf<typeof MEMBER_MESSAGES>;
 
 export interface MemberMessagesEffects {
   /** Of this node. */

@@ -11,6 +11,8 @@ import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import { observeMessageSend } from "../../core/message-operations.js";
 import { ignore } from "../../core/waiter.js";
 import { checkOptions } from "../../kit/options.js";
+import type { MESSAGING } from "../../statistics/cluster.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 import { serviceOfRoute } from "../requests/wire.js";
 import { type ClusterAddress, SELF_ID } from "./addresses.js";
 import {
@@ -40,41 +42,10 @@ export interface ClusterRoute {
 }
 
 /** Statistics of a cluster's messages. */
-export interface MessagingStats {
-  readonly published: number;
-  /** Copies given to links: one for each node with interest. */
-  readonly sent: number;
-  /** Copies dropped at a node's high-water mark. */
-  readonly droppedFull: number;
-  /** Topic messages received from other nodes. */
-  readonly received: number;
-  /** Messages given to subscriptions. */
-  readonly delivered: number;
-  /** Messages dropped at a subscription's high-water mark. */
-  readonly droppedSlow: number;
-  /** Messages without a subscription. */
-  readonly unclaimed: number;
-  readonly directSent: number;
-  readonly directReceived: number;
-  /** One-to-one messages not yet acknowledged. */
-  readonly directPending: number;
-  /** Copies waiting for room at a node. */
-  readonly waiting: number;
-  readonly waitingBytes: number;
-  readonly subscriptions: number;
-  readonly filters: number;
-  readonly clients: number;
-  readonly aliases: number;
-  readonly retained: number;
-  readonly retainedBytes: number;
-  readonly retainedEvicted: number;
-  /** Errors of handlers. */
-  readonly failed: number;
-  /** Refused items, by reason. */
-  readonly refused: Readonly<Record<string, number>>;
+export type MessagingStats = StatisticsOf<typeof MESSAGING> & {
   readonly links: MessageLinksStats;
   readonly routes: MessageRoutesStats;
-}
+};
 
 const PUBLISH_KEYS = ["subtopic", "self", "retain", "onFull", "timeout"] as const;
 

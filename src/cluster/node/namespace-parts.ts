@@ -1,4 +1,6 @@
 /** The parts of a cluster on a node, created in the order of their dependencies, and their statistics. */
+import type { CLUSTER } from "../../statistics/cluster.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 import { LatestMap } from "../bounds.js";
 import { ClientRegistry } from "../clients/client-registry.js";
 import { Discovery } from "../discovery/discovery.js";
@@ -225,53 +227,14 @@ class ServiceCandidates {
 // --- Statistics ------------------------------------------------------------------------------------------------------
 
 /** Statistics of a cluster on a node. */
-export interface ClusterStats {
-  /** Live members, including this node. */
-  readonly members: number;
-  readonly suspects: number;
-  /** Lost and left members until they are forgotten. */
-  readonly gone: number;
-  /** A draining member is not `alive`; `lost` and `left` ones count until they are forgotten. */
-  readonly states: Readonly<Record<"alive" | "suspect" | "draining" | "lost" | "left", number>>;
-  /** Probes by this node, and those without an answer. */
-  readonly probes: number;
-  readonly probesFailed: number;
-  /** Suspicions at this node, and those that the member refuted. */
-  readonly suspicions: number;
-  readonly refuted: number;
-  /** Accusations of this node that it refuted. */
-  readonly refutations: number;
-  /** ms since the membership view began to differ from others; 0: equal. */
-  readonly differsFor: number;
-  /**
-   * Longest delay of the event loop in the last one to two minutes, ms. Delays below 50 to 100 ms, by the profile, may
-   * be missed.
-   */
-  readonly loopDelay: number;
-  /** Pauses of the event loop longer than half the probe timeout. */
-  readonly stalls: number;
-  readonly sourcesUp: number;
-  readonly sourcesDown: number;
-  /** Local health: 0 is healthy; up to 8 after the node was late or wrongly suspected. */
-  readonly healthScore: number;
-  readonly minority: boolean;
-  /** For all clusters of the node. */
-  readonly packetsSent: number;
-  readonly packetsReceived: number;
-  readonly bytesSent: number;
-  readonly bytesReceived: number;
-  /** Bytes of datagrams sent only for gossip. */
-  readonly gossipBytes: number;
-  readonly links: number;
-  /** Refused and dropped packets and connections by reason; those of the cluster's rules as `rules:REASON`. */
-  readonly dropped: Readonly<Record<string, number>>;
+export type ClusterStats = StatisticsOf<typeof CLUSTER> & {
   /** `undefined` before the start, and without messages. */
   readonly messaging: MessagingStats | undefined;
   /** For `send` and `query`; `undefined` likewise. */
   readonly memberMessages: MemberMessagesStats | undefined;
   /** For `serve` and `request`; `undefined` likewise. */
   readonly requests: RequestsStats | undefined;
-}
+};
 
 export function statsOf(
   now: number,

@@ -2,6 +2,8 @@
 import { type EventsOf, event } from "../../core/event-stream.js";
 import type { StandardSchemaV1 } from "../../core/standard-schema.js";
 import type { ServiceError } from "../../kit/errors.js";
+import type { REQUESTS } from "../../statistics/cluster.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 import type { Member } from "../node/member.js";
 
 // Callers get an error above these bounds; peers' items are refused and counted.
@@ -165,19 +167,9 @@ export interface ServiceStats {
   readonly kept: number;
 }
 
-export interface RequestsStats {
-  /** Calls of this node, those that settled either way, and further attempts. */
-  readonly called: number;
-  readonly succeeded: number;
-  readonly failed: number;
-  readonly retried: number;
-  /** Calls without an answer, and bytes of their bodies. */
-  readonly pending: number;
-  readonly pendingBytes: number;
+export type RequestsStats = StatisticsOf<typeof REQUESTS> & {
   readonly served: readonly ServiceStats[];
-  /** Malformed and refused messages, by reason. */
-  readonly refused: Readonly<Record<string, number>>;
-}
+};
 
 export const REQUESTS_EVENTS = {
   /** Another attempt follows. */

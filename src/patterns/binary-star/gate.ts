@@ -13,6 +13,8 @@ import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/memory.js";
 import { Driver } from "../../kit/driver.js";
 import { bytes, checkOptions, type Given, integer, type Settings } from "../../kit/options.js";
+import type { BINARY_STAR_GATE } from "../../statistics/patterns.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 import type { BinaryStarAdmission } from "./rules.js";
 import { BinaryStar, type BinaryStarEvent } from "./star.js";
 
@@ -37,14 +39,7 @@ export const GATE_EVENTS = {
 export type BinaryStarGateEvent = EventsOf<typeof GATE_EVENTS>;
 
 /** Statistics: received = served + dropped + held. */
-export interface BinaryStarGateStats {
-  readonly received: number;
-  readonly served: number;
-  readonly held: number;
-  readonly heldBytes: number;
-  /** `refused`: not serving; `overflow`: a bound was reached. */
-  readonly dropped: { readonly refused: number; readonly overflow: number };
-}
+export type BinaryStarGateStats = StatisticsOf<typeof BINARY_STAR_GATE>;
 
 /**
  * Makes a server half of a pair: option `gate` of `MajordomoBroker`, `PirateQueue`, `LoadBalancer`, `FederatedBroker`,

@@ -33,6 +33,8 @@
  * the peer is known to be absent, a doubting server does not send its 3.
  */
 import { InvalidStateError } from "../../core/errors.js";
+import type { BINARY_STAR } from "../../statistics/patterns.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 
 // --- States on the wire ----------------------------------------------------------------------------------------------
 
@@ -152,13 +154,7 @@ type Doubt =
 
 const CERTAIN: Doubt = { step: "certain" };
 
-export interface BinaryStarRulesStats {
-  readonly statesSent: number;
-  readonly statesReceived: number;
-  readonly failOvers: number;
-  readonly stalls: number;
-  readonly fences: number;
-}
+export type BinaryStarRulesStats = Omit<StatisticsOf<typeof BINARY_STAR>, "state" | "invalid">;
 
 export class BinaryStarRules {
   readonly #effects: BinaryStarEffects;

@@ -37,7 +37,9 @@ import { Envelope } from "../../sockets/envelope.js";
 import { endpointsOf } from "../../sockets/internal.js";
 import type { Raw } from "../../sockets/message.js";
 import { Router } from "../../sockets/request-reply.js";
-import { BinaryStarGate, type BinaryStarGateStats, GATE_EVENTS } from "./gate.js";
+import type { BINARY_STAR_SERVER } from "../../statistics/patterns.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
+import { BinaryStarGate, GATE_EVENTS } from "./gate.js";
 import {
   BINARY_STAR_EVENTS,
   BinaryStar,
@@ -75,16 +77,9 @@ const EVENTS = { ...BINARY_STAR_EVENTS, ...GATE_EVENTS, ...HANDLER_EVENTS };
 
 export type BinaryStarServerEvent = EventsOf<typeof EVENTS>;
 
-export interface BinaryStarServerStats extends BinaryStarGateStats {
+export type BinaryStarServerStats = StatisticsOf<typeof BINARY_STAR_SERVER> & {
   readonly star: BinaryStarStats;
-  readonly inFlight: number;
-  readonly replied: number;
-  /** Also requests above `maxInFlight`. */
-  readonly failed: number;
-  readonly invalid: number;
-  /** This server was no longer active, or the client was gone. */
-  readonly repliesDropped: { readonly notServing: number; readonly unroutable: number };
-}
+};
 
 /** A client's request, and when it was taken. */
 interface Taken {

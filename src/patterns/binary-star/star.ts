@@ -33,6 +33,8 @@ import {
   Subscriber,
   type SubscriberOptions,
 } from "../../sockets/pub-sub.js";
+import type { BINARY_STAR } from "../../statistics/patterns.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 import {
   type BinaryStarAdmission,
   type BinaryStarEffects,
@@ -41,7 +43,6 @@ import {
   type BinaryStarReplica,
   type BinaryStarRole,
   BinaryStarRules,
-  type BinaryStarRulesStats,
   BinaryStarState,
   encodeState,
   parseState,
@@ -100,7 +101,7 @@ export type BinaryStarOptions = GivenWith<typeof OPTIONS, "role" | "peer">;
  * `active` serves, `passive` stands by, `primary` and `backup` wait for their peer's state. `fenced` serves no one
  * until `resolve`; `doubting`, after a pause, until it knows whether its peer took over.
  */
-export type BinaryStarStateName = "primary" | "backup" | "active" | "passive" | "doubting" | "fenced";
+export type BinaryStarStateName = StatisticsOf<typeof BINARY_STAR>["state"];
 
 export const BINARY_STAR_EVENTS = {
   /**
@@ -130,12 +131,10 @@ export const BINARY_STAR_EVENTS = {
 
 export type BinaryStarEvent = EventsOf<typeof BINARY_STAR_EVENTS>;
 
-export interface BinaryStarStats extends BinaryStarRulesStats {
-  readonly state: BinaryStarStateName;
+export type BinaryStarStats = StatisticsOf<typeof BINARY_STAR> & {
   /** `undefined` while the peer is silent. */
   readonly peer: BinaryStarStateName | undefined;
-  readonly invalid: number;
-}
+};
 
 const NAMES: Readonly<Record<BinaryStarState, BinaryStarStateName>> = {
   [BinaryStarState.PRIMARY]: "primary",

@@ -1,4 +1,5 @@
 export * from "../../kit/index.js";
+export type { BlackBoxDropReason } from "../../statistics/patterns.js";
 export type { BlackBoxOptions } from "./black-box.js";
 export {
   BlackBox,
@@ -7,4 +8,4 @@ export {
   type BlackBoxHandler,
   type BlackBoxStats,
 } from "./black-box.js";
-export type { BlackBoxDropReason, BlackBoxFullPolicy, BlackBoxShardStats } from "./rules.js";
+export type { BlackBoxFullPolicy, BlackBoxShardStats } from "./rules.js";

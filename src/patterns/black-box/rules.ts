@@ -15,6 +15,8 @@
 import { seededHash } from "../../core/bytes.js";
 import { RingBuffer } from "../../core/collections/queues.js";
 import { costOf } from "../../core/memory.js";
+import type { BLACK_BOX, BlackBoxDropReason } from "../../statistics/patterns.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 
 export type BlackBoxFullPolicy =
   /** Drop the message. */
@@ -23,17 +25,6 @@ export type BlackBoxFullPolicy =
   | "drop-oldest"
   /** Stop reading: the SUB fills to its high-water mark, then the publisher drops. */
   | "wait";
-
-/** Why a message was dropped. */
-export type BlackBoxDropReason =
-  /** The queue was full (`drop-newest`). */
-  | "newest"
-  /** A later message arrived at a full queue. */
-  | "oldest"
-  /** Larger than the queue. */
-  | "too-large"
-  /** Still queued at close. */
-  | "closed";
 
 interface ShardLimits {
   readonly full: BlackBoxFullPolicy;
@@ -47,26 +38,14 @@ interface ShardLimits {
 }
 
 function counts() {
-  return {
-    received: 0,
-    handled: 0,
-    failed: 0,
-    queued: 0,
-    queuedBytes: 0,
-    /** Not reported as finished. */
-    inFlight: 0,
-    /** In flight at `close`; some may have been handled. */
-    lost: 0,
-  };
+  return { received: 0, handled: 0, failed: 0, queued: 0, queuedBytes: 0, inFlight: 0, lost: 0 };
 }
 
 function drops(): Record<BlackBoxDropReason, number> {
   return { newest: 0, oldest: 0, "too-large": 0, closed: 0 };
 }
 
-export interface BlackBoxShardStats extends Readonly<ReturnType<typeof counts>> {
-  readonly dropped: Readonly<Record<BlackBoxDropReason, number>>;
-}
+export interface BlackBoxShardStats extends StatisticsOf<typeof BLACK_BOX> {}
 
 function sumOf(shards: readonly BlackBoxShardStats[]): BlackBoxShardStats {
   const sum = counts();

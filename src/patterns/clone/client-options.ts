@@ -23,6 +23,8 @@ import type { Codec } from "../../sockets/codec.js";
 import type { Context } from "../../sockets/context.js";
 import { encodeValue, type Raw } from "../../sockets/message.js";
 import type { CommonOptions } from "../../sockets/socket-options.js";
+import type { CLONE_CLIENT } from "../../statistics/patterns.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 import { type CloneFault, isSubtree, keyFault, MAX_KEY } from "./protocol.js";
 
 const MAX_RECONNECT = 1_000;
@@ -164,7 +166,7 @@ function subtreeOf(subtree: string | Uint8Array): Buffer {
  *   stale    perhaps outdated: the server is silent or the connection is lost
  *   closed
  */
-export type CloneState = "syncing" | "live" | "stale" | "closed";
+export type CloneState = StatisticsOf<typeof CLONE_CLIENT>["state"];
 
 export const EVENTS = {
   /** `silentFor`: ms since the last message of the server. */
@@ -202,39 +204,7 @@ export const EVENTS = {
 export type CloneClientEvent = EventsOf<typeof EVENTS>;
 
 /** Counters since the start, and the present state. */
-export interface CloneClientStats {
-  readonly state: CloneState;
-  /** Snapshot endpoint in use; empty before a source has one. */
-  readonly server: string;
-  readonly entries: number;
-  /** Bytes of keys and values, and about those of memory. */
-  readonly bytes: number;
-  readonly memory: number;
-  readonly sequence: number;
-  /** ms since the last message of the server. */
-  readonly silentFor: number;
-  /** Received updates, also those that a snapshot had already. */
-  readonly received: number;
-  readonly applied: number;
-  readonly old: number;
-  readonly gaps: number;
-  readonly snapshots: number;
-  readonly failOvers: number;
-  readonly faults: number;
-  readonly handshakeErrors: number;
-  readonly invalid: number;
-  /** sets = acknowledged + conflicts + timedOut + aborted + inFlight. */
-  readonly sets: number;
-  readonly acknowledged: number;
-  readonly conflicts: number;
-  readonly timedOut: number;
-  readonly aborted: number;
-  readonly inFlight: number;
-  /** Updates sent again. */
-  readonly resent: number;
-  /** Changes lost by watches. */
-  readonly watchLost: number;
-}
+export type CloneClientStats = StatisticsOf<typeof CLONE_CLIENT>;
 
 export interface CloneEntry<V> {
   readonly value: V;

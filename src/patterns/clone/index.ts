@@ -1,5 +1,6 @@
 /** Clone: a key-value map that every client holds, in one order for all (12/CHP). */
 export * from "../../kit/index.js";
+export type { CloneRefusalReason } from "../../statistics/patterns.js";
 export { StoreError, type StoreErrorReason } from "../../store/store.js";
 export { CloneClient } from "./client.js";
 export { CloneConflictError } from "./client-calls.js";
@@ -21,7 +22,6 @@ export type { CloneEndpoints, CloneFault } from "./protocol.js";
 export { CloneServer } from "./server.js";
 export type {
   ClonePairOptions,
-  CloneRefusalReason,
   CloneServerEvent,
   CloneServerOptions,
   CloneServerStats,

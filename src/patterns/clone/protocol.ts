@@ -23,6 +23,9 @@
 import { invalidArgument, quoted } from "../../core/arguments.js";
 import { readUint64, writeUint64 } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
+import type { CloneFault } from "../../statistics/patterns.js";
+
+export type { CloneFault };
 
 export const ICANHAZ: Buffer = Buffer.from("ICANHAZ?");
 export const KTHXBAI: Buffer = Buffer.from("KTHXBAI");
@@ -46,25 +49,6 @@ export const SEQUENCE = 1;
 export const UUID = 2;
 export const PROPERTIES = 3;
 export const VALUE = 4;
-
-/** The fault of an invalid message. */
-export type CloneFault =
-  /** Not 5 frames, or a request not of 2. */
-  | "frames"
-  /** A request other than ICANHAZ?. */
-  | "command"
-  /** An empty key, or one of more than 255 bytes. */
-  | "key"
-  /** A key that reads as a command. */
-  | "reserved-key"
-  /** Not 8 bytes, or more than 2^53 - 1. */
-  | "sequence"
-  /** Neither 16 bytes nor none. */
-  | "uuid"
-  /** An invalid time to live or condition, or too many bytes: 4,096 from a client, 8,192 from a server. */
-  | "properties"
-  /** Not of the form /segment/…/, or longer than 255 bytes. */
-  | "subtree";
 
 /** Empty, or non-empty segments between slashes (12/CHP, State Synchronization). */
 export function isSubtree(bytes: Uint8Array): boolean {

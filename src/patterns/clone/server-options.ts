@@ -22,6 +22,8 @@ import { Context, context as processContext } from "../../sockets/context.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { curvePublicKey } from "../../sockets/security/curve-keys.js";
 import type { CommonOptions, ConstructionOptions } from "../../sockets/socket-options.js";
+import type { CLONE_SERVER, CloneRefusalReason } from "../../statistics/patterns.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 import type { BinaryStarEvent, BinaryStarRole } from "../binary-star/index.js";
 import type { CloneFault } from "./protocol.js";
 import type { CloneStore } from "./store.js";
@@ -148,15 +150,6 @@ function supportedMark(context: Context | undefined, sendHighWaterMarkBytes: num
   return unsupportedOptions.includes("sendHighWaterMarkBytes") ? {} : { sendHighWaterMarkBytes };
 }
 
-/** Why an update was refused. Its client repeats it until the timeout. */
-export type CloneRefusalReason =
-  /** Too many updates wait for the store or the other server. */
-  | "overloaded"
-  /** The map has `maxBytes`. */
-  | "full"
-  /** The commit failed. */
-  | "store";
-
 /** Why a snapshot ended early. */
 export type CloneSnapshotLoss =
   | "gone"
@@ -212,42 +205,7 @@ export const EVENTS = {
 export type CloneServerEvent = EventsOf<typeof EVENTS> | BinaryStarEvent;
 
 /** Counters since the start, and the present state. */
-export interface CloneServerStats {
-  /** Keys, and the bytes of keys and values. */
-  readonly entries: number;
-  readonly bytes: number;
-  /** Bytes of memory, about. */
-  readonly memory: number;
-  readonly sequence: number;
-  /** Increases whenever a server of the pair begins to serve; 0 without a pair. */
-  readonly term: number;
-  readonly serving: boolean;
-  /** Keys with a time to live. */
-  readonly ephemeral: number;
-  /** Updates of clients; a server that stands by drops them. */
-  readonly received: number;
-  /** Of these, applied and published. */
-  readonly applied: number;
-  /** Repeated updates, acknowledged again. */
-  readonly repeated: number;
-  /** Updates with a failed condition. */
-  readonly conflicts: number;
-  readonly refused: Readonly<Record<CloneRefusalReason, number>>;
-  readonly faults: Readonly<Record<CloneFault, number>>;
-  /** Updates in flight to the store or the other server. */
-  readonly inFlight: number;
-  readonly published: number;
-  readonly expired: number;
-  readonly snapshots: {
-    readonly active: number;
-    readonly waiting: number;
-    readonly done: number;
-    readonly lost: number;
-  };
-  readonly commits: number;
-  /** Whether the other server has every acknowledged update. */
-  readonly replicated: boolean;
-}
+export type CloneServerStats = StatisticsOf<typeof CLONE_SERVER>;
 
 /** Options of a server's sockets. `authenticate` decides about clients. */
 export type CloneSocketOptions = CommonOptions & Pick<ConstructionOptions, "authenticate">;

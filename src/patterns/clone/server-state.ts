@@ -1,10 +1,11 @@
 /** State of a server in either role: its map, its counters, and the effects of its rules. */
 
 import { Heap } from "../../core/collections/queues.js";
+import type { CloneRefusalReason } from "../../statistics/patterns.js";
 import type { CommitQueue, Operation } from "./operation.js";
 import { encodeUnchanged, SubtreeSequences } from "./properties.js";
 import { type CloneFault, EMPTY, sequenceFrame, UUID_BYTES } from "./protocol.js";
-import type { CloneRefusalReason, CloneServerEvent, ServerRulesOptions } from "./server-options.js";
+import type { CloneServerEvent, ServerRulesOptions } from "./server-options.js";
 import type { ServerStanding, Standing } from "./standing.js";
 import type { CloneStoredEntry, CloneStoredState } from "./store.js";
 import { CloneTable } from "./table.js";

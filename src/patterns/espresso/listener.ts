@@ -10,6 +10,8 @@ import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
 import type { ProxySide } from "../../sockets/pump.js";
 import type { ReceiveManyOptions } from "../../sockets/readable.js";
 import type { SocketStats } from "../../sockets/stats.js";
+import type { ESPRESSO_LISTENER } from "../../statistics/patterns.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 import {
   type EspressoFilter,
   type EspressoSample,
@@ -42,17 +44,9 @@ export interface EspressoRecord {
   readonly truncated: boolean;
 }
 
-export interface EspressoListenerStats {
-  /** `delivered + filtered + sampled`. */
-  readonly received: number;
-  readonly delivered: number;
-  readonly filtered: number;
-  readonly sampled: number;
-  /** Raw captures. */
-  readonly raw: number;
-  readonly predicateFailures: number;
+export type EspressoListenerStats = StatisticsOf<typeof ESPRESSO_LISTENER> & {
   readonly socket: SocketStats;
-}
+};
 
 /**
  * Receives a proxy's messages, by async iteration or `receive`.

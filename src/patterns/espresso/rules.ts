@@ -8,6 +8,8 @@ import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { anything, checkOptions, choice, func, type Given, integer } from "../../kit/options.js";
 import type { ProxySide } from "../../sockets/pump.js";
+import type { ESPRESSO_TAP } from "../../statistics/patterns.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 
 // --- Records ---------------------------------------------------------------------------------------------------------
 
@@ -177,20 +179,7 @@ const UNSUBSCRIBE = 0;
 const MAX_PREFIXES = 64;
 const MAX_FRAMES = 64;
 
-export interface TapCounts {
-  readonly passed: number;
-  /** Accepted by the capture socket. */
-  readonly published: number;
-  readonly unheard: number;
-  readonly filtered: number;
-  readonly sampled: number;
-  /** Refused by the capture socket. */
-  readonly refused: number;
-  readonly truncated: number;
-  readonly predicateFailures: number;
-  readonly subscriptions: number;
-  readonly invalid: number;
-}
+export type TapCounts = StatisticsOf<typeof ESPRESSO_TAP>;
 
 export interface TapRulesOptions {
   readonly filter: EspressoFilter;

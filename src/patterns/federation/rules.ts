@@ -21,12 +21,13 @@ import {
   type DispatcherEffects,
   type DispatcherOptions,
   Job,
-  type JobDropReason,
   reasonOf,
   WORKER_EVENTS,
 } from "../../kit/dispatcher.js";
 import { errorReply, parseErrorReply } from "../../kit/errors.js";
 import { parseFromClient } from "../../kit/worker-protocol.js";
+import type { FEDERATION, JobDropReason } from "../../statistics/patterns.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 
 /** Priorities. */
 export const LOCAL = 0;
@@ -52,30 +53,7 @@ export const EVENTS = {
 export type FederationEvent = EventsOf<typeof EVENTS>;
 
 /** requests = replies + queued + at workers + atSites + dropped, per priority. */
-export interface FederationStats {
-  readonly idleWorkers: number;
-  readonly busyWorkers: number;
-  readonly queuedLocal: number;
-  readonly queuedCloud: number;
-  readonly atSites: number;
-  readonly requestsLocal: number;
-  readonly requestsCloud: number;
-  /** Replies to local clients. */
-  readonly repliesLocal: number;
-  readonly repliesCloud: number;
-  readonly sentToSites: number;
-  /** Handed back: no workers here, or not serving. */
-  readonly handedBack: number;
-  /** Their site was lost or had no workers. */
-  readonly returned: number;
-  readonly dropped: Readonly<Record<JobDropReason, number>>;
-  readonly lateReplies: number;
-  /** Counted replies that could not be taken. */
-  readonly repliesDropped: number;
-  readonly invalid: number;
-  /** Estimated idle workers. */
-  readonly sites: Readonly<Record<string, number>>;
-}
+export type FederationStats = StatisticsOf<typeof FEDERATION>;
 
 export interface FederationEffects extends Pick<DispatcherEffects, "toWorker"> {
   reply(envelope: readonly Buffer[], body: readonly Buffer[]): void;

@@ -19,6 +19,8 @@ import { Link } from "../../core/collections/queues.js";
 import { Deadlines } from "../../core/timers.js";
 import type { DeliveryResult } from "../../sockets/index.js";
 import type { MessageLike } from "../../sockets/message.js";
+import type { FREELANCE_CLIENT } from "../../statistics/patterns.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 import { type ClientCommand, errorTextOf, ping, STOPPING } from "./protocol.js";
 
 /** Weight of the newest sample. */
@@ -48,14 +50,7 @@ export interface FreelanceRulesOptions {
   readonly attemptTimeout: number;
 }
 
-export interface FreelanceRulesStats {
-  readonly requests: number;
-  readonly replies: number;
-  readonly failures: number;
-  readonly failOvers: number;
-  readonly late: number;
-  readonly pending: number;
-}
+export type FreelanceRulesStats = Omit<StatisticsOf<typeof FREELANCE_CLIENT>, "pendingBytes" | "invalid">;
 
 export interface FreelanceServerStatus {
   readonly endpoint: string;

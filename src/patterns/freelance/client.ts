@@ -19,11 +19,12 @@ import { checkOptions, codec, type GivenWithCodec, integer, object } from "../..
 import { lastFailure } from "../../sockets/internal.js";
 import type { Raw } from "../../sockets/message.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
+import type { FREELANCE_CLIENT } from "../../statistics/patterns.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 import {
   type FreelanceFailure,
   type FreelanceOutbox,
   FreelanceRules,
-  type FreelanceRulesStats,
   type FreelanceServerStatus,
 } from "./client-rules.js";
 import { parseClientMessage } from "./protocol.js";
@@ -46,10 +47,7 @@ const EVENTS = {
 
 export type FreelanceClientEvent = EventsOf<typeof EVENTS>;
 
-export interface FreelanceClientStats extends FreelanceRulesStats {
-  readonly pendingBytes: number;
-  readonly invalid: number;
-}
+export type FreelanceClientStats = StatisticsOf<typeof FREELANCE_CLIENT>;
 
 const OPTIONS = {
   /** ms of a request with all attempts. Default 3,000, as in the Guide. */

@@ -27,6 +27,8 @@ import {
 } from "../../kit/options.js";
 import type { MessageLike, Raw } from "../../sockets/message.js";
 import { Router } from "../../sockets/request-reply.js";
+import type { FREELANCE_SERVER } from "../../statistics/patterns.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 import {
   errorReply,
   type FreelanceModel,
@@ -39,20 +41,7 @@ import {
 export type FreelanceServerEvent = EventsOf<typeof HANDLER_EVENTS>;
 
 /** received = pings + requests + invalid + refused by the gate. */
-export interface FreelanceServerStats {
-  readonly received: number;
-  readonly pings: number;
-  readonly requests: number;
-  readonly invalid: number;
-  readonly inFlight: number;
-  readonly replied: number;
-  /** Also requests above `maxInFlight`. */
-  readonly failed: number;
-  /** The client was gone or had no room, or the request left none for an error. */
-  readonly unroutable: number;
-  /** The server was no longer active. */
-  readonly notServing: number;
-}
+export type FreelanceServerStats = StatisticsOf<typeof FREELANCE_SERVER>;
 
 const WILDCARD = /:(?:\*|0)(?:\/|$)/;
 

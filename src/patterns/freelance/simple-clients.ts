@@ -35,6 +35,8 @@ import { connected, OpenedSockets } from "../../kit/sockets.js";
 import { lastFailure, whenWritable } from "../../sockets/internal.js";
 import type { MessageLike, Raw } from "../../sockets/message.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
+import type { FREELANCE_SHOTGUN_CLIENT } from "../../statistics/patterns.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 import { errorTextOf, parseSequence, STOPPING } from "./protocol.js";
 
 // --- Model 1, failover -----------------------------------------------------------------------------------------------
@@ -101,15 +103,7 @@ const EVENTS = {
 
 export type FreelanceShotgunClientEvent = EventsOf<typeof EVENTS>;
 
-export interface FreelanceShotgunClientStats {
-  readonly requests: number;
-  readonly replies: number;
-  /** After the first reply or a cancellation. */
-  readonly late: number;
-  readonly invalid: number;
-  readonly pending: number;
-  readonly pendingBytes: number;
-}
+export type FreelanceShotgunClientStats = StatisticsOf<typeof FREELANCE_SHOTGUN_CLIENT>;
 
 const OPTIONS = {
   /** -1: no limit. Default 3,000. */

@@ -14,8 +14,8 @@ import {
   text,
 } from "../../kit/options.js";
 import type { XPublisherOptions, XSubscriberOptions } from "../../sockets/pub-sub.js";
-import type { LastValueCacheSnapshotStats } from "./snapshots.js";
-import type { LastValueCacheUncachedReason, LastValueCacheValueStats } from "./value-cache.js";
+import type { LAST_VALUE_CACHE, LastValueCacheUncachedReason } from "../../statistics/patterns.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 
 /** Bytes of the longest topic kept. */
 const MAX_TOPIC_BYTES = 1_024;
@@ -80,27 +80,7 @@ export const EVENTS = {
 
 export type LastValueCacheEvent = EventsOf<typeof EVENTS>;
 
-export interface LastValueCacheStats extends LastValueCacheValueStats {
-  /** Messages from publishers; forwarded except `notServing`. */
-  readonly messages: number;
-  /** Kept but not forwarded: this half of a pair was not active. */
-  readonly notServing: number;
-  readonly subscriptions: number;
-  readonly snapshots: LastValueCacheSnapshotStats;
-  readonly invalid: number;
-  /** `undefined` without a store. */
-  readonly store:
-    | {
-        readonly restored: number;
-        readonly damaged: number;
-        /** Changes that a crash would lose now. */
-        readonly pending: number;
-        readonly commits: number;
-        readonly failures: number;
-        readonly written: number;
-      }
-    | undefined;
-}
+export type LastValueCacheStats = StatisticsOf<typeof LAST_VALUE_CACHE>;
 
 /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
 export function cacheSettings(options: LastValueCacheOptions) {

@@ -15,6 +15,8 @@
  * Values are read when sent, after earlier live messages: no subscriber gets an older value after a newer one.
  */
 import { RingBuffer } from "../../core/collections/queues.js";
+import type { LAST_VALUE_CACHE } from "../../statistics/patterns.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 import type { CachedValue } from "./value-cache.js";
 
 /** Prefixes of a parked joiner before cancelled ones are removed. */
@@ -31,17 +33,7 @@ export interface SnapshotEffects<P> {
   done(prefix: Buffer, topics: number): void;
 }
 
-export interface LastValueCacheSnapshotStats {
-  readonly waiting: number;
-  /** Waiting for joiners without room. */
-  readonly parked: number;
-  /** Merged with a waiting one for the same prefix. */
-  readonly merged: number;
-  readonly done: number;
-  /** The joiner left or unsubscribed. */
-  readonly abandoned: number;
-  readonly values: number;
-}
+export type LastValueCacheSnapshotStats = StatisticsOf<typeof LAST_VALUE_CACHE>["snapshots"];
 
 interface Snapshot {
   readonly prefix: string;

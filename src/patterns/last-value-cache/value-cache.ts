@@ -12,6 +12,8 @@ import { KeyTable } from "../../core/collections/key-table.js";
 import { Link, LinkedList } from "../../core/collections/queues.js";
 import { FRAME_COST } from "../../core/memory.js";
 import { type FrameBatch, frameEnd, framesBetween } from "../../sockets/internal.js";
+import type { LAST_VALUE_CACHE, LastValueCacheUncachedReason } from "../../statistics/patterns.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 
 // --- Value -----------------------------------------------------------------------------------------------------------
 
@@ -215,24 +217,15 @@ export interface CacheBounds {
   readonly maxValueBytes: number;
 }
 
-/** Why a message was not kept. */
-export type LastValueCacheUncachedReason =
-  /** A topic without a value. */
-  "single-frame" | "topic-too-long" | "value-too-large";
-
 export interface CacheEffects {
   evicted(topic: Buffer): void;
   uncached(topic: Buffer, reason: LastValueCacheUncachedReason, bytes: number): void;
 }
 
-export interface LastValueCacheValueStats {
-  readonly topics: number;
-  /** Each frame of a value after its first adds 64. */
-  readonly bytes: number;
-  readonly updates: number;
-  readonly evicted: number;
-  readonly uncached: Readonly<Record<LastValueCacheUncachedReason, number>>;
-}
+export type LastValueCacheValueStats = Pick<
+  StatisticsOf<typeof LAST_VALUE_CACHE>,
+  "topics" | "bytes" | "updates" | "evicted" | "uncached"
+>;
 
 export interface CacheChanges {
   readonly changed: CachedValue[];

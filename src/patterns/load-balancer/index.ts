@@ -3,8 +3,8 @@ export type {
   BrokerEndpoints,
   ReplyDropped,
 } from "../../kit/broker-driver.js";
-export type { JobDropReason } from "../../kit/dispatcher.js";
 export * from "../../kit/index.js";
+export type { JobDropReason } from "../../statistics/patterns.js";
 export {
   LoadBalancer,
   LoadBalancerClient,

@@ -46,6 +46,8 @@ import { connected, OpenedSockets } from "../../kit/sockets.js";
 import { lastFailure, whenWritable } from "../../sockets/internal.js";
 import type { Raw } from "../../sockets/message.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
+import type { LOAD_BALANCER_CLIENT } from "../../statistics/patterns.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 
 // --- Balancer --------------------------------------------------------------------------------------------------------
 
@@ -111,20 +113,7 @@ const EVENTS = {
 export type LoadBalancerClientEvent = EventsOf<typeof EVENTS>;
 
 /** Statistics: requests = replies + errors + cancelled + pending. */
-export interface LoadBalancerClientStats {
-  readonly requests: number;
-  readonly replies: number;
-  /** Error replies, timeouts, replies refused by the codec. */
-  readonly errors: number;
-  /** Ended by a signal or `close`. */
-  readonly cancelled: number;
-  readonly retries: number;
-  readonly lateReplies: number;
-  readonly invalid: number;
-  readonly pending: number;
-  readonly pendingBytes: number;
-  readonly inFlight: number;
-}
+export type LoadBalancerClientStats = StatisticsOf<typeof LOAD_BALANCER_CLIENT>;
 
 const OPTIONS = {
   /** Timeout of a call; -1: no limit. Default 30,000. */

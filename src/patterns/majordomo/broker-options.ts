@@ -13,6 +13,8 @@ import {
   serverGate,
 } from "../../kit/options.js";
 import type { RouterOptions } from "../../sockets/request-reply.js";
+import type { MAJORDOMO } from "../../statistics/patterns.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 import type { MajordomoFaultReason } from "./protocol.js";
 
 const LIMITS = {
@@ -128,32 +130,7 @@ export const EVENTS = {
 export type MajordomoBrokerEvent = EventsOf<typeof EVENTS>;
 
 /** `requests = answered + failed + abandoned + queued + inFlight`. */
-export interface MajordomoBrokerStats {
-  /** Accepted and refused requests, without repetitions. */
-  readonly requests: number;
-  /** Answered by a worker. */
-  readonly answered: number;
-  /** Ended with an error, refused ones included. */
-  readonly failed: number;
-  /** Requests whose client left or cancelled. */
-  readonly abandoned: number;
-  readonly queued: number;
-  readonly queuedBytes: number;
-  readonly inFlight: number;
-  /** Deliveries repeated after the loss of a worker. */
-  readonly redelivered: number;
-  /** Repetitions that were not handled again. */
-  readonly duplicates: number;
-  /** Worker answers without a matching delivery. */
-  readonly late: number;
-  /** Answers that clients could not take. */
-  readonly repliesDropped: number;
-  /** Invalid messages. */
-  readonly faults: number;
-  readonly services: number;
-  readonly workers: number;
-  readonly clients: number;
-}
+export type MajordomoBrokerStats = StatisticsOf<typeof MAJORDOMO>;
 
 /** Since the service was first named. */
 export interface MajordomoServiceStats {

@@ -17,6 +17,8 @@ import {
 } from "../../kit/options.js";
 import type { Raw } from "../../sockets/message.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
+import type { MAJORDOMO_CLIENT } from "../../statistics/patterns.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 import type { CallTerms } from "./client-calls.js";
 import { Dialect, EMPTY, encodeHeaders, MAX_HEADERS } from "./protocol.js";
 
@@ -158,20 +160,4 @@ export const EVENTS = {
 export type MajordomoClientEvent = EventsOf<typeof EVENTS>;
 
 /** `requests = answered + failed + timedOut + cancelled + pending + inFlight`. */
-export interface MajordomoClientStats {
-  readonly requests: number;
-  readonly answered: number;
-  /** Requests that ended with a ServiceError. */
-  readonly failed: number;
-  readonly timedOut: number;
-  readonly cancelled: number;
-  /** Answers to ended requests. */
-  readonly late: number;
-  readonly faults: number;
-  /** Queued requests. */
-  readonly pending: number;
-  /** Sent requests. */
-  readonly inFlight: number;
-  /** `undefined` without a broker. */
-  readonly broker: string | undefined;
-}
+export type MajordomoClientStats = StatisticsOf<typeof MAJORDOMO_CLIENT>;

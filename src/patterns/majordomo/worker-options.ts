@@ -19,6 +19,8 @@ import {
 } from "../../kit/options.js";
 import type { Raw } from "../../sockets/message.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
+import type { MAJORDOMO_WORKER } from "../../statistics/patterns.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 import { MAX_CAPACITY, RESERVED_PREFIX, serviceFrame } from "./protocol.js";
 
 const OPTIONS = {
@@ -137,22 +139,4 @@ export const EVENTS = {
 export type MajordomoWorkerEvent = EventsOf<typeof EVENTS>;
 
 /** `requests = answered + failed + cancelled + stale + running + queued`. */
-export interface MajordomoWorkerStats {
-  readonly requests: number;
-  readonly answered: number;
-  readonly failed: number;
-  readonly cancelled: number;
-  /** Answers for a lost broker. */
-  readonly stale: number;
-  /** Repetitions that were not handled again. */
-  readonly duplicates: number;
-  readonly faults: number;
-  /** Running handlers, and those whose replies are queued. */
-  readonly running: number;
-  /** Requests waiting for a handler. */
-  readonly queued: number;
-  /** Bytes of queued replies. */
-  readonly unsentBytes: number;
-  /** Registered with. */
-  readonly brokers: number;
-}
+export type MajordomoWorkerStats = StatisticsOf<typeof MAJORDOMO_WORKER>;

@@ -17,6 +17,8 @@ import { ENDPOINT_SOURCE_EVENTS } from "../../kit/endpoint-list.js";
 import { choice, codec, integer, object, type Settings } from "../../kit/options.js";
 import type { Malformed, QueueCommand } from "../../kit/worker-protocol.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
+import type { PIRATE_WORKER } from "../../statistics/patterns.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 
 export const OPTIONS = {
   /** `"paranoid"` exchanges heartbeats (6/PPP); `"simple"` is the Guide's REQ worker. Default `"paranoid"`. */
@@ -50,14 +52,7 @@ export const WORKER_EVENTS = {
 export type PirateWorkerEvent = EventsOf<typeof WORKER_EVENTS>;
 
 /** Statistics: requests = replies + 1 while working. */
-export interface PirateWorkerStats {
-  readonly requests: number;
-  readonly replies: number;
-  readonly failed: number;
-  readonly dropped: number;
-  readonly invalid: number;
-  readonly silences: number;
-}
+export type PirateWorkerStats = StatisticsOf<typeof PIRATE_WORKER>;
 
 export type WorkerCounts = { -readonly [K in keyof PirateWorkerStats]: number };
 

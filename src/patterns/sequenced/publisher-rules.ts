@@ -22,6 +22,8 @@ import {
 import { encodeMeta } from "../../kit/sequence-meta.js";
 import type { PublisherOptions } from "../../sockets/pub-sub.js";
 import type { RouterOptions } from "../../sockets/request-reply.js";
+import type { SEQUENCED_PUBLISHER } from "../../statistics/patterns.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 import { EndStatus, encodeAnswer, encodeEnd, parseRequest, type ReplayRequest } from "./protocol.js";
 
 /** Messages and bytes, about, per answer; the subscriber requests the rest. */
@@ -69,21 +71,7 @@ export interface PublisherOutbox {
   event(event: SequencedPublisherEvent): void;
 }
 
-export interface SequencedPublisherStats {
-  readonly published: number;
-  /** Messages not sent: this half of a pair was not active. */
-  readonly notServing: number;
-  readonly topics: number;
-  /** Kept for replays, and body bytes. */
-  readonly kept: number;
-  readonly keptBytes: number;
-  readonly topicsEvicted: number;
-  /** Requests answered, messages replayed, answers cut by a full queue. */
-  readonly replays: number;
-  readonly replayed: number;
-  readonly replaysCut: number;
-  readonly invalid: number;
-}
+export type SequencedPublisherStats = StatisticsOf<typeof SEQUENCED_PUBLISHER>;
 
 class Topic {
   readonly key: string;

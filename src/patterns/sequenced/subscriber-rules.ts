@@ -15,6 +15,8 @@ import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/memory.js";
 import { Deadlines, type Due } from "../../core/timers.js";
 import { type Meta, parseMeta } from "../../kit/sequence-meta.js";
+import type { SEQUENCED_SUBSCRIBER } from "../../statistics/patterns.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 import { EndStatus, encodeRequest, parseAnswer, parseEnd } from "./protocol.js";
 
 export interface ReplayedFrames {
@@ -38,14 +40,7 @@ const MAX_BYTES = 268_435_456;
 /** @returns whether the publisher is connected and has room */
 export type ReplaySend = (publisher: string, frames: Buffer[]) => boolean;
 
-export interface SequencedReplayStats {
-  readonly requests: number;
-  readonly replayed: number;
-  readonly retries: number;
-  readonly pending: number;
-  readonly late: number;
-  readonly invalid: number;
-}
+export type SequencedReplayStats = StatisticsOf<typeof SEQUENCED_SUBSCRIBER>["replays"];
 
 type Settled = (outcome: SequencedReplayOutcome, messages: readonly ReplayedFrames[]) => void;
 
@@ -240,17 +235,7 @@ export type SequencedInvalidReason =
   /** The codec refused the body. The sequence counts as received. */
   | "codec";
 
-export interface SequencedStreamStats {
-  readonly streams: number;
-  readonly received: number;
-  readonly lost: number;
-  readonly gaps: number;
-  /** Before late joins. */
-  readonly missed: number;
-  readonly repeats: number;
-  readonly forgotten: number;
-  readonly invalid: number;
-}
+export type SequencedStreamStats = Omit<StatisticsOf<typeof SEQUENCED_SUBSCRIBER>, "replays">;
 
 export interface SequencedPlace extends SequencedStreamName {
   readonly sequence: number;

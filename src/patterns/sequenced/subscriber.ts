@@ -28,6 +28,8 @@ import type { Raw } from "../../sockets/message.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
 import type { ReceiveManyOptions } from "../../sockets/readable.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
+import type { SEQUENCED_SUBSCRIBER } from "../../statistics/patterns.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 import {
   type ReplayCall,
   type ReplayedFrames,
@@ -35,8 +37,6 @@ import {
   type SequencedPlace,
   type SequencedRange,
   type SequencedReplayOutcome,
-  type SequencedReplayStats,
-  type SequencedStreamStats,
   type SequencedSubscriberEvent,
   STREAM_EVENTS,
   StreamTable,
@@ -77,9 +77,7 @@ export interface SequencedReplay<T = Raw> {
   readonly outcome: SequencedReplayOutcome;
 }
 
-export interface SequencedSubscriberStats extends SequencedStreamStats {
-  readonly replays: SequencedReplayStats;
-}
+export type SequencedSubscriberStats = StatisticsOf<typeof SEQUENCED_SUBSCRIBER>;
 
 /**
  * Receives sequenced publishers' messages and detects losses per publisher and topic. Two publishers of one topic, or

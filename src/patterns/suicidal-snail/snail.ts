@@ -22,6 +22,8 @@ import { runCall } from "../../sockets/calls.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { type Received, receiveAs } from "../../sockets/internal.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
+import type { SUICIDAL_SNAIL } from "../../statistics/patterns.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 import {
   LatenessRules,
   type SuicidalSnailCause,
@@ -83,17 +85,7 @@ export interface SuicidalSnailMessage {
 }
 
 /** received = delivered + dropped + waiting. */
-export interface SuicidalSnailStats {
-  /** With a stamp and a body. */
-  readonly received: number;
-  readonly delivered: number;
-  readonly dropped: Readonly<Record<"newest" | "resubscribe" | "died", number>>;
-  readonly waiting: number;
-  readonly invalid: number;
-  readonly late: number;
-  readonly resubscribed: number;
-  readonly forgotten: number;
-}
+export type SuicidalSnailStats = StatisticsOf<typeof SUICIDAL_SNAIL>;
 
 type SnailSettings = ReturnType<typeof snailSettings>;
 

@@ -16,6 +16,8 @@ import { Link } from "../../core/collections/queues.js";
 import { backOff, Deadlines, type Due } from "../../core/timers.js";
 import { type Given, integer, object, type Settings } from "../../kit/options.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
+import type { TITANIC } from "../../statistics/patterns.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 import { costOfRequest, MAX_CLAIM_BYTES, type TitanicClaimedRequest } from "./store.js";
 
 // --- Options ---------------------------------------------------------------------------------------------------------
@@ -134,11 +136,7 @@ interface Place extends Due {
   readonly bytes: number;
 }
 
-export interface TitanicDispatchStats {
-  readonly services: number;
-  readonly inFlight: number;
-  readonly retrying: number;
-}
+export type TitanicDispatchStats = Pick<StatisticsOf<typeof TITANIC>, "services" | "inFlight" | "retrying">;
 
 export class DispatchRules {
   readonly #limits: DispatchLimits;

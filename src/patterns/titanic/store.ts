@@ -14,6 +14,8 @@
  * damaged in flight is kept.
  */
 import { costOf, frameCost } from "../../core/memory.js";
+import type { TITANIC_STORE } from "../../statistics/patterns.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 
 /** Bytes of claimed requests, about: a claim ends with the request that passes it. */
 export const MAX_CLAIM_BYTES = 33_554_432;
@@ -64,15 +66,7 @@ export interface TitanicDamagedRecord {
   readonly reason: string;
 }
 
-export interface TitanicStoreStats {
-  /** Pending requests and stored replies; `undefined` if counting is too expensive. */
-  readonly pending: number | undefined;
-  readonly answered: number | undefined;
-  readonly dead: number | undefined;
-  /** Commits since opening, and operations in successful ones. */
-  readonly commits: number;
-  readonly operations: number;
-}
+export type TitanicStoreStats = StatisticsOf<typeof TITANIC_STORE>;
 
 /**
  * A change is durable when it settles. All methods may be called concurrently; they reject with a StoreError, or with

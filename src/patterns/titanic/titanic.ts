@@ -18,14 +18,11 @@ import { Driver } from "../../kit/driver.js";
 import type { PatternEndpoints } from "../../kit/endpoint-list.js";
 import { checkCount, checkOptions } from "../../kit/options.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
+import type { TITANIC } from "../../statistics/patterns.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 import { StoreError } from "../../store/store.js";
 import { MajordomoClient, MajordomoWorker } from "../majordomo/index.js";
-import {
-  OPTIONS,
-  type TitanicDispatchStats,
-  type TitanicOptions,
-  type TitanicSettings,
-} from "./dispatch-rules.js";
+import { OPTIONS, type TitanicOptions, type TitanicSettings } from "./dispatch-rules.js";
 import { Dispatcher, EVENTS, MAX_QUEUED, type TitanicEvent } from "./dispatcher.js";
 import {
   formatUuid,
@@ -40,26 +37,7 @@ import {
 } from "./protocol.js";
 import type { TitanicStore, TitanicStoredDeadLetter, TitanicStoreStats } from "./store.js";
 
-export interface TitanicStats extends TitanicDispatchStats {
-  /** Acknowledged requests, without repetitions. */
-  readonly stored: number;
-  /** Acknowledged repetitions of stored requests. */
-  readonly repeated: number;
-  /** Answers 500 and 502 because of the store. */
-  readonly refused: number;
-  /** Answers 500 because of malformed requests. */
-  readonly malformed: number;
-  /** Stored replies. */
-  readonly answered: number;
-  /** Calls without a reply. */
-  readonly failed: number;
-  /** Requests that became dead letters. */
-  readonly died: number;
-  /** Expired records removed. */
-  readonly expired: number;
-  /** Damaged records found, each time. */
-  readonly damaged: number;
-}
+export type TitanicStats = StatisticsOf<typeof TITANIC>;
 
 const EMPTY = Buffer.alloc(0);
 /** ms that a closing Titanic waits for the store after its calls have ended. */
