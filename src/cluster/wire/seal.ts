@@ -10,7 +10,7 @@
 import type { CipherGCMTypes } from "node:crypto";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { decodeZ85, isKey } from "../../core/z85.js";
-import { MAX_KEYS, MAX_PACKET, REPLAY_WINDOW } from "../bounds.js";
+import { LatestMap, MAX_KEYS, MAX_PACKET, REPLAY_WINDOW } from "../bounds.js";
 import { decodeBody, encodePacket, FirstByte, type PacketFault, PREFIX } from "./codec.js";
 import type { Packet } from "./packets.js";
 
@@ -101,7 +101,8 @@ export class StreamWay {
   counter = 0;
   /** Secret of both ends if they proved node keys; set before the first packet. */
   secret: Buffer | undefined;
-  readonly #keys = new Map<number, Buffer>();
+  /** Twice as many as a rotation needs. */
+  readonly #keys = new LatestMap<number, Buffer>(2 * MAX_KEYS);
   /** By the number of the cluster name. */
   readonly #messageKeys = new Map<number, { readonly root: Buffer; readonly key: Buffer }>();
 
@@ -129,8 +130,6 @@ export class StreamWay {
           ? bytes
           : nodeCrypto().createHmac("sha256", this.secret).update(bytes).digest();
       key = sessionKey(root, this.session);
-      // Twice as many as a rotation needs; the oldest is dropped.
-      for (const each of this.#keys.keys()) if (this.#keys.size >= 2 * MAX_KEYS) this.#keys.delete(each);
       this.#keys.set(id, key);
     }
     return key;
@@ -149,9 +148,8 @@ export class Sealer {
   readonly #session: Buffer;
   readonly #keys: Key[] = [];
   #counter = 0;
-  /** By key id and session, with replay windows, in two generations. */
-  #young = new Map<string, Session>();
-  #old = new Map<string, Session>();
+  /** By key id and session, with replay windows. */
+  readonly #sessions = new LatestMap<string, Session>(16_384);
 
   /**
    * @param namespace number of the cluster name (identity.ts)
@@ -266,7 +264,7 @@ export class Sealer {
     if (typeof key === "string") return key;
     const counter = counterOf(bytes);
     const name = bytes.toString("latin1", PREFIX, COUNTER);
-    let session = this.#young.get(name) ?? this.#old.get(name);
+    let session = this.#sessions.get(name);
     if (session !== undefined && !session.isNew(counter)) return "replayed";
     const opened = session?.key ?? sessionKey(key.bytes, bytes.subarray(NONCE, COUNTER));
     const plain = openBox(bytes, opened);
@@ -274,7 +272,7 @@ export class Sealer {
     // Only genuine packets are remembered.
     session ??= new Session(opened);
     session.take(counter);
-    this.#remember(name, session);
+    this.#sessions.set(name, session);
     return decodeBody(plain);
   }
 
@@ -300,14 +298,6 @@ export class Sealer {
     const key = this.#keys.find((each) => each.id === id);
     if (key === undefined) return "key";
     return counterOf(bytes) > Number.MAX_SAFE_INTEGER ? "forged" : key;
-  }
-
-  #remember(name: string, session: Session): void {
-    if (this.#young.has(name)) return;
-    this.#young.set(name, session);
-    if (this.#young.size < 16_384) return;
-    this.#old = this.#young;
-    this.#young = new Map();
   }
 }
 
