@@ -19,7 +19,6 @@ import {
   type HostPort,
   joinAddress,
   readAddress,
-  resolveAddress,
   splitIpAddress,
 } from "../net/addresses.js";
 import { type DiscoverySelf, type DiscoverySource, type DiscoveryStatus, Scope, sleep } from "./source.js";
@@ -48,7 +47,9 @@ export class Discovery {
   readonly #runtime: DiscoveryRuntime;
   readonly #sockets: DiscoverySockets;
   readonly #lists = new Map<string, readonly string[]>();
-  readonly #names: Names;
+  /** Of seeds, lists and connection managers, which are called when another address is found. */
+  readonly names: Names;
+  readonly watchers = new Set<() => void>();
   #since = Date.now();
   #started = false;
 
@@ -63,8 +64,8 @@ export class Discovery {
     this.#sockets = sockets;
     this.#lists.set(SEEDS, seeds);
     this.#sources = sources.map((source) => new RunningSource(source, runtime, this.#onSourceList));
-    this.#names = new Names(
-      (error) => (error === undefined ? this.#update() : sockets.count("seed:unknown")),
+    this.names = new Names(
+      (error) => (error === undefined ? this.#onFound() : sockets.count("seed:unknown")),
       () => runtime.membership?.live.length === 0,
       (name) => sockets.resolve(name),
     );
@@ -100,7 +101,7 @@ export class Discovery {
 
   #nameError(addresses: readonly string[]): { readonly error?: Error } {
     for (const address of addresses) {
-      const error = this.#names.errorOf(address);
+      const error = this.names.errorOf(address);
       if (error !== undefined) return { error };
     }
     return {};
@@ -109,7 +110,7 @@ export class Discovery {
   /** Settles when the sources have withdrawn their data, after 1 s at most. @param wait ms; -1: 1,000 */
   async stop(wait: number): Promise<void> {
     this.#started = false;
-    this.#names.stop();
+    this.names.stop();
     const ended = Promise.all(this.#sources.map((source) => source.stop()));
     await withTimeout(ended, wait < 0 ? 1_000 : Math.min(wait, 1_000));
   }
@@ -124,13 +125,18 @@ export class Discovery {
     return true;
   };
 
+  #onFound(): void {
+    this.#update();
+    for (const watcher of this.watchers) watcher();
+  }
+
   #update(): void {
     if (!this.#started) return;
     const names = new Set<string>();
     const { addresses, overflows } = merged([...this.#lists.values()], (entry) => {
       if (splitIpAddress(entry) !== undefined) return [canonicalAddress(entry)];
       names.add(entry);
-      return this.#names.get(entry);
+      return this.names.get(entry);
     });
     if (overflows) this.#sockets.count("seed:full");
     for (const address of addresses) {
@@ -139,7 +145,7 @@ export class Discovery {
       this.#sockets.count("seed:outside");
     }
     this.#runtime.run((rules, now) => rules.setSeeds(now, addresses));
-    this.#names.set(names);
+    this.names.set(names);
   }
 }
 
@@ -339,7 +345,7 @@ export class Names {
   constructor(
     onLookUp: (error: Error | undefined) => void,
     isAlone: () => boolean,
-    resolve: (name: HostPort) => Promise<readonly string[]> = resolveAddress,
+    resolve: (name: HostPort) => Promise<readonly string[]>,
   ) {
     this.#onLookUp = onLookUp;
     this.#isAlone = isAlone;
