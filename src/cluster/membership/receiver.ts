@@ -83,7 +83,7 @@ export class Receiver {
     if (packet.from === this.#context.self.id) return;
     if (this.#context.removed) {
       for (const update of packet.updates)
-        if (update.kind === UpdateKind.REMOVAL) this.#parts.updates.applyRemoval(update);
+        if (update.kind === UpdateKind.REMOVAL) this.#parts.updates.apply(update, true);
       if (packet.type === PacketType.ACK && this.#context.removed && this.#parts.dialer.answered(packet.seq))
         this.#parts.updates.onAnswer();
       return;
