@@ -237,6 +237,17 @@ describe("leaving, removing, draining", () => {
     expect(rules.removed).toBe(false);
   });
 
+  it("a node that was removed dials its seeds again once it is admitted", () => {
+    let pings = 0;
+    const rules = removed((_, packet) => {
+      if (packet.type === PacketType.PING) pings += 1;
+    });
+    admit(rules, true);
+    pings = 0;
+    for (let now = rules.nextWakeUp(); now < 10_000; now = rules.nextWakeUp()) rules.tick(now);
+    expect(pings).toBeGreaterThan(5);
+  });
+
   it("a node that leaves just after its start was never there, or has left: nobody loses it", () => {
     for (let seed = 1; seed <= (LONG ? 120 : 10); seed++) {
       const world = new World({ seed, latency: [1, 10] });
