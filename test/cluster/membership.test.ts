@@ -248,6 +248,15 @@ describe("leaving, removing, draining", () => {
     expect(pings).toBeGreaterThan(5);
   });
 
+  it("a node that has left does not come back by rejoining, as where a cut heals meanwhile", () => {
+    const world = cluster(3);
+    const [node, other] = world.nodes as Nodes;
+    world.act(node, (rules, now) => rules.leave(now));
+    world.act(node, (rules, now) => rules.rejoin(now, rules.self.start + 1));
+    world.run(1_000);
+    expect(stateOf(other, node)).toBe("dead");
+  });
+
   it("a node that leaves just after its start was never there, or has left: nobody loses it", () => {
     for (let seed = 1; seed <= (LONG ? 120 : 10); seed++) {
       const world = new World({ seed, latency: [1, 10] });
