@@ -7,7 +7,14 @@
  * XChaCha20 derives a key from the session, which happens once per session here (HChaCha20). A forgotten session may be
  * replayed, which cannot add a member, since new members are challenged (membership/receiver.ts).
  */
-import type { CipherGCMTypes } from "node:crypto";
+import {
+  type CipherGCMTypes,
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createHmac,
+  randomBytes,
+} from "node:crypto";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { decodeZ85, isKey } from "../../core/z85.js";
 import { LatestMap, MAX_KEYS, MAX_PACKET, REPLAY_WINDOW } from "../bounds.js";
@@ -30,19 +37,12 @@ export type Refusal = PacketFault | "unsealed" | "key" | "forged" | "replayed";
 // node:crypto's types know it only by this type, a cipher with a tag.
 const CIPHER = "chacha20-poly1305" as unknown as CipherGCMTypes;
 
-type Crypto = typeof import("node:crypto");
-let crypto: Crypto | undefined;
-function nodeCrypto(): Crypto {
-  crypto ??= process.getBuiltinModule("node:crypto");
-  return crypto;
-}
-
 /**
  * HChaCha20, the key of a session (draft-irtf-cfrg-xchacha, 2.2): an OpenSSL ChaCha20 block without the final addition
  * of the initial state; the first and the last four of its 16 words are the key.
  */
 function sessionKey(key: Uint8Array, session: Uint8Array): Buffer {
-  const block = nodeCrypto().createCipheriv("chacha20", key, session).update(Buffer.alloc(64));
+  const block = createCipheriv("chacha20", key, session).update(Buffer.alloc(64));
   const words = Buffer.concat([block.subarray(0, 16), block.subarray(48)]);
   const added = Buffer.concat([Buffer.from("expand 32-byte k"), session]);
   for (let at = 0; at < 32; at += 4)
@@ -116,7 +116,7 @@ export class StreamWay {
     const root = this.keyOf(of);
     const known = this.#messageKeys.get(namespace);
     if (known?.root === root) return known.key;
-    const key = nodeCrypto().createHmac("sha256", root).update(`shoal messages 1 ${namespace}`).digest();
+    const key = createHmac("sha256", root).update(`shoal messages 1 ${namespace}`).digest();
     this.#messageKeys.set(namespace, { root, key });
     return key;
   }
@@ -126,9 +126,7 @@ export class StreamWay {
     let key = this.#keys.get(id);
     if (key === undefined) {
       const root =
-        this.secret === undefined
-          ? bytes
-          : nodeCrypto().createHmac("sha256", this.secret).update(bytes).digest();
+        this.secret === undefined ? bytes : createHmac("sha256", this.secret).update(bytes).digest();
       key = sessionKey(root, this.session);
       this.#keys.set(id, key);
     }
@@ -157,11 +155,7 @@ export class Sealer {
    * @param session 16 random bytes for this process only; tests set it
    * @throws as `setKeys`
    */
-  constructor(
-    namespace: number,
-    keys: readonly string[],
-    session: Uint8Array = nodeCrypto().randomBytes(SESSION_LENGTH),
-  ) {
+  constructor(namespace: number, keys: readonly string[], session: Uint8Array = randomBytes(SESSION_LENGTH)) {
     this.#namespace = namespace;
     this.#session = Buffer.from(session);
     this.setKeys(keys);
@@ -248,7 +242,7 @@ export class Sealer {
     const out = Buffer.allocUnsafe(SEAL_OVERHEAD + plain.length);
     out.writeUInt8(FirstByte.VERSION | FirstByte.SEALED, 0);
     this.#writeHead(out, key, session, counter);
-    const cipher = nodeCrypto().createCipheriv(CIPHER, sealing, shortNonce(out), {
+    const cipher = createCipheriv(CIPHER, sealing, shortNonce(out), {
       authTagLength: TAG_LENGTH,
     });
     cipher.setAAD(out.subarray(0, NONCE), { plaintextLength: plain.length });
@@ -306,7 +300,7 @@ function counterOf(sealed: Buffer): number {
 }
 
 export function keyId(bytes: Buffer): number {
-  return nodeCrypto().createHash("sha256").update(bytes).digest().readUInt32BE(0);
+  return createHash("sha256").update(bytes).digest().readUInt32BE(0);
 }
 
 /** The rest of XChaCha20's nonce as ChaCha20's: 4 zeros and the counter. */
@@ -317,7 +311,7 @@ function shortNonce(sealed: Buffer): Buffer {
 }
 
 function openBox(bytes: Buffer, key: Buffer): Buffer | undefined {
-  const decipher = nodeCrypto().createDecipheriv(CIPHER, key, shortNonce(bytes), {
+  const decipher = createDecipheriv(CIPHER, key, shortNonce(bytes), {
     authTagLength: TAG_LENGTH,
   });
   decipher.setAuthTag(bytes.subarray(TAG, SEAL_OVERHEAD));
