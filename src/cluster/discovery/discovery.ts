@@ -116,14 +116,27 @@ export class Discovery {
   }
 
   #onSourceList = (source: string, given: unknown): boolean => {
-    const list = checkedList(given);
-    if (list === undefined) return false;
-    for (let i = 0; i < list.junk; i++) this.#sockets.count("seed:junk");
-    if (list.excess > 0) this.#sockets.count("seed:full");
-    this.#lists.set(source, list.addresses);
+    if (!Array.isArray(given)) return false;
+    this.#lists.set(source, this.#checked(given));
     this.#update();
     return true;
   };
+
+  #checked(given: readonly unknown[]): readonly string[] {
+    const addresses = new Set<string>();
+    for (const address of given.slice(0, MAX_SEEDS)) {
+      const parts = readAddress(address);
+      if (parts === undefined) this.#sockets.count("seed:junk");
+      else
+        addresses.add(
+          isIP(parts.host) === 0
+            ? joinAddress(parts.host.toLowerCase(), parts.port)
+            : canonicalAddress(address as string),
+        );
+    }
+    if (given.length > MAX_SEEDS) this.#sockets.count("seed:full");
+    return [...addresses];
+  }
 
   #onFound(): void {
     this.#update();
@@ -269,34 +282,6 @@ class RunningSource {
 }
 
 // --- Lists -----------------------------------------------------------------------------------------------------------
-
-export interface CheckedList {
-  readonly addresses: readonly string[];
-  /** Entries that are not "host:port". */
-  readonly junk: number;
-  /** Above the limit. */
-  readonly excess: number;
-}
-
-/** `undefined` if it is not an array. */
-function checkedList(given: unknown): CheckedList | undefined {
-  if (!Array.isArray(given)) return undefined;
-  const addresses = new Set<string>();
-  let junk = 0;
-  const length = Math.min(given.length, MAX_SEEDS);
-  for (let i = 0; i < length; i++) {
-    const address: unknown = given[i];
-    const parts = readAddress(address);
-    if (parts === undefined) junk += 1;
-    else
-      addresses.add(
-        isIP(parts.host) === 0
-          ? joinAddress(parts.host.toLowerCase(), parts.port)
-          : canonicalAddress(address as string),
-      );
-  }
-  return { addresses: [...addresses], junk, excess: given.length - length };
-}
 
 /**
  * Merges lists in turns: above `MAX_SEEDS` distinct addresses each gets an equal share.
