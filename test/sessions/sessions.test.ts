@@ -290,6 +290,14 @@ describe("a session", () => {
     while ((await left()) > 0) await new Promise((resolve) => setTimeout(resolve, 20));
   });
 
+  it("ends its client at once when an operator removes it, however seldom the server polls", async () => {
+    const { server: one, endpoint } = await server(new MemorySessionStore(), { pollInterval: 60_000 });
+    const reader = await subscribed(endpoint, { id: "reader" });
+    const ended = new Promise((resolve) => reader.events.once("session:ended", resolve));
+    await one.remove("reader");
+    expect(await Promise.race([ended, pause(1_000)])).toMatchObject({ reason: "gone" });
+  });
+
   it("is reported as removed when a client begins clean, and not where there was none", async () => {
     const { server: one, endpoint } = await server(new MemorySessionStore());
     const events: string[] = [];
