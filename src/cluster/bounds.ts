@@ -16,8 +16,8 @@ export const MAX_SERVERS = 16;
 export const MAX_LINKS = 768;
 /** Other streams are for membership and for nodes that dial this one. */
 export const MAX_KEPT_ADDRESSES = 448;
-/** More have to wait. */
-export const MAX_PROBES = 64;
+/** In flight. Another member is probed in its turn. */
+export const MAX_PROBES = 256;
 
 export const MAX_NAMESPACES = 64;
 

@@ -7,6 +7,7 @@
  *
  * Clock jumps do not matter for the lives of one id: a node that hears of a later start of its id continues from there.
  */
+import { createHash } from "node:crypto";
 import { quoted } from "../core/arguments.js";
 import { randomId } from "../core/bytes.js";
 import { InvalidArgumentError } from "../core/errors.js";
@@ -69,7 +70,6 @@ export function namespaceNumber(name: string): number {
     throw new InvalidArgumentError(
       `a cluster name must have 1 to ${MAX_SHORT_NAME} bytes; got ${quoted(name)}`,
     );
-  const { createHash } = process.getBuiltinModule("node:crypto");
   return createHash("sha256").update(name).digest().readUIntBE(0, 6);
 }
 

@@ -343,16 +343,12 @@ export function publish(
   if (directoryVersion(view) !== directory.version) throw new NotPrepared(() => directory.refresh());
   const self = owned(view, handle);
   if (number <= self.published) return duplicate(self.refused.includes(number) ? handle.id : undefined);
-  const counted = countPublication(self, number);
-  if (id !== "" && isRepeated(view, handle, id, directory.report, now)) {
-    writeSession(view, handle.id, counted);
-    return duplicate(undefined);
-  }
-  writeSession(view, handle.id, id === "" ? counted : { ...counted, ids: self.ids + 1 });
+  countPublication(view, handle.id, self, number);
+  if (id !== "" && isRepeated(view, handle, id, directory.report, now)) return duplicate(undefined);
   const message = { topic, publisher: handle.id, id, time: now, data, context };
   const kept = keepMessage(view, directory, message);
-  if (kept.refusedBy !== undefined) return noteRefusal(view, handle, counted, kept.refusedBy);
-  if (id !== "") remember(view, handle, self.ids, id, directory.report, now);
+  if (kept.refusedBy !== undefined) return noteRefusal(view, handle, kept.refusedBy);
+  if (id !== "") remember(view, handle, id, directory.report, now);
   return { isDuplicate: false, ...kept };
 }
 
@@ -361,24 +357,22 @@ export function refusePublication(view: View, handle: SessionHandle, number: num
   view.need([keys.session(handle.id)]);
   const self = owned(view, handle);
   if (number <= self.published) return duplicate(self.refused.includes(number) ? "" : undefined);
-  return noteRefusal(view, handle, countPublication(self, number), "");
+  countPublication(view, handle.id, self, number);
+  return noteRefusal(view, handle, "");
 }
 
-function countPublication(self: SessionRecord, number: number): SessionRecord {
+function countPublication(view: View, id: string, self: SessionRecord, number: number): void {
   if (number !== self.published + 1)
     throw new SessionError("invalid", `The publication ${number} follows ${self.published}`);
-  return { ...self, published: number };
+  writeSession(view, id, { ...self, published: number });
 }
 
-function noteRefusal(
-  view: View,
-  handle: SessionHandle,
-  counted: SessionRecord,
-  refusedBy: string,
-): PublishOutcome {
-  const { published } = counted;
-  const refused = [...counted.refused.filter((each) => each > published - MAX_PUBLISHING), published];
-  writeSession(view, handle.id, { ...counted, refused });
+/** Its own session may have dropped old messages for the publication. */
+function noteRefusal(view: View, { id }: SessionHandle, refusedBy: string): PublishOutcome {
+  const self = readSession(view, id) as SessionRecord;
+  const { published } = self;
+  const refused = [...self.refused.filter((each) => each > published - MAX_PUBLISHING), published];
+  writeSession(view, id, { ...self, refused });
   return { isDuplicate: false, refusedBy, sessions: 0, owned: [] };
 }
 
@@ -397,8 +391,12 @@ function keepMessage(view: View, directory: SubscriptionDirectory, message: Stor
   const found: [string, SessionRecord][] = [];
   for (const target of targets) {
     // It can neither be opened nor keep a message: an operator removes it.
-    const record = undamaged(() => readSession(view, target), directory.report);
-    if (record === undefined) continue;
+    const before = undamaged(() => readSession(view, target), directory.report);
+    if (before === undefined) continue;
+    // Another session may still refuse the message, so the oldest stay.
+    const record =
+      before.limits.drop === "oldest" ? before : makeRoom(view, target, before, size, message.time);
+    if (record !== before) writeSession(view, target, record);
     if (record.limits.drop === "refuse" && !fits(record, size))
       return { refusedBy: target, sessions: 0, owned: [] };
     found.push([target, record]);
@@ -407,7 +405,8 @@ function keepMessage(view: View, directory: SubscriptionDirectory, message: Stor
   let sessions = 0;
   let encoded: Buffer | undefined;
   for (const [target, before] of found) {
-    const record = makeRoom(view, target, before, size);
+    const record =
+      before.limits.drop === "oldest" ? makeRoom(view, target, before, size, message.time) : before;
     const { life, owner, tail, count, bytes, drops } = record;
     if (owner !== undefined) owned.push({ session: target, server: owner.server });
     if (!fits(record, size)) {
@@ -426,9 +425,13 @@ function duplicate(refusedBy: string | undefined): PublishOutcome {
   return { isDuplicate: true, refusedBy, sessions: 0, owned: [] };
 }
 
+/** `undefined`: damaged. */
+function messageOf(key: string, bytes: Buffer): StoredMessage | undefined {
+  return undamaged(() => decodeMessage(key, bytes), ignore);
+}
+
 /** Of a damaged message nothing is known: a queue has the bytes until it is empty. */
-function sizeOf(key: string, bytes: Buffer): number {
-  const message = undamaged(() => decodeMessage(key, bytes), ignore);
+function sizeOf(message: StoredMessage | undefined): number {
   return message === undefined ? 0 : messageSize(message);
 }
 
@@ -438,27 +441,41 @@ function fits({ limits, count, bytes }: Queue, size: number): boolean {
   return count < limits.maxQueue && bytes + size <= limits.maxQueueBytes;
 }
 
-/** Drops the oldest messages of a full session, if its policy is that and the message can have their room. */
-function makeRoom(view: View, id: string, record: SessionRecord, size: number): SessionRecord {
+/** Drops the first messages of a full session, if a message can have their room: with another policy only old ones. */
+function makeRoom(view: View, id: string, record: SessionRecord, size: number, now: number): SessionRecord {
   const { limits, life, drops } = record;
-  if (limits.drop !== "oldest" || size > limits.maxQueueBytes || fits(record, size)) return record;
+  const cause = limits.drop === "oldest" ? "full" : "old";
+  const isVain = size > limits.maxQueueBytes || (cause === "old" && limits.maxAge < 0);
+  if (isVain || fits(record, size)) return record;
   let { head, count, bytes } = record;
   let evicted = 0;
   const to = keys.message(id, life, record.tail);
   // Acknowledgements in any order leave gaps of any width, and a large message may need the room of many.
   for (let from = keys.message(id, life, head); !fits({ limits, count, bytes }, size) && from !== to; ) {
     const found = view.keysIn({ from, to, limit: Math.max(16, evicted) });
+    from = found.end;
     for (const key of found.keys) {
       if (fits({ limits, count, bytes }, size)) break;
-      bytes -= sizeOf(key, view.get(key) as Buffer);
+      const message = messageOf(key, view.get(key) as Buffer);
+      if (cause === "old" && message !== undefined && now - message.time <= limits.maxAge) {
+        from = to;
+        break;
+      }
+      bytes -= sizeOf(message);
       view.set(key, undefined);
       head = numberOf(key) + 1;
       count -= 1;
       evicted += 1;
     }
-    from = found.end;
   }
-  return { ...record, head, count, bytes: count && bytes, drops: { ...drops, full: drops.full + evicted } };
+  if (evicted === 0) return record;
+  return {
+    ...record,
+    head,
+    count,
+    bytes: count && bytes,
+    drops: { ...drops, [cause]: drops[cause] + evicted },
+  };
 }
 
 type Report = SubscriptionDirectory["report"];
@@ -479,12 +496,13 @@ function isRepeated(
 function remember(
   view: View,
   { id, life }: SessionHandle,
-  count: number,
   message: string,
   report: Report,
   now: number,
 ): void {
-  const slot = keys.idSlot(id, life, count % 1_000);
+  const record = readSession(view, id) as SessionRecord;
+  writeSession(view, id, { ...record, ids: record.ids + 1 });
+  const slot = keys.idSlot(id, life, record.ids % 1_000);
   const hash = hashOf(message);
   const before = undamaged(() => view.getJson<string>(slot), report);
   if (before !== undefined && before !== hash) view.set(keys.publishedId(id, life, before), undefined);
@@ -519,7 +537,7 @@ export function settle(view: View, handle: SessionHandle, progress: Progress): S
     if (kept === undefined) return false;
     view.set(key, undefined);
     count -= 1;
-    bytes -= sizeOf(key, kept);
+    bytes -= sizeOf(messageOf(key, kept));
     return true;
   };
   for (const number of acknowledged) take(number);

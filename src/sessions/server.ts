@@ -142,6 +142,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
     if (!isSessionId(id)) throw new SessionError("gone");
     const owner = await this.#context.transactions.run((view) => rules.end(view, id));
     this.events.emit({ type: "session:removed", id, reason: "ended" });
+    await this.#connections.check([id]).catch(this.#storeFailed);
     if (owner !== undefined) this.#wake(owner.server, id);
   }
 

@@ -201,28 +201,60 @@ describe("one name at two nodes", () => {
 });
 
 describe("leaving, removing, draining", () => {
-  it("a removed node asks over a stream where nodes prove themselves", () => {
+  /** A node among nodes that prove themselves, which was removed. */
+  function removed(send: (address: string, packet: Packet, overStream: boolean) => void): Membership {
     const self = { id: "ab".repeat(16), name: "a@host", address: "10.0.0.1:1", start: 1_000 };
-    const asked = new Map<string, boolean | undefined>();
-    const rules = new Membership({
-      self,
-      profile: PROFILES.lan,
-      random: () => 0.5,
-      now: 0,
-      provesNodes: true,
-      effects: {
-        send: (address, packet, overStream) => {
-          if (packet.updates.some(({ id, flags }) => id === self.id && flags === 1))
-            asked.set(address, overStream);
-        },
-        multicast: () => undefined,
-        event: () => undefined,
-      },
-    });
+    const effects = { send, multicast: () => undefined, event: () => undefined };
+    const options = { self, profile: PROFILES.lan, random: () => 0.5, now: 0, provesNodes: true, effects };
+    const rules = new Membership(options);
     rules.setSeeds(0, ["10.0.0.9:1"]);
     rules.remove(1, self.id);
+    return rules;
+  }
+
+  it("a removed node asks over a stream where nodes prove themselves", () => {
+    const asked = new Map<string, boolean | undefined>();
+    const rules: Membership = removed((address, packet, overStream) => {
+      if (packet.updates.some(({ id, flags }) => id === packet.from && flags === 1))
+        asked.set(address, overStream);
+    });
     for (let now = 1; asked.size === 0 && now < 600_000; now = rules.nextWakeUp()) rules.tick(now);
     expect([...asked]).toEqual([["10.0.0.9:1", true]]);
+  });
+
+  /** A member's word that a removed node is admitted. */
+  function admit(rules: Membership, overStream: boolean): void {
+    const head = { type: PacketType.GOSSIP, from: "cd".repeat(16), start: 1_000, count: 0, digest: 0 };
+    const updates = [Update.removal(rules.self.id, 2_000, 0, false)];
+    rules.onPacket(2, new Packet(head, { updates }), "10.0.0.9:1", overStream);
+  }
+
+  it("a removed node is admitted over a stream alone where nodes prove themselves", () => {
+    const rules = removed(() => undefined);
+    admit(rules, false);
+    expect(rules.removed).toBe(true);
+    admit(rules, true);
+    expect(rules.removed).toBe(false);
+  });
+
+  it("a node that was removed dials its seeds again once it is admitted", () => {
+    let pings = 0;
+    const rules = removed((_, packet) => {
+      if (packet.type === PacketType.PING) pings += 1;
+    });
+    admit(rules, true);
+    pings = 0;
+    for (let now = rules.nextWakeUp(); now < 10_000; now = rules.nextWakeUp()) rules.tick(now);
+    expect(pings).toBeGreaterThan(5);
+  });
+
+  it("a node that has left does not come back by rejoining, as where a cut heals meanwhile", () => {
+    const world = cluster(3);
+    const [node, other] = world.nodes as Nodes;
+    world.act(node, (rules, now) => rules.leave(now));
+    world.act(node, (rules, now) => rules.rejoin(now, rules.self.start + 1));
+    world.run(1_000);
+    expect(stateOf(other, node)).toBe("dead");
   });
 
   it("a node that leaves just after its start was never there, or has left: nobody loses it", () => {

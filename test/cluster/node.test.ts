@@ -1,4 +1,6 @@
 /** Nodes over the host's own sockets, in one process: what a program sees of its cluster. */
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { beforeEach, describe, expect, it, vi } from "vitest";
@@ -169,6 +171,16 @@ describe("a start that fails", () => {
     await expect(d.start()).rejects.toMatchObject({ code: "EADDRINUSE" });
     expect([d.address, d.listeners]).toEqual(["", []]);
   });
+});
+
+it("starts where another program has the group's port to itself, and counts that", async () => {
+  const other = createSocket("udp4").bind(port);
+  await once(other, "listening");
+  const a = await started("a");
+  expect(a.stats().dropped.group).toBeGreaterThan(0);
+  await new Promise<void>((resolve) => other.close(resolve));
+  const b = await started("b");
+  await together(2, a, b); // A later poll joins it.
 });
 
 describe("a node that is closed while it starts", () => {

@@ -233,6 +233,27 @@ describe("a session", () => {
     expect(await dropped).toMatchObject({ count: 1, old: 1 });
   });
 
+  for (const drop of ["newest", "refuse"] as const)
+    it(`has room for a message where the kept ones are too old, with the policy ${drop}, too`, async () => {
+      const { endpoint } = await server(new MemorySessionStore());
+      const bounds = { maxQueue: 2, maxAge: 60_000, drop };
+      const reader = await subscribed(endpoint, { id: "reader", ...bounds });
+      await reader.close();
+      const other = await subscribed(endpoint, { id: "other", ...bounds });
+      await other.publish("t", "1");
+      await other.publish("t", "2");
+      await new Promise((resolve) => setTimeout(resolve, 60_001));
+      // The session "other" has the room of its own old messages, also where "reader" is full again.
+      for (const text of ["3", "4"]) expect(await other.publish("t", text)).toMatchObject({ sessions: 2 });
+      const further = other.publish("t", "5");
+      if (drop === "refuse") await expect(further).rejects.toMatchObject({ reason: "full" });
+      else expect(await further).toMatchObject({ sessions: 0 });
+      const again = client(endpoint, { id: "reader", ...bounds });
+      const dropped = new Promise((resolve) => again.events.once("messages:dropped", resolve));
+      expect(texts(await take(again, 2))).toEqual(["3", "4"]);
+      expect(await dropped).toMatchObject({ old: 2 });
+    });
+
   it("is removed when its time is over, by its client, and by an operator", async () => {
     const store = new MemorySessionStore();
     const { server: one, endpoint } = await server(store);
@@ -267,6 +288,14 @@ describe("a session", () => {
         ({ key }) => !key.startsWith("n/"),
       ).length;
     while ((await left()) > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  });
+
+  it("ends its client at once when an operator removes it, however seldom the server polls", async () => {
+    const { server: one, endpoint } = await server(new MemorySessionStore(), { pollInterval: 60_000 });
+    const reader = await subscribed(endpoint, { id: "reader" });
+    const ended = new Promise((resolve) => reader.events.once("session:ended", resolve));
+    await one.remove("reader");
+    expect(await Promise.race([ended, pause(1_000)])).toMatchObject({ reason: "gone" });
   });
 
   it("is reported as removed when a client begins clean, and not where there was none", async () => {

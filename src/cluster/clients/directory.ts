@@ -26,8 +26,8 @@ import {
 } from "./addresses.js";
 
 export const DISCOVERY_PROP = "shoal-discovery";
-/** Per node, and bytes. */
-export const MAX_ADDRESSES = 16;
+/** Per node. */
+const MAX_ADDRESSES = 16;
 
 /** Port 0: no server. */
 interface NodeDescription {

@@ -7,7 +7,7 @@ import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import type { CONNECTIONS } from "../../statistics/cluster.js";
 import type { StatisticsOf } from "../../statistics/rows.js";
 import { MAX_KEPT_ADDRESSES, MAX_SEEDS } from "../bounds.js";
-import { Names } from "../discovery/discovery.js";
+import type { Discovery } from "../discovery/discovery.js";
 import { canonicalAddress, checkAddress, splitIpAddress } from "../net/addresses.js";
 import type { StreamState } from "../net/streams.js";
 import type { Member } from "../node/member.js";
@@ -55,7 +55,6 @@ export class ConnectionManager {
   readonly #port: number | undefined;
   /** Wall clock in ms when each address was added, "host:port" in the given order. */
   #list: ReadonlyMap<string, number> = new Map();
-  readonly #names: Names;
   /** Addresses that this manager added to the node's seeds. */
   #joined: ReadonlySet<string> = new Set();
   #closed = false;
@@ -69,15 +68,8 @@ export class ConnectionManager {
       throw invalidArgument("a ConnectionManager must be given a node", node);
     this.#namespace = node;
     this.#port = port;
-    this.#names = new Names(
-      (error) => error === undefined && this.#update(), // `status` has the error.
-      () => node.closed || node.stats().members <= 1,
-      (name) => node.parts.sockets.resolve(name),
-    );
-    node.onEnd(() => {
-      this.#names.stop();
-      node.parts.sockets.watch(this, []);
-    });
+    this.#discovery.watchers.add(() => this.#update());
+    node.onEnd(() => node.parts.sockets.watch(this, []));
   }
 
   /**
@@ -139,7 +131,6 @@ export class ConnectionManager {
   async shutdown(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.#names.stop();
     if (this.#namespace.closed) return;
     await this.#namespace.parts.sockets.streams.stopListening();
     if (this.#namespace.closed) return;
@@ -169,24 +160,26 @@ export class ConnectionManager {
     this.#setSeeds(wanted);
     const before = this.#list;
     this.#list = new Map(Array.from(wanted, (address) => [address, before.get(address) ?? Date.now()]));
-    this.#names.set(new Set([...wanted].filter((each) => splitIpAddress(each) === undefined)));
     this.#update();
   }
 
-  /** Membership dials the addresses, too, so that nodes there become members. */
+  get #discovery(): Discovery {
+    return this.#namespace.parts.discovery;
+  }
+
+  /** Membership dials the addresses, too, so that nodes there become members. Their names are looked up with the seeds'. */
   #setSeeds(wanted: ReadonlySet<string>): void {
-    const { discovery } = this.#namespace.parts;
-    const others = new Set(discovery.seeds.filter((seed) => !this.#joined.has(seed)));
+    const others = new Set(this.#discovery.seeds.filter((seed) => !this.#joined.has(seed)));
     const joined = [...wanted].filter((address) => !others.has(address));
     const seeds = [...others, ...joined];
     if (seeds.length > MAX_SEEDS)
       throw new InvalidArgumentError(`a node can have at most ${MAX_SEEDS} seeds; got ${seeds.length}`);
     this.#joined = new Set(joined);
-    discovery.setSeeds(seeds);
+    this.#discovery.setSeeds(seeds);
   }
 
   #resolve(address: string): readonly string[] {
-    return splitIpAddress(address) === undefined ? this.#names.get(address) : [address];
+    return splitIpAddress(address) === undefined ? this.#discovery.names.get(address) : [address];
   }
 
   /** A row per address that an entry resolves to, or one for a name without addresses. */
@@ -196,7 +189,7 @@ export class ConnectionManager {
       const found = this.#resolve(address);
       if (found.length > 0)
         return found.map((resolved) => ({ address, resolved, ...streams.state(resolved) }));
-      const message = this.#names.errorOf(address)?.message ?? "the name has no address";
+      const message = this.#discovery.names.errorOf(address)?.message ?? "the name has no address";
       const error = { code: "ENOTFOUND", message };
       return [{ address, resolved: undefined, state: "broken", since, attempts: 0, error, peer: undefined }];
     });

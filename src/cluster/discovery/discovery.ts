@@ -19,7 +19,6 @@ import {
   type HostPort,
   joinAddress,
   readAddress,
-  resolveAddress,
   splitIpAddress,
 } from "../net/addresses.js";
 import { type DiscoverySelf, type DiscoverySource, type DiscoveryStatus, Scope, sleep } from "./source.js";
@@ -48,7 +47,9 @@ export class Discovery {
   readonly #runtime: DiscoveryRuntime;
   readonly #sockets: DiscoverySockets;
   readonly #lists = new Map<string, readonly string[]>();
-  readonly #names: Names;
+  /** Of seeds, lists and connection managers, which are called when another address is found. */
+  readonly names: Names;
+  readonly watchers = new Set<() => void>();
   #since = Date.now();
   #started = false;
 
@@ -63,8 +64,8 @@ export class Discovery {
     this.#sockets = sockets;
     this.#lists.set(SEEDS, seeds);
     this.#sources = sources.map((source) => new RunningSource(source, runtime, this.#onSourceList));
-    this.#names = new Names(
-      (error) => (error === undefined ? this.#update() : sockets.count("seed:unknown")),
+    this.names = new Names(
+      (error) => (error === undefined ? this.#onFound() : sockets.count("seed:unknown")),
       () => runtime.membership?.live.length === 0,
       (name) => sockets.resolve(name),
     );
@@ -100,7 +101,7 @@ export class Discovery {
 
   #nameError(addresses: readonly string[]): { readonly error?: Error } {
     for (const address of addresses) {
-      const error = this.#names.errorOf(address);
+      const error = this.names.errorOf(address);
       if (error !== undefined) return { error };
     }
     return {};
@@ -109,20 +110,38 @@ export class Discovery {
   /** Settles when the sources have withdrawn their data, after 1 s at most. @param wait ms; -1: 1,000 */
   async stop(wait: number): Promise<void> {
     this.#started = false;
-    this.#names.stop();
+    this.names.stop();
     const ended = Promise.all(this.#sources.map((source) => source.stop()));
     await withTimeout(ended, wait < 0 ? 1_000 : Math.min(wait, 1_000));
   }
 
   #onSourceList = (source: string, given: unknown): boolean => {
-    const list = checkedList(given);
-    if (list === undefined) return false;
-    for (let i = 0; i < list.junk; i++) this.#sockets.count("seed:junk");
-    if (list.excess > 0) this.#sockets.count("seed:full");
-    this.#lists.set(source, list.addresses);
+    if (!Array.isArray(given)) return false;
+    this.#lists.set(source, this.#checked(given));
     this.#update();
     return true;
   };
+
+  #checked(given: readonly unknown[]): readonly string[] {
+    const addresses = new Set<string>();
+    for (const address of given.slice(0, MAX_SEEDS)) {
+      const parts = readAddress(address);
+      if (parts === undefined) this.#sockets.count("seed:junk");
+      else
+        addresses.add(
+          isIP(parts.host) === 0
+            ? joinAddress(parts.host.toLowerCase(), parts.port)
+            : canonicalAddress(address as string),
+        );
+    }
+    if (given.length > MAX_SEEDS) this.#sockets.count("seed:full");
+    return [...addresses];
+  }
+
+  #onFound(): void {
+    this.#update();
+    for (const watcher of this.watchers) watcher();
+  }
 
   #update(): void {
     if (!this.#started) return;
@@ -130,7 +149,7 @@ export class Discovery {
     const { addresses, overflows } = merged([...this.#lists.values()], (entry) => {
       if (splitIpAddress(entry) !== undefined) return [canonicalAddress(entry)];
       names.add(entry);
-      return this.#names.get(entry);
+      return this.names.get(entry);
     });
     if (overflows) this.#sockets.count("seed:full");
     for (const address of addresses) {
@@ -139,7 +158,7 @@ export class Discovery {
       this.#sockets.count("seed:outside");
     }
     this.#runtime.run((rules, now) => rules.setSeeds(now, addresses));
-    this.#names.set(names);
+    this.names.set(names);
   }
 }
 
@@ -264,34 +283,6 @@ class RunningSource {
 
 // --- Lists -----------------------------------------------------------------------------------------------------------
 
-export interface CheckedList {
-  readonly addresses: readonly string[];
-  /** Entries that are not "host:port". */
-  readonly junk: number;
-  /** Above the limit. */
-  readonly excess: number;
-}
-
-/** `undefined` if it is not an array. */
-function checkedList(given: unknown): CheckedList | undefined {
-  if (!Array.isArray(given)) return undefined;
-  const addresses = new Set<string>();
-  let junk = 0;
-  const length = Math.min(given.length, MAX_SEEDS);
-  for (let i = 0; i < length; i++) {
-    const address: unknown = given[i];
-    const parts = readAddress(address);
-    if (parts === undefined) junk += 1;
-    else
-      addresses.add(
-        isIP(parts.host) === 0
-          ? joinAddress(parts.host.toLowerCase(), parts.port)
-          : canonicalAddress(address as string),
-      );
-  }
-  return { addresses: [...addresses], junk, excess: given.length - length };
-}
-
 /**
  * Merges lists in turns: above `MAX_SEEDS` distinct addresses each gets an equal share.
  *
@@ -339,7 +330,7 @@ export class Names {
   constructor(
     onLookUp: (error: Error | undefined) => void,
     isAlone: () => boolean,
-    resolve: (name: HostPort) => Promise<readonly string[]> = resolveAddress,
+    resolve: (name: HostPort) => Promise<readonly string[]>,
   ) {
     this.#onLookUp = onLookUp;
     this.#isAlone = isAlone;

@@ -50,9 +50,8 @@ export class LifeCycle {
       suspicion.update(this.#wantedAccusers());
       this.#suspicionWake = Math.min(this.#suspicionWake, suspicion.deadline);
     }
-    if (members.dead.length === 0) return;
-    this.#nextClean = now + profile.autoclean;
     this.#dialer.schedule(profile.redialInterval);
+    if (members.dead.length > 0) this.#nextClean = now + profile.autoclean;
   }
 
   /** @param deathReason; 0: the member is only suspected */

@@ -37,8 +37,6 @@ export class Member {
   isOneWay = false;
   /** @internal Its last ack came over a stream: datagrams may not reach it. */
   overStream = false;
-  /** @internal Waits for a probe out of turn. */
-  urgent = false;
   /** @internal Its turn in this probe round is still to come. */
   inRound = false;
   /** @internal When a sign of life is expected; infinite: not expected. */

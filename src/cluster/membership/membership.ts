@@ -194,9 +194,8 @@ export class Membership extends Context {
    */
   rejoin(now: number, start: number): void {
     this.now = now;
+    if (this.left) return;
     this.setIncarnation({ start: Math.max(start, this.self.start + 1), count: 0 });
-    if (this.left) this.#parts.prober.start(now);
-    this.left = false;
     this.announce(false);
     if (this.self.details.version > 0) this.spread(this.ownDetails());
   }

@@ -50,7 +50,6 @@ export class Prober {
   readonly #relays = new Map<number, Relay>();
   #round: Member[] = [];
   #at = 0;
-  readonly #urgent: Member[] = [];
   /** Members reachable one way, including dead ones. */
   readonly #oneWay = new Set<Member>();
   #nextRetry = Number.POSITIVE_INFINITY;
@@ -78,7 +77,6 @@ export class Prober {
   stop(): void {
     this.#probes.clear();
     this.#relays.clear();
-    for (const member of this.#urgent.splice(0)) member.urgent = false;
     this.#wake = Number.POSITIVE_INFINITY;
     this.nextProbe = Number.POSITIVE_INFINITY;
     this.#nextRetry = Number.POSITIVE_INFINITY;
@@ -134,14 +132,7 @@ export class Prober {
       if (deathReason !== 0 && probe.deathReason === 0) probe.deathReason = deathReason;
       return;
     }
-    if (this.#probes.size >= MAX_PROBES) {
-      if (!member.urgent) {
-        member.urgent = true;
-        this.#urgent.push(member);
-      }
-      return;
-    }
-    this.#start(now, member, deathReason);
+    if (this.#probes.size < MAX_PROBES) this.#start(now, member, deathReason);
   }
 
   /** @returns whether the ack answers a probe, and its sender may give it */
@@ -193,11 +184,6 @@ export class Prober {
 
   tick(now: number): void {
     if (now >= this.#wake) this.#expire(now);
-    while (this.#urgent.length > 0 && this.#probes.size < MAX_PROBES) {
-      const member = this.#urgent.pop() as Member;
-      member.urgent = false;
-      if (member.isLive) this.#start(now, member, 0);
-    }
     if (now >= this.#nextRetry) this.#retry(now);
     if (now < this.nextProbe) return;
     this.nextProbe = Math.max(

@@ -11,7 +11,7 @@
  *   a member                       a sign of life; then the type, the updates and the digest
  */
 
-import { MAX_NEW_MEMBERS } from "../bounds.js";
+import { LatestMap, MAX_NEW_MEMBERS } from "../bounds.js";
 import { AckFlag, DeathReason, type Packet, PacketType, Update, UpdateKind } from "../wire/packets.js";
 import type { Context } from "./context.js";
 import { CONFIRMERS } from "./heartbeats.js";
@@ -35,7 +35,7 @@ export interface Parts extends UpdatesParts {
 export class Receiver {
   readonly #context: Context;
   readonly #parts: Parts;
-  readonly #newMembers = new Map<string, NewMember>();
+  readonly #newMembers = new LatestMap<string, NewMember>(MAX_NEW_MEMBERS);
   /** Requested while this node had no answer. */
   #exchanges = 0;
   #refutedAt = Number.NEGATIVE_INFINITY;
@@ -83,7 +83,7 @@ export class Receiver {
     if (packet.from === this.#context.self.id) return;
     if (this.#context.removed) {
       for (const update of packet.updates)
-        if (update.kind === UpdateKind.REMOVAL) this.#parts.updates.applyRemoval(update);
+        if (update.kind === UpdateKind.REMOVAL) this.#parts.updates.apply(update, true);
       if (packet.type === PacketType.ACK && this.#context.removed && this.#parts.dialer.answered(packet.seq))
         this.#parts.updates.onAnswer();
       return;
@@ -306,18 +306,13 @@ export class Receiver {
 
   #challenge(update: Update, address: string, buckets: Uint32Array | undefined): void {
     const before = this.#newMembers.get(update.id);
-    if (before === undefined && this.#newMembers.size >= MAX_NEW_MEMBERS) {
-      const [oldest] = this.#newMembers.keys();
-      if (oldest !== undefined) this.#newMembers.delete(oldest);
-      this.#context.refuse("new-members");
-    }
+    if (before === undefined && this.#newMembers.size >= MAX_NEW_MEMBERS) this.#context.refuse("new-members");
     // At most one challenge at a time, or two unknown nodes would challenge each other forever.
     if (before !== undefined && this.#context.now - before.at < this.#context.profile.probeTimeout) {
       before.buckets = buckets ?? before.buckets;
       return;
     }
     const seq = before?.seq ?? this.#parts.prober.nextSeq();
-    this.#newMembers.delete(update.id);
     this.#newMembers.set(update.id, {
       update,
       seq,

@@ -135,7 +135,6 @@ export class Updates {
     this.#context.changed();
     this.#pass(update, isFresh);
     this.#context.effects.event({ type: "joined", member });
-    // A port has one owner: a new node at another's address has replaced it.
     this.#parts.lifeCycle.claim(member);
   }
 

@@ -56,10 +56,13 @@ export class Datagrams {
       this.#socket = await this.#bind({ address: bind.v4, port, exclusive: true }, false, read);
     if (bind.v6 !== undefined)
       this.#socket6 = await this.#bind({ address: bind.v6, port, exclusive: true, ipv6: true }, false, read);
-    await this.#useInterfaces(interfaces);
+    await this.setInterfaces(interfaces);
   }
 
-  /** Called with each poll of the interfaces, and passed over while an earlier call runs. Never rejects. */
+  /**
+   * Called with each poll of the interfaces, and passed over while an earlier call runs. Never rejects: without the group
+   * a node still has its seeds.
+   */
   async setInterfaces(interfaces: readonly string[]): Promise<void> {
     if (this.#updating) return;
     this.#updating = true;

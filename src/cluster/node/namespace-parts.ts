@@ -216,7 +216,6 @@ class ServiceCandidates {
     const member = rules?.get(id);
     if (rules === undefined || member?.isLive !== true || member.draining) return undefined;
     const { self } = rules;
-    if (member === self) return undefined;
     if (hostOf(member.name) === hostOf(self.name)) return { id, distance: Distance.SAME_HOST };
     const zone = self.details.props[ZONE];
     const isSame = zone !== undefined && zone === member.details.props[ZONE];

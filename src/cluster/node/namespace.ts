@@ -536,8 +536,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
    * Sends a request to one of the nodes that serve a service: the least loaded of the nearest. If that one is
    * overloaded, draining or unreachable, another one is tried.
    *
-   * @param body bytes (copied), a text, or a JSON value; or an async iterable of these, sent as fast as the handler
-   * reads
+   * @param body bytes (copied), a text, or a JSON value
    * @param options {@link ServiceRequestOptions}
    * @returns bytes, a text, or the handler's value after JSON
    * @throws ServiceError `ERR_SERVICE` with a `reason`: `no-service`, `overloaded`, `worker-failed`, `worker-lost` …;

@@ -7,10 +7,17 @@
  * XChaCha20 derives a key from the session, which happens once per session here (HChaCha20). A forgotten session may be
  * replayed, which cannot add a member, since new members are challenged (membership/receiver.ts).
  */
-import type { CipherGCMTypes } from "node:crypto";
+import {
+  type CipherGCMTypes,
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createHmac,
+  randomBytes,
+} from "node:crypto";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { decodeZ85, isKey } from "../../core/z85.js";
-import { MAX_KEYS, MAX_PACKET, REPLAY_WINDOW } from "../bounds.js";
+import { LatestMap, MAX_KEYS, MAX_PACKET, REPLAY_WINDOW } from "../bounds.js";
 import { decodeBody, encodePacket, FirstByte, type PacketFault, PREFIX } from "./codec.js";
 import type { Packet } from "./packets.js";
 
@@ -30,19 +37,12 @@ export type Refusal = PacketFault | "unsealed" | "key" | "forged" | "replayed";
 // node:crypto's types know it only by this type, a cipher with a tag.
 const CIPHER = "chacha20-poly1305" as unknown as CipherGCMTypes;
 
-type Crypto = typeof import("node:crypto");
-let crypto: Crypto | undefined;
-function nodeCrypto(): Crypto {
-  crypto ??= process.getBuiltinModule("node:crypto");
-  return crypto;
-}
-
 /**
  * HChaCha20, the key of a session (draft-irtf-cfrg-xchacha, 2.2): an OpenSSL ChaCha20 block without the final addition
  * of the initial state; the first and the last four of its 16 words are the key.
  */
 function sessionKey(key: Uint8Array, session: Uint8Array): Buffer {
-  const block = nodeCrypto().createCipheriv("chacha20", key, session).update(Buffer.alloc(64));
+  const block = createCipheriv("chacha20", key, session).update(Buffer.alloc(64));
   const words = Buffer.concat([block.subarray(0, 16), block.subarray(48)]);
   const added = Buffer.concat([Buffer.from("expand 32-byte k"), session]);
   for (let at = 0; at < 32; at += 4)
@@ -101,7 +101,8 @@ export class StreamWay {
   counter = 0;
   /** Secret of both ends if they proved node keys; set before the first packet. */
   secret: Buffer | undefined;
-  readonly #keys = new Map<number, Buffer>();
+  /** Twice as many as a rotation needs. */
+  readonly #keys = new LatestMap<number, Buffer>(2 * MAX_KEYS);
   /** By the number of the cluster name. */
   readonly #messageKeys = new Map<number, { readonly root: Buffer; readonly key: Buffer }>();
 
@@ -115,7 +116,7 @@ export class StreamWay {
     const root = this.keyOf(of);
     const known = this.#messageKeys.get(namespace);
     if (known?.root === root) return known.key;
-    const key = nodeCrypto().createHmac("sha256", root).update(`shoal messages 1 ${namespace}`).digest();
+    const key = createHmac("sha256", root).update(`shoal messages 1 ${namespace}`).digest();
     this.#messageKeys.set(namespace, { root, key });
     return key;
   }
@@ -125,12 +126,8 @@ export class StreamWay {
     let key = this.#keys.get(id);
     if (key === undefined) {
       const root =
-        this.secret === undefined
-          ? bytes
-          : nodeCrypto().createHmac("sha256", this.secret).update(bytes).digest();
+        this.secret === undefined ? bytes : createHmac("sha256", this.secret).update(bytes).digest();
       key = sessionKey(root, this.session);
-      // Twice as many as a rotation needs; the oldest is dropped.
-      for (const each of this.#keys.keys()) if (this.#keys.size >= 2 * MAX_KEYS) this.#keys.delete(each);
       this.#keys.set(id, key);
     }
     return key;
@@ -149,9 +146,8 @@ export class Sealer {
   readonly #session: Buffer;
   readonly #keys: Key[] = [];
   #counter = 0;
-  /** By key id and session, with replay windows, in two generations. */
-  #young = new Map<string, Session>();
-  #old = new Map<string, Session>();
+  /** By key id and session, with replay windows. */
+  readonly #sessions = new LatestMap<string, Session>(16_384);
 
   /**
    * @param namespace number of the cluster name (identity.ts)
@@ -159,11 +155,7 @@ export class Sealer {
    * @param session 16 random bytes for this process only; tests set it
    * @throws as `setKeys`
    */
-  constructor(
-    namespace: number,
-    keys: readonly string[],
-    session: Uint8Array = nodeCrypto().randomBytes(SESSION_LENGTH),
-  ) {
+  constructor(namespace: number, keys: readonly string[], session: Uint8Array = randomBytes(SESSION_LENGTH)) {
     this.#namespace = namespace;
     this.#session = Buffer.from(session);
     this.setKeys(keys);
@@ -250,7 +242,7 @@ export class Sealer {
     const out = Buffer.allocUnsafe(SEAL_OVERHEAD + plain.length);
     out.writeUInt8(FirstByte.VERSION | FirstByte.SEALED, 0);
     this.#writeHead(out, key, session, counter);
-    const cipher = nodeCrypto().createCipheriv(CIPHER, sealing, shortNonce(out), {
+    const cipher = createCipheriv(CIPHER, sealing, shortNonce(out), {
       authTagLength: TAG_LENGTH,
     });
     cipher.setAAD(out.subarray(0, NONCE), { plaintextLength: plain.length });
@@ -266,7 +258,7 @@ export class Sealer {
     if (typeof key === "string") return key;
     const counter = counterOf(bytes);
     const name = bytes.toString("latin1", PREFIX, COUNTER);
-    let session = this.#young.get(name) ?? this.#old.get(name);
+    let session = this.#sessions.get(name);
     if (session !== undefined && !session.isNew(counter)) return "replayed";
     const opened = session?.key ?? sessionKey(key.bytes, bytes.subarray(NONCE, COUNTER));
     const plain = openBox(bytes, opened);
@@ -274,7 +266,7 @@ export class Sealer {
     // Only genuine packets are remembered.
     session ??= new Session(opened);
     session.take(counter);
-    this.#remember(name, session);
+    this.#sessions.set(name, session);
     return decodeBody(plain);
   }
 
@@ -301,14 +293,6 @@ export class Sealer {
     if (key === undefined) return "key";
     return counterOf(bytes) > Number.MAX_SAFE_INTEGER ? "forged" : key;
   }
-
-  #remember(name: string, session: Session): void {
-    if (this.#young.has(name)) return;
-    this.#young.set(name, session);
-    if (this.#young.size < 16_384) return;
-    this.#old = this.#young;
-    this.#young = new Map();
-  }
 }
 
 function counterOf(sealed: Buffer): number {
@@ -316,7 +300,7 @@ function counterOf(sealed: Buffer): number {
 }
 
 export function keyId(bytes: Buffer): number {
-  return nodeCrypto().createHash("sha256").update(bytes).digest().readUInt32BE(0);
+  return createHash("sha256").update(bytes).digest().readUInt32BE(0);
 }
 
 /** The rest of XChaCha20's nonce as ChaCha20's: 4 zeros and the counter. */
@@ -327,7 +311,7 @@ function shortNonce(sealed: Buffer): Buffer {
 }
 
 function openBox(bytes: Buffer, key: Buffer): Buffer | undefined {
-  const decipher = nodeCrypto().createDecipheriv(CIPHER, key, shortNonce(bytes), {
+  const decipher = createDecipheriv(CIPHER, key, shortNonce(bytes), {
     authTagLength: TAG_LENGTH,
   });
   decipher.setAuthTag(bytes.subarray(TAG, SEAL_OVERHEAD));
