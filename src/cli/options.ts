@@ -210,14 +210,6 @@ export function numberFlag(
   });
 }
 
-export function wholeNumber(min: number, max = 2_147_483_647): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (/^\d+$/.test(text) && value >= min && value <= max) return value;
-    throw new InvalidArgumentError(`Expected a whole number from ${min} to ${max}.`);
-  };
-}
-
 export interface ClusterSettings {
   readonly clusterName?: string;
   readonly clusterKey?: string;
