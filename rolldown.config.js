@@ -77,6 +77,9 @@ const chunks = [
     test: /\/src\/cluster\/(?:identity\.ts$|membership\/|wire\/|net\/(?:namespace-codec|datagrams)\.ts$)/,
   },
   { name: "cluster", test: /\/src\/cluster\/index\.ts$/ },
+  // Nodes' flags and the library have these, and the library must not load the program.
+  { name: "store", test: /\/src\/store\/store\.ts$/ },
+  { name: "sessions-options", test: /\/src\/sessions\/server-options\.ts$/ },
   { name: "cli", test: /\/src\/(?:cli\/(?:program|operation|format|input)\.ts$|config\/file\.ts$)/ },
   { name: "node", test: /\/src\/cli\/node\.ts$/ },
   { name: "node-start", test: /\/src\/cli\/node-start\.ts$/ },

@@ -9,9 +9,9 @@
  */
 import type { Command } from "commander";
 import { defined } from "../core/arguments.js";
+import { OPTIONS as CLIENT, SET_OPTIONS } from "../patterns/clone/client-options.js";
 import { CloneClient, type PatternEndpoints } from "../patterns/clone/index.js";
 import { keyFault, MAX_KEY } from "../patterns/clone/protocol.js";
-import { MAX_TTL } from "../patterns/clone/server-options.js";
 import { withEndpoints } from "./endpoints.js";
 import { asUsage, describe, FormatError, UsageError, waitFailed } from "./failure.js";
 import { bytesFromJson, bytesToJson, type Format, parseJson } from "./format.js";
@@ -21,16 +21,13 @@ import {
   checkSettings,
   type Given,
   isOfCluster,
+  numberFlag,
   repeatable,
   type Settings,
-  wholeNumber,
 } from "./options.js";
 import { LINES, type Output, printing } from "./output.js";
 import { addSecurityOptions, clientSecurityOptions } from "./security.js";
 import type { Stop } from "./terminal.js";
-
-/** Timeout of the map and of an update, ms. */
-const TIMEOUT = 10_000;
 
 export interface CloneSettings extends Settings {
   readonly subtree?: string;
@@ -43,8 +40,12 @@ export function addCloneClientOptions(command: Command): Command {
       repeatable("--connect <HOST:P>", "address and first port of a server, or cluster:NAME (repeatable)"),
     )
     .option("--subtree </NAME/>", "only keys that begin with /NAME/")
-    .option("--timeout <MS>", "timeout of the map, and of an update (default 10000)", wholeNumber(1))
-    .option("--heartbeat <MS>", "interval of the server's heartbeats (default 1000)", wholeNumber(1))
+    .addOption(
+      numberFlag("--timeout <MS>", "timeout of the map, and of an update", { ...CLIENT.timeout, min: 1 }),
+    )
+    .addOption(
+      numberFlag("--heartbeat <MS>", "interval of the server's heartbeats", CLIENT.heartbeatInterval),
+    )
     .option("--json", 'JSON lines: {"key":"text","value":{"base64":"…"}}');
   return addClusterOptions(addSecurityOptions(command, "connect"));
 }
@@ -78,7 +79,7 @@ async function runClone(
   log: Log,
   work: (session: CloneSession) => Promise<void>,
 ): Promise<void> {
-  const { subtree, heartbeat, json = false, timeout = TIMEOUT } = settings;
+  const { subtree, heartbeat, json = false, timeout = CLIENT.timeout.default } = settings;
   const socketOptions = await clientSecurityOptions(settings);
   const map = await asUsage(
     () =>
@@ -199,8 +200,8 @@ function parseEntry(bytes: Buffer): Buffer[] {
     throw new FormatError('expected {"key":…,"value":…}, each a string or {"base64":"…"}');
   const ttl = object?.ttl;
   if (ttl === undefined) return checked(key, value);
-  if (!Number.isSafeInteger(ttl) || (ttl as number) < 0 || (ttl as number) > MAX_TTL)
-    throw new FormatError(`ttl: expected a whole number of ms from 0 to ${MAX_TTL}`);
+  const { accepts, expected } = SET_OPTIONS.ttl;
+  if (!accepts(ttl)) throw new FormatError(`ttl: expected ${expected}, in ms`);
   return [...checked(key, value), Buffer.from(String(ttl))];
 }
 

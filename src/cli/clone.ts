@@ -3,8 +3,9 @@ import { setMaxListeners } from "node:events";
 import type { Command } from "commander";
 import { defined, quoted } from "../core/arguments.js";
 import type { BinaryStarFenceReason, BinaryStarRole } from "../patterns/binary-star/index.js";
+import { SET_OPTIONS } from "../patterns/clone/client-options.js";
 import { CloneLmdbStore, type ClonePairOptions, CloneServer } from "../patterns/clone/index.js";
-import { MAX_TTL } from "../patterns/clone/server-options.js";
+import { OPTIONS as SERVER } from "../patterns/clone/server-options.js";
 import {
   addCloneClientOptions,
   argumentBytes,
@@ -21,7 +22,7 @@ import { bytesFromJson, bytesToJson, formatFor, parseJson } from "./format.js";
 import { Input } from "./input.js";
 import { Log } from "./log.js";
 import { addOperationOptions, type OperationSettings, serve } from "./operation.js";
-import { addCommand, addGroup, checkEndpoints, type Given, wholeNumber } from "./options.js";
+import { addCommand, addGroup, checkEndpoints, type Given, numberFlag } from "./options.js";
 import { handOver, roleOption } from "./pair.js";
 import { addSecurityOptions, clientOf, type SecuritySettings, securityOptions } from "./security.js";
 import type { Stop } from "./terminal.js";
@@ -38,8 +39,7 @@ interface GetSettings extends CloneSettings {
   readonly revision?: boolean;
 }
 
-/** Revisions count all updates of the map. */
-const revision = wholeNumber(0, Number.MAX_SAFE_INTEGER);
+const { revision, ttl } = SET_OPTIONS;
 const LINE_FEED = Buffer.from("\n");
 /** Most updates of one input in flight, and most bytes of them. */
 const PIPELINE = 1_000;
@@ -87,8 +87,10 @@ export function addCloneCommand(program: Command): void {
       .argument("<key>", "the key")
       .argument("[value]", "the value (default: standard input)"),
   )
-    .option("--ttl <MS>", "delete the key after MS, unless it is set again", wholeNumber(1, MAX_TTL))
-    .option("--revision <N>", "only if the key has revision N; 0: only if it does not exist", revision)
+    .addOption(numberFlag("--ttl <MS>", "delete the key after MS, unless it is set again", { max: ttl.max }))
+    .addOption(
+      numberFlag("--revision <N>", "only if the key has revision N; 0: only if it does not exist", revision),
+    )
     .option("--raw", "the value is standard input with its last line feed")
     .action((key: string, value: string | undefined, given: Given<SetSettings>) => set(key, value, given));
   addCloneClientOptions(
@@ -100,7 +102,7 @@ export function addCloneCommand(program: Command): void {
       examples: [`shoal clone delete /prices/eel ${connect}`],
     }).argument("<key>", "the key"),
   )
-    .option("--revision <N>", "only if the key has revision N", revision)
+    .addOption(numberFlag("--revision <N>", "only if the key has revision N", revision))
     .action((key: string, given: Given<ConditionSettings>) => remove(key, given));
   addCloneClientOptions(
     addCommand(clone, {
@@ -110,7 +112,7 @@ export function addCloneCommand(program: Command): void {
       examples: [`shoal clone watch /prices/ ${connect}`, `shoal clone watch --json ${connect}`],
     }).argument("[prefix]", "of the keys (default: all keys)"),
   )
-    .option("--count <N>", "stop after N changes", wholeNumber(1))
+    .addOption(numberFlag("--count <N>", "stop after N changes"))
     .action((prefix: string | undefined, given: Given<CloneSettings>) => watch(prefix ?? "", given));
   addCloneClientOptions(
     addCommand(clone, {
@@ -294,9 +296,6 @@ function load(given: Given<CloneSettings>): Promise<void> {
 /** A server binds up to four more ports. */
 const MAX_PORT = 65_531;
 
-/** Heartbeat interval in ms (12/CHP). */
-const HEARTBEAT = 1_000;
-
 interface ServerSettings extends OperationSettings, SecuritySettings {
   readonly port?: number;
   readonly host?: string;
@@ -321,13 +320,13 @@ function addCloneServerCommand(clone: Command): void {
       "shoal clone server --port 5556 --binary-star primary --peer backup.example:5556",
     ],
   })
-    .option("--port <P>", "the first port", wholeNumber(1))
+    .addOption(numberFlag("--port <P>", "the first port", { max: MAX_PORT }))
     .option("--host <ADDR>", "the address to listen at (default: all addresses)")
     .option("--bind <EP>", "an endpoint instead of both, such as ipc://NAME or tcp://ADDR:*")
     .addOption(roleOption())
     .option("--peer <HOST:P>", "address and first port of the other server")
     .option("--store <DIR>", "keep the map in DIR (needs the package lmdb)")
-    .option("--heartbeat <MS>", "interval of heartbeats (default 1000)", wholeNumber(1))
+    .addOption(numberFlag("--heartbeat <MS>", "interval of heartbeats", SERVER.heartbeatInterval))
     .option("--json", "print the counters as JSON at the end");
   addOperationOptions(addSecurityOptions(command, "bind")).action(runServer);
 }
@@ -360,7 +359,7 @@ async function runServer(settings: ServerSettings): Promise<void> {
       log.info(`listening at ${listening}`);
     },
     async close(server, linger) {
-      const timeout = Math.min(linger, 2 * (heartbeat ?? HEARTBEAT));
+      const timeout = Math.min(linger, 2 * (heartbeat ?? SERVER.heartbeatInterval.default));
       // A peer that misses updates must not serve while this server could return with them.
       if (server.star !== undefined) await handOver(server.star, timeout, () => server.stats().replicated);
       await server.close();
@@ -375,7 +374,6 @@ function endpointFor({ port, host, bind }: ServerSettings): string {
     return bind;
   }
   if (port === undefined) throw new UsageError("expected --port P");
-  if (port > MAX_PORT) throw new UsageError(`--port: expected a number from 1 to ${MAX_PORT}`);
   return `tcp://${host ?? "*"}:${port}`;
 }
 

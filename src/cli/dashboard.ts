@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { asUsage, UsageError } from "./failure.js";
 import { Log } from "./log.js";
-import { addCommand, repeatable, seconds } from "./options.js";
+import { addCommand, numberFlag, repeatable } from "./options.js";
 import {
   addSecurityOptions,
   clientSecurityOptions,
@@ -14,8 +14,8 @@ import { Stop } from "./terminal.js";
 
 const DASHBOARD_ADDRESS = "127.0.0.1:9465";
 const MAX_DASHBOARD_ADDRESSES = 256;
-const MIN_SECONDS = 0.2;
-const MAX_SECONDS = 60;
+/** s. */
+const INTERVAL = { default: 2, min: 0.2, max: 60 };
 
 interface DashboardSettings extends SecuritySettings {
   readonly listen?: string;
@@ -39,7 +39,7 @@ export function addDashboardCommand(program: Command): void {
   })
     .argument("<address...>", "metrics over HTTP, or the control endpoint of a proxy or a node")
     .option("--listen <HOST:PORT>", `where the page is (default ${DASHBOARD_ADDRESS})`)
-    .option("--interval <S>", "seconds between two readings (default 2)", seconds(MIN_SECONDS, MAX_SECONDS))
+    .addOption(numberFlag("--interval <S>", "seconds between two readings", INTERVAL, "seconds"))
     .option(
       "--token-file <FILE>",
       "file with a token; its holders may pause, resume and drain at control endpoints (default: no one may)",

@@ -8,7 +8,7 @@ import { builtFile, loadOptional } from "../core/packages.js";
 import { Context, Dealer, ENGINE_NAMES, Pull, Push, ShoalError, TimeoutError, version } from "../index.js";
 import { causeOf, remedyOf } from "../sockets/stalls.js";
 import { asUsage, describe, hasCode, Reported, UsageError } from "./failure.js";
-import { addCommand, repeatable, wholeNumber } from "./options.js";
+import { addCommand, numberFlag, repeatable } from "./options.js";
 import { printText } from "./output.js";
 import { addSecurityOptions, clientSecurityOptions, type SecuritySettings } from "./security.js";
 
@@ -54,7 +54,7 @@ export function addDoctorCommand(program: Command): void {
   })
     .argument("[endpoint...]", "endpoints to dial")
     .addOption(repeatable("--bind <EP>", "check that an endpoint can be bound (repeatable)"))
-    .option("--timeout <MS>", `the longest wait for an answer (default ${TIMEOUT})`, wholeNumber(1))
+    .addOption(numberFlag("--timeout <MS>", "the longest wait for an answer", { default: TIMEOUT }))
     .option("--json", "one JSON object per line");
   addSecurityOptions(command, "connect").action(doctor);
 }

@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { defined } from "../core/arguments.js";
 import { LastValueCache } from "../patterns/last-value-cache/last-value-cache.js";
+import { OPTIONS as CACHE } from "../patterns/last-value-cache/options.js";
 import { withEndpoints } from "./endpoints.js";
 import { asUsage, describe } from "./failure.js";
 import { Log } from "./log.js";
@@ -11,8 +12,8 @@ import {
   addCommand,
   type ClusterSettings,
   checkEndpoints,
+  numberFlag,
   repeatable,
-  wholeNumber,
 } from "./options.js";
 import { addPairOptions, Pair, type PairSettings } from "./pair.js";
 import { addSecurityOptions, securityOptions } from "./security.js";
@@ -49,7 +50,7 @@ export function addLvcCommand(program: Command): void {
       repeatable("--subscribe <PREFIX>", "subscribe to topics with PREFIX (repeatable; default: all)"),
     )
     .option("--store <DIR>", "keep the values in DIR across restarts (needs the package lmdb)")
-    .option("--max-topics <N>", "maximum number of topics (default 100000)", wholeNumber(1))
+    .addOption(numberFlag("--max-topics <N>", "maximum number of topics", CACHE.maxTopics))
     .option("--json", "print the counters as JSON at the end");
   addOperationOptions(addPairOptions(addClusterOptions(addSecurityOptions(command)))).action(
     (settings: LvcSettings) => lvc(settings),

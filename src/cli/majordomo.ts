@@ -4,7 +4,11 @@ import { defined } from "../core/arguments.js";
 import { loadOptional } from "../core/packages.js";
 import type { MetricsSourcesByName } from "../metrics/index.js";
 import type { BinaryStar } from "../patterns/binary-star/index.js";
+import { OPTIONS as BROKER } from "../patterns/majordomo/broker-options.js";
+import { OPTIONS as CLIENT } from "../patterns/majordomo/client-options.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../patterns/majordomo/index.js";
+import { OPTIONS as WORKER } from "../patterns/majordomo/worker-options.js";
+import { OPTIONS as TITANIC } from "../patterns/titanic/dispatch-rules.js";
 import { LmdbStore, Titanic } from "../patterns/titanic/index.js";
 import { withEndpoints } from "./endpoints.js";
 import { asUsage, describe, describeDeep, Failure, UsageError } from "./failure.js";
@@ -17,15 +21,12 @@ import {
   addSharedOptions,
   checkSettings,
   type Given,
+  numberFlag,
   type Settings,
-  wholeNumber,
 } from "./options.js";
 import { addPairOptions, Pair, type PairSettings } from "./pair.js";
 import { addSecurityOptions, clientOf, type SecurityOptions, securityOptions } from "./security.js";
 import { type AnswerSettings, addAnswerOptions, answerer, callFailure, runCalls } from "./service.js";
-
-/** ms. */
-const TIMEOUT = 30_000;
 
 interface CallSettings extends Settings {
   readonly heartbeat?: number;
@@ -57,8 +58,8 @@ export function addMajordomoCommand(program: Command): void {
   }).argument("<service>", "the service's name");
   addClusterOptions(addSecurityOptions(addSharedOptions(worker, ["connect"]), "connect"));
   addOperationOptions(addAnswerOptions(worker))
-    .option("--concurrency <N>", "requests handled at once (default 1)", wholeNumber(1))
-    .option("--heartbeat <MS>", "interval of heartbeats to a broker (default 2500)", wholeNumber(1))
+    .addOption(numberFlag("--concurrency <N>", "requests handled at once", WORKER.concurrency))
+    .addOption(numberFlag("--heartbeat <MS>", "interval of heartbeats to a broker", WORKER.heartbeatInterval))
     .action((service: string, given: Given<WorkerSettings>) => runWorker(service, given));
   const calls = addCommand(majordomo, {
     name: "call",
@@ -75,13 +76,15 @@ export function addMajordomoCommand(program: Command): void {
     .argument("[body...]", "the frames of one request (default: standard input)");
   addSharedOptions(calls, ["connect", "count", "timeout", "multipart", "json", "raw"]);
   addClusterOptions(addSecurityOptions(calls, "connect"))
-    .option("--heartbeat <MS>", "interval of heartbeats to the broker (default 2500)", wholeNumber(1))
+    .addOption(
+      numberFlag("--heartbeat <MS>", "interval of heartbeats to the broker", CLIENT.heartbeatInterval),
+    )
     .action((service: string, body: string[], given: Given<CallSettings>) => call(service, body, given));
 }
 
 async function runWorker(service: string, given: Given<WorkerSettings>): Promise<void> {
   const settings = checkSettings<WorkerSettings>(given, "--connect EP");
-  const { concurrency = 1, heartbeat } = settings;
+  const { concurrency, heartbeat } = settings;
   const answer = answerer(settings);
   const log = new Log("majordomo worker");
   const socketOptions = await securityOptions(settings, settings);
@@ -91,9 +94,8 @@ async function runWorker(service: string, given: Given<WorkerSettings>): Promise
       log,
       create: () =>
         new MajordomoWorker(connect, service, answer, {
-          concurrency,
           socketOptions,
-          ...defined({ heartbeatInterval: heartbeat }),
+          ...defined({ concurrency, heartbeatInterval: heartbeat }),
         }),
       report: (worker) =>
         worker.events
@@ -107,7 +109,7 @@ async function runWorker(service: string, given: Given<WorkerSettings>): Promise
 
 async function call(service: string, body: readonly string[], given: Given<CallSettings>): Promise<void> {
   const settings = checkSettings<CallSettings>(given, "--connect EP");
-  const { timeout = TIMEOUT, heartbeat } = settings;
+  const { timeout = CLIENT.timeout.default, heartbeat } = settings;
   const log = new Log("majordomo call");
   const socketOptions = await securityOptions(settings, settings);
   if (body.length > 0 && settings.count !== undefined) throw new UsageError("--count needs standard input");
@@ -160,12 +162,14 @@ function addBrokerCommand(majordomo: Command): void {
   });
   addSharedOptions(command, ["bind", "json"], { json: "print the counters as JSON at the end" });
   addOperationOptions(addPairOptions(addSecurityOptions(command, "bind")))
-    .option("--heartbeat <MS>", "interval of heartbeats to a worker (default 2500)", wholeNumber(1))
+    .addOption(numberFlag("--heartbeat <MS>", "interval of heartbeats to a worker", BROKER.heartbeatInterval))
     .option("--titanic <DIR>", "keep durable requests in DIR (9/TSP; needs the package lmdb)")
-    .option(
-      "--titanic-attempts <N>",
-      "failed attempts before a request becomes a dead letter (default 10)",
-      wholeNumber(1),
+    .addOption(
+      numberFlag(
+        "--titanic-attempts <N>",
+        "failed attempts before a request becomes a dead letter",
+        TITANIC.maxAttempts,
+      ),
     )
     .action(runBroker);
 }

@@ -1,5 +1,6 @@
 /** One row per command of a running node. */
 import type { CommandMember, CommandTable } from "../control/server.js";
+import { boolean, type IntegerRange, integer } from "../kit/options.js";
 import type { MessageLine, NodeRoute } from "./node-messages.js";
 import type { NodeOperator, NodeRequest } from "./node-operator.js";
 import { clientsText, sessionsText, shown, statusText } from "./node-text.js";
@@ -9,8 +10,8 @@ import type { CommandFace } from "./options.js";
 /** Bytes of a command with its text. */
 export const MAX_NODE_COMMAND = 65_536;
 
-/** ms. */
-const MAX_WAIT = 60_000;
+/** Default timeout of a reply, and default of `wait`, ms. */
+export const TIMEOUT = 5_000;
 /** ms for peers to receive a leave. */
 const LEAVE_LINGER = 5_000;
 
@@ -23,7 +24,7 @@ export interface NodeMember extends CommandMember {
   readonly help?: string;
   readonly isList?: true;
   /** Of a whole number. */
-  readonly range?: readonly [min: number, max: number];
+  readonly range?: IntegerRange;
 }
 
 export interface NodeCommand {
@@ -67,22 +68,15 @@ const texts = (flags: string, help: string): NodeMember => ({
   expected: "a list of texts",
   accepts: isTexts,
 });
-const whole = (
-  range: readonly [min: number, max: number],
-  face: Pick<NodeMember, "flags" | "help"> = {},
-): NodeMember => ({
+const whole = (range: IntegerRange, face: Pick<NodeMember, "flags" | "help"> = {}): NodeMember => ({
+  ...integer(range),
   ...face,
   range,
-  expected: `a whole number from ${range[0]} to ${range[1]}`,
-  accepts: (value) => Number.isInteger(value) && Number(value) >= range[0] && Number(value) <= range[1],
 });
-const ANY_NUMBER = [0, Number.MAX_SAFE_INTEGER] as const;
-const ANY_WAIT = [0, MAX_WAIT] as const;
-
-const truth = (): NodeMember => ({
-  expected: "true or false",
-  accepts: (value) => typeof value === "boolean",
-});
+const truth = boolean(false);
+const ANY_NUMBER = { min: 0, max: Number.MAX_SAFE_INTEGER };
+/** ms. */
+const ANY_WAIT = { min: 0, max: 60_000 };
 
 const NAME = "the member's name, or its id";
 
@@ -222,7 +216,10 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
       service: text("<service>", "the service's name"),
       text: { ...text("[text]", "the text; without it each line of standard input is one"), required: true },
       key: text("--key <KEY>", "idempotency key: requests with the same one are run once"),
-      wait: whole(ANY_WAIT, { flags: "--wait <MS>", help: "ms until it is given up (default 5000)" }),
+      wait: whole(
+        { ...ANY_WAIT, default: TIMEOUT },
+        { flags: "--wait <MS>", help: "ms until it is given up" },
+      ),
     },
     run: (node, members) => node.request(members as unknown as NodeRequest),
     text: ({ reply }) => [typeof reply === "string" ? reply : JSON.stringify(reply)],
@@ -258,7 +255,7 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
       topic: { ...text("[topic]", "the topic; with --json it is in each line") },
       text: { ...text("[text]", "one message; without it each line of standard input is one") },
       retain: {
-        ...truth(),
+        ...truth,
         flags: "--retain",
         help: "each is its topic's value from now on; an empty one takes the value back",
       },
@@ -285,15 +282,15 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     },
     members: {
       filters: texts("[filter...]", "filters of topics"),
-      count: whole([1, Number.MAX_SAFE_INTEGER], {
-        flags: "--count <N>",
-        help: "end after so many messages",
-      }),
-      retained: { ...truth(), flags: "--retained", help: "print the retained values of the topics first" },
+      count: whole(
+        { max: Number.MAX_SAFE_INTEGER },
+        { flags: "--count <N>", help: "end after so many messages" },
+      ),
+      retained: { ...truth, flags: "--retained", help: "print the retained values of the topics first" },
       session: whole(ANY_NUMBER),
       after: whole(ANY_NUMBER),
       wait: whole(ANY_WAIT),
-      end: truth(),
+      end: truth,
     },
     json: 'print messages as lines {"topic":"…","data":"…"}',
     exchange: async (exchange) => (await import("./node-transfer.js")).printMessages(exchange),

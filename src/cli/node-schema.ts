@@ -3,12 +3,17 @@
  * help, completion and the tables of the documentation come from these rows.
  */
 import { Option } from "commander";
-import type { MessagingOptions } from "../cluster/messaging/options.js";
-import { PROFILES } from "../cluster/profiles.js";
+import { MAX_MEMBERS } from "../cluster/bounds.js";
+import { OPTIONS as CLIENTS } from "../cluster/clients/server.js";
+import { OPTIONS as MESSAGING, type MessagingOptions } from "../cluster/messaging/options.js";
+import { LISTENER_OPTIONS, NODE_OPTIONS } from "../cluster/node/options.js";
+import { NUMBERS, PROFILES } from "../cluster/profiles.js";
 import type { Schema } from "../config/validate.js";
 import { quoted } from "../core/arguments.js";
+import { type IntegerRange, integer } from "../kit/options.js";
+import { OPTIONS as SESSIONS } from "../sessions/server-options.js";
 import { UsageError } from "./failure.js";
-import { repeatable, wholeNumber } from "./options.js";
+import { numberFlag, repeatable } from "./options.js";
 
 const text = (description: string, more: Schema = {}): Schema => ({
   type: "string",
@@ -26,12 +31,20 @@ const texts = (description: string, pattern?: string): Schema => ({
   ...(pattern === undefined ? {} : { pattern }),
   items: { type: "string", ...(pattern === undefined ? {} : { pattern }) },
 });
-const whole = (description: string, minimum: number, maximum: number): Schema => ({
-  type: "integer",
-  description,
-  minimum,
-  maximum,
-});
+const whole = (description: string, range: IntegerRange): Schema => {
+  const { default: standard, min: minimum, max: maximum } = integer(range);
+  const shown = standard === undefined ? "" : `; default ${standard}`;
+  return { type: "integer", description: `${description}${shown}`, minimum, maximum };
+};
+/** Keys for options of the library, with the ranges and defaults of their rows. */
+const wholes = <K extends string>(
+  rows: Readonly<Record<NoInfer<K>, IntegerRange>>,
+  descriptions: Readonly<Record<K, string>>,
+): Readonly<Record<K, Schema>> => {
+  const keys = Object.keys(descriptions) as K[];
+  const schemas = keys.map((key) => [key, whole(descriptions[key], rows[key])]);
+  return Object.fromEntries(schemas) as Record<K, Schema>;
+};
 const map = (description: string, properties: Schema, more: Schema = {}): Schema => ({
   type: "object",
   description,
@@ -40,8 +53,7 @@ const map = (description: string, properties: Schema, more: Schema = {}): Schema
   ...more,
 });
 
-const MAX_COUNT = 2_147_483_647;
-
+const PORT = { max: 65_535 };
 const Z85 = "^[0-9A-Za-z.:+=^!/*?&<>()\\[\\]{}@%$#-]{40}$";
 
 /** A running node takes these keys over from a changed file. Others need a restart. */
@@ -81,7 +93,9 @@ const tls = (
 const AUTHORITIES = "authorities whose certificates are accepted, in PEM";
 
 export function nodeSchema(): Schema {
-  const numbers = Object.keys(PROFILES.lan);
+  const numbers = Object.entries(NUMBERS).map(([name, [, minimum, maximum]]) => {
+    return [name, { type: "number", minimum, maximum }];
+  });
   return {
     $schema: "http://json-schema.org/draft-07/schema#",
     title: "Configuration of a node of a cluster: shoal node start --config FILE",
@@ -100,7 +114,7 @@ export function nodeSchema(): Schema {
         "--interface <IF>",
         text("network interface, by name or address; default: all active ones"),
       ),
-      port: whole("UDP and TCP port; default 0: a free one", 0, 65_535),
+      port: whole("UDP and TCP port, 0: a free one", NODE_OPTIONS.port),
       ports: flagged("--ports <FIRST-LAST>", text("the first free port of these")),
       ipv6: flagged("--ipv6", { type: "boolean", description: "IPv6 addresses, too; default false" }),
       announce: text("HOST:PORT for other nodes, if not the node's own"),
@@ -128,7 +142,7 @@ export function nodeSchema(): Schema {
       multicast: {
         ...map("multicast discovery; default true", {
           group: text("an IPv4 multicast address"),
-          port: whole("its port", 1, 65_535),
+          port: whole("its port", PORT),
         }),
         type: ["boolean", "object"],
       },
@@ -149,14 +163,14 @@ export function nodeSchema(): Schema {
       profile: {
         ...map("a profile by name, or with changed numbers", {
           base: { enum: Object.keys(PROFILES), description: "the profile that the numbers change" },
-          ...Object.fromEntries(numbers.map((name) => [name, { type: "number" }])),
+          ...Object.fromEntries(numbers),
         }),
         type: ["string", "object"],
       },
       split: map("behaviour after a network partition", {
         strategy: {
           ...map("majority (default), none, or a quorum", {
-            quorum: whole("nodes that the continuing side must have", 1, 16_384),
+            quorum: whole("nodes that the continuing side must have", { max: MAX_MEMBERS }),
           }),
           type: ["string", "object"],
         },
@@ -174,23 +188,21 @@ export function nodeSchema(): Schema {
             description: "channels of send and query, by number or name; default 0, 1, 2",
             items: { type: ["integer", "string"] },
           },
-          highWaterMark: whole("messages that wait for one other node", 1, MAX_COUNT),
-          highWaterMarkBytes: whole("bytes of them", 1, Number.MAX_SAFE_INTEGER),
-          maxItem: whole("bytes of a message with its topic", 1, 268_435_456),
-          idle: whole("ms without messages after which a connection closes", 1, MAX_COUNT),
-          heartbeat: whole("ms without an acknowledgement after which a connection is checked", 1, MAX_COUNT),
-          maxQueue: whole("messages that wait for a subscription", 1, MAX_COUNT),
-          maxQueueBytes: whole("bytes of them", 1, Number.MAX_SAFE_INTEGER),
-          maxRetained: whole("retained values", 0, MAX_COUNT),
-          maxRetainedBytes: whole("bytes of them", 0, Number.MAX_SAFE_INTEGER),
-          settle: whole(
-            "ms for which a new node gets all messages until its subscriptions are known",
-            0,
-            MAX_COUNT,
-          ),
-          grace: whole("ms for which subscriptions of a lost node are kept", 0, MAX_COUNT),
-          maxPending: whole("copies that wait for room, messages without an answer", 1, MAX_COUNT),
-          maxPendingBytes: whole("bytes of the copies", 1, Number.MAX_SAFE_INTEGER),
+          ...wholes(MESSAGING, {
+            highWaterMark: "messages that wait for one other node",
+            highWaterMarkBytes: "bytes of them",
+            maxItem: "bytes of a message with its topic",
+            idle: "ms without messages after which a connection closes",
+            heartbeat: "ms without an acknowledgement after which a connection is checked",
+            maxQueue: "messages that wait for a subscription",
+            maxQueueBytes: "bytes of them",
+            maxRetained: "retained values",
+            maxRetainedBytes: "bytes of them",
+            settle: "ms for which a new node gets all messages until its subscriptions are known",
+            grace: "ms for which subscriptions of a lost node are kept",
+            maxPending: "copies that wait for room, messages without an answer",
+            maxPendingBytes: "bytes of the copies",
+          }),
         } satisfies Record<keyof MessagingOptions, Schema>),
         type: ["boolean", "object"],
       },
@@ -212,7 +224,7 @@ export function nodeSchema(): Schema {
         description: "more listeners for streams",
         items: map("a listener", {
           host: text("IP address to bind; default: that of the node's own listener"),
-          port: whole("default 0: a free one", 0, 65_535),
+          port: whole("its port, 0: a free one", LISTENER_OPTIONS.port),
           ports: text("FIRST-LAST: the first free port of these"),
           tls: {
             ...tls(
@@ -267,8 +279,8 @@ export function nodeSchema(): Schema {
           description: "permissions by role",
           additionalProperties: list("such as dynamicDiscovery"),
         },
-        port: flagged("--clients-port <PORT>", whole("port at which this node serves clients", 1, 65_535)),
-        securePort: whole("the same over TLS", 1, 65_535),
+        port: flagged("--clients-port <PORT>", whole("port at which this node serves clients", PORT)),
+        securePort: whole("the same over TLS", PORT),
         host: text("address that these ports are bound to; default: the host of endpoint"),
         addresses: {
           enum: ["interfaces", "ec2"],
@@ -282,7 +294,7 @@ export function nodeSchema(): Schema {
           { ca: AUTHORITIES },
           ["cert", "key"],
         ),
-        maxClients: whole("connections; default 16,384", 1, 1_000_000),
+        maxClients: whole("connections", CLIENTS.maxClients),
       }),
       sessions: map(
         "a session server",
@@ -294,30 +306,20 @@ export function nodeSchema(): Schema {
           ),
           name: text("servers of one store have one name; default sessions"),
           certificate: text("CURVE keys of listen, from the secret file"),
-          maxConnections: whole("clients at a time; default 100,000", 1, MAX_COUNT),
-          maxSessions: whole("sessions of the store; default 1,000,000", 1, MAX_COUNT),
-          maxFilters: whole("filters of all sessions; default 1,000,000", 1, MAX_COUNT),
-          maxFilterBytes: whole("bytes of them; default 64 MiB", 1, Number.MAX_SAFE_INTEGER),
-          maxInFlightBytes: whole(
-            "bytes of messages that clients have not acknowledged; default 256 MiB",
-            1,
-            Number.MAX_SAFE_INTEGER,
-          ),
-          maxQueue: whole("messages that a session keeps at most; default 1,000,000", 1, MAX_COUNT),
-          maxQueueBytes: whole("bytes of them; default 1 GiB", 1, Number.MAX_SAFE_INTEGER),
-          maxExpiry: whole(
-            "ms that a session is kept without a connection at most; default 30 days",
-            1,
-            Number.MAX_SAFE_INTEGER,
-          ),
-          maxPending: whole("operations that wait for the store; default 10,000", 1, MAX_COUNT),
-          maxPendingBytes: whole("bytes of them; default 64 MiB", 1, Number.MAX_SAFE_INTEGER),
-          pollInterval: whole("ms between polls of the store; default 1,000", 1, MAX_COUNT),
-          serverTimeout: whole(
-            "ms without a sign of life after which a server is lost; default 10,000",
-            1,
-            MAX_COUNT,
-          ),
+          ...wholes(SESSIONS, {
+            maxConnections: "clients at a time",
+            maxSessions: "sessions of the store",
+            maxFilters: "filters of all sessions",
+            maxFilterBytes: "bytes of them",
+            maxInFlightBytes: "bytes of messages that clients have not acknowledged",
+            maxQueue: "messages that a session keeps at most",
+            maxQueueBytes: "bytes of them",
+            maxExpiry: "ms that a session is kept without a connection at most",
+            maxPending: "operations that wait for the store",
+            maxPendingBytes: "bytes of them",
+            pollInterval: "ms between polls of the store",
+            serverTimeout: "ms without a sign of life after which a server is lost",
+          }),
         },
         { required: ["listen", "store"] },
       ),
@@ -366,9 +368,9 @@ function optionOf({ flag, type, description, enum: words, minimum, maximum }: Sc
   const [flags, help] = [flag as string, description as string];
   const isList = type === "object" || type === "array" || Array.isArray(type);
   if (isList && !flags.endsWith("<FOLDER>")) return repeatable(flags, `${help} (repeatable)`);
+  if (type === "integer") return numberFlag(flags, help, { min: Number(minimum), max: Number(maximum) });
   const option = new Option(flags, help);
   if (words !== undefined) option.choices(words as string[]);
-  if (type === "integer") option.argParser(wholeNumber(minimum as number, maximum as number));
   return option;
 }
 

@@ -21,6 +21,7 @@ import type {
   SessionServerOptions,
   SessionStore,
 } from "../sessions/index.js";
+import { serverSettings } from "../sessions/server-options.js";
 import { asUsage, UsageError } from "./failure.js";
 import type { Log } from "./log.js";
 import { DRAIN } from "./operation.js";
@@ -123,7 +124,6 @@ export async function sessionsOf(values: SessionsValues, folder: string): Promis
       ? {}
       : { socketOptions: await serverKeysFrom(resolve(folder, certificate)) }),
   };
-  const { serverSettings } = await import("../sessions/server-options.js");
   // Stands for the store and the node, which open later.
   const later = new Proxy({}, { get: () => ignore }) as SessionStore & SessionNode;
   serverSettings({ ...options, store: later, node: later });

@@ -5,15 +5,13 @@ import { readCertificate } from "../index.js";
 import { ControlClient } from "./control-client.js";
 import { describe, Failure, hasCode, UsageError } from "./failure.js";
 import { Log } from "./log.js";
-import { MAX_NODE_COMMAND, type Members, type NodeCommand } from "./node-commands.js";
+import { MAX_NODE_COMMAND, type Members, type NodeCommand, TIMEOUT } from "./node-commands.js";
 import { namesText } from "./node-text.js";
 import type { Exchange } from "./node-transfer.js";
 import { LINES, printing, printText } from "./output.js";
 import { clientSecurityOptions, type SecurityOptions, type SecuritySettings } from "./security.js";
 import { callFailure } from "./service.js";
 
-/** Default timeout of a reply, and default of `wait`, ms. */
-const TIMEOUT = 5_000;
 /** ms for the reply after `wait`. */
 const AFTER_WAIT = 1_000;
 const MAX_NAMED = 8;

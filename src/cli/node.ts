@@ -1,6 +1,6 @@
 /** shoal node. Rows of {@link NODE_COMMANDS} are the commands that steer a running node. */
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { type Members, NODE_COMMANDS, type NodeCommand } from "./node-commands.js";
+import { type Members, NODE_COMMANDS, type NodeCommand, TIMEOUT } from "./node-commands.js";
 import { nodeFlags } from "./node-schema.js";
 import type { StartSettings } from "./node-start.js";
 import type { SteerSettings } from "./node-steer.js";
@@ -10,13 +10,10 @@ import {
   addGroup,
   type CommandFace,
   checkEndpoints,
+  numberFlag,
   repeatable,
-  wholeNumber,
 } from "./options.js";
 import { addSecurityOptions } from "./security.js";
-
-/** Default timeout of a reply, ms. */
-const TIMEOUT = 5_000;
 
 export function addNodeCommand(program: Command): void {
   const node = addGroup(program, {
@@ -101,8 +98,8 @@ function addSteerCommand(
       command.argument(flags, help);
       return [{ member, of: (given: readonly unknown[]) => given[at] }];
     }
-    const option = isList === true ? repeatable(flags, help) : new Option(flags, help);
-    if (range !== undefined) option.argParser(wholeNumber(...range));
+    const simple = isList === true ? repeatable(flags, help) : new Option(flags, help);
+    const option = range === undefined ? simple : numberFlag(flags, help, range);
     command.addOption(option);
     const key = option.attributeName();
     return [{ member, of: (given: readonly unknown[]) => (given.at(-2) as Members)[key] }];
@@ -114,10 +111,10 @@ function addSteerCommand(
       controlEndpoint,
     )
     .option("--node <NAME>", "the node of this name, where several of this user run on this host")
-    .option(
-      "--timeout <MS>",
-      `timeout of its reply (default ${definition.waits === true ? "--wait, and 1000 more" : TIMEOUT})`,
-      wholeNumber(1),
+    .addOption(
+      definition.waits === true
+        ? numberFlag("--timeout <MS>", "timeout of its reply (default --wait, and 1000 more)")
+        : numberFlag("--timeout <MS>", "timeout of its reply", { default: TIMEOUT }),
     )
     .option("--json", definition.json ?? "print the reply as JSON");
   addSecurityOptions(command, "connect").action(async (...given: unknown[]) => {

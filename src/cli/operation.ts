@@ -13,6 +13,7 @@ import { execFile } from "node:child_process";
 import type { Command } from "commander";
 import { ConfigurationError, type Problem, problemLine } from "../config/file.js";
 import { defined } from "../core/arguments.js";
+import { MAX_TIMEOUT } from "../core/waiter.js";
 import type { MetricsServer, MetricsSourcesByName } from "../metrics/index.js";
 import { asUsage, describe, Failure } from "./failure.js";
 import type { Log } from "./log.js";
@@ -130,8 +131,6 @@ async function openMetrics(
 
 /** ms. `systemd-notify` waits until its message is received. */
 const NOTIFY_TIMEOUT = 5_000;
-/** Of a timer, ms. */
-const MAX_INTERVAL = 2_147_483_647;
 
 /**
  * Notifies a service manager (systemd, `Type=notify`) by the program `systemd-notify`, since Node.js cannot send
@@ -198,7 +197,7 @@ export function watchdogInterval(
   const microseconds = Number(WATCHDOG_USEC);
   if (WATCHDOG_USEC === undefined || !(microseconds > 0)) return undefined;
   if (WATCHDOG_PID !== undefined && WATCHDOG_PID !== "" && Number(WATCHDOG_PID) !== pid) return undefined;
-  return Math.min(MAX_INTERVAL, Math.max(1, Math.floor(microseconds / 2_000)));
+  return Math.min(MAX_TIMEOUT, Math.max(1, Math.floor(microseconds / 2_000)));
 }
 
 // --- Reloads ---------------------------------------------------------------------------------------------------------

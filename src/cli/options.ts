@@ -2,14 +2,13 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { schemeOf } from "../core/schemes/grammar.js";
 import { findScheme, reachableForms } from "../core/schemes/schemes.js";
+import { type IntegerRange, integer } from "../kit/options.js";
 import { UsageError } from "./failure.js";
 import { jsonLog, SEVERITIES, type Severity, useLog } from "./log.js";
 import type { SecuritySettings } from "./security.js";
 import { terminal } from "./terminal.js";
 
 export const SCHEME = "cluster:";
-/** Default maximum; also the longest timer, ms. */
-const MAX = 2_147_483_647;
 
 export interface CommandFace {
   readonly name: string;
@@ -126,10 +125,8 @@ export type Given<S extends Settings = Settings> = Partial<S>;
 const SHARED = {
   bind: () => repeatable("--bind <EP>", "listen at an endpoint (repeatable)"),
   connect: () => repeatable("--connect <EP>", "connect to an endpoint, or to cluster:NAME (repeatable)"),
-  count: () =>
-    new Option("--count <N>", "stop after N messages").argParser(wholeNumber(1, Number.MAX_SAFE_INTEGER)),
-  timeout: () =>
-    new Option("--timeout <MS>", "fail when no peer or message comes within MS").argParser(wholeNumber(0)),
+  count: () => numberFlag("--count <N>", "stop after N messages", { max: Number.MAX_SAFE_INTEGER }),
+  timeout: () => numberFlag("--timeout <MS>", "fail when no peer or message comes within MS", { min: 0 }),
   multipart: () =>
     new Option("--multipart <SEP>", "several frames per message, separated by SEP").argParser(separator),
   json: () => new Option("--json", 'messages as JSON lines: {"frames":["text",{"base64":"…"}]}'),
@@ -196,21 +193,21 @@ export function repeatable(flags: string, description: string): Option {
   ]);
 }
 
-export function wholeNumber(min: number, max: number = MAX): (text: string) => number {
-  return (text) => {
+/** A flag with the range and default of an option's row. @param kind seconds may have a decimal fraction */
+export function numberFlag(
+  flags: string,
+  help: string,
+  range: IntegerRange = {},
+  kind: "a whole number" | "seconds" = "a whole number",
+): Option {
+  const { default: standard, min, max } = integer(range);
+  const form = kind === "seconds" ? /^\d+(?:\.\d+)?$/ : /^\d+$/;
+  const option = new Option(flags, standard === undefined ? help : `${help} (default ${standard})`);
+  return option.argParser((text) => {
     const value = Number(text);
-    if (/^\d+$/.test(text) && value >= min && value <= max) return value;
-    throw new InvalidArgumentError(`Expected a whole number from ${min} to ${max}.`);
-  };
-}
-
-/** A decimal fraction is allowed. */
-export function seconds(min: number, max: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (/^\d+(?:\.\d+)?$/.test(text) && value >= min && value <= max) return value;
-    throw new InvalidArgumentError(`Expected seconds from ${min} to ${max}.`);
-  };
+    if (form.test(text) && value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`Expected ${kind} from ${min} to ${max}.`);
+  });
 }
 
 export interface ClusterSettings {

@@ -8,13 +8,11 @@ import {
   type BinaryStarRole,
   type BinaryStarStateName,
 } from "../patterns/binary-star/index.js";
+import { OPTIONS as STAR } from "../patterns/binary-star/star.js";
 import { asUsage, describe, UsageError } from "./failure.js";
 import type { Log } from "./log.js";
-import { wholeNumber } from "./options.js";
+import { numberFlag } from "./options.js";
 import { clientOf, type SecurityOptions, type SecuritySettings } from "./security.js";
-
-/** Interval of state messages, ms, as in the Guide. */
-const HEARTBEAT = 1_000;
 
 /** ms between checks of the peer's state. */
 const CHECK_INTERVAL = 20;
@@ -38,10 +36,12 @@ export function addPairOptions(command: Command): Command {
       "--state <EP>",
       "endpoint to publish this server's state at (default: the peer's port, all addresses)",
     )
-    .option(
-      "--peer-heartbeat <MS>",
-      "interval of the states, the same on both servers (default 1000)",
-      wholeNumber(1),
+    .addOption(
+      numberFlag(
+        "--peer-heartbeat <MS>",
+        "interval of the states, the same on both servers",
+        STAR.heartbeatInterval,
+      ),
     );
 }
 
@@ -63,7 +63,7 @@ export class Pair {
   /** @param security of the server and its state messages @returns `undefined` without a peer @throws UsageError */
   static async from(settings: PairSettings, security: SecurityOptions, log: Log): Promise<Pair | undefined> {
     const { binaryStar: role, peer, state, peerHeartbeat } = settings;
-    const heartbeatInterval = peerHeartbeat ?? HEARTBEAT;
+    const heartbeatInterval = peerHeartbeat ?? STAR.heartbeatInterval.default;
     if (role === undefined) {
       if (peer === undefined && state === undefined && peerHeartbeat === undefined) return undefined;
       throw new UsageError("--peer, --state and --peer-heartbeat need --binary-star primary or backup");

@@ -1,7 +1,7 @@
 /** shoal proxy queue, forwarder, streamer. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { defined } from "../core/arguments.js";
-import { MAX_TIMEOUT } from "../core/waiter.js";
+import { OPTIONS } from "../core/option-table.js";
 import {
   ForwarderProxy,
   type ProxyDrainResult,
@@ -11,7 +11,7 @@ import {
   type SocketProxy,
   StreamerProxy,
 } from "../proxy/index.js";
-import { isName, NAME_RULE } from "../proxy/options.js";
+import { DRAIN, isName, NAME_RULE } from "../proxy/options.js";
 import { canDrain } from "../proxy/states.js";
 import type { ClusterEndpoints } from "./cluster-endpoints.js";
 import { clusterSource } from "./endpoints.js";
@@ -25,8 +25,8 @@ import {
   type ClusterSettings,
   checkEndpoints,
   isOfCluster,
+  numberFlag,
   repeatable,
-  wholeNumber,
 } from "./options.js";
 import type { ConfigSettings } from "./proxy-fleet.js";
 import { leftOf, report, reportEndpoints } from "./proxy-report.js";
@@ -36,10 +36,6 @@ import {
   type SecuritySettings,
   securityOptions,
 } from "./security.js";
-
-/** Default timeout of a drain, s. */
-const DRAIN = 10;
-const MAX_DRAIN = Math.floor(MAX_TIMEOUT / 1_000);
 
 const KINDS = {
   queue: {
@@ -167,12 +163,14 @@ function addKind(proxy: Command, kind: Kind): void {
       repeatable("--control <EP>", "listen for PAUSE, RESUME, STATISTICS, … at a REP socket (repeatable)"),
     )
     .addOption(repeatable("--capture <EP>", "publish a copy of each message at a PUB socket (repeatable)"))
-    .option(
-      "--hwm <N>",
-      "high-water mark: messages queued per peer and direction; 0: no limit (default 1000)",
-      wholeNumber(0),
+    .addOption(
+      numberFlag(
+        "--hwm <N>",
+        "high-water mark: messages queued per peer and direction; 0: no limit",
+        OPTIONS.sendHighWaterMark,
+      ),
     )
-    .option("--drain <S>", `timeout of the drain in seconds (default ${DRAIN})`, wholeNumber(0, MAX_DRAIN))
+    .addOption(numberFlag("--drain <S>", "timeout of the drain in seconds", DRAIN))
     .addOption(new Option("--config <FILE>").hideHelp()) // Refused with an explanation.
     .option("--json", "print the counters as JSON at the end");
   addOperationOptions(command).action((settings: ProxySettings, { parent }: Command) =>
@@ -190,7 +188,7 @@ async function run(kind: Kind, settings: ProxySettings): Promise<void> {
     throw new UsageError(
       `--config FILE defines everything: use "shoal proxy --config ${settings.config}", without ${kind} and its options`,
     );
-  const { control, capture, name, drain = DRAIN } = settings;
+  const { control, capture, name, drain = DRAIN.default } = settings;
   if (control !== undefined) checkEndpoints(control, "--control EP");
   if (capture !== undefined) checkEndpoints(capture, "--capture EP");
   const log = new Log(`proxy ${name ?? kind}`);

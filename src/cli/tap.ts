@@ -5,7 +5,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { defined } from "../core/arguments.js";
 import type { ReceiveManyOptions, Socket } from "../index.js";
 import { EspressoListener, type EspressoRecord } from "../patterns/espresso/listener.js";
-import type { EspressoFilter } from "../patterns/espresso/rules.js";
+import { type EspressoFilter, SAMPLE } from "../patterns/espresso/rules.js";
 import { watchPeers, withEndpoints } from "./endpoints.js";
 import { asUsage, UsageError } from "./failure.js";
 import { bytesToJson } from "./format.js";
@@ -13,11 +13,11 @@ import { Log } from "./log.js";
 import {
   addClusterOptions,
   addCommand,
+  addSharedOptions,
   type ClusterSettings,
   checkSettings,
   type Given,
   repeatable,
-  wholeNumber,
 } from "./options.js";
 import { LINES, printing } from "./output.js";
 import { addSecurityOptions, clientSecurityOptions } from "./security.js";
@@ -50,15 +50,14 @@ export function addTapCommand(program: Command): void {
       new Option("--from <SIDE>", "only messages that came from this side").choices(["frontend", "backend"]),
     )
     .option("--sample <1/N>", "only every Nth of these messages", sample)
-    .option("--json", 'JSON lines: {"time","from","size","frames",…}')
-    .option("--count <N>", "stop after N messages", wholeNumber(1))
-    .option("--timeout <MS>", "fail when no message comes within MS", wholeNumber(0));
+    .option("--json", 'JSON lines: {"time","from","size","frames",…}');
+  addSharedOptions(command, ["count", "timeout"], { timeout: "fail when no message comes within MS" });
   addSecurityOptions(addClusterOptions(command), "connect").action((settings: TapSettings) => tap(settings));
 }
 
 function sample(value: string): number {
-  const [, n] = /^1\/(\d+)$/.exec(value) ?? [];
-  if (n !== undefined && Number(n) >= 1 && Number(n) <= 2_147_483_647) return Number(n);
+  const n = Number(/^1\/(\d+)$/.exec(value)?.[1]);
+  if (SAMPLE.oneIn.accepts(n)) return n;
   throw new InvalidArgumentError("Expected 1/N, such as 1/100.");
 }
 

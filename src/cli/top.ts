@@ -3,16 +3,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { WriteStream } from "node:tty";
 import type { Command } from "commander";
 import { Failure } from "./failure.js";
-import { addCommand, seconds } from "./options.js";
+import { addCommand, numberFlag } from "./options.js";
 import { LINES, printing } from "./output.js";
 import { addSecurityOptions, clientSecurityOptions, type SecuritySettings } from "./security.js";
 import type { RemoteSubject } from "./subjects.js";
 import { terminal } from "./terminal.js";
 
-/** Default interval, s. */
-const INTERVAL = 2;
-const MIN_INTERVAL = 0.1;
-const MAX_INTERVAL = 3_600;
+/** s. */
+const INTERVAL = { default: 2, min: 0.1, max: 3_600 };
 /** Moves the cursor to the upper left corner and clears the terminal. */
 const CLEAR = "\u001b[H\u001b[J";
 
@@ -37,11 +35,7 @@ export function addTopCommand(program: Command): void {
     ],
   })
     .argument("<address...>", "metrics over HTTP, or the control endpoint of a proxy or a node")
-    .option(
-      "--interval <S>",
-      `seconds between two readings (default ${INTERVAL})`,
-      seconds(MIN_INTERVAL, MAX_INTERVAL),
-    )
+    .addOption(numberFlag("--interval <S>", "seconds between two readings", INTERVAL, "seconds"))
     .option("--once", "print the rates of one interval and end; exit code 1 if an address does not answer")
     .option("--json", "JSON lines, one per address and reading");
   addSecurityOptions(command, "connect").action((addresses: string[], settings: TopSettings) =>
@@ -50,7 +44,7 @@ export function addTopCommand(program: Command): void {
 }
 
 async function top(texts: readonly string[], settings: TopSettings): Promise<void> {
-  const { interval = INTERVAL, once = false } = settings;
+  const { interval = INTERVAL.default, once = false } = settings;
   const security = await clientSecurityOptions(settings);
   const [{ checkSecured, openSubject }, { Watch }, views] = await Promise.all([
     import("./subjects.js"),

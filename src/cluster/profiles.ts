@@ -55,7 +55,7 @@ export interface Profile {
 }
 
 /** Of the profile `lan`, with the least and the most of each. */
-const NUMBERS = {
+export const NUMBERS = {
   probeInterval: [500, 0, 3_600_000],
   probeTimeout: [200, 1, 3_600_000],
   indirectProbes: [3, 0, 16],

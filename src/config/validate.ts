@@ -114,15 +114,16 @@ function described(value: unknown, choices: readonly unknown[]): { shown: string
 
 function expected(schema: Schema): string {
   const { type, minimum, maximum } = schema;
+  const range = minimum === undefined ? "" : ` from ${String(minimum)} to ${String(maximum)}`;
   const choices = schema.enum as readonly unknown[] | undefined;
   if (choices !== undefined)
     return choices.length === 1 ? String(choices[0]) : `one of ${choices.join(", ")}`;
   if (Array.isArray(type)) return type.map((each) => expected({ ...schema, type: each })).join(" or ");
   switch (type) {
     case "integer":
-      return `a whole number from ${String(minimum)} to ${String(maximum)}`;
+      return `a whole number${range}`;
     case "number":
-      return "a number";
+      return `a number${range}`;
     case "boolean":
       return "true or false";
     case "array":

@@ -39,6 +39,7 @@ export const INT32 = 2_147_483_647;
 type Extra<S extends SocketTypeName> = Partial<Omit<OptionSpec, "kind" | "default" | "on">> & On<S>;
 type Kind<K extends OptionKind, S extends SocketTypeName> = Omit<OptionSpec, "kind" | "on"> & {
   readonly kind: K;
+  readonly default: K extends "integer" ? number : unknown;
 } & On<S>;
 type On<S> = { readonly on?: readonly S[] };
 export const flag = <S extends SocketTypeName = SocketTypeName>(

@@ -78,27 +78,32 @@ export function checkOptions<S extends OptionSpecs>(what: string, specs: S, give
   return settings as Settings<S>;
 }
 
-interface IntegerSpec {
-  readonly default?: number;
+/** Flags and configuration files take the range and default of an option from its row. */
+export interface IntegerRange {
+  readonly default?: number | undefined;
   readonly min?: number;
   readonly max?: number;
 }
 
+export type IntegerOption<T> = OptionSpec<T> & Required<Pick<IntegerRange, "min" | "max">>;
+
 /** An integer. Default `min` 1, `max` 2,147,483,647. */
-export function integer(spec: IntegerSpec & { readonly default: number }): OptionSpec<number>;
-export function integer(spec?: IntegerSpec): OptionSpec<number | undefined>;
-export function integer(spec: IntegerSpec = {}): OptionSpec<number | undefined> {
-  const { default: standard, min = 1, max = INT32 } = spec;
+export function integer(range: IntegerRange & { readonly default: number }): IntegerOption<number>;
+export function integer(range?: IntegerRange): IntegerOption<number | undefined>;
+export function integer(range: IntegerRange = {}): IntegerOption<number | undefined> {
+  const { default: standard, min = 1, max = INT32 } = range;
   return {
     default: standard,
+    min,
+    max,
     expected: `a whole number from ${min} to ${max}`,
     accepts: (value) => Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max,
   };
 }
 
 /** A byte count up to the largest safe integer. */
-export function bytes(spec: { readonly default: number; readonly min?: number }): OptionSpec<number> {
-  return integer({ ...spec, max: Number.MAX_SAFE_INTEGER });
+export function bytes(range: { readonly default: number; readonly min?: number }): IntegerOption<number> {
+  return integer({ ...range, max: Number.MAX_SAFE_INTEGER });
 }
 
 export function boolean(standard: boolean): OptionSpec<boolean> {

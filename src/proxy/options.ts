@@ -1,6 +1,7 @@
 import { checkKeys, invalidArgument } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import type { SocketTypeName } from "../core/socket-type.js";
+import { MAX_TIMEOUT } from "../core/waiter.js";
 import { resolveOptions } from "../sockets/check-options.js";
 import { Context } from "../sockets/context.js";
 import { type EndpointSource, isEndpointSource } from "../sockets/endpoint-source.js";
@@ -33,6 +34,9 @@ export const UNFIT = {
 } as const;
 
 type Unfit = keyof typeof UNFIT;
+
+/** Timeout of a drain in flags and configuration files, s. */
+export const DRAIN = { default: 10, min: 0, max: Math.floor(MAX_TIMEOUT / 1_000) };
 
 export const MAX_NAME = 64;
 

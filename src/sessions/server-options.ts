@@ -50,7 +50,7 @@ export interface SessionServerStats {
   readonly filters: number;
 }
 
-const OPTIONS = {
+export const OPTIONS = {
   /** Store of the sessions, which the program closes after the server. */
   store: methods<SessionStore>("a store of sessions, an object", ["read", "scan", "commit"]),
   /**

@@ -84,6 +84,14 @@ describe("shoal node check", () => {
     ["name: a\nscope: lnik\n", '2:8: scope: expected one of host, link; got "lnik"; did you mean link?'],
     ["name: a\ntags: eu\n", '2:7: tags: expected a list of texts; got "eu"'],
     ["name: a\nport: 70000\n", "2:7: port: expected a whole number from 0 to 65535; got 70000"],
+    [
+      "name: a\nmessaging: { maxItem: 100 }\n",
+      "2:23: messaging.maxItem: expected a whole number from 262144 to 268435456; got 100",
+    ],
+    [
+      "name: a\nprofile: { indirectProbes: 17 }\n",
+      "2:28: profile.indirectProbes: expected a number from 0 to 16; got 17",
+    ],
     ["name: a\nprofile: { autoclena: 1 }\n", "2:12: profile.autoclena: unknown key; did you mean autoclean?"],
     ["name: a\ndiscovery:\n  - static:1.2.3.4:5\n  - dsn://x\n", "4:5: discovery[1]: "],
     [`name: a\nkey: "${KEYS[0]}"\npassword: abcdefgh\n`, "3:1: password: expected key or password, not both"],
@@ -132,7 +140,7 @@ describe("shoal node check", () => {
     );
     const places = found.map((line) => line.split(": ").slice(0, 2).join(" "));
     expect(places.join()).toBe(
-      "2:10 profile,3:13 discovery[0],4:8 ports,5:12 advertise,6:7 tags,7:8 seeds,8:6 key",
+      "2:27 profile.probeInterval,3:13 discovery[0],4:8 ports,5:12 advertise,6:7 tags,7:8 seeds,8:6 key",
     );
   });
 

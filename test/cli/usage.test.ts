@@ -93,6 +93,16 @@ describe("bad usage is one line and exit code 2", () => {
       /whole number from 0 to 2147483\./,
       "proxy queue --frontend ipc://x --backend ipc://y --drain 2147484",
     ],
+    [
+      "more requests at once than a worker takes",
+      /'--concurrency <N>' argument '65536' is invalid\. Expected a whole number from 1 to 65535\./,
+      "majordomo worker x --connect ipc://x --echo --concurrency 65536",
+    ],
+    [
+      "a first port without room for the others",
+      /'--port <P>' argument '65532' is invalid\. Expected a whole number from 1 to 65531\./,
+      "clone server --port 65532",
+    ],
     ["--force without --out", /--force needs --out/, "keygen --force"],
   ])("%s", async (_, why, args) => void (await fails(2, why, args.split(" "))));
 

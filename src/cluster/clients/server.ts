@@ -44,7 +44,7 @@ import {
   UserTable,
 } from "./users.js";
 
-const OPTIONS = {
+export const OPTIONS = {
   /** Endpoint of the ROUTER, `tcp://*:7000` or `tls://*:7000`; port `*`: any free one. Required without `http`. */
   endpoint: text(),
   /** Serves the list over HTTP, or HTTPS with `tls`. Required without `endpoint`. */

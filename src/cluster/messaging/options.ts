@@ -9,7 +9,7 @@ import { MAX_ITEM, MIN_ITEM_LIMIT } from "./bounds.js";
 import { type ClusterChannel, ClusterChannels } from "./channels.js";
 import { checkProtocol, type MessageProtocol } from "./protocols.js";
 
-const OPTIONS = {
+export const OPTIONS = {
   /**
    * Protocols of the streams between nodes by priority: "tcp" (the node's port), "tls" (the same with the option `tls`),
    * "ipc" (a socket file, for nodes on one host), "ws" (a WebSocket at a separate port, with the option `tls` over

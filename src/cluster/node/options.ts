@@ -54,7 +54,7 @@ const SPLIT_OPTIONS = {
 /** docs/clusters.md compares the strategies. */
 export type SplitSettings = Given<typeof SPLIT_OPTIONS>;
 
-const LISTENER_OPTIONS = {
+export const LISTENER_OPTIONS = {
   /** IP address to bind. Default: that of the node's own listener. */
   host: text(),
   /** Default 0: a free one. */
@@ -110,7 +110,7 @@ export type ClusterNamespaceOptions = Given<typeof NAMESPACE_OPTIONS>;
 
 const NAMESPACE_KEYS = Object.keys(NAMESPACE_OPTIONS) as (keyof ClusterNamespaceOptions)[];
 
-const NODE_OPTIONS = {
+export const NODE_OPTIONS = {
   ...NAMESPACE_OPTIONS,
   /** Name, or name@host. Default: `node-` and the first digits of its id. */
   name: text(),

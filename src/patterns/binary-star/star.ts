@@ -60,7 +60,7 @@ const LAST_STATE_LINGER = 100;
 
 interface StateSocketOptions extends PublisherOptions, SubscriberOptions {}
 
-const OPTIONS = {
+export const OPTIONS = {
   /** The primary is active when both start. */
   role: choice<BinaryStarRole>(["primary", "backup"]),
   /**

@@ -34,7 +34,7 @@ const RECONNECT = 100;
 export type CloneValue<T> = [T] extends [Raw] ? Buffer : T;
 export type CloneValueIn<T> = [T] extends [Raw] ? string | Uint8Array : T;
 
-const OPTIONS = {
+export const OPTIONS = {
   /** `/segment/…/`: holds only keys that begin with it. Default: all. */
   subtree: anything<string | Uint8Array>(),
   codec: codec<unknown>(),
@@ -79,7 +79,7 @@ export const DELETE_OPTIONS = {
   revision: integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
   ...CALL_OPTIONS,
 };
-const SET_OPTIONS = {
+export const SET_OPTIONS = {
   ...DELETE_OPTIONS,
   /** ms until the key is removed everywhere, unless it is set again; 0: never. Default 0. */
   ttl: integer({ default: 0, min: 0, max: 1_000_000_000_000 }),

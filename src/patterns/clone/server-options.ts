@@ -37,7 +37,6 @@ export const MAX_WAITING = 10_000;
 const SNAPSHOT_MARK = 256;
 const SNAPSHOT_MARK_BYTES = 4_194_304;
 const PUBLISH_MARK_BYTES = 16_777_216;
-export const MAX_TTL = 1_000_000_000_000;
 
 const PAIR_OPTIONS = {
   /** The primary serves when both start. */
@@ -53,7 +52,7 @@ const PAIR_OPTIONS = {
 
 export type ClonePairOptions = GivenWith<typeof PAIR_OPTIONS, "role" | "peer">;
 
-const OPTIONS = {
+export const OPTIONS = {
   /** Makes it one of two servers. */
   pair: object<ClonePairOptions>(),
   /** Keeps the map on a disk; the server closes it. Default: none. */

@@ -17,7 +17,7 @@ import type { EventNames } from "../../core/event-stream.js";
 import { DriverTimer } from "../../core/timers.js";
 import { ignore, withTimeout } from "../../core/waiter.js";
 import { Driver } from "../../kit/driver.js";
-import { checkOptions, integer } from "../../kit/options.js";
+import { checkOptions } from "../../kit/options.js";
 import { OpenedSockets, readMessages } from "../../kit/sockets.js";
 import { forwards } from "../../sockets/internal.js";
 import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
@@ -30,7 +30,7 @@ import {
   type BinaryStarOptions,
   type BinaryStarReplica,
 } from "../binary-star/index.js";
-import { ClientCoder } from "./client-options.js";
+import { SET_OPTIONS as CLIENT_SET_OPTIONS, ClientCoder } from "./client-options.js";
 import type { Operation } from "./operation.js";
 import {
   bindRow,
@@ -47,7 +47,6 @@ import {
   type CloneServerOptions,
   type CloneServerStats,
   EVENTS,
-  MAX_TTL,
   MAX_WAITING,
   type PairSettings,
   serverSettings,
@@ -61,7 +60,7 @@ const COLLECT_MARK = 10_000;
 const REPLICATION_MARK = 10_000;
 /** Of the server's own calls. */
 const CODER = new ClientCoder(undefined, "utf8", ignore);
-const SET_OPTIONS = { ttl: integer({ default: 0, min: 0, max: MAX_TTL }) };
+const SET_OPTIONS = { ttl: CLIENT_SET_OPTIONS.ttl };
 
 const STAR_EVENTS: EventNames<BinaryStarEvent> = {
   "state:changed": true,

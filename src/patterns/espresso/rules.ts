@@ -78,7 +78,7 @@ const FILTER = {
   where: func<(frames: readonly Buffer[], from: ProxySide | undefined) => boolean>(),
 };
 
-const SAMPLE = {
+export const SAMPLE = {
   /** Every Nth, starting with the first. Default 1: all. */
   oneIn: integer({ default: 1 }),
 };

@@ -23,7 +23,7 @@ const MAX_TOPIC_BYTES = 1_024;
 const LIVE_ROOM = 1_000;
 const OWN = ["manual", "noDrop", "verbosity", "invertMatching", "welcomeMessage"];
 
-const OPTIONS = {
+export const OPTIONS = {
   /** Topic prefixes to subscribe to at publishers. Default: everything. */
   topics: anything<readonly string[]>(),
   /** Topics kept. Default 100,000. */

@@ -58,7 +58,7 @@ const LIMITS = {
 /** Times are in ms. */
 export type MajordomoBrokerLimits = Settings<typeof LIMITS>;
 
-const OPTIONS = {
+export const OPTIONS = {
   ...LIMITS,
   /** Options of the ROUTER: security, context, high-water marks (default `sendHighWaterMark`: 100,000). */
   socketOptions: object<RouterOptions>(),

@@ -23,7 +23,7 @@ import type { MAJORDOMO_WORKER } from "../../statistics/patterns.js";
 import type { StatisticsOf } from "../../statistics/rows.js";
 import { MAX_CAPACITY, RESERVED_PREFIX, serviceFrame } from "./protocol.js";
 
-const OPTIONS = {
+export const OPTIONS = {
   /** Concurrent handlers, 1 to 65,535; a plain broker sends one request at a time. Default 1. */
   concurrency: integer({ default: 1, max: MAX_CAPACITY }),
   /**

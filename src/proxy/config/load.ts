@@ -28,7 +28,7 @@ import { checkEndpoint } from "../../core/schemes/schemes.js";
 import { securityFault } from "../../sockets/check-options.js";
 import { context } from "../../sockets/context.js";
 import { readCertificate } from "../../sockets/security/certificate.js";
-import { NAME_RULE, type PlanType, planOf, UNFIT } from "../options.js";
+import { DRAIN, NAME_RULE, type PlanType, planOf, UNFIT } from "../options.js";
 import { collides, leadsTo } from "../own-endpoints.js";
 import { SocketProxy } from "../socket-proxy.js";
 import {
@@ -45,7 +45,7 @@ import {
   type TlsConfiguration,
   withCertificate,
 } from "./model.js";
-import { configurationSchema, DRAIN_SECONDS } from "./schema.js";
+import { configurationSchema } from "./schema.js";
 
 const SOCKET_DEPTH = ["proxies", "NAME", "frontend"].length;
 const NO_ENDPOINT = "needs an endpoint: bind, connect or both";
@@ -95,7 +95,7 @@ export async function configurationOf(
   for (const [name, proxy] of Object.entries(proxies)) findings.push(...refusals(name, proxy, findings));
 
   if (findings.length > 0) throw new ConfigurationError(source.problems(findings.map(hider(expanded))));
-  const { drain = DRAIN_SECONDS } = expanded.value as { drain?: number };
+  const { drain = DRAIN.default } = expanded.value as { drain?: number };
   return { drain: drain * 1_000, proxies: { ...proxies } };
 }
 

@@ -6,7 +6,7 @@
  */
 import type { Schema } from "../../config/validate.js";
 import { hasOption, OPTIONS, type OptionName, type OptionSpec } from "../../core/option-table.js";
-import { NAME_PATTERN, type PlanType, typeNameOf, UNFIT } from "../options.js";
+import { DRAIN, NAME_PATTERN, type PlanType, typeNameOf, UNFIT } from "../options.js";
 import { type ProxySocketType, SIDE_TYPES, WITH_SENDERS, WITH_TOPICS } from "../pairs.js";
 
 /** Proxy kinds with their sides' types; a `socket`'s sides name theirs. */
@@ -18,11 +18,6 @@ export const KINDS = {
 } as const satisfies Record<string, readonly [ProxySocketType, ProxySocketType] | undefined>;
 
 export type ConfiguredKind = keyof typeof KINDS;
-
-/** s. */
-export const DRAIN_SECONDS = 10;
-/** Longest timer of the platform, s. */
-const MAX_SECONDS = 2_147_483;
 
 const CAPTURES = ["pub", "push"] as const;
 const CONTROLS = ["rep", "pair", "sub"] as const;
@@ -75,9 +70,9 @@ export function configurationSchema(): Schema {
       "Proxies that one process runs.",
       {
         drain: whole(
-          `Seconds that draining a proxy may take, when it ends or has to be started again. Default: ${DRAIN_SECONDS}.`,
-          0,
-          MAX_SECONDS,
+          `Seconds that draining a proxy may take, when it ends or has to be started again. Default: ${DRAIN.default}.`,
+          DRAIN.min,
+          DRAIN.max,
         ),
         proxies: {
           type: "object",
