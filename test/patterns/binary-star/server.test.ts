@@ -185,7 +185,7 @@ describe("a handler", () => {
     const telling = setInterval(() => rival.trySend("3"), HEARTBEAT / 2);
     await fenced.finally(() => clearInterval(telling));
     open();
-    await until(() => primary.stats().repliesDropped.notServing === 1, "a dropped reply");
+    await until(() => primary.stats().repliesDropped.notServing > 0, "a dropped reply");
     expect(primary.stats().replied).toBe(0);
   });
 });
