@@ -80,7 +80,7 @@ const chunks = [
   // Nodes' flags and the library have these, and the library must not load the program.
   { name: "store", test: /\/src\/store\/store\.ts$/ },
   { name: "sessions-options", test: /\/src\/sessions\/server-options\.ts$/ },
-  { name: "cli", test: /\/src\/(?:cli\/(?:program|operation|format|input)\.ts$|config\/file\.ts$)/ },
+  { name: "cli", test: /\/src\/(?:cli\/(?:program|operation|format|input|security)\.ts$|config\/file\.ts$)/ },
   { name: "node", test: /\/src\/cli\/node\.ts$/ },
   { name: "node-start", test: /\/src\/cli\/node-start\.ts$/ },
 ];
