@@ -243,7 +243,7 @@ export class ClientRules {
   #seek(now: number): void {
     // A listener may have closed the client.
     if (this.#closed) return;
-    this.#connections.probe(now, this.#calls.size > 0);
+    this.#connections.probe(now);
     this.#pump(now);
   }
 

@@ -173,6 +173,19 @@ describe("a client of shoal's broker whose connection ends", () => {
   });
 });
 
+it("a client without requests asks again, too, when a broker does not answer, or hangs up again and again", () => {
+  const { rules, said, left } = clientOf(["a", "b"]);
+  rules.tick(BEAT);
+  expect([said(), left()]).toEqual([["+1 a", "1 ?", "-1", "+2 b", "2 ?"], ["no-answer"]]);
+  const alone = clientOf(["a"]);
+  alone.rules.disconnected(1, 1);
+  alone.rules.disconnected(2, 2); // Its socket reconnects, but the broker had the question.
+  alone.rules.tick(alone.rules.nextWakeUp() ?? 0);
+  expect(alone.said().slice(-3)).toEqual(["-2", "+3 a", "3 ?"]);
+  alone.negotiate(3, 2 * BEAT);
+  expect(alone.rules.nextWakeUp()).toBeUndefined();
+});
+
 describe("a client whose connection is refused", () => {
   it("tries the others at once, each once in an interval, and keeps its retries", () => {
     const { rules, ask, said, negotiate, left } = clientOf(["a", "b", "c"]);
