@@ -272,7 +272,8 @@ export class BrokerQueue {
     const { maxQueue, maxQueueBytes, waitForService } = this.#limits;
     if (2 * bytes > maxQueueBytes) return "too-large";
     const held = this.queuedBytes + this.deliveredBytes;
-    if (service.queue.length >= maxQueue || held + bytes > maxQueueBytes) return "overloaded";
+    const isFull = service.queue.length >= maxQueue && service.next === undefined;
+    if (isFull || held + bytes > maxQueueBytes) return "overloaded";
     return service.workers.size === 0 && !waitForService ? "no-service" : undefined;
   }
 

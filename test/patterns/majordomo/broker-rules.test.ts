@@ -53,6 +53,15 @@ it("what waits is counted with what each frame costs: empty ones fill a service'
   expect(rig.rules.stats()).toMatchObject({ queued: 3, queuedBytes: 990, requests: 4 });
 });
 
+it("a broker without a queue gives requests to free workers, and refuses the others", () => {
+  make({ maxQueue: 0 });
+  ready("worker");
+  ask("one");
+  ask("two");
+  expect(rig.rules.stats()).toMatchObject({ inFlight: 1, queued: 0, failed: 1 });
+  expect(sentTo("two").at(-1)?.map(String)).toContain("overloaded");
+});
+
 it("the request of a plain client that left is not given to another worker when its own is lost", () => {
   ready("one");
   ask("client");

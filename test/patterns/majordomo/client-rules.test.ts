@@ -173,6 +173,15 @@ describe("a client of shoal's broker whose connection ends", () => {
   });
 });
 
+it("a client whose requests may not wait sends those for which there is room", () => {
+  const { negotiate, ask, said } = clientOf(["a"], undefined, { maxPending: 0, maxInFlight: 1 });
+  expect(() => ask("early", 0)).toThrow("maxPending");
+  negotiate(1);
+  ask("one", 0);
+  expect(() => ask("two", 0)).toThrow("maxPending");
+  expect(said().slice(2)).toEqual(["1 one"]);
+});
+
 it("a client without requests asks again, too, when a broker does not answer, or hangs up again and again", () => {
   const { rules, said, left } = clientOf(["a", "b"]);
   rules.tick(BEAT);
