@@ -125,6 +125,7 @@ export class WorkerJobs extends HandlerRuntime<Job> {
   #client: ClientMemory | undefined = undefined;
   /** By tag. */
   readonly #open = new Map<WorkerSession, NumberTable<Job>>();
+  #isStopping = false;
 
   constructor(
     options: JobsOptions,
@@ -147,7 +148,8 @@ export class WorkerJobs extends HandlerRuntime<Job> {
 
   #begin(job: Job): void {
     const { concurrency, prefetch } = this.#options;
-    if (this.hasSlot || this.queued < MAX_EXTRA + concurrency + prefetch) this.take(job);
+    if (this.#isStopping) this.#settleUnrun(job, STOPPING);
+    else if (this.hasSlot || this.queued < MAX_EXTRA + concurrency + prefetch) this.take(job);
     else this.#settleUnrun(job, NO_ROOM);
   }
 
@@ -169,8 +171,9 @@ export class WorkerJobs extends HandlerRuntime<Job> {
       if (job.delivery.clientId === undefined || job.credit !== undefined || !job.hasSlot) job.abort();
   }
 
-  /** Returns requests that have no handler. */
+  /** Returns requests that have no handler, and those that come. */
   returnWaiting(): void {
+    this.#isStopping = true;
     for (let job = this.queue.shift(); job !== undefined; job = this.queue.shift())
       this.#settleUnrun(job, STOPPING);
   }
