@@ -22,7 +22,7 @@ import {
 } from "../core/waiter.js";
 import { runCall } from "../sockets/calls.js";
 import type { Socket } from "../sockets/socket.js";
-import { exposedText, stackOf } from "./errors.js";
+import { exposedText, isRefusal, stackOf } from "./errors.js";
 import { CLOSE_LINGER, checkCount } from "./options.js";
 
 /** Options of `close`. */
@@ -227,7 +227,9 @@ function unheardFailures(name: string): (event: TypedEvent) => void {
   let unwarned = 0;
   return (event) => {
     if (!FAILURE_EVENTS.has(event.type)) return;
-    const { error } = event as TypedEvent & { readonly error?: unknown };
+    const { error: thrown } = event as TypedEvent & { readonly error?: unknown };
+    // What is wrong with a refused reply is its cause, which the client does not get.
+    const error = isRefusal(thrown) ? thrown.cause : thrown;
     // An exposed error is an answer to the client.
     if (exposedText(error) !== undefined) return;
     const now = performance.now();
