@@ -407,6 +407,7 @@ export class DispatchRules {
     for (const entry of this.#services.values()) {
       const { name, available, checking, claiming, inFlight, retries } = entry;
       if (available || checking || claiming || inFlight + retries.length > 0) continue;
+      this.#hungry.delete(entry);
       return this.#services.delete(key(name));
     }
     return false;
