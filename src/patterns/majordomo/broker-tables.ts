@@ -2,7 +2,7 @@
 import { owned } from "../../core/bytes.js";
 import { Link, LinkedList } from "../../core/collections/queues.js";
 import { Deadlines } from "../../core/timers.js";
-import type { FailureReason } from "../../kit/errors.js";
+import type { FailureReason, HandlerFailure } from "../../kit/errors.js";
 import { MAX_BATCH_BYTES } from "./batch.js";
 import type { MajordomoBrokerEvent, MajordomoBrokerLimits } from "./broker-options.js";
 import {
@@ -74,7 +74,7 @@ export class BrokerRequest implements Repeatable {
   passedOn = 0;
   /** Kept answer. */
   answer: Body | undefined = undefined;
-  failure: readonly [reason: FailureReason, text?: string, details?: Buffer] | undefined = undefined;
+  failure: HandlerFailure | undefined = undefined;
   readonly arrivedAt: number;
   deadline = 0;
   /** Allowed ms in the queue. */

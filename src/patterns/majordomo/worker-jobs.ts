@@ -93,7 +93,6 @@ const UNWANTED = failure("duplicate", "The client does not want it any more.");
 const STOPPING = failure("stopping", "The worker is stopping.");
 const NO_ROOM = failure("overloaded", "The worker has no room.");
 const UNSENT = failure("worker-failed", "A piece could not be sent.");
-const UNCARRIED = failure(NO_PIECES.reason, NO_PIECES.text);
 const UNFIT = failure("worker-failed", "The answer does not fit a message of the worker's context.");
 
 export interface JobsOptions
@@ -242,7 +241,7 @@ export class WorkerJobs extends HandlerRuntime<Job> {
   protected override async part(job: Job, value: unknown): Promise<HandlerFailure | undefined> {
     const body = this.#encode(value);
     const { cost } = body;
-    if (job.delivery.dialect === Dialect.Mdp01) return UNCARRIED;
+    if (job.delivery.dialect === Dialect.Mdp01) return NO_PIECES;
     const sending = job.session.reply(job, false, body);
     if (sending === false) return CANCELLED;
     job.pieces += 1;
