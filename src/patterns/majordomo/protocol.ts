@@ -227,16 +227,13 @@ export class Body {
 export const NO_BODY: Body = Body.of([]);
 export const NO_ADDRESS: readonly Buffer[] = [];
 
-export interface Bodied {
-  readonly body: Body;
-}
-
 /** A message whose object is used for the next one as well; without its body meanwhile, which may be large. */
 export type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** From a client, or its delivery to a worker. */
-export interface Request extends Bodied, Numbered, Addressed {
+export interface Request extends Numbered, Addressed {
   readonly kind: "request";
+  readonly body: Body;
   /** The client's lowest pending number; 0 of a plain one. */
   readonly oldest: number;
   /** Empty at a worker. */
