@@ -422,10 +422,7 @@ class BrokerClients {
   }
 
   nextWakeUp(): number | undefined {
-    const heartbeat = this.#heartbeats.first?.heartbeatAt;
-    const gone = this.#leaving.first?.heartbeatAt;
-    if (heartbeat === undefined || gone === undefined) return heartbeat ?? gone;
-    return Math.min(heartbeat, gone);
+    return earlier(this.#heartbeats.first?.heartbeatAt, this.#leaving.first?.heartbeatAt);
   }
 
   tick(now: number): void {
