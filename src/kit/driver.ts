@@ -16,6 +16,7 @@ import {
   IdleWaits,
   Once,
   refusedWait,
+  WAIT_OPTIONS,
   Waiter,
   type WaitOptions,
   waitFor,
@@ -36,8 +37,6 @@ export interface PatternWaitOptions extends WaitOptions {
   /** ms; default -1: no limit. */
   readonly timeout?: number | undefined;
 }
-
-const WAIT_KEYS = ["timeout", "signal"] as const;
 
 export abstract class Driver<E extends TypedEvent, S> {
   readonly events: EventStream<E>;
@@ -87,7 +86,7 @@ export abstract class Driver<E extends TypedEvent, S> {
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF` after `close`
    */
   async drain(options: PatternWaitOptions = {}): Promise<void> {
-    checkKeys(`${this.#name}.drain`, options, WAIT_KEYS);
+    checkKeys(`${this.#name}.drain`, options, WAIT_OPTIONS);
     const refused = refusedWait(options);
     if (refused !== undefined) return refused;
     if (this.#closed) throw this.#closedError();
@@ -157,7 +156,7 @@ export abstract class Driver<E extends TypedEvent, S> {
   protected whenReached(isReady: boolean, options: WaitOptions = {}, late?: () => ShoalError): Promise<void> {
     return this.run(async () => {
       if (this.#closed) throw this.#closedError();
-      checkKeys(`${this.#name}.ready`, options, WAIT_KEYS);
+      checkKeys(`${this.#name}.ready`, options, WAIT_OPTIONS);
       checkWait(options);
       if (isReady) return;
       const { timeout = -1, signal } = options;
@@ -188,7 +187,7 @@ export abstract class Driver<E extends TypedEvent, S> {
   protected whenConnected(socket: Socket, options: PatternWaitOptions): Promise<void> {
     return this.run(async () => {
       this.assertOpen();
-      checkKeys(`${this.#name}.ready`, options, WAIT_KEYS);
+      checkKeys(`${this.#name}.ready`, options, WAIT_OPTIONS);
       const { timeout = -1, signal } = options;
       await socket.ready({ peers: 1, timeout, signal });
     });
