@@ -252,10 +252,12 @@ export class DispatchRules {
     this.#inFlight -= 1;
     entry.bytes -= place.bytes;
     this.#bytes -= place.bytes;
-    if (end === "answered") {
+    // A failure is an answer, too, to those that wait behind it.
+    if (end === "answered" || end === "failed") {
       entry.answered += 1;
       entry.lastAnswered = Math.max(entry.lastAnswered, place.number);
-    } else {
+    }
+    if (end !== "answered") {
       entry.available = false;
       this.#putBack(entry, request, end === "failed" || (end === "timed-out" && wasFirst(entry, place)), now);
     }

@@ -283,6 +283,14 @@ describe("the dispatch rules", () => {
         rules.settled(three, "timed-out", 1);
       }),
     ).toEqual(["release 2 50 failed", "release 3 50"]);
+    // The handler threw at the one that was before.
+    expect(
+      ends((rules, [one, two, three]) => {
+        rules.settled(one, "failed", 1);
+        rules.settled(two, "timed-out", 1);
+        rules.settled(three, "timed-out", 1);
+      }),
+    ).toEqual(["release 1 50 failed", "release 2 50 failed", "release 3 50"]);
     // It answered one that came later.
     expect(
       ends((rules, [, two, three]) => {
