@@ -87,6 +87,7 @@ export class BrokerRules {
         break;
       case "heartbeat":
         if (worker.inFlight.length > 0) worker.beatsWhileBusy = true;
+        this.#workers.heartbeat(worker, now);
         break;
       case "drain":
         requests.drains(worker);
@@ -363,13 +364,18 @@ class BrokerWorkers {
         this.remove(worker, "expired", now);
         continue;
       }
-      worker.heartbeatAt = now + heartbeatInterval;
-      this.#heartbeats.push(worker.heartbeatLink);
       // To busy workers, too: it proves that the connection works.
-      const { routingId, dialect } = worker;
-      const sent = this.#effects.toWorker(routingId, { kind: "heartbeat", dialect });
-      if (sent === "gone") this.#requests.gone.push(worker);
+      this.heartbeat(worker, now);
     }
+  }
+
+  /** Also the answer to one: the worker's interval may be shorter. */
+  heartbeat(worker: Worker, now: number): void {
+    worker.heartbeatAt = now + this.#limits.heartbeatInterval;
+    this.#heartbeats.push(worker.heartbeatLink);
+    const { routingId, dialect } = worker;
+    const sent = this.#effects.toWorker(routingId, { kind: "heartbeat", dialect });
+    if (sent === "gone") this.#requests.gone.push(worker);
   }
 }
 

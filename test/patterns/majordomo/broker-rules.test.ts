@@ -200,10 +200,17 @@ describe("a worker", () => {
       for (const [to] of sent) told.add(String(to));
     }
     expect([turns, told.size]).toEqual([[64, 64, 64, 8], 200]);
-    for (let i = 0; i < 200; i++) hear(`w${i}`, heartbeatInterval + 40, "", "MDPW01", 4);
     expect(rig.rules.nextWakeUp()).toBe(2 * heartbeatInterval);
     rig.rules.tick(2 * heartbeatInterval + 9);
     expect([rig.takeSent().length, rig.rules.nextWakeUp()]).toEqual([64, 2 * heartbeatInterval + 10]);
+  });
+
+  it("has an answer to each of its heartbeats: its interval may be shorter than the broker's", () => {
+    ready("w1");
+    const { heartbeatInterval } = brokerSettings({});
+    hear("w1", 1_000, "", "MDPW01", 4);
+    expect(sentTo("w1").map((frames) => frames.at(-1))).toEqual([Buffer.of(4)]);
+    expect(rig.rules.nextWakeUp()).toBe(1_000 + heartbeatInterval);
   });
 
   it("whose connection is gone while it is busy is found out by the next heartbeat", () => {
