@@ -1,15 +1,10 @@
 /** Answers, pieces and refusals of a broker. Each request ends here, once. */
 
 import { type FailureReason, failure, type HandlerFailure } from "../../kit/errors.js";
+import type { DeliveryResult } from "../../sockets/index.js";
 import { MAX_BATCH_BODY } from "./batch.js";
 import type { MajordomoBrokerLimits } from "./broker-options.js";
-import {
-  type BrokerEffects,
-  type BrokerRequest,
-  type Client,
-  type SendResult,
-  Stage,
-} from "./broker-tables.js";
+import { type BrokerEffects, type BrokerRequest, type Client, Stage } from "./broker-tables.js";
 import { type Addressed, type Answer, Body, Dialect, NO_BODY, newAnswer, type Request } from "./protocol.js";
 import type { RequestMemory } from "./request-memory.js";
 
@@ -58,7 +53,7 @@ export class BrokerReplies {
   }
 
   /** Of one service. */
-  unanswered({ address }: Answer, count: number, sent: SendResult): void {
+  unanswered({ address }: Answer, count: number, sent: DeliveryResult): void {
     for (let i = 0; i < count; i++) this.#dropped(String(address[0]), sent);
   }
 
@@ -157,12 +152,12 @@ export class BrokerReplies {
     if (sent === "full") this.#dropped(name, sent);
   }
 
-  #sendError(client: Buffer, to: Addressed, failed: HandlerFailure): SendResult {
+  #sendError(client: Buffer, to: Addressed, failed: HandlerFailure): DeliveryResult {
     if (to.dialect !== Dialect.Shoal && !this.#limits.plainErrors) return "sent";
     return this.#effects.toClient(client, { kind: "failure", ...to, ...failed });
   }
 
-  #send(request: BrokerRequest, final: boolean, body: Body): SendResult {
+  #send(request: BrokerRequest, final: boolean, body: Body): DeliveryResult {
     const { service } = request;
     const answer = this.#answer;
     answer.dialect = request.dialect;
@@ -187,7 +182,7 @@ export class BrokerReplies {
     return queued === 0 || queued + bytes <= this.#limits.maxClientBytes;
   }
 
-  #dropped(service: string, sent: SendResult): void {
+  #dropped(service: string, sent: DeliveryResult): void {
     this.counters.repliesDropped += 1;
     const reason = sent === "gone" ? "client-gone" : "client-full";
     this.#effects.event({ type: "reply:dropped", service, reason });

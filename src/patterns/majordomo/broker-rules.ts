@@ -1,6 +1,7 @@
 /** A broker's rules (7/MDP, 18/MDP, 8/MMI): its workers, its clients, and its own services. */
 
 import { LinkedList } from "../../core/collections/queues.js";
+import type { DeliveryResult } from "../../sockets/index.js";
 import type {
   MajordomoBrokerLimits,
   MajordomoBrokerStats,
@@ -8,7 +9,7 @@ import type {
   MajordomoWorkerLeaveReason,
 } from "./broker-options.js";
 import { BrokerRequests } from "./broker-requests.js";
-import { type BrokerEffects, Client, type SendResult, Worker } from "./broker-tables.js";
+import { type BrokerEffects, Client, Worker } from "./broker-tables.js";
 import {
   type Answer,
   type AtBroker,
@@ -123,7 +124,7 @@ export class BrokerRules {
   }
 
   /** A batch of answers could not be sent. */
-  unanswered(first: Answer, count: number, sent: SendResult): void {
+  unanswered(first: Answer, count: number, sent: DeliveryResult): void {
     this.#requests.replies.unanswered(first, count, sent);
   }
 

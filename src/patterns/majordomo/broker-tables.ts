@@ -3,6 +3,7 @@ import { owned } from "../../core/bytes.js";
 import { Link, LinkedList } from "../../core/collections/queues.js";
 import { Deadlines } from "../../core/timers.js";
 import type { FailureReason, HandlerFailure } from "../../kit/errors.js";
+import type { DeliveryResult } from "../../sockets/index.js";
 import { MAX_BATCH_BYTES } from "./batch.js";
 import type { MajordomoBrokerEvent, MajordomoBrokerLimits } from "./broker-options.js";
 import {
@@ -17,16 +18,13 @@ import {
 } from "./protocol.js";
 import type { ClientMemory, Repeatable } from "./request-memory.js";
 
-/** `gone`: not connected; `full`: not reading. */
-export type SendResult = "sent" | "gone" | "full";
-
 /**
  * A failure to send at the end of the turn is reported with `unreachable` or `unanswered`. A message is valid during the
  * call: its object is used again.
  */
 export interface BrokerEffects {
-  toClient(client: Buffer, message: ToClient): SendResult;
-  toWorker(worker: Buffer, message: ToWorker): SendResult;
+  toClient(client: Buffer, message: ToClient): DeliveryResult;
+  toWorker(worker: Buffer, message: ToWorker): DeliveryResult;
   /** Unsent bytes for the client; 0 if the engine cannot measure them. */
   queuedBytes(client: Buffer): number;
   event(event: MajordomoBrokerEvent): void;

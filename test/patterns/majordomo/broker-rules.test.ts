@@ -2,7 +2,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { brokerSettings } from "../../../src/patterns/majordomo/broker-options.js";
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
-import type { SendResult } from "../../../src/patterns/majordomo/broker-tables.js";
 import {
   type AtBroker,
   decode,
@@ -10,6 +9,7 @@ import {
   type FromWorker,
   type ToWorker,
 } from "../../../src/patterns/majordomo/protocol.js";
+import type { DeliveryResult } from "../../../src/sockets/index.js";
 import { BrokerRig } from "./broker-rig.js";
 import { failureOf, idOf, readyOf, requestOf } from "./messages.js";
 
@@ -93,8 +93,8 @@ it.each([
 ])("many requests hold no received chunk, neither by bodies nor by headers: %s", (_, order) => {
   const given: ToWorker[] = [];
   const outbox = {
-    toClient: (): SendResult => "sent",
-    toWorker: (_: Buffer, message: ToWorker): SendResult => {
+    toClient: (): DeliveryResult => "sent",
+    toWorker: (_: Buffer, message: ToWorker): DeliveryResult => {
       given.push({ ...message });
       return "sent";
     },
