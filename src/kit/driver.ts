@@ -16,13 +16,14 @@ import {
   IdleWaits,
   Once,
   refusedWait,
+  WAIT_OPTIONS,
   Waiter,
   type WaitOptions,
   waitFor,
 } from "../core/waiter.js";
 import { runCall } from "../sockets/calls.js";
 import type { Socket } from "../sockets/socket.js";
-import { exposedText, stackOf } from "./errors.js";
+import { exposedText, isRefusal, stackOf } from "./errors.js";
 import { CLOSE_LINGER, checkCount } from "./options.js";
 
 /** Options of `close`. */
@@ -36,8 +37,6 @@ export interface PatternWaitOptions extends WaitOptions {
   /** ms; default -1: no limit. */
   readonly timeout?: number | undefined;
 }
-
-const WAIT_KEYS = ["timeout", "signal"] as const;
 
 export abstract class Driver<E extends TypedEvent, S> {
   readonly events: EventStream<E>;
@@ -87,7 +86,7 @@ export abstract class Driver<E extends TypedEvent, S> {
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF` after `close`
    */
   async drain(options: PatternWaitOptions = {}): Promise<void> {
-    checkKeys(`${this.#name}.drain`, options, WAIT_KEYS);
+    checkKeys(`${this.#name}.drain`, options, WAIT_OPTIONS);
     const refused = refusedWait(options);
     if (refused !== undefined) return refused;
     if (this.#closed) throw this.#closedError();
@@ -157,7 +156,7 @@ export abstract class Driver<E extends TypedEvent, S> {
   protected whenReached(isReady: boolean, options: WaitOptions = {}, late?: () => ShoalError): Promise<void> {
     return this.run(async () => {
       if (this.#closed) throw this.#closedError();
-      checkKeys(`${this.#name}.ready`, options, WAIT_KEYS);
+      checkKeys(`${this.#name}.ready`, options, WAIT_OPTIONS);
       checkWait(options);
       if (isReady) return;
       const { timeout = -1, signal } = options;
@@ -188,7 +187,7 @@ export abstract class Driver<E extends TypedEvent, S> {
   protected whenConnected(socket: Socket, options: PatternWaitOptions): Promise<void> {
     return this.run(async () => {
       this.assertOpen();
-      checkKeys(`${this.#name}.ready`, options, WAIT_KEYS);
+      checkKeys(`${this.#name}.ready`, options, WAIT_OPTIONS);
       const { timeout = -1, signal } = options;
       await socket.ready({ peers: 1, timeout, signal });
     });
@@ -227,7 +226,9 @@ function unheardFailures(name: string): (event: TypedEvent) => void {
   let unwarned = 0;
   return (event) => {
     if (!FAILURE_EVENTS.has(event.type)) return;
-    const { error } = event as TypedEvent & { readonly error?: unknown };
+    const { error: thrown } = event as TypedEvent & { readonly error?: unknown };
+    // What is wrong with a refused reply is its cause, which the client does not get.
+    const error = isRefusal(thrown) ? thrown.cause : thrown;
     // An exposed error is an answer to the client.
     if (exposedText(error) !== undefined) return;
     const now = performance.now();

@@ -133,7 +133,7 @@ export interface HandlerFailure {
   readonly details: Buffer | undefined;
 }
 
-export function failure(reason: FailureReason, text: string): HandlerFailure {
+export function failure(reason: FailureReason, text: string = FAILURES[reason]): HandlerFailure {
   return { reason, text, details: undefined };
 }
 

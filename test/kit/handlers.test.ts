@@ -1,8 +1,17 @@
 /** Whatever a handler throws, its client gets an error, and the server goes on. */
 import { once } from "node:events";
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { z } from "zod";
 import { ClusterNode } from "../../src/cluster/index.js";
-import { FreelanceClient, FreelanceServer, ServiceError } from "../../src/patterns/index.js";
+import {
+  defineService,
+  FreelanceClient,
+  FreelanceServer,
+  MajordomoBroker,
+  MajordomoClient,
+  MajordomoWorker,
+  ServiceError,
+} from "../../src/patterns/index.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { deferred } from "../support/deferred.js";
 import { UNREADABLE } from "../support/unreadable.js";
@@ -61,6 +70,19 @@ test("a handler of a Majordomo worker that returns an object is a warning, and c
   const warned = once(process, "warning");
   await expect(ask("object")).rejects.toMatchObject({ reason: "worker-failed", handlerCode: "EINVAL" });
   expect(String((await warned)[0])).toContain("got object");
+});
+
+test("a reply that its contract refuses is a warning of what is wrong with it", async () => {
+  const fish = defineService({
+    name: "fish",
+    methods: { weigh: { request: z.string(), reply: z.object({ weight: z.number() }) } },
+  });
+  const endpoint = await kept(new MajordomoBroker()).bind(ANY);
+  kept(MajordomoWorker.serve(endpoint, fish, { weigh: () => ({ weight: "heavy" }) as never }));
+  const client = kept(new MajordomoClient(endpoint));
+  const warned = once(process, "warning");
+  await expect(client.service(fish).weigh("eel")).rejects.toMatchObject({ reason: "invalid-reply" });
+  expect(String((await warned)[0])).toMatch(/"handler:failed"[\s\S]*The reply of weigh[\s\S]*weight/);
 });
 
 afterEach(() => void vi.restoreAllMocks());

@@ -1,6 +1,7 @@
 /** State of a server in either role: its map, its counters, and the effects of its rules. */
 
 import { Heap } from "../../core/collections/queues.js";
+import type { DeliveryResult } from "../../sockets/index.js";
 import type { CloneRefusalReason } from "../../statistics/patterns.js";
 import type { CommitQueue, Operation } from "./operation.js";
 import { encodeUnchanged, SubtreeSequences } from "./properties.js";
@@ -10,13 +11,10 @@ import type { ServerStanding, Standing } from "./standing.js";
 import type { CloneStoredEntry, CloneStoredState } from "./store.js";
 import { CloneTable } from "./table.js";
 
-/** "full": no room now; "gone": no such peer. */
-export type SendResult = "sent" | "full" | "gone";
-
 export interface ServerEffects {
   publish(frames: Buffer[]): void;
-  reply(routingId: Buffer, frames: Buffer[]): SendResult;
-  replicate(routingId: Buffer, frames: Buffer[]): SendResult;
+  reply(routingId: Buffer, frames: Buffer[]): DeliveryResult;
+  replicate(routingId: Buffer, frames: Buffer[]): DeliveryResult;
   follow(frames: Buffer[]): void;
   /** Ends in `committed` or `commitFailed`. One commit or replacement at a time. */
   commit(operations: readonly Operation[]): void;

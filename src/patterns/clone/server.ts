@@ -108,7 +108,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   #stopped = false;
   #endpoint: string | null = null;
   #started: Promise<string> | undefined;
-  #loading: Promise<void> | undefined;
+  #isLoaded = false;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: CloneServerOptions = {}) {
@@ -198,8 +198,8 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   }
 
   async #bind(endpoint: string): Promise<string> {
-    this.#loading ??= this.#writer?.load();
-    await this.#loading;
+    if (!this.#isLoaded) await this.#writer?.load();
+    this.#isLoaded = true;
     const pair = this.#pair;
     const ports: PortOwner[] = [this.#snapshots, this.#publisher, this.#collector].map((socket, offset) => ({
       offset,

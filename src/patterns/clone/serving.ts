@@ -9,11 +9,12 @@
 
 import { RingBuffer } from "../../core/collections/queues.js";
 import { costOf } from "../../core/memory.js";
+import type { DeliveryResult } from "../../sockets/index.js";
 import { encodeEnd, encodeEntry, encodeMark, encodeUpdate, isRequest, parseLink } from "./link.js";
 import { copyOf, MAX_QUEUED, MAX_QUEUED_BYTES, type Operation, sizeOf } from "./operation.js";
 import { encodeTimeToLive, REFUSED_FULL } from "./properties.js";
 import { EMPTY, encodeHugz, encodeSet, isHugz, ownUuidOf, readSequence, SEQUENCE } from "./protocol.js";
-import { conflictMark, type SendResult, type ServerState } from "./server-state.js";
+import { conflictMark, type ServerState } from "./server-state.js";
 import { ServerSnapshots, SNAPSHOT_RETRY, Snapshot, type SnapshotEntry } from "./snapshots.js";
 
 /** Bytes in flight; more are refused. */
@@ -398,7 +399,7 @@ class Leader {
     this.#retryAt = 0;
   }
 
-  #replicate(frames: Buffer[]): SendResult {
+  #replicate(frames: Buffer[]): DeliveryResult {
     return this.#server.effects.replicate(this.#routingId, frames);
   }
 

@@ -10,10 +10,11 @@
 
 import { RingBuffer } from "../../core/collections/queues.js";
 import { costOf } from "../../core/memory.js";
+import type { DeliveryResult } from "../../sockets/index.js";
 import { encodeSupport, type SubtreeSequences } from "./properties.js";
 import { EMPTY, encodeGoodbye, sequenceFrame } from "./protocol.js";
 import { type CloneSnapshotLoss, MAX_WAITING, type ServerRulesOptions } from "./server-options.js";
-import type { SendResult, ServerEffects } from "./server-state.js";
+import type { ServerEffects } from "./server-state.js";
 import type { CloneStoredEntry } from "./store.js";
 import type { CloneTable } from "./table.js";
 
@@ -27,7 +28,7 @@ export type SnapshotEntry = Omit<CloneStoredEntry, "expires">;
 
 /** A client, or the follower of a pair. */
 export interface SnapshotTarget {
-  send(frames: Buffer[]): SendResult;
+  send(frames: Buffer[]): DeliveryResult;
   encode(entry: SnapshotEntry, now: number): Buffer[];
   readonly end: Buffer[];
 }

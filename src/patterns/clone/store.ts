@@ -184,11 +184,14 @@ export class CloneLmdbStore implements CloneStore {
       });
     }
     return {
-      add: (entries) =>
-        this.#folder.transaction(() => {
+      add: async (entries) => {
+        const refusal = this.#folder.refusal();
+        if (refusal !== undefined) throw refusal;
+        await this.#folder.transaction(() => {
           for (const { key, value, sequence, expires } of entries)
             map.put(key, encode(value, sequence, expires));
-        }),
+        });
+      },
       finish: async (sequence, uuids, standing) => {
         await this.#folder.transaction(() => {
           for (const key of [...this.#recent.getKeys({})]) this.#recent.remove(Buffer.from(key));

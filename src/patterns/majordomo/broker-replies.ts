@@ -1,19 +1,14 @@
 /** Answers, pieces and refusals of a broker. Each request ends here, once. */
 
-import { FAILURES, type FailureReason } from "../../kit/errors.js";
+import { type FailureReason, failure, type HandlerFailure } from "../../kit/errors.js";
+import type { DeliveryResult } from "../../sockets/index.js";
 import { MAX_BATCH_BODY } from "./batch.js";
 import type { MajordomoBrokerLimits } from "./broker-options.js";
-import {
-  type BrokerEffects,
-  type BrokerRequest,
-  type Client,
-  type SendResult,
-  Stage,
-} from "./broker-tables.js";
+import { type BrokerEffects, type BrokerRequest, type Client, Stage } from "./broker-tables.js";
 import { type Addressed, type Answer, Body, Dialect, NO_BODY, newAnswer, type Request } from "./protocol.js";
 import type { RequestMemory } from "./request-memory.js";
 
-const MIDWAY = "A part of the answer went to a connection that is gone.";
+const MIDWAY = failure("duplicate", "A part of the answer went to a connection that is gone.");
 
 export class BrokerReplies {
   readonly counters = {
@@ -40,7 +35,7 @@ export class BrokerReplies {
   refuse(client: Buffer, asked: Request, reason: FailureReason): void {
     this.counters.failed += 1;
     this.#effects.event({ type: "request:failed", service: asked.service.toString(), reason });
-    this.#sendError(client, addressOf(asked), reason);
+    this.#sendError(client, addressOf(asked), failure(reason));
   }
 
   /** Answers for one of the broker's own services. */
@@ -49,7 +44,7 @@ export class BrokerReplies {
     const service = asked.service.toString();
     if (!this.#takes(client, body)) {
       this.#dropped(service, "full");
-      this.#sendError(client, addressOf(asked), "slow-reader");
+      this.#sendError(client, addressOf(asked), failure("slow-reader"));
       return;
     }
     const answer: Answer = { kind: "answer", ...addressOf(asked), final: true, pieces: 0, body };
@@ -58,7 +53,7 @@ export class BrokerReplies {
   }
 
   /** Of one service. */
-  unanswered({ address }: Answer, count: number, sent: SendResult): void {
+  unanswered({ address }: Answer, count: number, sent: DeliveryResult): void {
     for (let i = 0; i < count; i++) this.#dropped(String(address[0]), sent);
   }
 
@@ -71,7 +66,7 @@ export class BrokerReplies {
     const { cost } = body;
     if (!this.#takes(request.client, body)) {
       this.#dropped(request.service.name, "full");
-      this.fail(request, "slow-reader");
+      this.fail(request, failure("slow-reader"));
       return;
     }
     this.counters.answered += 1;
@@ -97,24 +92,20 @@ export class BrokerReplies {
   }
 
   /** The client gets the error now; the request ends with its worker. */
-  breakOff(request: BrokerRequest, reason: FailureReason, text?: string): void {
-    request.over = reason;
-    this.#sendFailure(request, reason, text);
+  breakOff(request: BrokerRequest, failed: HandlerFailure): void {
+    request.over = failed.reason;
+    this.#sendFailure(request, failed);
   }
 
-  fail(
-    request: BrokerRequest,
-    reason: FailureReason,
-    text: string = FAILURES[reason],
-    details?: Buffer,
-  ): void {
+  fail(request: BrokerRequest, failed: HandlerFailure): void {
     if (request.over !== undefined) {
       this.ended(request);
       return;
     }
+    const { reason, text, details } = failed;
     this.#failed(request, reason);
-    this.#sendFailure(request, reason, text, details);
-    request.failure = details === undefined ? [reason, text] : [reason, text, details];
+    this.#sendFailure(request, failed);
+    request.failure = failed;
     if (request.memory !== undefined) this.#memory.keep(request, text.length + (details?.length ?? 0));
     request.finish();
   }
@@ -134,17 +125,14 @@ export class BrokerReplies {
     known.client = from;
     if (known.stage !== Stage.Done) {
       if (moved && known.passedOn > 0) {
-        this.#sendFailure(known, "duplicate", MIDWAY);
+        this.#sendFailure(known, MIDWAY);
         return true;
       }
       known.owner = owner;
       // The worker's end will bring it nothing.
-      if (known.over !== undefined) this.#sendFailure(known, known.over as FailureReason);
+      if (known.over !== undefined) this.#sendFailure(known, failure(known.over as FailureReason));
     } else if (known.answer !== undefined) this.#repeatAnswer(known, known.answer);
-    else {
-      const [reason, text, details] = known.failure ?? (["duplicate"] as const);
-      this.#sendFailure(known, reason, text, details);
-    }
+    else this.#sendFailure(known, known.failure ?? failure("duplicate"));
     return false;
   }
 
@@ -154,36 +142,22 @@ export class BrokerReplies {
       return;
     }
     this.#dropped(known.service.name, "full");
-    this.#sendFailure(known, "slow-reader");
+    this.#sendFailure(known, failure("slow-reader"));
   }
 
-  #sendFailure(request: BrokerRequest, reason: FailureReason, text?: string, details?: Buffer): void {
+  #sendFailure(request: BrokerRequest, failed: HandlerFailure): void {
     const { client, dialect, sequence: number, service } = request;
     const { address, name } = service;
-    const sent = this.#sendError(client, { dialect, number, address }, reason, text, details);
+    const sent = this.#sendError(client, { dialect, number, address }, failed);
     if (sent === "full") this.#dropped(name, sent);
   }
 
-  #sendError(
-    client: Buffer,
-    { dialect, number, address }: Addressed,
-    reason: FailureReason,
-    text: string = FAILURES[reason],
-    details?: Buffer,
-  ): SendResult {
-    if (dialect !== Dialect.Shoal && !this.#limits.plainErrors) return "sent";
-    return this.#effects.toClient(client, {
-      kind: "failure",
-      dialect,
-      number,
-      address,
-      reason,
-      text,
-      details,
-    });
+  #sendError(client: Buffer, to: Addressed, failed: HandlerFailure): DeliveryResult {
+    if (to.dialect !== Dialect.Shoal && !this.#limits.plainErrors) return "sent";
+    return this.#effects.toClient(client, { kind: "failure", ...to, ...failed });
   }
 
-  #send(request: BrokerRequest, final: boolean, body: Body): SendResult {
+  #send(request: BrokerRequest, final: boolean, body: Body): DeliveryResult {
     const { service } = request;
     const answer = this.#answer;
     answer.dialect = request.dialect;
@@ -208,7 +182,7 @@ export class BrokerReplies {
     return queued === 0 || queued + bytes <= this.#limits.maxClientBytes;
   }
 
-  #dropped(service: string, sent: SendResult): void {
+  #dropped(service: string, sent: DeliveryResult): void {
     this.counters.repliesDropped += 1;
     const reason = sent === "gone" ? "client-gone" : "client-full";
     this.#effects.event({ type: "reply:dropped", service, reason });

@@ -11,7 +11,7 @@
  */
 
 import { NumberTable } from "../../core/collections/number-table.js";
-import { type FailureReason, toReason } from "../../kit/errors.js";
+import { failure, type HandlerFailure, toReason } from "../../kit/errors.js";
 import { MAX_BATCH_BYTES } from "./batch.js";
 import type { MajordomoBrokerLimits } from "./broker-options.js";
 import { BrokerReplies } from "./broker-replies.js";
@@ -134,7 +134,7 @@ export class BrokerRequests {
       request.pieces = (request.pieces + 1) >>> 0;
       if (request.over !== undefined) return;
       if (complete) this.#piece(request, body);
-      else this.#breakOff(request, "incomplete");
+      else this.#breakOff(request, failure("incomplete"));
       return;
     }
     this.#endDelivery(request);
@@ -142,21 +142,23 @@ export class BrokerRequests {
     // The worker first: it may be idle until its next request.
     this.offer(worker, now);
     if (complete) this.replies.answer(request, body);
-    else this.replies.fail(request, "incomplete");
+    else this.replies.fail(request, failure("incomplete"));
   }
 
   /** A handler's error is an answer: it is not retried. */
-  failure(worker: Worker, { number, reason, text, details }: Failure, now: number): void {
+  failure(worker: Worker, { number, reason: given, text, details }: Failure, now: number): void {
     const request = this.#deliveredTo(worker, number);
     if (request === undefined) return;
     this.#endDelivery(request);
+    const reason = toReason(given);
     // A stopping worker returns requests without a handler.
     if (reason === "stopping") this.drains(worker);
     if (reason === "stopping" && request.over === undefined) this.#giveToOthers(request, now);
     else {
       // Not kept: the client may send it again.
-      if (reason === "duplicate" && request.over === undefined) this.replies.breakOff(request, reason, text);
-      this.replies.fail(request, toReason(reason), text, details);
+      const failed = { reason, text, details };
+      if (reason === "duplicate" && request.over === undefined) this.replies.breakOff(request, failed);
+      this.replies.fail(request, failed);
     }
     this.offer(worker, now);
   }
@@ -192,7 +194,7 @@ export class BrokerRequests {
     for (const worker of service.workers) if (!worker.draining) return;
     for (const request of [...service.queue] as BrokerRequest[]) {
       this.queue.remove(request);
-      this.replies.fail(request, "stopping");
+      this.replies.fail(request, failure("stopping"));
     }
     this.queue.forget(service);
   }
@@ -205,7 +207,7 @@ export class BrokerRequests {
 
   expire(now: number): void {
     for (const request of this.queue.takeExpired(now)) {
-      this.replies.fail(request, request.service.workers.size === 0 ? "no-service" : "expired");
+      this.replies.fail(request, failure(request.service.workers.size === 0 ? "no-service" : "expired"));
       this.queue.forget(request.service);
     }
   }
@@ -287,12 +289,12 @@ export class BrokerRequests {
 
   #piece(request: BrokerRequest, body: Body): void {
     if (request.dialect === Dialect.Mdp01) {
-      this.#breakOff(request, NO_PIECES.reason, NO_PIECES.text);
+      this.#breakOff(request, NO_PIECES);
       return;
     }
     const passed = this.replies.piece(request, body);
     if (passed === "gone") this.#abandon(request, "client-gone");
-    else if (passed !== "passed") this.#breakOff(request, passed);
+    else if (passed !== "passed") this.#breakOff(request, failure(passed));
     // Plain clients grant nothing; maxClientBytes bounds their answers.
     else if (request.dialect !== Dialect.Shoal) this.#grant(request, body.cost);
   }
@@ -305,8 +307,8 @@ export class BrokerRequests {
   }
 
   /** The delivery ends with the worker's answer. */
-  #breakOff(request: BrokerRequest, reason: FailureReason, text?: string): void {
-    this.replies.breakOff(request, reason, text);
+  #breakOff(request: BrokerRequest, failed: HandlerFailure): void {
+    this.replies.breakOff(request, failed);
     this.#cancelAt(request);
   }
 
@@ -368,7 +370,7 @@ export class BrokerRequests {
     // Another worker cannot continue an answer in pieces.
     const isFinal = passedOn > 0 || deliveries >= this.#limits.maxDeliveries;
     if (over !== undefined || isFinal) {
-      this.replies.fail(request, "worker-lost");
+      this.replies.fail(request, failure("worker-lost"));
       return;
     }
     request.pieces = 0;

@@ -1,6 +1,7 @@
 /** A broker's rules (7/MDP, 18/MDP, 8/MMI): its workers, its clients, and its own services. */
 
 import { LinkedList } from "../../core/collections/queues.js";
+import type { DeliveryResult } from "../../sockets/index.js";
 import type {
   MajordomoBrokerLimits,
   MajordomoBrokerStats,
@@ -8,7 +9,7 @@ import type {
   MajordomoWorkerLeaveReason,
 } from "./broker-options.js";
 import { BrokerRequests } from "./broker-requests.js";
-import { type BrokerEffects, Client, type SendResult, Worker } from "./broker-tables.js";
+import { type BrokerEffects, Client, Worker } from "./broker-tables.js";
 import {
   type Answer,
   type AtBroker,
@@ -87,6 +88,7 @@ export class BrokerRules {
         break;
       case "heartbeat":
         if (worker.inFlight.length > 0) worker.beatsWhileBusy = true;
+        this.#workers.heartbeat(worker, now);
         break;
       case "drain":
         requests.drains(worker);
@@ -122,7 +124,7 @@ export class BrokerRules {
   }
 
   /** A batch of answers could not be sent. */
-  unanswered(first: Answer, count: number, sent: SendResult): void {
+  unanswered(first: Answer, count: number, sent: DeliveryResult): void {
     this.#requests.replies.unanswered(first, count, sent);
   }
 
@@ -363,13 +365,18 @@ class BrokerWorkers {
         this.remove(worker, "expired", now);
         continue;
       }
-      worker.heartbeatAt = now + heartbeatInterval;
-      this.#heartbeats.push(worker.heartbeatLink);
       // To busy workers, too: it proves that the connection works.
-      const { routingId, dialect } = worker;
-      const sent = this.#effects.toWorker(routingId, { kind: "heartbeat", dialect });
-      if (sent === "gone") this.#requests.gone.push(worker);
+      this.heartbeat(worker, now);
     }
+  }
+
+  /** Also the answer to one: the worker's interval may be shorter. */
+  heartbeat(worker: Worker, now: number): void {
+    worker.heartbeatAt = now + this.#limits.heartbeatInterval;
+    this.#heartbeats.push(worker.heartbeatLink);
+    const { routingId, dialect } = worker;
+    const sent = this.#effects.toWorker(routingId, { kind: "heartbeat", dialect });
+    if (sent === "gone") this.#requests.gone.push(worker);
   }
 }
 
@@ -422,10 +429,7 @@ class BrokerClients {
   }
 
   nextWakeUp(): number | undefined {
-    const heartbeat = this.#heartbeats.first?.heartbeatAt;
-    const gone = this.#leaving.first?.heartbeatAt;
-    if (heartbeat === undefined || gone === undefined) return heartbeat ?? gone;
-    return Math.min(heartbeat, gone);
+    return earlier(this.#heartbeats.first?.heartbeatAt, this.#leaving.first?.heartbeatAt);
   }
 
   tick(now: number): void {

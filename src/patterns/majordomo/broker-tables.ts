@@ -2,7 +2,8 @@
 import { owned } from "../../core/bytes.js";
 import { Link, LinkedList } from "../../core/collections/queues.js";
 import { Deadlines } from "../../core/timers.js";
-import type { FailureReason } from "../../kit/errors.js";
+import type { FailureReason, HandlerFailure } from "../../kit/errors.js";
+import type { DeliveryResult } from "../../sockets/index.js";
 import { MAX_BATCH_BYTES } from "./batch.js";
 import type { MajordomoBrokerEvent, MajordomoBrokerLimits } from "./broker-options.js";
 import {
@@ -17,16 +18,13 @@ import {
 } from "./protocol.js";
 import type { ClientMemory, Repeatable } from "./request-memory.js";
 
-/** `gone`: not connected; `full`: not reading. */
-export type SendResult = "sent" | "gone" | "full";
-
 /**
  * A failure to send at the end of the turn is reported with `unreachable` or `unanswered`. A message is valid during the
  * call: its object is used again.
  */
 export interface BrokerEffects {
-  toClient(client: Buffer, message: ToClient): SendResult;
-  toWorker(worker: Buffer, message: ToWorker): SendResult;
+  toClient(client: Buffer, message: ToClient): DeliveryResult;
+  toWorker(worker: Buffer, message: ToWorker): DeliveryResult;
   /** Unsent bytes for the client; 0 if the engine cannot measure them. */
   queuedBytes(client: Buffer): number;
   event(event: MajordomoBrokerEvent): void;
@@ -74,7 +72,7 @@ export class BrokerRequest implements Repeatable {
   passedOn = 0;
   /** Kept answer. */
   answer: Body | undefined = undefined;
-  failure: readonly [reason: FailureReason, text?: string, details?: Buffer] | undefined = undefined;
+  failure: HandlerFailure | undefined = undefined;
   readonly arrivedAt: number;
   deadline = 0;
   /** Allowed ms in the queue. */
@@ -272,7 +270,8 @@ export class BrokerQueue {
     const { maxQueue, maxQueueBytes, waitForService } = this.#limits;
     if (2 * bytes > maxQueueBytes) return "too-large";
     const held = this.queuedBytes + this.deliveredBytes;
-    if (service.queue.length >= maxQueue || held + bytes > maxQueueBytes) return "overloaded";
+    const isFull = service.queue.length >= maxQueue && service.next === undefined;
+    if (isFull || held + bytes > maxQueueBytes) return "overloaded";
     return service.workers.size === 0 && !waitForService ? "no-service" : undefined;
   }
 

@@ -7,6 +7,7 @@ import { IdleWaits, withTimeout } from "../../core/waiter.js";
 import { Driver } from "../../kit/driver.js";
 import { CLOSE_LINGER, type ServerGate } from "../../kit/options.js";
 import { RouterReader } from "../../kit/router-reader.js";
+import type { DeliveryResult } from "../../sockets/index.js";
 import { deliverNow, forwards, ownSockets, queuedBytesFor } from "../../sockets/internal.js";
 import { Router } from "../../sockets/request-reply.js";
 import { ANSWERS, Batcher, messagesAt, REQUESTS, takingBatches } from "./batch.js";
@@ -19,7 +20,6 @@ import {
   type MajordomoServiceStats,
 } from "./broker-options.js";
 import { BrokerRules, isReserved } from "./broker-rules.js";
-import type { SendResult } from "./broker-tables.js";
 import {
   type Answer,
   type AtBroker,
@@ -89,8 +89,8 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
     ownSockets(this, () => ({ peers: this.#router }));
     this.#timer = new DriverTimer(settings.heartbeatInterval);
     const effects = {
-      toClient: (client: Buffer, message: ToClient): SendResult => this.#toClient(client, message),
-      toWorker: (worker: Buffer, message: ToWorker): SendResult => this.#toWorker(worker, message),
+      toClient: (client: Buffer, message: ToClient): DeliveryResult => this.#toClient(client, message),
+      toWorker: (worker: Buffer, message: ToWorker): DeliveryResult => this.#toWorker(worker, message),
       queuedBytes: (client: Buffer): number => queuedBytesFor(this.#router, client),
       event: (event: MajordomoBrokerEvent): void => {
         this.events.emit(event);
@@ -184,7 +184,7 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
     });
   }
 
-  #toClient(client: Buffer, message: ToClient): SendResult {
+  #toClient(client: Buffer, message: ToClient): DeliveryResult {
     if (this.#gate !== undefined && !mayLeave(this.#gate, message)) return "sent";
     if (message.kind === "answer" && this.#answers.add(client, message)) return "sent";
     const frames = encode("client", message, [client]);
@@ -192,7 +192,7 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
     return deliverNow(this.#router, frames);
   }
 
-  #toWorker(worker: Buffer, message: ToWorker): SendResult {
+  #toWorker(worker: Buffer, message: ToWorker): DeliveryResult {
     if (message.kind === "request" && this.#deliveries.add(worker, message)) return "sent";
     const frames = encode("worker", message, [worker]);
     this.#deliveries.flush(worker);

@@ -104,14 +104,14 @@ export class ClientConnections {
     if (this.#open.delete(connection.number)) this.#effects.close(connection.number);
   }
 
-  /** Asks the next broker, or speaks the given dialect. @param wanted requests are pending */
-  probe(now: number, wanted: boolean): void {
+  /** Asks the next broker, or speaks the given dialect. */
+  probe(now: number): void {
     this.#restsUntil = undefined;
     if (this.#chooser.next() === undefined) return;
     const main = this.#openUsed(this.#limits.dialect);
     if (main.isPlain) return;
     this.#effects.send(main.number, { kind: "negotiation" });
-    if (wanted) this.wanted(now);
+    this.wanted(now);
   }
 
   /** The broker's silence counts from now on. */
@@ -193,7 +193,7 @@ export class ClientConnections {
     for (const connection of this.#open.values()) {
       if (connection.dueAt === undefined || connection.dueAt > now) continue;
       connection.dueAt = undefined;
-      if (!wanted) continue;
+      if (!wanted && connection.isExtended) continue;
       if (!connection.isExtended || now - connection.lastSeen >= heartbeatInterval * liveness) {
         silent.push(connection);
         continue;

@@ -82,10 +82,11 @@ export class ClientRules {
 
   /** @throws InvalidStateError `ERR_TOO_MANY_PENDING` */
   submit(call: Call, now: number): void {
-    if (this.#waiting.length >= this.#limits.maxPending) {
+    const { length } = this.#waiting;
+    if (length >= this.#limits.maxPending && !this.#connections.hasRoom(this.#calls.size - length)) {
       throw new InvalidStateError(
         "ERR_TOO_MANY_PENDING",
-        `${this.#waiting.length} requests wait to be sent already (maxPending): await some of them`,
+        `${length} requests wait to be sent already (maxPending): await some of them`,
       );
     }
     if (this.#calls.size > 0 && this.#bytes + call.bytes > this.#limits.maxPendingBytes) {
@@ -243,7 +244,7 @@ export class ClientRules {
   #seek(now: number): void {
     // A listener may have closed the client.
     if (this.#closed) return;
-    this.#connections.probe(now, this.#calls.size > 0);
+    this.#connections.probe(now);
     this.#pump(now);
   }
 

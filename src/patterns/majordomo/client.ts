@@ -297,7 +297,9 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   }
 
   #ask(service: string, body: BodyFor<Req>, options: MajordomoCallOptions | undefined): Ask<BodyOf<Rep>> {
-    const frames = this.#encode(body);
+    const codec = this.#requestCodec;
+    const message = codec === undefined ? toMessage(body) : encodeValue(codec, body as Req);
+    const frames = (Array.isArray(message) ? message : [message]) as Frames;
     return { service, frames, decode: this.#decode, method: "", options };
   }
 
@@ -384,14 +386,6 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     const call = new Call(this.#serviceOf(service), frames, observedTerms(terms, added), sink);
     this.#rules.submit(call, this.#now());
     return call;
-  }
-
-  /** @throws ClosedError `EBADF`, `EAGAIN`; errors of the codec */
-  #encode(body: BodyFor<Req>): Frames {
-    const message =
-      this.#requestCodec === undefined ? toMessage(body) : encodeValue(this.#requestCodec, body as Req);
-    this.assertOpen();
-    return (Array.isArray(message) ? message : [message]) as Frames;
   }
 
   #serviceOf(name: string): CalledService {

@@ -32,7 +32,7 @@ import { describe, invalidArgument } from "../../core/arguments.js";
 import { owned, readUint16, readUint32, writeUint32, writeUint64 } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { costOf, frameCost, MAX_FORWARDED_FRAMES, slice } from "../../core/memory.js";
-import { ERROR_MARK, MAX_DETAILS } from "../../kit/errors.js";
+import { ERROR_MARK, failure, type HandlerFailure, MAX_DETAILS } from "../../kit/errors.js";
 
 export const Dialect = { Mdp01: 1, Mdp02: 2, Shoal: 3 } as const;
 export type Dialect = (typeof Dialect)[keyof typeof Dialect];
@@ -43,10 +43,10 @@ export const DIALECT_NAMES = {
 } as const;
 
 /** The failure of an answer in pieces to a peer of MDP 0.1. */
-export const NO_PIECES = {
-  reason: "invalid-reply",
-  text: "The answer has pieces, which MDP 0.1 does not have.",
-} as const;
+export const NO_PIECES: HandlerFailure = failure(
+  "invalid-reply",
+  "The answer has pieces, which MDP 0.1 does not have.",
+);
 
 export const EMPTY: Buffer = Buffer.alloc(0);
 
@@ -227,16 +227,13 @@ export class Body {
 export const NO_BODY: Body = Body.of([]);
 export const NO_ADDRESS: readonly Buffer[] = [];
 
-export interface Bodied {
-  readonly body: Body;
-}
-
 /** A message whose object is used for the next one as well; without its body meanwhile, which may be large. */
 export type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** From a client, or its delivery to a worker. */
-export interface Request extends Bodied, Numbered, Addressed {
+export interface Request extends Numbered, Addressed {
   readonly kind: "request";
+  readonly body: Body;
   /** The client's lowest pending number; 0 of a plain one. */
   readonly oldest: number;
   /** Empty at a worker. */
@@ -499,8 +496,8 @@ function decodePlain(
   }
   const number = worker === undefined ? 0 : readUint32(first as Buffer, 0);
   const final = command === Command.Final;
-  const failure = final ? failureIn(body) : undefined;
-  if (failure !== undefined) return { kind: "failure", dialect, number, address, ...failure };
+  const failed = final ? failureIn(body) : undefined;
+  if (failed !== undefined) return { kind: "failure", dialect, number, address, ...failed };
   return { kind: "answer", dialect, number, address, final, pieces: -1, body };
 }
 

@@ -93,7 +93,6 @@ const UNWANTED = failure("duplicate", "The client does not want it any more.");
 const STOPPING = failure("stopping", "The worker is stopping.");
 const NO_ROOM = failure("overloaded", "The worker has no room.");
 const UNSENT = failure("worker-failed", "A piece could not be sent.");
-const UNCARRIED = failure(NO_PIECES.reason, NO_PIECES.text);
 const UNFIT = failure("worker-failed", "The answer does not fit a message of the worker's context.");
 
 export interface JobsOptions
@@ -125,6 +124,7 @@ export class WorkerJobs extends HandlerRuntime<Job> {
   #client: ClientMemory | undefined = undefined;
   /** By tag. */
   readonly #open = new Map<WorkerSession, NumberTable<Job>>();
+  #isStopping = false;
 
   constructor(
     options: JobsOptions,
@@ -147,7 +147,8 @@ export class WorkerJobs extends HandlerRuntime<Job> {
 
   #begin(job: Job): void {
     const { concurrency, prefetch } = this.#options;
-    if (this.hasSlot || this.queued < MAX_EXTRA + concurrency + prefetch) this.take(job);
+    if (this.#isStopping) this.#settleUnrun(job, STOPPING);
+    else if (this.hasSlot || this.queued < MAX_EXTRA + concurrency + prefetch) this.take(job);
     else this.#settleUnrun(job, NO_ROOM);
   }
 
@@ -169,8 +170,9 @@ export class WorkerJobs extends HandlerRuntime<Job> {
       if (job.delivery.clientId === undefined || job.credit !== undefined || !job.hasSlot) job.abort();
   }
 
-  /** Returns requests that have no handler. */
+  /** Returns requests that have no handler, and those that come. */
   returnWaiting(): void {
+    this.#isStopping = true;
     for (let job = this.queue.shift(); job !== undefined; job = this.queue.shift())
       this.#settleUnrun(job, STOPPING);
   }
@@ -239,7 +241,7 @@ export class WorkerJobs extends HandlerRuntime<Job> {
   protected override async part(job: Job, value: unknown): Promise<HandlerFailure | undefined> {
     const body = this.#encode(value);
     const { cost } = body;
-    if (job.delivery.dialect === Dialect.Mdp01) return UNCARRIED;
+    if (job.delivery.dialect === Dialect.Mdp01) return NO_PIECES;
     const sending = job.session.reply(job, false, body);
     if (sending === false) return CANCELLED;
     job.pieces += 1;

@@ -6,9 +6,9 @@ import type { MessageLike } from "../../sockets/message.js";
 import { StoreError } from "../../store/store.js";
 import { type MajordomoCallOptions, MajordomoClient } from "../majordomo/index.js";
 import {
+  checkedUuid,
   isServiceName,
   parseStatus,
-  parseUuid,
   SERVICE_NAME_RULE,
   TITANIC_SERVICES,
   TitanicStatus,
@@ -112,8 +112,7 @@ export class TitanicClient {
       if (options !== undefined)
         checkKeys("TitanicClient.request", options, ["timeout", "retries", "signal", "uuid"]);
       const { uuid = this.newUuid(), ...limits } = options ?? {};
-      if (options?.uuid !== undefined && (typeof uuid !== "string" || parseUuid(uuid) === undefined))
-        throw invalidUuid(uuid);
+      if (options?.uuid !== undefined) checkedUuid(uuid);
       const stored = (reply: Buffer[]): string => storedOf(reply, uuid);
       const request = [uuid, service, ...frames];
       return this.#client.requestAs(TITANIC_SERVICES.store, request, stored, { options: options && limits });
@@ -162,7 +161,7 @@ export class TitanicClient {
   ): Promise<T> {
     try {
       // Titanic answers an invalid text with "400".
-      if (typeof uuid !== "string") throw invalidUuid(uuid);
+      if (typeof uuid !== "string") checkedUuid(uuid);
       return this.#client.requestAs(service, [uuid], decode, { options });
     } catch (error) {
       return rejectNextTurn(error);
@@ -174,10 +173,6 @@ export class TitanicClient {
 function pendingIfLate(error: unknown): TitanicReply {
   if (error instanceof TimeoutError) return { status: TitanicStatus.PENDING, body: [] };
   throw error;
-}
-
-function invalidUuid(uuid: unknown): InvalidArgumentError {
-  return new InvalidArgumentError(`uuid must be 32 hexadecimal digits; got ${quoted(uuid)}`);
 }
 
 function storedOf([first, stored]: Buffer[], uuid: string): string {

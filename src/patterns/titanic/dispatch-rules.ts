@@ -13,6 +13,7 @@
  * answer only calls that have ended.
  */
 import { Link } from "../../core/collections/queues.js";
+import { keyOf } from "../../core/memory.js";
 import { backOff, Deadlines, type Due } from "../../core/timers.js";
 import { type Given, integer, object, type Settings } from "../../kit/options.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
@@ -196,7 +197,7 @@ export class DispatchRules {
 
   /** @param available `false` also if the broker did not answer */
   checked(service: Buffer, available: boolean, now: number): void {
-    const entry = this.#services.get(key(service)) as Service;
+    const entry = this.#services.get(keyOf(service)) as Service;
     entry.checking = false;
     entry.available = available;
     if (available) {
@@ -211,7 +212,7 @@ export class DispatchRules {
 
   /** Requests claimed, of `limit`. After a failure this is empty, and the next scan retries. */
   claimed(service: Buffer, requests: readonly TitanicClaimedRequest[], limit: number, now: number): void {
-    const entry = this.#services.get(key(service)) as Service;
+    const entry = this.#services.get(keyOf(service)) as Service;
     entry.claiming = false;
     this.#claims -= 1;
     this.#promised -= limit;
@@ -240,7 +241,7 @@ export class DispatchRules {
   }
 
   settled(request: TitanicClaimedRequest, end: DeliveryEnd, now: number): void {
-    const entry = this.#services.get(key(request.service)) as Service;
+    const entry = this.#services.get(keyOf(request.service)) as Service;
     const link = this.#places.get(request) as Link<Place>;
     const place = link.value;
     this.#places.delete(request);
@@ -249,10 +250,12 @@ export class DispatchRules {
     this.#inFlight -= 1;
     entry.bytes -= place.bytes;
     this.#bytes -= place.bytes;
-    if (end === "answered") {
+    // A failure is an answer, too, to those that wait behind it.
+    if (end === "answered" || end === "failed") {
       entry.answered += 1;
       entry.lastAnswered = Math.max(entry.lastAnswered, place.number);
-    } else {
+    }
+    if (end !== "answered") {
       entry.available = false;
       this.#putBack(entry, request, end === "failed" || (end === "timed-out" && wasFirst(entry, place)), now);
     }
@@ -305,7 +308,7 @@ export class DispatchRules {
 
   /** @returns `undefined` without room */
   #wakeService(service: Buffer, now: number): Service | undefined {
-    const name = key(service);
+    const name = keyOf(service);
     let entry = this.#services.get(name);
     if (entry === undefined) {
       if (this.#services.size >= this.#limits.maxServices && !this.#evict()) return undefined;
@@ -333,7 +336,7 @@ export class DispatchRules {
 
   /** Removes services that the scan did not find: their requests are closed, expired or answered elsewhere. */
   #drop(found: readonly Buffer[]): void {
-    const names = new Set(found.map(key));
+    const names = new Set(found.map((service) => keyOf(service)));
     for (const [name, entry] of [...this.#services]) {
       if (names.has(name) || entry.storedSinceScan) continue;
       entry.more = false;
@@ -396,7 +399,7 @@ export class DispatchRules {
   #forget(entry: Service): void {
     if (entry.more || entry.claiming || entry.checking || entry.inFlight > 0 || entry.retries.length > 0)
       return;
-    this.#services.delete(key(entry.name));
+    this.#services.delete(keyOf(entry.name));
     this.#hungry.delete(entry);
   }
 
@@ -405,7 +408,8 @@ export class DispatchRules {
     for (const entry of this.#services.values()) {
       const { name, available, checking, claiming, inFlight, retries } = entry;
       if (available || checking || claiming || inFlight + retries.length > 0) continue;
-      return this.#services.delete(key(name));
+      this.#hungry.delete(entry);
+      return this.#services.delete(keyOf(name));
     }
     return false;
   }
@@ -418,8 +422,4 @@ export class DispatchRules {
 /** Whether the service had reached the request. */
 function wasFirst({ answered, lastAnswered }: Service, { number, ahead, answeredBefore }: Place): boolean {
   return lastAnswered > number || answered - answeredBefore >= ahead;
-}
-
-function key(service: Buffer): string {
-  return service.toString("latin1");
 }

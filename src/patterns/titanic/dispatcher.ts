@@ -86,8 +86,8 @@ export class Dispatcher {
   /** Of calls in flight. */
   readonly #calls = new Map<TitanicClaimedRequest, (error: ShoalError) => void>();
   readonly #abort = new AbortController();
-  /** Of a request's last attempt, until it is decided what happens next. */
-  readonly #errors = new Map<TitanicClaimedRequest, unknown>();
+  /** Of the attempt that is settled now. */
+  #error: unknown;
   #expiry: NodeJS.Timeout;
   #stopped = false;
   /** Last service of a scan that was full. */
@@ -122,7 +122,14 @@ export class Dispatcher {
         deliver: (request) => this.#run(this.#deliver(request)),
         giveUp: (request) =>
           this.#calls.get(request)?.(new TimeoutError("ETIMEDOUT", `${request.service}: no answer in time`)),
-        release: (request, delay, failed) => this.#run(this.#release(request, delay, failed)),
+        release: (request, delay, failed) => {
+          const { attempts } = request;
+          const error = this.#error;
+          // A call cancelled by closing says nothing about the service.
+          if (error !== undefined && !this.#stopped)
+            this.#emit({ type: "request:retried", ...namesOf(request), attempts, error });
+          this.#run(this.#release(request, delay, failed));
+        },
         markDead: (request) => this.#run(this.#markDead(request)),
         scan: () => this.#run(this.#scan()),
       },
@@ -192,16 +199,11 @@ export class Dispatcher {
       end = this.#stopped ? "undelivered" : endOf(error);
       // Without workers it is unknown whether one had the request.
       if (end === "timed-out" && !(await this.#isThere(request.service))) end = "undelivered";
-      // A call cancelled by closing says nothing about the service.
-      if (!this.#stopped) {
-        this.counters.failed += 1;
-        const { attempts } = request;
-        this.#emit({ type: "request:retried", ...namesOf(request), attempts, error });
-      }
-      this.#errors.set(request, error);
+      if (!this.#stopped) this.counters.failed += 1;
+      this.#error = error;
     }
     this.#rules.settled(request, end, this.#timer.now());
-    this.#errors.delete(request);
+    this.#error = undefined;
     this.#calls.delete(request);
   }
 
@@ -235,7 +237,7 @@ export class Dispatcher {
 
   async #markDead(request: TitanicClaimedRequest): Promise<void> {
     const { deadLetterTtl, maxRetryDelay } = this.#options;
-    const reason = thrownText(this.#errors.get(request)).slice(0, MAX_REASON);
+    const reason = thrownText(this.#error).slice(0, MAX_REASON);
     const died = Date.now();
     const death = { attempts: request.attempts, reason, died, expires: died + deadLetterTtl };
     const done = await this.#attempt(() => this.#store.markDead(request.uuid, death));

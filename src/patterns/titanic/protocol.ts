@@ -13,6 +13,7 @@
  */
 import crypto from "node:crypto";
 import { quoted } from "../../core/arguments.js";
+import { InvalidArgumentError } from "../../core/errors.js";
 
 export const TITANIC_SERVICES = {
   request: "titanic.request",
@@ -149,4 +150,11 @@ export function parseUuid(frame: Buffer | string): Buffer | undefined {
   if (frame.length !== 2 * UUID_BYTES) return undefined;
   const text = frame.toString();
   return TEXT.test(text) ? Buffer.from(text, "hex") : undefined;
+}
+
+/** @throws InvalidArgumentError `EINVAL` for anything but 32 hexadecimal digits */
+export function checkedUuid(text: unknown): Buffer {
+  const uuid = typeof text === "string" ? parseUuid(text) : undefined;
+  if (uuid !== undefined) return uuid;
+  throw new InvalidArgumentError(`uuid must be 32 hexadecimal digits; got ${quoted(text)}`);
 }

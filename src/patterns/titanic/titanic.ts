@@ -10,7 +10,6 @@
  */
 
 import { isUtf8 } from "node:buffer";
-import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { INT32 } from "../../core/option-spec.js";
 import { withTimeout } from "../../core/waiter.js";
@@ -25,11 +24,11 @@ import { MajordomoClient, MajordomoWorker } from "../majordomo/index.js";
 import { OPTIONS, type TitanicOptions, type TitanicSettings } from "./dispatch-rules.js";
 import { Dispatcher, EVENTS, MAX_QUEUED, type TitanicEvent } from "./dispatcher.js";
 import {
+  checkedUuid,
   formatUuid,
   parseReference,
   parseRequest,
   parseStore,
-  parseUuid,
   type RequestCommand,
   TITANIC_SERVICES,
   TitanicStatus,
@@ -141,7 +140,10 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
    */
   async deadLetters(limit: number = 100, after?: string): Promise<TitanicDeadLetter[]> {
     checkCount("limit", limit, 1);
-    const letters = await this.#store.deadLetters(limit, after === undefined ? undefined : uuidOf(after));
+    const letters = await this.#store.deadLetters(
+      limit,
+      after === undefined ? undefined : checkedUuid(after),
+    );
     return letters.map((letter) => ({
       ...letter,
       uuid: formatUuid(letter.uuid),
@@ -228,11 +230,4 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
     const isUnknown = error instanceof StoreError && error.reason === "outcome-unknown";
     return [isUnknown ? TitanicStatus.UNCERTAIN : TitanicStatus.ERROR];
   };
-}
-
-/** @throws InvalidArgumentError `EINVAL` */
-function uuidOf(text: string): Buffer {
-  const uuid = parseUuid(text);
-  if (uuid !== undefined) return uuid;
-  throw new InvalidArgumentError(`A UUID must be 32 hexadecimal digits; got ${quoted(text)}`);
 }

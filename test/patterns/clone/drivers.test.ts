@@ -496,6 +496,19 @@ describe("with a store", () => {
     expect(String(server.get("a"))).toBe("3");
   });
 
+  test("a server whose store could not be read can be bound once it can", async () => {
+    let isAway = true;
+    const load: CloneStore["load"] = async () => {
+      if (isAway) throw new StoreError("failed", "away");
+      return { sequence: 7, uuids: [], damaged: 0 };
+    };
+    const server = track(new CloneServer({ store: { ...memoryStore(() => false), load } }));
+    expect(await failure(server.bind("tcp://127.0.0.1:*"))).toMatchObject({ code: "ERR_STORE" });
+    isAway = false;
+    await server.bind("tcp://127.0.0.1:*");
+    expect(server.stats().sequence).toBe(7);
+  });
+
   test("a damaged entry is left out, reported and counted", async () => {
     const directory = folder();
     let store = CloneLmdbStore.open(directory);

@@ -46,3 +46,15 @@ test("what deleted keys leave in the file is room", async () => {
   await store.commit([small], 500, []);
   await store.close();
 });
+
+test("the other server's map does not take the bytes that stay free", async () => {
+  disk.bavail = 1_000_000;
+  const store = CloneLmdbStore.open(folder());
+  const map = await store.replace();
+  const entries = [{ key: Buffer.from("k"), value: Buffer.from("v"), sequence: 1, expires: 0 }];
+  disk.bavail = 0;
+  await expect(map.add(entries)).rejects.toMatchObject({ reason: "full" });
+  disk.bavail = 1_000_000;
+  await map.add(entries);
+  await store.close();
+});

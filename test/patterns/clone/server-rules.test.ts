@@ -21,13 +21,9 @@ import {
 } from "../../../src/patterns/clone/protocol.js";
 import type { ServerRulesOptions } from "../../../src/patterns/clone/server-options.js";
 import { ServerRules } from "../../../src/patterns/clone/server-rules.js";
-import {
-  type LoadedMap,
-  type SendResult,
-  type ServerEffects,
-  uuidsOf,
-} from "../../../src/patterns/clone/server-state.js";
+import { type LoadedMap, type ServerEffects, uuidsOf } from "../../../src/patterns/clone/server-state.js";
 import { encodePosition, NO_STANDING } from "../../../src/patterns/clone/standing.js";
+import type { DeliveryResult } from "../../../src/sockets/index.js";
 import { turn, watch } from "../../support/settled.js";
 
 const CLIENT = Buffer.from("client");
@@ -80,7 +76,7 @@ function rig(maxBytes = 100_000) {
       publish: (frames) => {
         if (String(frames[0]) !== "HUGZ") made.published.push(text(frames));
       },
-      reply: (_, frames): SendResult => {
+      reply: (_, frames): DeliveryResult => {
         if (made.room <= 0) return "full";
         made.room -= 1;
         made.replies.push(text(frames));
@@ -429,7 +425,7 @@ test("an update that a follower's store refused is made when its client repeats 
 
 test("a map for a follower does not count updates in flight as recent ones", () => {
   const sent: Buffer[][] = [];
-  const replicate = (_: Buffer, frames: Buffer[]): SendResult => {
+  const replicate = (_: Buffer, frames: Buffer[]): DeliveryResult => {
     sent.push(frames);
     return "sent";
   };

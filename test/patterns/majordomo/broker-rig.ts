@@ -5,13 +5,13 @@ import {
   type MajordomoBrokerLimits,
 } from "../../../src/patterns/majordomo/broker-options.js";
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
-import type { SendResult } from "../../../src/patterns/majordomo/broker-tables.js";
 import {
   type AtBroker,
   type AtClient,
   type AtWorker,
   decode,
 } from "../../../src/patterns/majordomo/protocol.js";
+import type { DeliveryResult } from "../../../src/sockets/index.js";
 import { type FromBroker, framesOf } from "./messages.js";
 
 type Peer = string | Buffer;
@@ -20,7 +20,7 @@ export class BrokerRig {
   rules = this.#rulesOf({});
   events: MajordomoBrokerEvent[] = [];
   /** What becomes of a message to a peer; "sent" of those to others. */
-  results = new Map<string, SendResult>();
+  results = new Map<string, DeliveryResult>();
   /** Bytes that the engine has for a client. */
   queued = new Map<string, number>();
   /** The routing id of a peer: the same object for all its messages, until it is removed. */
@@ -80,7 +80,7 @@ export class BrokerRig {
   }
 
   #rulesOf(limits: Partial<MajordomoBrokerLimits>): BrokerRules {
-    const send = (to: Buffer, message: FromBroker): SendResult => {
+    const send = (to: Buffer, message: FromBroker): DeliveryResult => {
       const frames = framesOf(to, message);
       const result = this.results.get(to.toString("latin1")) ?? "sent";
       if (result === "sent") this.#sent.push(frames);

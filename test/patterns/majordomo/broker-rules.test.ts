@@ -2,7 +2,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { brokerSettings } from "../../../src/patterns/majordomo/broker-options.js";
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
-import type { SendResult } from "../../../src/patterns/majordomo/broker-tables.js";
 import {
   type AtBroker,
   decode,
@@ -10,6 +9,7 @@ import {
   type FromWorker,
   type ToWorker,
 } from "../../../src/patterns/majordomo/protocol.js";
+import type { DeliveryResult } from "../../../src/sockets/index.js";
 import { BrokerRig } from "./broker-rig.js";
 import { failureOf, idOf, readyOf, requestOf } from "./messages.js";
 
@@ -53,6 +53,15 @@ it("what waits is counted with what each frame costs: empty ones fill a service'
   expect(rig.rules.stats()).toMatchObject({ queued: 3, queuedBytes: 990, requests: 4 });
 });
 
+it("a broker without a queue gives requests to free workers, and refuses the others", () => {
+  make({ maxQueue: 0 });
+  ready("worker");
+  ask("one");
+  ask("two");
+  expect(rig.rules.stats()).toMatchObject({ inFlight: 1, queued: 0, failed: 1 });
+  expect(sentTo("two").at(-1)?.map(String)).toContain("overloaded");
+});
+
 it("the request of a plain client that left is not given to another worker when its own is lost", () => {
   ready("one");
   ask("client");
@@ -84,8 +93,8 @@ it.each([
 ])("many requests hold no received chunk, neither by bodies nor by headers: %s", (_, order) => {
   const given: ToWorker[] = [];
   const outbox = {
-    toClient: (): SendResult => "sent",
-    toWorker: (_: Buffer, message: ToWorker): SendResult => {
+    toClient: (): DeliveryResult => "sent",
+    toWorker: (_: Buffer, message: ToWorker): DeliveryResult => {
       given.push({ ...message });
       return "sent";
     },
@@ -191,10 +200,17 @@ describe("a worker", () => {
       for (const [to] of sent) told.add(String(to));
     }
     expect([turns, told.size]).toEqual([[64, 64, 64, 8], 200]);
-    for (let i = 0; i < 200; i++) hear(`w${i}`, heartbeatInterval + 40, "", "MDPW01", 4);
     expect(rig.rules.nextWakeUp()).toBe(2 * heartbeatInterval);
     rig.rules.tick(2 * heartbeatInterval + 9);
     expect([rig.takeSent().length, rig.rules.nextWakeUp()]).toEqual([64, 2 * heartbeatInterval + 10]);
+  });
+
+  it("has an answer to each of its heartbeats: its interval may be shorter than the broker's", () => {
+    ready("w1");
+    const { heartbeatInterval } = brokerSettings({});
+    hear("w1", 1_000, "", "MDPW01", 4);
+    expect(sentTo("w1").map((frames) => frames.at(-1))).toEqual([Buffer.of(4)]);
+    expect(rig.rules.nextWakeUp()).toBe(1_000 + heartbeatInterval);
   });
 
   it("whose connection is gone while it is busy is found out by the next heartbeat", () => {

@@ -173,6 +173,28 @@ describe("a client of shoal's broker whose connection ends", () => {
   });
 });
 
+it("a client whose requests may not wait sends those for which there is room", () => {
+  const { negotiate, ask, said } = clientOf(["a"], undefined, { maxPending: 0, maxInFlight: 1 });
+  expect(() => ask("early", 0)).toThrow("maxPending");
+  negotiate(1);
+  ask("one", 0);
+  expect(() => ask("two", 0)).toThrow("maxPending");
+  expect(said().slice(2)).toEqual(["1 one"]);
+});
+
+it("a client without requests asks again, too, when a broker does not answer, or hangs up again and again", () => {
+  const { rules, said, left } = clientOf(["a", "b"]);
+  rules.tick(BEAT);
+  expect([said(), left()]).toEqual([["+1 a", "1 ?", "-1", "+2 b", "2 ?"], ["no-answer"]]);
+  const alone = clientOf(["a"]);
+  alone.rules.disconnected(1, 1);
+  alone.rules.disconnected(2, 2); // Its socket reconnects, but the broker had the question.
+  alone.rules.tick(alone.rules.nextWakeUp() ?? 0);
+  expect(alone.said().slice(-3)).toEqual(["-2", "+3 a", "3 ?"]);
+  alone.negotiate(3, 2 * BEAT);
+  expect(alone.rules.nextWakeUp()).toBeUndefined();
+});
+
 describe("a client whose connection is refused", () => {
   it("tries the others at once, each once in an interval, and keeps its retries", () => {
     const { rules, ask, said, negotiate, left } = clientOf(["a", "b", "c"]);

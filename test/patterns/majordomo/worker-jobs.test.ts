@@ -136,6 +136,20 @@ it("a request that waits until pieces were sent begins then, not only when the n
   expect(jobs.running).toBe(0);
 });
 
+it("a stopping worker returns what comes, but for a repetition of a request that it handles", async () => {
+  let finish = (): void => undefined;
+  const handler = (): Promise<string> => new Promise((resolve) => (finish = () => resolve("done")));
+  make(handler, { concurrency: 3 });
+  give(1);
+  jobs.returnWaiting();
+  give(2);
+  give(3, 1);
+  expect([jobs.running, said.map((line) => line[0]), saidOf]).toEqual([1, ["7", "7"], [2, 1]]);
+  finish();
+  await turns();
+  expect(said.at(-1)).toBe(`${FINAL} done`);
+});
+
 it("an answer is kept without its request", async () => {
   make(() => "answer");
   const ask = (): WeakRef<Buffer> => {
@@ -373,9 +387,9 @@ describe("a request that two brokers give", () => {
     giveOneThatWaits();
     jobs.returnWaiting();
     expect(answers().at(-1)).toBe(`102 ${FAILURE} The worker is stopping.`);
-    // One that comes before the broker knows that is not a repetition of what is over.
+    // One that comes before the broker knows that is not a repetition of what is over, and goes back, too.
     giveBy(two, 103, 2);
-    expect(jobs.queued).toBe(1);
+    expect(answers().at(-1)).toBe(`103 ${FAILURE} The worker is stopping.`);
   });
 });
 

@@ -224,6 +224,21 @@ describe("the dispatch rules", () => {
     expect(rules.stats().services).toBe(3);
   });
 
+  it("do not look for a service that gave its place to another while it waited for a free request", () => {
+    const { rules, wanted, request } = driven({ concurrency: 1, maxServices: 2 });
+    const other = Buffer.from("other");
+    rules.stored(other, 0);
+    rules.checked(other, true, 0);
+    const last = request("1", LIMITS.maxAttempts);
+    rules.claimed(ECHO, [last], 1, 0);
+    rules.settled(last, "failed", 1);
+    rules.checked(ECHO, false, 2);
+    rules.stored(Buffer.from("third"), 3);
+    wanted.length = 0;
+    rules.claimed(other, [], 1, 200);
+    expect([wanted, rules.stats().services]).toEqual([[], 1]);
+  });
+
   it("give a failing request up after as many attempts as it has, each later than the one before", () => {
     const { rules, wanted, request } = driven();
     for (let attempts = 1; attempts <= 4; attempts++) {
@@ -268,6 +283,14 @@ describe("the dispatch rules", () => {
         rules.settled(three, "timed-out", 1);
       }),
     ).toEqual(["release 2 50 failed", "release 3 50"]);
+    // The handler threw at the one that was before.
+    expect(
+      ends((rules, [one, two, three]) => {
+        rules.settled(one, "failed", 1);
+        rules.settled(two, "timed-out", 1);
+        rules.settled(three, "timed-out", 1);
+      }),
+    ).toEqual(["release 1 50 failed", "release 2 50 failed", "release 3 50"]);
     // It answered one that came later.
     expect(
       ends((rules, [, two, three]) => {

@@ -178,11 +178,13 @@ describe("Titanic", () => {
       return frames;
     });
     const dead = next("request:dead");
+    const retried: number[] = [];
+    service.titanic.events.on("request:retried", ({ attempts }) => retried.push(attempts));
     const uuid = await client.request("poison", ["x", "y"]);
     const reason = "poison: no";
     expect(await dead).toEqual({ type: "request:dead", uuid, service: "poison", attempts: 3, reason });
     expect(await client.wait(uuid, WAIT)).toEqual({ status: "503", body: [Buffer.from(reason)] });
-    expect(calls).toBe(3);
+    expect([calls, retried]).toEqual([3, [1, 2]]);
     const { titanic } = service;
     expect(titanic.stats()).toMatchObject({ failed: 3, died: 1, store: { pending: 0, dead: 1 } });
     const [letter, ...others] = await titanic.deadLetters();
