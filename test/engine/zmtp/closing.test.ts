@@ -1,6 +1,6 @@
 /** The end of a socket, in the middle of something else; and of its endpoints. */
 import { describe, expect, it } from "vitest";
-import { collect, failure, nextEvent, turn, within } from "../../contract/support/wait.js";
+import { arrives, collect, failure, nextEvent, turn, within } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
 import { frame } from "../../contract/support/zmtp-peer.js";
 
@@ -52,6 +52,16 @@ describe("closing", () => {
     while (got.length < 40) got.push(Number((await pull.receive({ timeout: 4_000 }))[0]));
     expect(got).toEqual(Array.from({ length: 40 }, (_, i) => i));
   });
+});
+
+it("an endpoint that is bound again at once stays bound", async () => {
+  const [pull, push] = [world.pull(), world.push()];
+  const endpoint = await world.bind(pull);
+  pull.unbindSync(endpoint);
+  pull.bindSync(endpoint);
+  for (let turns = 0; turns < 3; turns++) await turn();
+  push.connect(endpoint);
+  await arrives("arrived", push, pull);
 });
 
 it("unbind while peers are shaking hands lets them end it", async () => {
