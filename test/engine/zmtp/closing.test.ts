@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { arrives, collect, failure, nextEvent, turn, within } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
 import { frame } from "../../contract/support/zmtp-peer.js";
+import { fill, mutePull, RawServer, shaken } from "./support/raw-server.js";
 
 const world = new World("zmtp", "tcp");
 
@@ -69,6 +70,36 @@ describe("closing without a limit ends when nothing can leave any more:", () => 
     push.disconnect(endpoint);
     await within(push.close({ linger: -1 }), "close", 5_000);
     expect(push.stats().dropped.disconnected).toBe(1);
+  });
+
+  it("the last peer of an unbound socket left, and sends wait", async () => {
+    const push = world.push({ sendHighWaterMark: 4 });
+    const endpoint = await world.bind(push);
+    const peer = await shaken(world, endpoint, "PULL");
+    peer.socket.pause();
+    await push.ready({ peers: 1 });
+    await fill(push, 1_000_000);
+    const waiting = failure(push.send("waiting"));
+    await push.unbind(endpoint);
+    const closed = push.close();
+    peer.destroy();
+    await within(closed, "close", 5_000);
+    expect(await waiting).toMatchObject({ code: "EAGAIN" });
+  });
+
+  it("the last endpoint is not dialled again, and sends wait", async () => {
+    const server = new RawServer(mutePull);
+    const push = world.connect(
+      world.push({ reconnectInterval: -1, sendHighWaterMark: 4 }),
+      await server.listen(world),
+    );
+    await push.ready();
+    await fill(push, 1_000_000);
+    const waiting = failure(push.send("waiting"));
+    const closed = push.close();
+    server.end();
+    await within(closed, "close", 5_000);
+    expect(await waiting).toMatchObject({ code: "EAGAIN" });
   });
 });
 
