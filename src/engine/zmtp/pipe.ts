@@ -539,7 +539,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#starved = false;
     this.#held = false;
     const lost = this.out.lose();
-    if (lost > 0 && this.outlives) this.relieved();
+    if (this.outlives) this.relieved();
     return lost;
   }
 
