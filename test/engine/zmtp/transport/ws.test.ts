@@ -444,6 +444,13 @@ describe("a message in fragments", () => {
   });
 });
 
+it("a client asks by the ASCII form of a host's name", async () => {
+  const { pull, endpoint } = await bound();
+  const push = world.connect(world.push(), endpoint.replace("127.0.0.1", "ｌｏｃａｌｈｏｓｔ"));
+  await push.send("arrived");
+  expect(String(await pull.receive({ timeout: 8_000 }))).toBe("arrived");
+});
+
 describe("what breaks the rules ends the connection, and no other:", () => {
   it.each([
     ["a text message", masked(1, "\0x")],
