@@ -173,7 +173,12 @@ export class Sealer implements FrameSealer {
       position = next;
     }
     if (size === 0) return undefined;
-    const plain = allocate(size);
+    let plain: Buffer;
+    try {
+      plain = allocate(size);
+    } catch {
+      return "no-memory"; // The caller closes the connection with an event.
+    }
     this.#opened = 0;
     const mostShort = this.#cipher.sealedLength(this.#cipher.mostShort);
     let fault: Fault | undefined;
