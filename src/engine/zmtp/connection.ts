@@ -303,8 +303,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   #onFramed(framing: Framing, bytes: Buffer, length: number, memory: PooledBuffer | undefined): void {
     const pipe = this.#pipe;
     // A negative limit discards fragments.
-    const maxSize =
-      this.#state >= State.Flushing ? -1 : MAX_HANDSHAKE_COMMAND + (pipe?.in.maxMessageSize ?? length);
+    const maxSize = this.#state >= State.Flushing ? -1 : MAX_HANDSHAKE_COMMAND + (pipe?.in.room ?? length);
     const decoded = framing.decode(bytes, length, memory, maxSize);
     const { assembled, pooled } = decoded;
     const kept = pooled !== undefined || decoded.kept === true;

@@ -88,6 +88,11 @@ export class InStream implements SplitFrameEffects {
     return this.#maxMessageSize;
   }
 
+  /** What the incomplete message leaves of it. */
+  get room(): number {
+    return this.#maxMessageSize - this.#size;
+  }
+
   /** @param maxMessageSize total bytes of a message's frames; negative: no limit */
   constructor(maxMessageSize: number, onCommand: OnCommand, maxFrames = MAX_FRAMES) {
     this.limit(maxMessageSize);

@@ -85,6 +85,14 @@ test("reserved bits on the wire, and sizes past the limit, are faults as without
   expect(huge.sealer.open(Buffer.from("027fffffffffffffff", "hex"), huge.stream)).toBe("too-long");
 });
 
+test("what earlier frames of a message leave of the limit bounds the next one before it has come", () => {
+  const body = Buffer.alloc(150_000);
+  const plain = Buffer.concat([encodeFrame({ flags: 1, body }), encodeFrame({ flags: 0, body })]);
+  const wire = new Sealer(curveCipher(NOBLE, false)).seal(queueOf(plain));
+  const { stream, sealer } = receiver(200_000);
+  expect(sealer.open(wire.subarray(0, 160_000), stream)).toBe("too-long");
+});
+
 test("a frame for whose text the process has no memory is a fault, and throws nothing", () => {
   const wire = new Sealer(curveCipher(NOBLE, false)).seal(
     queueOf(encodeFrame({ flags: 0, body: Buffer.alloc(150_000) })),

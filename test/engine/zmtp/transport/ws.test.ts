@@ -444,6 +444,15 @@ describe("a message in fragments", () => {
   });
 });
 
+it("the fragments of a frame may fill what earlier frames of the message leave of maxMessageSize", async () => {
+  const { pull, peer } = await withPeer({ maxMessageSize: 100_000 });
+  const gone = nextEvent(pull, "peer:leave");
+  peer.send(frame(1, "x".repeat(90_000)), masked(9, ""));
+  expect((await peer.receive())?.opcode).toBe(10);
+  peer.send(masked(2, `\0${"x".repeat(20_000)}`, 0x02));
+  expect((await gone).reason).toBe("protocol");
+});
+
 it("a client asks by the ASCII form of a host's name", async () => {
   const { pull, endpoint } = await bound();
   const push = world.connect(world.push(), endpoint.replace("127.0.0.1", "ｌｏｃａｌｈｏｓｔ"));
