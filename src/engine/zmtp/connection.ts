@@ -267,8 +267,11 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
 
   /** Flushes at once. */
   sendPing(body: Buffer): void {
-    if (this.#state === State.HalfClosed || this.blocked) return;
+    if (this.#state === State.HalfClosed) return;
+    const { writable, writableLength } = this.stream.socket;
     const ping = this.#framing?.ping?.();
+    // The peer's limit holds for messages alone.
+    if (ping === undefined ? this.blocked : !writable || writableLength > 0) return;
     if (ping !== undefined) {
       this.flush();
       this.#writer?.writeControl(ping);

@@ -8,6 +8,7 @@ import { Context, type PeerCredentials, Pull, type PullOptions } from "../../../
 import { peersOf } from "../../../../src/sockets/internal.js";
 import { nextEvent, until } from "../../../contract/support/wait.js";
 import { World } from "../../../contract/support/world.js";
+import { ready } from "../../../contract/support/zmtp-peer.js";
 import { RawServer } from "../support/raw-server.js";
 import { acceptOf, frame, KEY, masked, readyOf, request, WsPeer } from "../support/ws-peer.js";
 
@@ -541,6 +542,21 @@ describe("pings and pongs", () => {
     }
     expect(pull.stats().peers).toBe(1);
     expect((await gone).reason).toBe("heartbeat"); // It reads the next ping, and answers no more.
+  });
+
+  it("keep a page whose limit is reached", async () => {
+    const push = world.push({ heartbeatInterval: 50, heartbeatTimeout: 300 });
+    const peer = await peerOf(await world.bind(push), "Sec-WebSocket-Protocol: ZMTP3.1-NULL");
+    peer.send(masked(2, ready("PULL")));
+    await push.send(Buffer.alloc(2_000_000));
+    for (let pings = 0; pings < 10; ) {
+      const received = await peer.receive();
+      expect(received).toBeDefined(); // Not the end.
+      if (received?.opcode !== 9) continue;
+      pings += 1;
+      peer.send(masked(10, ""));
+    }
+    expect(push.stats().peers).toBe(1);
   });
 
   it("that nobody reads the answers of keep no memory", async () => {
