@@ -88,9 +88,9 @@ export class InStream implements SplitFrameEffects {
     return this.#maxMessageSize;
   }
 
-  /** What the incomplete message leaves of it. */
+  /** What the incomplete message leaves of it; 0 also where the limit was lowered meanwhile. */
   get room(): number {
-    return this.#maxMessageSize - this.#size;
+    return Math.max(0, this.#maxMessageSize - this.#size);
   }
 
   /** @param maxMessageSize total bytes of a message's frames; negative: no limit */

@@ -6,6 +6,7 @@ import { describe, expect, it } from "vitest";
 import { MAX_HEADERS } from "../../../../src/engine/zmtp/ws/upgrade.js";
 import { Context, type PeerCredentials, Pull, type PullOptions } from "../../../../src/index.js";
 import { peersOf } from "../../../../src/sockets/internal.js";
+import { CORE } from "../../../../src/sockets/socket.js";
 import { nextEvent, until } from "../../../contract/support/wait.js";
 import { World } from "../../../contract/support/world.js";
 import { ready } from "../../../contract/support/zmtp-peer.js";
@@ -451,6 +452,16 @@ it("the fragments of a frame may fill what earlier frames of the message leave o
   peer.send(frame(1, "x".repeat(90_000)), masked(9, ""));
   expect((await peer.receive())?.opcode).toBe(10);
   peer.send(masked(2, `\0${"x".repeat(20_000)}`, 0x02));
+  expect((await gone).reason).toBe("protocol");
+});
+
+it("fragments of a message that is longer than a limit lowered meanwhile end the connection", async () => {
+  const { pull, peer } = await withPeer();
+  const gone = nextEvent(pull, "peer:leave");
+  peer.send(frame(1, "x".repeat(200_000)), masked(9, ""));
+  expect((await peer.receive())?.opcode).toBe(10);
+  pull[CORE].engine.policing?.police({ messageSize: 1_000 });
+  peer.send(masked(2, `\0${"x".repeat(100_000)}`, 0x02));
   expect((await gone).reason).toBe("protocol");
 });
 
