@@ -123,6 +123,7 @@ export function encodeContext(headers: Headers): Uint8Array | undefined {
   for (const [name, value] of Object.entries(headers)) {
     const [nameBytes, valueBytes] = [Buffer.from(name), Buffer.from(value)];
     if (nameBytes.length === 0 || nameBytes.length > 255) return undefined;
+    if (valueBytes.length > MAX_CONTEXT_BYTES) return undefined;
     const length = Buffer.allocUnsafe(2);
     length.writeUInt16BE(valueBytes.length);
     parts.push(Buffer.of(nameBytes.length), nameBytes, length, valueBytes);

@@ -373,6 +373,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
 
   engineOnOver(endpoint: string): void {
     this.endpoints.over(endpoint);
+    this.#endIfAlone();
   }
 
   engineOnWritable(): void {
@@ -382,6 +383,12 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
 
   engineOnEvent(event: SocketEvent): void {
     this.events.emit(event);
+    if (event.type === "peer:leave") this.#endIfAlone();
+  }
+
+  /** Without peers and endpoints no room will come for sends that wait. */
+  #endIfAlone(): void {
+    if (this.closed && !this.#mayFindPeers) this.outbox.abandon();
   }
 
   get #unsent(): number {
@@ -442,7 +449,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     this.readable?.end();
     this.writable?.end();
     this.events.abandon();
-    // The engine still listens and dials; without peers and endpoints no room will come.
+    // The engine still listens and dials.
     if (linger !== 0 && this.outbox.waiting > 0 && this.#mayFindPeers) {
       await withTimeout(this.outbox.drained(), linger);
     }

@@ -70,6 +70,11 @@ export class SocketEndpoints {
     return this.#bound.size > 0 || this.#connected.size > 0;
   }
 
+  /** There are none, and no source may give others. */
+  get areOver(): boolean {
+    return !this.any && this.#sources.size === 0;
+  }
+
   /** Whether messages leave as datagrams, too. */
   get datagrams(): boolean {
     for (const endpoint of this.#connected.keys()) if (endpoint.startsWith("udp:")) return true;

@@ -216,7 +216,8 @@ export abstract class Socket extends SocketByNumber {
    *   meanwhile, `EBADF` when closed
    * @throws TimeoutError `ETIMEDOUT`, with the last attempt's error as `cause`; for several endpoints an
    *   `AggregateError` with one each, the latest last (16 at most)
-   * @throws HandshakeError, ProtocolError when a peer refuses permanently
+   * @throws HandshakeError, ProtocolError when a peer refuses permanently; TransportError when the last endpoint is not
+   *   dialled again (`reconnectInterval` -1)
    */
   ready(options: ReadyOptions = {}): Promise<void> {
     return this[CORE].run(async () => {
@@ -240,6 +241,8 @@ export abstract class Socket extends SocketByNumber {
           (event?.type === "handshake:error:auth" || event?.type === "handshake:error:protocol") &&
           !core.endpoints.isBound(event.address)
         )
+          throw event.error;
+        if (event?.type === "disconnect" && event.error !== undefined && core.endpoints.areOver)
           throw event.error;
         return (core.engine.stats().peers ?? 0) >= enough;
       },

@@ -267,6 +267,9 @@ describe("udp", () => {
         await radio_.send("one", { group: "g" });
         expect(String((await dish_.receive(WAIT))[0])).toBe("one");
         expect(loop).toHaveBeenLastCalledWith(multicastLoop);
+        loop.mockClear();
+        await datagram({ multicastLoop }).bind(ANY);
+        expect(loop).toHaveBeenLastCalledWith(multicastLoop);
       }
     } finally {
       loop.mockRestore();

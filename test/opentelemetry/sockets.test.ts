@@ -61,6 +61,10 @@ it("reads any bytes as headers or as none", () => {
   );
 });
 
+it("makes no context of a value that is longer than its length can say", () => {
+  expect(encodeContext({ baggage: "x".repeat(65_536) })).toBeUndefined();
+});
+
 it("has the hex of the specification", () => {
   const page = readFileSync(new URL("../../docs/tracing.md", import.meta.url), "utf8");
   const [, hex = ""] = /^```text\n(0b[\s\S]*?)```$/m.exec(page) ?? [];

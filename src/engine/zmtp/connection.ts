@@ -267,8 +267,11 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
 
   /** Flushes at once. */
   sendPing(body: Buffer): void {
-    if (this.#state === State.HalfClosed || this.blocked) return;
+    if (this.#state === State.HalfClosed) return;
+    const { writable, writableLength } = this.stream.socket;
     const ping = this.#framing?.ping?.();
+    // The peer's limit holds for messages alone.
+    if (ping === undefined ? this.blocked : !writable || writableLength > 0) return;
     if (ping !== undefined) {
       this.flush();
       this.#writer?.writeControl(ping);
@@ -303,8 +306,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   #onFramed(framing: Framing, bytes: Buffer, length: number, memory: PooledBuffer | undefined): void {
     const pipe = this.#pipe;
     // A negative limit discards fragments.
-    const maxSize =
-      this.#state >= State.Flushing ? -1 : MAX_HANDSHAKE_COMMAND + (pipe?.in.maxMessageSize ?? length);
+    const maxSize = this.#state >= State.Flushing ? -1 : MAX_HANDSHAKE_COMMAND + (pipe?.in.room ?? length);
     const decoded = framing.decode(bytes, length, memory, maxSize);
     const { assembled, pooled } = decoded;
     const kept = pooled !== undefined || decoded.kept === true;

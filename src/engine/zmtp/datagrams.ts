@@ -227,6 +227,8 @@ export class Datagrams implements Binder {
       group === undefined ? bindAddress(given.host, ipv6, endpoint) : group + (ipv6 ? zoneOf(given) : "");
     const socket = await bindUdp({ address, ipv6, port: given.port, exclusive: true }, group !== undefined);
     try {
+      // A message may name a group.
+      if (this.#state.type === "Datagram") this.#limitGroups(socket);
       if (group !== undefined) socket.addMembership(group, interfaceOf(given, ipv6, endpoint));
     } catch (error) {
       socket.close();
@@ -282,6 +284,12 @@ export class Datagrams implements Binder {
     });
   }
 
+  /** How far datagrams to multicast groups go. */
+  #limitGroups(socket: Socket): void {
+    socket.setMulticastTTL(this.#state.options.multicastHops);
+    socket.setMulticastLoopback(this.#state.options.multicastLoop);
+  }
+
   async #resolve(endpoint: string): Promise<{ socket: Socket; target: Target }> {
     const { options } = this.#state;
     const given = parseUdp(endpoint);
@@ -290,8 +298,7 @@ export class Datagrams implements Binder {
     const socket = await bindUdp({ ipv6, port: 0, exclusive: true }, false);
     try {
       if (isMulticast(address)) {
-        socket.setMulticastTTL(options.multicastHops);
-        socket.setMulticastLoopback(options.multicastLoop);
+        this.#limitGroups(socket);
         const own = interfaceOf(given, ipv6, endpoint);
         if (own !== undefined) socket.setMulticastInterface(own);
       }

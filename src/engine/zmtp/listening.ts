@@ -102,7 +102,8 @@ export class Listening {
   /** HTTP servers that do not listen yet have one name. */
   async unbind(endpoint: string): Promise<void> {
     const { effects } = this.#parts.state;
-    for (const listener of this.#listeners) {
+    // The endpoint may be bound again meanwhile.
+    for (const listener of [...this.#listeners]) {
       if (listener.endpoint !== endpoint) continue;
       this.#listeners.delete(listener);
       const closed = listener.close();

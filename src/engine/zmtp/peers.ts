@@ -163,6 +163,7 @@ export class Peers {
   giveUp(pipe: Pipe): void {
     if (pipe.leaving === undefined) this.end(pipe, "local");
     else this.#endLeaving(pipe);
+    this.#state.effects.changed();
   }
 
   /** An unlinked pipe ends unless it can reconnect. */
@@ -188,7 +189,7 @@ export class Peers {
     if (linger === 0 || (link === undefined && pipe.out.messages === 0)) return false;
     const timeout = closeTimeoutOf(linger);
     // The socket's closing lingers for this pipe, too.
-    const timer = linger < 0 ? undefined : setTimeout(() => this.#endLeaving(pipe), linger).unref();
+    const timer = linger < 0 ? undefined : setTimeout(() => this.giveUp(pipe), linger).unref();
     this.#leaving.set(pipe, { stop, timer });
     this.#state.routing.removed(pipe);
     this.#parted(pipe, "local", undefined);

@@ -319,8 +319,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
       return;
     }
     this.out.add(encoder, messages);
-    this.#credit -= messages;
-    this.#stir();
+    this.queuedMore(messages);
   }
 
   /** At most as many as `roomFor` has returned. */
@@ -356,7 +355,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
 
   sendFirst(bytes: Uint8Array): void {
     this.encoder.encodeRaw(bytes);
-    this.out.addFirst(this.encoder, 0);
+    this.out.addFirst(this.encoder);
     this.#stir();
   }
 
@@ -539,7 +538,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#starved = false;
     this.#held = false;
     const lost = this.out.lose();
-    if (lost > 0 && this.outlives) this.relieved();
+    if (this.outlives) this.relieved();
     return lost;
   }
 

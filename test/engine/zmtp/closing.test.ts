@@ -1,8 +1,9 @@
 /** The end of a socket, in the middle of something else; and of its endpoints. */
 import { describe, expect, it } from "vitest";
-import { collect, failure, nextEvent, turn, within } from "../../contract/support/wait.js";
+import { arrives, collect, failure, nextEvent, turn, within } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
 import { frame } from "../../contract/support/zmtp-peer.js";
+import { fill, mutePull, RawServer, shaken } from "./support/raw-server.js";
 
 const world = new World("zmtp", "tcp");
 
@@ -52,6 +53,64 @@ describe("closing", () => {
     while (got.length < 40) got.push(Number((await pull.receive({ timeout: 4_000 }))[0]));
     expect(got).toEqual(Array.from({ length: 40 }, (_, i) => i));
   });
+});
+
+describe("closing without a limit ends when nothing can leave any more:", () => {
+  it("the only attempt at an endpoint failed", async () => {
+    const push = world.connect(world.push({ reconnectInterval: -1 }), world.deadEndpoint());
+    await push.send("queued");
+    expect(await within(push.close(), "close", 5_000)).toEqual({ flushed: 0, discarded: 0, unknown: 0 });
+    expect(push.stats().dropped.disconnected).toBe(1);
+  });
+
+  it("the linger of a disconnected endpoint is over", async () => {
+    const endpoint = world.deadEndpoint();
+    const push = world.connect(world.push({ linger: 50 }), endpoint);
+    await push.send("queued");
+    push.disconnect(endpoint);
+    await within(push.close({ linger: -1 }), "close", 5_000);
+    expect(push.stats().dropped.disconnected).toBe(1);
+  });
+
+  it("the last peer of an unbound socket left, and sends wait", async () => {
+    const push = world.push({ sendHighWaterMark: 4 });
+    const endpoint = await world.bind(push);
+    const peer = await shaken(world, endpoint, "PULL");
+    peer.socket.pause();
+    await push.ready({ peers: 1 });
+    await fill(push, 1_000_000);
+    const waiting = failure(push.send("waiting"));
+    await push.unbind(endpoint);
+    const closed = push.close();
+    peer.destroy();
+    await within(closed, "close", 5_000);
+    expect(await waiting).toMatchObject({ code: "EAGAIN" });
+  });
+
+  it("the last endpoint is not dialled again, and sends wait", async () => {
+    const server = new RawServer(mutePull);
+    const push = world.connect(
+      world.push({ reconnectInterval: -1, sendHighWaterMark: 4 }),
+      await server.listen(world),
+    );
+    await push.ready();
+    await fill(push, 1_000_000);
+    const waiting = failure(push.send("waiting"));
+    const closed = push.close();
+    server.end();
+    await within(closed, "close", 5_000);
+    expect(await waiting).toMatchObject({ code: "EAGAIN" });
+  });
+});
+
+it("an endpoint that is bound again at once stays bound", async () => {
+  const [pull, push] = [world.pull(), world.push()];
+  const endpoint = await world.bind(pull);
+  pull.unbindSync(endpoint);
+  pull.bindSync(endpoint);
+  for (let turns = 0; turns < 3; turns++) await turn();
+  push.connect(endpoint);
+  await arrives("arrived", push, pull);
 });
 
 it("unbind while peers are shaking hands lets them end it", async () => {

@@ -33,6 +33,16 @@ describe("inproc", () => {
     }
   });
 
+  it("a peer that leaves with a full queue leaves room for the next one", async () => {
+    const push = world.push({ sendHighWaterMark: 2 });
+    const pull = world.pull({ receiveHighWaterMark: 2 });
+    await world.link(pull, push);
+    await push.ready();
+    while (push.trySend("x"));
+    await pull.close({ linger: 0 });
+    expect([push.trySend("1"), push.trySend("2"), push.trySend("3")]).toEqual([true, true, false]);
+  });
+
   it("close in connect, accept and peer:join leaves nobody joined", async () => {
     for (const type of ["connect", "peer:join"] as const) {
       const [push, pull] = [world.push(), world.pull()];

@@ -40,6 +40,11 @@ describe("connecting", () => {
     expect(await waiting).toMatchObject({ code: "EAGAIN" });
   });
 
+  it("reconnectInterval -1 ends a wait for the peer with the error of the only attempt", async () => {
+    const push = world.connect(world.push({ reconnectInterval: -1 }), world.deadEndpoint());
+    expect(await failure(push.ready())).toMatchObject({ code: "ECONNREFUSED" });
+  });
+
   it("the interval grows with failures to its maximum, and starts again after a handshake", async () => {
     const push = world.push({ reconnectInterval: 2, reconnectMaxInterval: 8 });
     const intervals: number[] = [];

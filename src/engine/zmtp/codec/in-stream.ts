@@ -88,6 +88,11 @@ export class InStream implements SplitFrameEffects {
     return this.#maxMessageSize;
   }
 
+  /** What the incomplete message leaves of it; 0 also where the limit was lowered meanwhile. */
+  get room(): number {
+    return Math.max(0, this.#maxMessageSize - this.#size);
+  }
+
   /** @param maxMessageSize total bytes of a message's frames; negative: no limit */
   constructor(maxMessageSize: number, onCommand: OnCommand, maxFrames = MAX_FRAMES) {
     this.limit(maxMessageSize);
@@ -289,11 +294,11 @@ export class InStream implements SplitFrameEffects {
       const long = (flags & LONG) !== 0;
       const size = long ? readLongSize(run.bytes, run.position + 1) : (run.bytes[run.position + 1] as number);
       const body = run.position + (long ? LONG_HEADER : SHORT_HEADER);
-      if ((flags & COMMAND) === 0) frames.push(slice(run.memory, run.base + body, size));
+      frames.push(slice(run.memory, run.base + body, size));
       this.#kept -= body + size - run.position + FRAME_COST;
       run.position = body + size;
       if (run.position === run.end) this.#nextRun(run);
-      if ((flags & (COMMAND | MORE)) === 0) break;
+      if ((flags & MORE) === 0) break;
     }
     this.messages -= 1;
     return frames;
@@ -509,12 +514,8 @@ export class InStream implements SplitFrameEffects {
         continue;
       }
       while (left > 0 && position < run.end) {
-        const flags = run.bytes[position] as number;
-        position +=
-          (flags & LONG) !== 0
-            ? LONG_HEADER + readLongSize(run.bytes, position + 1)
-            : SHORT_HEADER + (run.bytes[position + 1] as number);
-        if ((flags & (COMMAND | MORE)) === 0) left -= 1;
+        if (((run.bytes[position] as number) & MORE) === 0) left -= 1;
+        position = frameEnd(run.bytes, position);
       }
       if (position > run.position) runs.push(position === run.end ? run : run.before(position));
     }

@@ -131,12 +131,13 @@ export class OutQueue {
     this.frames += frames;
   }
 
-  addFirst(encoder: Encoder, messages: 0 | 1): void {
+  /** A command. */
+  addFirst(encoder: Encoder): void {
     const waiting: Segment[] = [];
     for (let segment = this.#segments.shift(); segment !== undefined; segment = this.#segments.shift())
       waiting.push(segment);
     this.#last = undefined;
-    this.add(encoder, messages);
+    this.add(encoder, 0);
     for (const segment of waiting) this.#segments.push(segment);
     this.#last = waiting.at(-1) ?? this.#last;
   }

@@ -119,11 +119,9 @@ export class Sealer implements FrameSealer {
   }
 
   open(bytes: Uint8Array, stream: InStream, length = bytes.length): StreamFault | Fault | undefined {
-    const most = Math.max(stream.maxMessageSize, MAX_COMMAND) + OVERHEAD;
-    this.#sealed ??= new InStream(most, () => undefined);
+    this.#sealed ??= new InStream(-1, () => undefined);
     const sealed = this.#sealed;
     stream.outer = sealed;
-    sealed.limit(most);
     let position = 0;
     // A started frame is completed alone, so that later frames are opened in place.
     while (sealed.lacks > 0 && position < length) {
@@ -132,24 +130,24 @@ export class Sealer implements FrameSealer {
       if (fault !== undefined) return fault;
       position = next;
     }
-    const whole = sealed.unfinished > 0 ? position : this.#wholeEnd(bytes, position, length, most);
+    const whole = sealed.unfinished > 0 ? position : this.#wholeEnd(bytes, position, length);
     const broken = this.#openWhole(bytes, position, whole, stream);
     if (broken !== undefined) return broken;
     // A command may have ended the connection.
     if (whole === length || stream.outer !== sealed) return undefined;
+    sealed.limit(Math.max(stream.room, MAX_COMMAND) + OVERHEAD);
     const fault = sealed.push(bytes, whole, length); // Not copied.
     return this.#openWhole(bytes, whole, whole, stream) ?? fault;
   }
 
-  #wholeEnd(bytes: Uint8Array, start: number, length: number, most: number): number {
+  #wholeEnd(bytes: Uint8Array, start: number, length: number): number {
     let whole = start;
-    for (;;) {
-      const body = messageBodyAt(bytes, whole, length);
-      if (body === 0) return whole;
+    while (isMessageAt(bytes, whole, length)) {
       const to = frameEnd(bytes, whole);
-      if (to > length || to - body > most) return whole;
+      if (to > length) break;
       whole = to;
     }
+    return whole;
   }
 
   #openWhole(
@@ -173,7 +171,12 @@ export class Sealer implements FrameSealer {
       position = next;
     }
     if (size === 0) return undefined;
-    const plain = allocate(size);
+    let plain: Buffer;
+    try {
+      plain = allocate(size);
+    } catch {
+      return "no-memory"; // The caller closes the connection with an event.
+    }
     this.#opened = 0;
     const mostShort = this.#cipher.sealedLength(this.#cipher.mostShort);
     let fault: Fault | undefined;
@@ -251,11 +254,10 @@ export class Sealer implements FrameSealer {
   }
 }
 
-/** 0: the header is incomplete or not a message's. */
-function messageBodyAt(bytes: Uint8Array, position: number, end: number): number {
+/** Whether there is the whole header of a message. */
+function isMessageAt(bytes: Uint8Array, position: number, end: number): boolean {
   const flags = bytes[position] as number;
-  const body = position + (flags === 0 ? SHORT_HEADER : LONG_HEADER);
-  return (flags & ~LONG) === 0 && body <= end ? body : 0;
+  return (flags & ~LONG) === 0 && position + (flags === 0 ? SHORT_HEADER : LONG_HEADER) <= end;
 }
 
 interface Frame {

@@ -9,6 +9,7 @@ import type { Server as HttpServer, IncomingMessage } from "node:http";
 import type { Server as HttpsServer } from "node:https";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
+import { domainToASCII } from "node:url";
 import { TransportError } from "../../../core/errors.js";
 import { addressOf, formatHostPort, parseHostPort, parseWs } from "../../../core/schemes/grammar.js";
 import { ignore } from "../../../core/waiter.js";
@@ -101,7 +102,7 @@ export function webSocketOver(scheme: string, beneath: Transport, defaultPort: n
       const { target } = parseWs(endpoint);
       const inner = beneathOf(endpoint);
       const { host, port } = parseHostPort(inner);
-      const named = host.includes(":") ? `[${host}]` : host;
+      const named = host.includes(":") ? `[${host}]` : domainToASCII(host);
       const shownHost = port === defaultPort ? named : `${named}:${port}`;
       let cancel = beneath.dial(inner, options, (result) => {
         if (result instanceof Error) done(result);

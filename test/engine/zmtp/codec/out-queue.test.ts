@@ -87,7 +87,7 @@ describe("the queue", () => {
           waiting.push({ name, command: true, size });
         } else if (how === "first") {
           encoder.encodeRaw(Buffer.concat([Buffer.of(4, 4), id]));
-          queue.addFirst(encoder, 0);
+          queue.addFirst(encoder);
           waiting.unshift({ name, command: true, size });
         } else if (how === "take") {
           queue.take(size);

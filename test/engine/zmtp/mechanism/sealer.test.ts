@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { Encoder } from "../../../../src/engine/zmtp/codec/encoder.js";
 import { InStream } from "../../../../src/engine/zmtp/codec/in-stream.js";
 import { OutQueue } from "../../../../src/engine/zmtp/codec/out-queue.js";
@@ -83,6 +83,31 @@ test("reserved bits on the wire, and sizes past the limit, are faults as without
   expect(sealer.open(new Sealer(curveCipher(NOBLE, false)).seal(queueOf(large)), stream)).toBe("too-long");
   const huge = receiver(100);
   expect(huge.sealer.open(Buffer.from("027fffffffffffffff", "hex"), huge.stream)).toBe("too-long");
+});
+
+test("what earlier frames of a message leave of the limit bounds the next one before it has come", () => {
+  const body = Buffer.alloc(150_000);
+  const plain = Buffer.concat([encodeFrame({ flags: 1, body }), encodeFrame({ flags: 0, body })]);
+  const wire = new Sealer(curveCipher(NOBLE, false)).seal(queueOf(plain));
+  const { stream, sealer } = receiver(200_000);
+  expect(sealer.open(wire.subarray(0, 160_000), stream)).toBe("too-long");
+});
+
+test("a frame for whose text the process has no memory is a fault, and throws nothing", () => {
+  const wire = new Sealer(curveCipher(NOBLE, false)).seal(
+    queueOf(encodeFrame({ flags: 0, body: Buffer.alloc(150_000) })),
+  );
+  const { stream, sealer } = receiver();
+  const allocate = Buffer.allocUnsafeSlow;
+  const spy = vi.spyOn(Buffer, "allocUnsafeSlow").mockImplementation((size) => {
+    if (size === 150_009) throw new RangeError("Array buffer allocation failed");
+    return allocate(size);
+  });
+  try {
+    expect(sealer.open(wire, stream)).toBe("no-memory");
+  } finally {
+    spy.mockRestore();
+  }
 });
 
 describe.each([

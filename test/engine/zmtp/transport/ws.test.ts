@@ -6,8 +6,10 @@ import { describe, expect, it } from "vitest";
 import { MAX_HEADERS } from "../../../../src/engine/zmtp/ws/upgrade.js";
 import { Context, type PeerCredentials, Pull, type PullOptions } from "../../../../src/index.js";
 import { peersOf } from "../../../../src/sockets/internal.js";
+import { CORE } from "../../../../src/sockets/socket.js";
 import { nextEvent, until } from "../../../contract/support/wait.js";
 import { World } from "../../../contract/support/world.js";
+import { ready } from "../../../contract/support/zmtp-peer.js";
 import { RawServer } from "../support/raw-server.js";
 import { acceptOf, frame, KEY, masked, readyOf, request, WsPeer } from "../support/ws-peer.js";
 
@@ -444,6 +446,32 @@ describe("a message in fragments", () => {
   });
 });
 
+it("the fragments of a frame may fill what earlier frames of the message leave of maxMessageSize", async () => {
+  const { pull, peer } = await withPeer({ maxMessageSize: 100_000 });
+  const gone = nextEvent(pull, "peer:leave");
+  peer.send(frame(1, "x".repeat(90_000)), masked(9, ""));
+  expect((await peer.receive())?.opcode).toBe(10);
+  peer.send(masked(2, `\0${"x".repeat(20_000)}`, 0x02));
+  expect((await gone).reason).toBe("protocol");
+});
+
+it("fragments of a message that is longer than a limit lowered meanwhile end the connection", async () => {
+  const { pull, peer } = await withPeer();
+  const gone = nextEvent(pull, "peer:leave");
+  peer.send(frame(1, "x".repeat(200_000)), masked(9, ""));
+  expect((await peer.receive())?.opcode).toBe(10);
+  pull[CORE].engine.policing?.police({ messageSize: 1_000 });
+  peer.send(masked(2, `\0${"x".repeat(100_000)}`, 0x02));
+  expect((await gone).reason).toBe("protocol");
+});
+
+it("a client asks by the ASCII form of a host's name", async () => {
+  const { pull, endpoint } = await bound();
+  const push = world.connect(world.push(), endpoint.replace("127.0.0.1", "ｌｏｃａｌｈｏｓｔ"));
+  await push.send("arrived");
+  expect(String(await pull.receive({ timeout: 8_000 }))).toBe("arrived");
+});
+
 describe("what breaks the rules ends the connection, and no other:", () => {
   it.each([
     ["a text message", masked(1, "\0x")],
@@ -525,6 +553,21 @@ describe("pings and pongs", () => {
     }
     expect(pull.stats().peers).toBe(1);
     expect((await gone).reason).toBe("heartbeat"); // It reads the next ping, and answers no more.
+  });
+
+  it("keep a page whose limit is reached", async () => {
+    const push = world.push({ heartbeatInterval: 50, heartbeatTimeout: 300 });
+    const peer = await peerOf(await world.bind(push), "Sec-WebSocket-Protocol: ZMTP3.1-NULL");
+    peer.send(masked(2, ready("PULL")));
+    await push.send(Buffer.alloc(2_000_000));
+    for (let pings = 0; pings < 10; ) {
+      const received = await peer.receive();
+      expect(received).toBeDefined(); // Not the end.
+      if (received?.opcode !== 9) continue;
+      pings += 1;
+      peer.send(masked(10, ""));
+    }
+    expect(push.stats().peers).toBe(1);
   });
 
   it("that nobody reads the answers of keep no memory", async () => {
