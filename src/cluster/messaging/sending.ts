@@ -261,7 +261,6 @@ export class Sending {
     this.#rounds = 0;
     this.#uselessInRow = 0;
     this.#loseSession();
-    this.window.releaseMemory();
   }
 
   // --- Ways to the peer ------------------------------------------------------------------------------------------------
