@@ -719,6 +719,21 @@ describe("retained values", () => {
       expect(got).toContain("t x");
     }));
 
+  test("come to a node that was removed and admitted again, also those of meanwhile", () =>
+    onOneHost(["a", "b"], async ({ a, b }, world) => {
+      const { got, ready } = retained(a, "t");
+      await ready;
+      await keep(b, "t", "1");
+      await world.advance(SETTLED);
+      b.remove(a.id);
+      await world.advance(SETTLED);
+      await keep(b, "t", "2");
+      b.admit(a.id);
+      await world.until(() => b.members().length === 2);
+      await world.advance(2_000);
+      expect(got).toEqual(["t 1", "t 2"]);
+    }));
+
   test("many subscriptions at once are few questions", () =>
     onOneHost(["a", "b"], async ({ a, b }) => {
       for (let i = 0; i < 100; i++) await keep(b, `t/${i}`, "x");
