@@ -3,9 +3,8 @@
  *
  * Credit is granted only for bytes that the program took, so the window bounds unread bytes.
  *
- * A chunk of one byte costs a hundred bytes in Node's stream. Small chunks are therefore pushed only into an empty
- * buffer, and else gathered until the program reads or a `read(n)` can succeed. A listener of "readable" may wait for
- * `readableLength` without a `read`, so it gets some more.
+ * A chunk of one byte costs a hundred bytes in Node's stream. Its buffer therefore takes one chunk, or as many bytes as
+ * the program asked for with `read(n)`; small chunks behind it are joined.
  *
  *   frames ──> #backlog ──push──> Node's buffer ──> program
  *              |<------ unread: within the window ------>|
@@ -61,9 +60,6 @@ export class LinkChannel extends Duplex {
   #gatherSize = 256;
   #isWanted = false;
   #isDelivering = false;
-  /** Size of the last `read(n)` without enough bytes. */
-  #missed = 0;
-  #smallPieces = 0;
   #isEnded = false;
   #pushed = 0;
   #callback: Callback | undefined = undefined;
@@ -71,10 +67,7 @@ export class LinkChannel extends Duplex {
 
   /** @internal */
   constructor(link: ChannelLink, state: ChannelState) {
-    super({
-      readableHighWaterMark: Math.min(16_384, Math.floor(state.window.size / 4)),
-      writableHighWaterMark: WRITE_AHEAD,
-    });
+    super({ readableHighWaterMark: 1, writableHighWaterMark: WRITE_AHEAD });
     this.#link = link;
     this.#state = state;
     state.owner = this;
@@ -143,16 +136,6 @@ export class LinkChannel extends Duplex {
     this.uncork();
   }
 
-  override read(size?: number): unknown {
-    const bytes: unknown = super.read(size);
-    // Node's stream itself calls with 0.
-    if (size !== 0) this.#missed = bytes === null && this.readableLength > 0 ? (size ?? 0) : 0;
-    // The stream asked for more, and asks again only after a push.
-    const waits = this.#gathered !== undefined || this.#backlog !== undefined;
-    if (waits && this.#isWanted && (this.readableLength === 0 || this.#hasMissed())) this.#deliver();
-    return bytes;
-  }
-
   /** @internal */
   override _read(): void {
     this.#isWanted = true;
@@ -167,40 +150,20 @@ export class LinkChannel extends Duplex {
     if (this.destroyed) return;
     // A small part of a chunk is copied, so that it does not retain it.
     const isSmall = bytes.length < 4_096;
-    const isNext = this.#isWanted && this.#backlog === undefined && this.#gathered === undefined;
-    const isBare = this.readableLength === 0;
-    if (isBare) this.#smallPieces = 0;
-    if (isNext && (isBare || !isSmall || this.#mayLook())) {
-      if (isSmall) {
-        this.#smallPieces += 1;
-        this.#push(Buffer.from(bytes));
-      } else this.#push(isBare && this.readableFlowing === true ? bytes : owned(bytes));
-      return;
+    if (this.#isWanted && this.#backlog === undefined && this.#gathered === undefined) {
+      const isBare = this.readableFlowing === true && this.readableLength === 0;
+      this.#push(isSmall ? Buffer.from(bytes) : isBare ? bytes : owned(bytes));
+    } else if (isSmall) this.#gather(bytes);
+    else {
+      this.#closeGathered();
+      this.#backlog ??= new RingBuffer<Buffer>(2);
+      this.#backlog.push(owned(bytes));
     }
-    if (isSmall) {
-      this.#gather(bytes);
-      if (this.#isWanted && this.#hasMissed()) this.#deliver();
-      return;
-    }
-    this.#closeGathered();
-    this.#backlog ??= new RingBuffer<Buffer>(2);
-    this.#backlog.push(owned(bytes));
-    if (this.#isWanted) this.#deliver();
   }
 
   /** @internal The peer has ended its direction. */
   finish(): void {
     if (this.#isWanted) this.#deliver();
-  }
-
-  #mayLook(): boolean {
-    return this.#smallPieces < 256 && this.listenerCount("readable") > 0;
-  }
-
-  /** Whether the last failed `read(n)` can succeed. */
-  #hasMissed(): boolean {
-    if (this.#missed === 0) return false;
-    return this.#backlog !== undefined || this.readableLength + this.#gatheredBytes >= this.#missed;
   }
 
   #gather(bytes: Buffer): void {

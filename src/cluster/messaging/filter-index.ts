@@ -81,20 +81,9 @@ export class FilterIndex {
     this.ref = 0;
     const fault = this.#scan.filter(filter);
     if (fault !== undefined) return fault;
-    const hash = this.#scan.hashOfLevels();
-    this.#hash = hash;
-    const segment = this.#segmentOf(hash);
-    const page = this.#pages[segment >>> PAGE_BITS] as Int32Array;
-    const base = (segment & PAGE_MASK) << SEGMENT_BITS;
-    for (let place = hash & SEGMENT_MASK; ; place = (place + 1) & SEGMENT_MASK) {
-      const there = page[(base + place) << PLACE_BITS] as number;
-      if (there === 0) return undefined;
-      if (there !== hash) continue;
-      const ref = (page[((base + place) << PLACE_BITS) + 1] as number) >>> 0;
-      if (!this.#isText(ref)) continue;
-      this.ref = ref;
-      return undefined;
-    }
+    this.#hash = this.#scan.hashOfLevels();
+    this.ref = this.#search(this.#hash, undefined);
+    return undefined;
   }
 
   ref = 0;
@@ -321,17 +310,21 @@ export class FilterIndex {
   }
 
   #probe(hash: number, shape: Shape): void {
+    const ref = this.#search(hash, shape);
+    if (ref !== 0) this.hits[this.#found++] = ref;
+  }
+
+  /** @param shape `undefined`: the current text's @returns the record of the text, or of the topic in a shape; 0: none */
+  #search(hash: number, shape: Shape | undefined): number {
     const segment = this.#segmentOf(hash);
     const page = this.#pages[segment >>> PAGE_BITS] as Int32Array;
     const base = (segment & PAGE_MASK) << SEGMENT_BITS;
     for (let place = hash & SEGMENT_MASK; ; place = (place + 1) & SEGMENT_MASK) {
       const there = page[(base + place) << PLACE_BITS] as number;
-      if (there === 0) return;
+      if (there === 0) return 0;
       if (there !== hash) continue;
       const ref = (page[((base + place) << PLACE_BITS) + 1] as number) >>> 0;
-      if (!(shape.isPlain ? this.#isText(ref) : this.#isMasked(ref, shape))) continue;
-      this.hits[this.#found++] = ref;
-      return;
+      if (shape === undefined || shape.isPlain ? this.#isText(ref) : this.#isMasked(ref, shape)) return ref;
     }
   }
 

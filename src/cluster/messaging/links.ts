@@ -52,7 +52,7 @@ export type LinkRefusal =
   | "forgotten"
   /** The member has `MAX_LANES`. */
   | "lanes"
-  /** An item of an unknown kind, or not for this link: skipped. */
+  /** An item that is not for a lane: skipped. */
   | "kind"
   | "handler";
 
@@ -352,8 +352,8 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   }
 
   /** Empty without a session. */
-  protocolOf(id: string, lane = 0): string {
-    return this.#sending.get(keyOf(id, lane))?.protocol ?? "";
+  protocolOf(id: string): string {
+    return this.#sending.get(id)?.protocol ?? "";
   }
 
   /** That of the session, or the one that is tried first. Empty: none may reach the peer. */
@@ -481,8 +481,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   onItem(from: Receiving, item: PlacedItem): void | Promise<void> {
     const { kind } = item;
     // Lanes carry messages of members only.
-    if (kind < 1 || kind > LAST_KIND || (from.lane !== 0 && kind !== MessageKind.MEMBER))
-      return this.#count("kind");
+    if (from.lane !== 0 && kind !== MessageKind.MEMBER) return this.#count("kind");
     try {
       return this.effects.onItem(from, item);
     } catch {
@@ -601,5 +600,3 @@ function advertOf({ advert }: ProtocolListener): string {
 function keyOf(id: string, lane: number): string {
   return lane === 0 ? id : `${id}/${lane}`;
 }
-
-const LAST_KIND = Math.max(...Object.values(MessageKind));

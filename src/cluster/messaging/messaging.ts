@@ -218,7 +218,7 @@ export class Messaging {
       return;
     }
     if (state !== "lost") this.state.effects.onGone(id);
-    this.state.retention.onGone(id, state !== "gone");
+    this.state.retention.onGone(id);
   }
 
   // --- Life ----------------------------------------------------------------------------------------------------------

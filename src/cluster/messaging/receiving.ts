@@ -5,8 +5,8 @@
  *                             │ a promise: the rest waits in the queue, bounded by the peer's window
  *
  * An acknowledgement costs a system call at both ends, as much as a message, and only makes room. It waits for enough
- * items by the sender's marks, for an item with a waiting caller, or, once a millisecond, for items to the peer in the same
- * write; else for 20 ms, by one timer of all links. With each reply, requests one at a time would take 5 % more time.
+ * items by the sender's marks, or for 20 ms, by one timer of all links. One that a caller waits for leaves with the next
+ * items to the peer, or at the end of the turn.
  *
  * The object outlives its streams.
  */
@@ -65,7 +65,6 @@ export class Receiving implements IncomingLink, ReceivingEnd {
   /** Checks without items in between. */
   #quietLooks = 0;
   #isAwaited = false;
-  #acknowledgedAt = 0;
   /** Acknowledged at once from these on. */
   #ackItems = 1;
   #ackBytes = 0;
@@ -148,9 +147,9 @@ export class Receiving implements IncomingLink, ReceivingEnd {
     return this.#deliver(frame, skip);
   }
 
-  /** Items to the peer leave: their write takes an acknowledgement along, one per ms. */
+  /** Items to the peer leave: their write takes an acknowledgement along that a caller waits for. */
   acknowledgeAlong(): void {
-    if (this.#isAwaited || performance.now() - this.#acknowledgedAt >= 1) this.acknowledge();
+    if (this.#isAwaited) this.acknowledge();
   }
 
   acknowledge(): void {
@@ -161,7 +160,6 @@ export class Receiving implements IncomingLink, ReceivingEnd {
       return;
     }
     window.acked = window.delivered;
-    this.#acknowledgedAt = performance.now();
     this.#unackedBytes = 0;
     this.#isAwaited = false;
     this.#links.streams.send(this, [encodeAck(window.session, window.delivered)]);

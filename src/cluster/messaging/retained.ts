@@ -5,7 +5,7 @@
  *   ASK    11 | question varint | filters texts
  *   VALUE  12 | a PUBLISH item with RETAIN: one for each topic that matches
  *   END    13 | question varint: all values were sent
- *   AGAIN  14: the receiver was lost here and missed publications
+ *   AGAIN  14: the receiver was lost or removed here, and missed publications
  *
  * docs/spec/messaging.md has the rules, and how stamps order the publications of a topic.
  */
@@ -135,7 +135,7 @@ export class Retention {
   /** Members asked for the readers' filters. */
   readonly #met = new Set<string>();
   readonly #asked = new Map<string, Asked>();
-  /** By member that has asked: its last question; `undefined`: it was lost since. */
+  /** By member that has asked: its last question; `undefined`: it was lost or gone since. */
   readonly #answers = new Map<string, Question | undefined>();
   /** Members that are being answered. */
   readonly #answering = new Set<string>();
@@ -199,23 +199,17 @@ export class Retention {
     if (this.#asked.has(id)) this.onAgain(id);
   }
 
-  /** @param isLost whether it may return, and not have noticed */
-  onGone(id: string, isLost: boolean): void {
+  /** It may return, and not have noticed: a node that was removed goes on. */
+  onGone(id: string): void {
     this.#met.delete(id);
     const asked = this.#asked.get(id);
     asked?.filters.clear();
     asked?.end();
-    if (isLost && this.#answers.has(id)) {
-      this.#lost.add(id);
-      this.#answers.set(id, undefined);
-    } else this.#forget(id);
-    const [oldest] = this.#lost;
-    if (oldest !== undefined && this.#lost.size > MAX_MEMBERS) this.#forget(oldest);
-  }
-
-  #forget(id: string): void {
-    this.#lost.delete(id);
-    this.#answers.delete(id);
+    if (!this.#answers.has(id)) return;
+    this.#lost.add(id);
+    this.#answers.set(id, undefined);
+    const [oldest = id] = this.#lost;
+    if (this.#lost.size > MAX_MEMBERS && this.#lost.delete(oldest)) this.#answers.delete(oldest);
   }
 
   onEnd(from: string, number: number): void {

@@ -261,7 +261,6 @@ export class Sending {
     this.#rounds = 0;
     this.#uselessInRow = 0;
     this.#loseSession();
-    this.window.releaseMemory();
   }
 
   // --- Ways to the peer ------------------------------------------------------------------------------------------------
@@ -458,8 +457,8 @@ export class Sending {
     }
     this.#drop(attempt);
     this.reason = `refused: ${reason}`;
-    // To a new member this node may not be known yet.
-    if (reason !== "stranger") this.#report(attempt.protocol.name, this.reason);
+    // To a new member this node may not be known yet, and a receiver that takes a better protocol gives up this one.
+    if (reason !== "stranger" && reason !== "no-hello") this.#report(attempt.protocol.name, this.reason);
     this.#candidates = [];
     if (attempt === this.#attempt) this.#attempt = undefined;
     if (attempt === this.#current) {

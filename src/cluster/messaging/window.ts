@@ -82,11 +82,6 @@ class WindowSlabs {
   }
 
   /** Gives up the slabs, which others may still read. */
-  forget(): void {
-    this.#current = undefined;
-  }
-
-  /** The link is idle, or gone. */
   clear(): void {
     this.#current = undefined;
     this.#size = FIRST_SLAB;
@@ -290,14 +285,13 @@ export class SendWindow {
     this.offered = 0;
     this.acked = 0;
     this.everSent = 0;
-    this.#batches.clear();
     this.disconnected();
     this.#open = undefined;
     this.waitingBytes = 0;
-    this.#slabs.forget();
+    this.releaseMemory();
   }
 
-  /** The link is idle, or gone. */
+  /** The link is idle, or gives up what waits. */
   releaseMemory(): void {
     if (this.waiting > 0) return;
     this.#batches.clear();

@@ -570,6 +570,28 @@ describe("protocols", () => {
         expect(linkTo(a, b)).toMatchObject({ sent: 3, delivered: 1, waiting: 0, lost: 2 });
     }));
 
+  it("give way to a better one that works again without a failure, and without a message lost or repeated", () => {
+    const better = new MemoryProtocol("better", () => eagerPair(20));
+    better.fails = true;
+    const protocols = [better.protocol, new MemoryProtocol("wire").protocol];
+    return withMessaging({ protocols }, ["a", "b"], async ({ a, b }, world) => {
+      const got = topic(b);
+      await world.advance(SETTLED);
+      publishAll(a, texts(1));
+      await world.advance(SETTLED);
+      expect(protocolOf(a, b)).toBe("wire");
+      better.fails = false;
+      const failures = eventsOf(a, "protocol:failed");
+      let count = 1;
+      for (; protocolOf(a, b) !== "better"; count++) {
+        publishAll(a, texts(1, count));
+        await world.advance(10);
+      }
+      await world.advance(SETTLED);
+      expect([got, failures]).toEqual([texts(count), []]);
+    });
+  });
+
   it("that did not reach a node are asked again with the next message that names them", () => {
     const late = new MemoryProtocol("late");
     let reaches = (): boolean => false;

@@ -2,18 +2,27 @@
 import { Duplex, duplexPair } from "node:stream";
 import { type MessageProtocol, streamProtocol } from "../../../src/cluster/index.js";
 
-/** Gives what is written to the other end within the write. */
+/** Gives what is written to the other end within the write, or after some ms. */
 class EagerEnd extends Duplex {
   other: EagerEnd | undefined;
+  readonly #delay: number;
+
+  constructor(delay: number) {
+    super();
+    this.#delay = delay;
+  }
+
   override _read(): void {}
   override _write(chunk: Buffer, _encoding: string, done: () => void): void {
-    this.other?.push(Buffer.from(chunk));
+    const bytes = Buffer.from(chunk);
+    if (this.#delay === 0) this.other?.push(bytes);
+    else setTimeout(() => this.other?.push(bytes), this.#delay);
     done();
   }
 }
 
-export function eagerPair(): [Duplex, Duplex] {
-  const [here, there] = [new EagerEnd(), new EagerEnd()];
+export function eagerPair(delay = 0): [Duplex, Duplex] {
+  const [here, there] = [new EagerEnd(delay), new EagerEnd(delay)];
   here.other = there;
   there.other = here;
   return [here, there];
