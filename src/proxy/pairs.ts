@@ -45,15 +45,21 @@ export const WITH_TOPICS: readonly string[] = ["sub", "xsub", "pub", "xpub"];
 /** Types with separately delayable senders. */
 export const WITH_SENDERS: readonly string[] = ["router", "dealer", "pair", "pull", "sub", "xsub"];
 
-const KINDS = { "router dealer": "queue", "xsub xpub": "forwarder", "pull push": "streamer" } as const;
+/** Types of frontend and backend of the pairs with a dedicated class. */
+export const KINDS = {
+  queue: ["router", "dealer"],
+  forwarder: ["xsub", "xpub"],
+  streamer: ["pull", "push"],
+} as const;
 
 /** `proxy`: pairs without a dedicated class. */
-export type ProxyKind = (typeof KINDS)[keyof typeof KINDS] | "proxy";
+export type ProxyKind = keyof typeof KINDS | "proxy";
 
 /** The types may come from a remote program. */
 export function kindOf(frontend: string, backend: string): ProxyKind {
-  const pair = `${frontend} ${backend}`;
-  return Object.hasOwn(KINDS, pair) ? KINDS[pair as keyof typeof KINDS] : "proxy";
+  for (const [kind, [one, other]] of Object.entries(KINDS))
+    if (one === frontend && other === backend) return kind as ProxyKind;
+  return "proxy";
 }
 
 export type Carries =

@@ -29,6 +29,7 @@ import {
 import {
   type Direction,
   directionsOf,
+  KINDS,
   kindOf,
   type ProxyKind,
   type ProxySide,
@@ -442,7 +443,7 @@ export type StreamerProxyOptions = ProxyOptions<
 export class QueueProxy extends SocketProxy {
   /** @throws as {@link SocketProxy} */
   constructor(options: QueueProxyOptions) {
-    super(typed(options, "router", "dealer"));
+    super(typed(options, "queue"));
   }
 }
 
@@ -472,7 +473,7 @@ export class QueueProxy extends SocketProxy {
 export class ForwarderProxy extends SocketProxy {
   /** @throws as {@link SocketProxy} */
   constructor(options: ForwarderProxyOptions) {
-    super(typed(options, "xsub", "xpub"));
+    super(typed(options, "forwarder"));
   }
 }
 
@@ -499,17 +500,17 @@ export class ForwarderProxy extends SocketProxy {
 export class StreamerProxy extends SocketProxy {
   /** @throws as {@link SocketProxy} */
   constructor(options: StreamerProxyOptions) {
-    super(typed(options, "pull", "push"));
+    super(typed(options, "streamer"));
   }
 }
 
 function typed(
   options: ProxyOptions<object, object>,
-  frontend: ProxySocketType,
-  backend: ProxySocketType,
+  kind: keyof typeof KINDS,
 ): ProxyOptions<TypedProxySideOptions, TypedProxySideOptions> {
   if (typeof options !== "object" || options === null) return options;
   const side = (given: object, type: ProxySocketType): TypedProxySideOptions =>
     (typeof given === "object" && given !== null ? { type, ...given } : given) as TypedProxySideOptions;
+  const [frontend, backend] = KINDS[kind];
   return { ...options, frontend: side(options.frontend, frontend), backend: side(options.backend, backend) };
 }

@@ -3,7 +3,7 @@
 import { curveKeyPair, curvePublicKey } from "../../sockets/security/curve-keys.js";
 import { plainUsers } from "../../sockets/security/plain-users.js";
 import type { SocketProxyOptions } from "../socket-proxy.js";
-import { type ConfiguredKind, KINDS } from "./schema.js";
+import { CONFIGURED_KINDS, type ConfiguredKind } from "./schema.js";
 
 export interface SocketConfiguration {
   readonly bind: readonly string[];
@@ -55,7 +55,7 @@ type Given = Readonly<Record<string, unknown>>;
 
 export function shapeOf(given: Given): ProxyConfiguration {
   const kind = given.kind as ConfiguredKind;
-  const [frontend, backend] = KINDS[kind] ?? [undefined, undefined];
+  const [frontend, backend] = CONFIGURED_KINDS[kind] ?? [undefined, undefined];
   const usual: Partial<Record<SocketName, string | undefined>> = { frontend, backend, control: "rep" };
   const sockets = SOCKET_NAMES.flatMap((name) =>
     given[name] === undefined ? [] : [[name, socketOf(given[name] as Given, usual[name])]],

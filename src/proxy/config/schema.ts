@@ -7,17 +7,12 @@
 import type { Schema } from "../../config/validate.js";
 import { hasOption, OPTIONS, type OptionName, type OptionSpec } from "../../core/option-table.js";
 import { DRAIN, NAME_PATTERN, type PlanType, typeNameOf, UNFIT } from "../options.js";
-import { type ProxySocketType, SIDE_TYPES, WITH_SENDERS, WITH_TOPICS } from "../pairs.js";
+import { KINDS, type ProxySocketType, SIDE_TYPES, WITH_SENDERS, WITH_TOPICS } from "../pairs.js";
 
-/** Proxy kinds with their sides' types; a `socket`'s sides name theirs. */
-export const KINDS = {
-  queue: ["router", "dealer"],
-  forwarder: ["xsub", "xpub"],
-  streamer: ["pull", "push"],
-  socket: undefined,
-} as const satisfies Record<string, readonly [ProxySocketType, ProxySocketType] | undefined>;
+/** A `socket`'s sides name their types. */
+export const CONFIGURED_KINDS = { ...KINDS, socket: undefined } as const;
 
-export type ConfiguredKind = keyof typeof KINDS;
+export type ConfiguredKind = keyof typeof CONFIGURED_KINDS;
 
 const CAPTURES = ["pub", "push"] as const;
 const CONTROLS = ["rep", "pair", "sub"] as const;
@@ -62,7 +57,7 @@ export function configurationSchema(): Schema {
   definitions.side = byType(types, undefined, "side");
   definitions.capture = byType(CAPTURES, undefined, "socket");
   definitions.control = byType(CONTROLS, "rep", "socket");
-  for (const kind of Object.keys(KINDS) as ConfiguredKind[]) definitions[kind] = proxySchema(kind);
+  for (const kind of Object.keys(CONFIGURED_KINDS) as ConfiguredKind[]) definitions[kind] = proxySchema(kind);
   return {
     $schema: "http://json-schema.org/draft-07/schema#",
     title: "Configuration of shoal proxy",
@@ -90,12 +85,12 @@ export function configurationSchema(): Schema {
         required: ["frontend", "backend", "kind"],
         properties: {
           kind: {
-            enum: Object.keys(KINDS),
+            enum: Object.keys(CONFIGURED_KINDS),
             description:
               "queue: requests and replies; forwarder: publications; streamer: work; socket: any legal pair.",
           },
         },
-        allOf: Object.keys(KINDS).map((kind) => when("kind", kind, kind)),
+        allOf: Object.keys(CONFIGURED_KINDS).map((kind) => when("kind", kind, kind)),
       },
       ...definitions,
     },
@@ -111,7 +106,7 @@ function when(property: string, value: string, definition: string, orAbsent = fa
 }
 
 function proxySchema(kind: ConfiguredKind): Schema {
-  const [frontend, backend] = KINDS[kind]?.map((type) => `side-${type}`) ?? ["side", "side"];
+  const [frontend, backend] = CONFIGURED_KINDS[kind]?.map((type) => `side-${type}`) ?? ["side", "side"];
   const ref = (name: string | undefined): Schema => ({ $ref: `#/definitions/${name}` });
   return map(`A proxy of kind ${kind}.`, {
     kind: {},
