@@ -14,6 +14,7 @@ export type {
   ProxyPoliced,
   ProxySideOptions,
   ProxySideOptionsByType,
+  ProxySocketName,
   ProxySubscriptions,
   TypedProxySideOptions,
 } from "./options.js";
@@ -27,7 +28,6 @@ export type {
   ProxyPolicyRefusals,
 } from "./policy/policy.js";
 export { Proxy } from "./proxy.js";
-export type { ProxySocketName } from "./proxy-sockets.js";
 export {
   ForwarderProxy,
   type ForwarderProxyOptions,

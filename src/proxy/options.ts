@@ -120,8 +120,12 @@ export function typeNameOf(type: PlanType): SocketTypeName {
   return type === "rep" ? "Reply" : SIDE_TYPES[type];
 }
 
+export type ProxySocketName = "frontend" | "backend" | "capture" | "control";
+
+export const SOCKET_NAMES: readonly ProxySocketName[] = ["frontend", "backend", "capture", "control"];
+
 export interface SocketPlan {
-  readonly name: "frontend" | "backend" | "capture" | "control";
+  readonly name: ProxySocketName;
   readonly type: PlanType;
   readonly bind: readonly string[];
   readonly connect: readonly string[];
@@ -147,7 +151,7 @@ export function checkOptions(what: string, options: unknown): asserts options is
  * @throws InvalidArgumentError `EINVAL` for an invalid option, or no endpoint
  */
 export function planOf(
-  name: SocketPlan["name"],
+  name: ProxySocketName,
   types: readonly PlanType[],
   usual: PlanType | undefined,
   given: unknown,

@@ -13,13 +13,11 @@ import type { Socket } from "../sockets/socket.js";
 import type { Writable } from "../sockets/writable.js";
 import { Control, type ControlHost } from "./control.js";
 import type { ProxyEvents, ProxyListening } from "./events.js";
-import type { SocketPlan } from "./options.js";
+import { type ProxySocketName, SOCKET_NAMES, type SocketPlan } from "./options.js";
 import { leadsTo } from "./own-endpoints.js";
 import type { ProxySide } from "./pairs.js";
 import { ProxySocket } from "./proxy-socket.js";
 import type { ProxyCaptureStats, ProxyStats } from "./stats.js";
-
-export type ProxySocketName = "frontend" | "backend" | "capture" | "control";
 
 export class ProxySockets {
   /** Empty until `open`. */
@@ -64,13 +62,8 @@ export class ProxySockets {
   }
 
   get endpoints(): ProxyListening {
-    const bound = (name: ProxySocketName): readonly string[] => [...(this.all.get(name)?.bound ?? [])];
-    return {
-      frontend: bound("frontend"),
-      backend: bound("backend"),
-      capture: bound("capture"),
-      control: bound("control"),
-    };
+    const bound = SOCKET_NAMES.map((name) => [name, [...(this.all.get(name)?.bound ?? [])]]);
+    return Object.fromEntries(bound) as ProxyListening;
   }
 
   stats(): Pick<ProxyStats, "capture" | "control"> {

@@ -22,6 +22,7 @@ import {
   type ProxyCertificates,
   type ProxyOptions,
   type ProxySideOptionsByType,
+  type ProxySocketName,
   planOf,
   type SocketPlan,
   type TypedProxySideOptions,
@@ -38,7 +39,7 @@ import {
 } from "./pairs.js";
 import { checkPolicy, type ProxyPolicy } from "./policy/policy.js";
 import { SidePolicy } from "./policy/side-policy.js";
-import { type ProxySocketName, ProxySockets } from "./proxy-sockets.js";
+import { ProxySockets } from "./proxy-sockets.js";
 import { Pumps } from "./pumps.js";
 import { next, type ProxyCall, type ProxyState } from "./states.js";
 import { type ProxyDrainResult, type ProxyStats, sideStats } from "./stats.js";

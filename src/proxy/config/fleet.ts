@@ -20,6 +20,7 @@
 
 import { isDeepStrictEqual } from "node:util";
 import { ClosedError } from "../../core/errors.js";
+import type { ProxySocketName } from "../options.js";
 import { overlaps } from "../own-endpoints.js";
 import type { ProxySide } from "../pairs.js";
 import type { SocketProxy } from "../socket-proxy.js";
@@ -30,7 +31,6 @@ import {
   type Proxies,
   type ProxyConfiguration,
   type SocketConfiguration,
-  type SocketName,
   socketsOf,
   type TlsConfiguration,
   tlsOptions,
@@ -260,7 +260,7 @@ interface Whole {
 
 interface OfEndpoint {
   readonly proxy: string;
-  readonly socket: SocketName;
+  readonly socket: ProxySocketName;
   readonly endpoint: string;
 }
 
@@ -271,13 +271,13 @@ export type Change =
   | {
       readonly do: "policy";
       readonly proxy: string;
-      readonly socket: SocketName;
+      readonly socket: ProxySocketName;
       readonly policy: SocketConfiguration["policy"];
     }
   | {
       readonly do: "tls";
       readonly proxy: string;
-      readonly socket: SocketName;
+      readonly socket: ProxySocketName;
       readonly tls: TlsConfiguration;
     };
 

@@ -28,7 +28,7 @@ import { checkEndpoint } from "../../core/schemes/schemes.js";
 import { securityFault } from "../../sockets/check-options.js";
 import { context } from "../../sockets/context.js";
 import { readCertificate } from "../../sockets/security/certificate.js";
-import { DRAIN, NAME_RULE, type PlanType, planOf, UNFIT } from "../options.js";
+import { DRAIN, NAME_RULE, type PlanType, type ProxySocketName, planOf, UNFIT } from "../options.js";
 import { collides, leadsTo } from "../own-endpoints.js";
 import { SocketProxy } from "../socket-proxy.js";
 import {
@@ -36,9 +36,7 @@ import {
   optionsOf,
   type Proxies,
   type ProxyConfiguration,
-  SOCKET_NAMES,
   type SocketConfiguration,
-  type SocketName,
   shapeOf,
   socketOptions,
   socketsOf,
@@ -148,9 +146,7 @@ async function withFiles(
   files: NamedFiles,
 ): Promise<ProxyConfiguration> {
   const sockets: Partial<Record<string, SocketConfiguration>> = {};
-  for (const socketName of SOCKET_NAMES) {
-    const socket = proxy[socketName];
-    if (socket === undefined) continue;
+  for (const [socketName, socket] of socketsOf(proxy)) {
     const path = ["proxies", name, socketName];
     let { options, policy, tls } = socket;
     if (typeof options.curveCertificate === "string") {
@@ -187,7 +183,7 @@ function refusals(name: string, proxy: ProxyConfiguration, known: readonly Findi
   return finding === undefined ? findings : [finding];
 }
 
-function checkSocket(path: Path, name: SocketName, socket: SocketConfiguration): Finding | undefined {
+function checkSocket(path: Path, name: ProxySocketName, socket: SocketConfiguration): Finding | undefined {
   const options = socketOptions(socket);
   const { type } = options as { readonly type: PlanType };
   planOf(name, [type], undefined, options);

@@ -2,6 +2,7 @@
 
 import { curveKeyPair, curvePublicKey } from "../../sockets/security/curve-keys.js";
 import { plainUsers } from "../../sockets/security/plain-users.js";
+import { type ProxySocketName, SOCKET_NAMES } from "../options.js";
 import type { SocketProxyOptions } from "../socket-proxy.js";
 import { CONFIGURED_KINDS, type ConfiguredKind } from "./schema.js";
 
@@ -22,10 +23,6 @@ export interface TlsConfiguration {
   readonly ca?: string;
 }
 
-export const SOCKET_NAMES = ["frontend", "backend", "capture", "control"] as const;
-
-export type SocketName = (typeof SOCKET_NAMES)[number];
-
 export interface ProxyConfiguration {
   readonly kind: ConfiguredKind;
   readonly frontend: SocketConfiguration;
@@ -44,7 +41,7 @@ export interface Configuration {
 
 export function socketsOf(
   proxy: ProxyConfiguration,
-): readonly (readonly [name: SocketName, socket: SocketConfiguration])[] {
+): readonly (readonly [name: ProxySocketName, socket: SocketConfiguration])[] {
   return SOCKET_NAMES.flatMap((name) => {
     const socket = proxy[name];
     return socket === undefined ? [] : [[name, socket] as const];
@@ -56,7 +53,7 @@ type Given = Readonly<Record<string, unknown>>;
 export function shapeOf(given: Given): ProxyConfiguration {
   const kind = given.kind as ConfiguredKind;
   const [frontend, backend] = CONFIGURED_KINDS[kind] ?? [undefined, undefined];
-  const usual: Partial<Record<SocketName, string | undefined>> = { frontend, backend, control: "rep" };
+  const usual: Partial<Record<ProxySocketName, string | undefined>> = { frontend, backend, control: "rep" };
   const sockets = SOCKET_NAMES.flatMap((name) =>
     given[name] === undefined ? [] : [[name, socketOf(given[name] as Given, usual[name])]],
   );
@@ -91,11 +88,8 @@ export function withCertificate(
 }
 
 export function optionsOf(proxy: ProxyConfiguration): SocketProxyOptions {
-  const sockets = SOCKET_NAMES.flatMap((name) => {
-    const socket = proxy[name];
-    return socket === undefined ? [] : [[name, socketOptions(socket)]];
-  });
-  return Object.fromEntries(sockets) as unknown as SocketProxyOptions;
+  const sockets = socketsOf(proxy).map(([name, socket]) => [name, socketOptions(socket)]);
+  return Object.fromEntries(sockets) as SocketProxyOptions;
 }
 
 /** Absent ones are reset. */
