@@ -19,6 +19,7 @@
  */
 
 import { isDeepStrictEqual } from "node:util";
+import { thrownText } from "../../core/arguments.js";
 import { ClosedError } from "../../core/errors.js";
 import type { ProxySocketName } from "../options.js";
 import { overlaps } from "../own-endpoints.js";
@@ -53,15 +54,6 @@ interface FleetEffects {
   empty(): void;
 }
 
-class ChangeError extends Error {
-  readonly proxy: string;
-
-  constructor(change: Change, cause: unknown) {
-    super(`${change.proxy}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
-    this.proxy = change.proxy;
-  }
-}
-
 export class Fleet {
   readonly #effects: FleetEffects;
   readonly #members = new Map<string, FleetMember>();
@@ -87,7 +79,7 @@ export class Fleet {
    * Applies a configuration, one call at a time.
    *
    * @returns the changes; none when the fleet is closing
-   * @throws ChangeError after a rollback, as far as it succeeded
+   * @throws Error, whose `cause` a change threw, after a rollback as far as it succeeded
    */
   apply(wanted: Configuration): Promise<readonly Change[]> {
     const applying = this.#apply(wanted);
@@ -108,10 +100,8 @@ export class Fleet {
         if (this.#closing !== undefined) return made;
         this.#setDrain(before.drain);
         const failed = await this.#turnBack(before.proxies);
-        const also = failed.map(({ message }) => `; and ${message}, which ran before`).join("");
-        const failure = new ChangeError(change, error);
-        failure.message += also;
-        throw failure;
+        const also = failed.map((back) => `; and ${back}, which ran before`).join("");
+        throw new Error(faultOf(change, error) + also, { cause: error });
       }
     }
     return made;
@@ -145,14 +135,14 @@ export class Fleet {
     return results.every((result) => result?.drained !== false);
   }
 
-  /** @returns changes that could not be rolled back */
-  async #turnBack(before: Proxies): Promise<readonly ChangeError[]> {
-    const failed: ChangeError[] = [];
+  /** @returns the faults of changes that could not be rolled back */
+  async #turnBack(before: Proxies): Promise<readonly string[]> {
+    const failed: string[] = [];
     for (const back of difference(this.#running, before)) {
       try {
         await this.#make(back);
       } catch (error) {
-        if (!this.#stopped) failed.push(new ChangeError(back, error));
+        if (!this.#stopped) failed.push(faultOf(back, error));
       }
     }
     return failed;
@@ -247,6 +237,10 @@ export class Fleet {
     this.#effects.ended(member, member.proxy.stats().drain);
     if (this.#members.size === 0) this.#effects.empty();
   }
+}
+
+function faultOf({ proxy }: Change, error: unknown): string {
+  return `${proxy}: ${thrownText(error)}`;
 }
 
 // --- Differences -----------------------------------------------------------------------------------------------------
