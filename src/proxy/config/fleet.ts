@@ -59,7 +59,7 @@ export class Fleet {
   readonly #members = new Map<string, FleetMember>();
   #running: Proxies = {};
   #drain = 0;
-  #closing: Promise<boolean> | undefined;
+  #closing: Promise<void> | undefined;
   /** Nothing starts after an immediate end. */
   #stopped = false;
   #starting: SocketProxy | undefined;
@@ -107,32 +107,27 @@ export class Fleet {
     return made;
   }
 
-  /**
-   * @param options linger 0: ends at once; else drains each proxy first
-   * @returns whether nothing was left
-   */
-  close({ linger }: { readonly linger: number }): Promise<boolean> {
+  /** @param options linger 0: ends at once; else drains each proxy first */
+  close({ linger }: { readonly linger: number }): Promise<void> {
     if (linger === 0) {
-      this.#closing ??= Promise.resolve(false);
+      this.#closing ??= Promise.resolve();
       return this.#stopAll();
     }
     this.#closing ??= this.#drainAll();
     return this.#closing;
   }
 
-  async #stopAll(): Promise<boolean> {
+  async #stopAll(): Promise<void> {
     this.#stopped = true;
     const proxies = [...this.#members.values()].map(({ proxy }) => proxy);
     if (this.#starting !== undefined) proxies.push(this.#starting);
     await Promise.all(proxies.map((proxy) => proxy.close({ linger: 0 })));
-    return false;
   }
 
-  async #drainAll(): Promise<boolean> {
+  async #drainAll(): Promise<void> {
     await Promise.resolve(); // Lets the change in flight see that the fleet is closing.
     await this.#applying;
-    const results = await Promise.all([...this.#members.values()].map((member) => this.#end(member)));
-    return results.every((result) => result?.drained !== false);
+    await Promise.all([...this.#members.values()].map((member) => this.#end(member)));
   }
 
   /** @returns the faults of changes that could not be rolled back */
@@ -211,20 +206,18 @@ export class Fleet {
     if (this.#stopped) throw new ClosedError("EBADF", "The proxies have been closed");
   }
 
-  async #end(member: FleetMember): Promise<ProxyDrainResult | undefined> {
+  async #end(member: FleetMember): Promise<void> {
     const { proxy } = member;
     this.#ending.add(member);
-    let result: ProxyDrainResult | undefined;
-    if (canDrain(proxy.state)) result = await proxy.drain();
+    if (canDrain(proxy.state)) await proxy.drain();
     await proxy.close();
+    this.#ending.delete(member);
     this.#forget(member);
-    this.#effects.ended(member, result);
-    return result;
   }
 
   #forget(member: FleetMember): void {
-    this.#ending.delete(member);
     if (this.#members.get(member.name) === member) this.#members.delete(member.name);
+    this.#effects.ended(member, member.proxy.stats().drain);
   }
 
   #onStop(member: FleetMember): void {
@@ -234,7 +227,6 @@ export class Fleet {
     this.#running = others;
     const { name, configuration } = member;
     this.#effects.made({ do: "stop", proxy: name, configuration }, undefined);
-    this.#effects.ended(member, member.proxy.stats().drain);
     if (this.#members.size === 0) this.#effects.empty();
   }
 }
