@@ -177,7 +177,7 @@ export class SimulatedNode {
     const running = this.#process;
     if (running === undefined) return;
     this.#world.schedule.note(`${this.name}: is asked to stop`);
-    running.scope.run(() => running.stop.abort());
+    await this.run(() => running.stop.abort()).catch(() => undefined); // It may go down before.
     await running.program.catch(() => undefined); // The caller of `run` has its error.
     if (this.#process === running) this.#end("was stopped");
   }

@@ -100,6 +100,26 @@ story("timers are cleared, refreshed, ordered and repeated as those of Node.js",
   ]);
 });
 
+story("a stalled process learns that it is to stop when it goes on", async (world) => {
+  const heard: number[] = [];
+  const hear = (signal: AbortSignal): Promise<void> =>
+    new Promise((resolve) => {
+      const signalOnAbort = (): void => {
+        heard.push(world.now);
+        resolve();
+      };
+      signal.addEventListener("abort", signalOnAbort);
+    });
+  const [waits, returns, dies] = [world.node("a"), world.node("b"), world.node("c")];
+  void waits.start(({ signal }) => hear(signal));
+  for (const node of [returns, dies]) void node.start(({ signal }) => void hear(signal));
+  for (const node of [waits, returns, dies]) node.stall(500);
+  const stopping = dies.stop();
+  dies.kill();
+  await Promise.all([waits.stop(), returns.stop(), stopping]);
+  expect(heard).toEqual([500, 500]);
+});
+
 it("code outside of a simulation has the real timers, clocks and random numbers meanwhile", async () => {
   const { setTimeout: before, Date: date } = globalThis;
   let outside: [number, number] | undefined;
