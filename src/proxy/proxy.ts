@@ -35,8 +35,8 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
   readonly #backEnd: B;
   readonly #capture: Capture | undefined;
   #state: "idle" | "running" | "ended" = "idle";
-  #pumps: readonly Pump[] = [];
-  readonly #targets = new Map<Pump, Socket>();
+  /** With their targets. */
+  readonly #pumps = new Map<Pump, Socket>();
   #end: (error?: unknown) => void = () => undefined;
 
   /**
@@ -89,11 +89,9 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
     const ended = new Promise<void>((resolve, reject) => {
       this.#end = (error) => (error === undefined ? resolve() : reject(error));
     });
-    this.#pumps = [
-      ...this.#pump(this.#frontEnd, this.#backEnd, "frontend"),
-      ...this.#pump(this.#backEnd, this.#frontEnd, "backend"),
-    ];
-    if (this.#pumps.length === 0)
+    this.#pump(this.#frontEnd, this.#backEnd, "frontend");
+    this.#pump(this.#backEnd, this.#frontEnd, "backend");
+    if (this.#pumps.size === 0)
       throw new InvalidArgumentError("Neither socket can send what the other receives");
     this.#state = "running";
     // A paused or waiting pump does not see its target close.
@@ -101,15 +99,15 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
       listen(socket, ({ type }) => {
         if (type === "end") this.#end();
       });
-    const runs = this.#pumps.map((pump) => pump.run());
+    const runs = [...this.#pumps.keys()].map((pump) => pump.run());
     try {
       await Promise.race([ended, ...runs]);
     } finally {
       this.#state = "ended";
-      for (const pump of this.#pumps) pump.end();
+      for (const pump of this.#pumps.keys()) pump.end();
       await Promise.all([this.#frontEnd.close(), this.#backEnd.close()]);
       await Promise.all(runs);
-      for (const [pump, to] of this.#targets) countLost(to, pump.counts.dropped.stopped ?? 0);
+      for (const [pump, to] of this.#pumps) countLost(to, pump.counts.dropped.stopped ?? 0);
     }
   }
 
@@ -120,12 +118,12 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
    */
   pause(): void {
     this.#assertRunning();
-    for (const pump of this.#pumps) pump.pause();
+    for (const pump of this.#pumps.keys()) pump.pause();
   }
 
   resume(): void {
     this.#assertRunning();
-    for (const pump of this.#pumps) pump.resume();
+    for (const pump of this.#pumps.keys()) pump.resume();
   }
 
   terminate(): void {
@@ -137,21 +135,19 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
     if (this.#state !== "running") throw new ClosedError("EBADF", "The proxy does not run");
   }
 
-  /** `undefined` if messages cannot pass this way. */
+  /** None if messages cannot pass this way. */
   #pump(
     from: Socket & Partial<Readable>,
     to: Socket & Partial<Writable>,
     side: "frontend" | "backend",
-  ): readonly Pump[] {
-    if (from.receiveMany === undefined || to.send === undefined) return [];
+  ): void {
+    if (from.receiveMany === undefined || to.send === undefined) return;
     const capture = this.#capture;
     const effects = {
       capture: capture === undefined ? undefined : (frames: Buffer[]) => capture(side, frames),
       refused: () => undefined,
       failed: (error: unknown) => this.#end(error),
     };
-    const pump = new Pump(from, to, effects);
-    this.#targets.set(pump, to);
-    return [pump];
+    this.#pumps.set(new Pump(from, to, effects), to);
   }
 }
