@@ -340,7 +340,7 @@ function nameOf(node: NodeOrName): string {
 export function checkLink(options: LinkOptions): LinkOptions {
   checkKeys("a link", options, LINK_OPTIONS);
   const { latency = [0, 0], bandwidth = 1 } = options;
-  const [least, most] = latency;
+  const [least = -1, most = -1]: readonly number[] = Array.isArray(latency) ? latency : [];
   if (!(least >= 0 && most >= least && most < Number.POSITIVE_INFINITY))
     throw new InvalidArgumentError(`latency must be [least, most] in ms; got ${JSON.stringify(latency)}`);
   for (const name of ["loss", "duplication", "reordering"] as const) {

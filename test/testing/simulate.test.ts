@@ -211,6 +211,7 @@ it("wrong options and calls are refused", async () => {
   await expect(simulate({}, undefined as never)).rejects.toEqual(refused);
   await expect(simulate({ network: { loss: 2 } }, () => undefined)).rejects.toEqual(refused);
   await expect(simulate({ network: { latency: [5, 1] } }, () => undefined)).rejects.toEqual(refused);
+  await expect(simulate({ network: { latency: 5 } as object }, () => undefined)).rejects.toEqual(refused);
   await simulate({}, async (world) => {
     expect(() => world.node("not a name")).toThrow(refused);
     expect(() => world.node("test")).toThrow(refused);
