@@ -54,7 +54,7 @@ export class Random {
 
   chance(probability: number): boolean {
     // A choice of 0 is `false` for any probability.
-    return this.next() >= 1 - probability;
+    return this.next() > 1 - probability;
   }
 
   pick<T>(items: readonly T[]): T {

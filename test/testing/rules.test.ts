@@ -31,6 +31,12 @@ it("a network without faults delivers all, in order; with each fault, it does wh
   expect([...overtaken].sort((a, b) => a - b)).toEqual(all);
 });
 
+it("no choices mean no faults, certain ones neither", () => {
+  expect(new Random([]).chance(1)).toBe(false);
+  const seeded = new Random(1);
+  expect(Array.from({ length: 1_000 }, () => seeded.chance(1))).not.toContain(false);
+});
+
 it("a message that comes twice is whole the second time, whatever its receiver did with the first", () => {
   const simulation = new Simulation(new Random(5));
   const network = new Network(simulation, { ...NO_FAULTS, duplication: 1 });
