@@ -186,7 +186,7 @@ export type Verdict = "pass" | "malformed" | "loop" | "policy";
 
 export type Check = (frames: readonly Buffer[]) => Verdict;
 
-/** Without a delimiter, as from a DEALER, hops cannot be counted. */
+/** Without a delimiter, as from a DEALER, each frame counts as a hop. */
 export function checkRequest(frames: readonly Buffer[]): Verdict {
   if (frames.length < 2 || frames.length > MAX_FORWARDED_FRAMES) return "malformed";
   if (frames.length <= MAX_HOPS) return "pass";
