@@ -67,6 +67,22 @@ describeTransports("disconnect", (world) => {
     while (last !== "999") last = String((await within(successor.receive(), "a message"))[0]);
   });
 
+  it("is followed by a close that waits for the longest linger, too", async () => {
+    const [push, pull] = [world.push({ reconnectInterval: 10, linger: 2_147_483_647 }), world.pull()];
+    const endpoint = await world.bind(pull);
+    await pull.unbind(endpoint);
+    push.connect(endpoint);
+    await push.send("0");
+    push.disconnect(endpoint);
+    let closed = false;
+    const closing = push.close().finally(() => (closed = true));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(closed).toBe(false);
+    await pull.bind(endpoint);
+    expect(await collect(pull, 1)).toEqual(["0"]);
+    expect(await within(closing, "close")).toMatchObject({ flushed: 1 });
+  });
+
   it("is followed by a close whose linger covers it, too", async () => {
     const [push, pull] = [world.push({ sendHighWaterMark: 0 }), world.pull({ receiveHighWaterMark: 10 })];
     const endpoint = await world.link(pull, push);

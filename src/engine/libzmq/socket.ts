@@ -338,7 +338,9 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
       const timeout = inproc && (bound || linger < 0) ? INPROC_CLOSE_TIMEOUT : CLOSE_TIMEOUT;
       // Disconnected endpoints keep the linger of that time.
       const bounded = linger >= 0 ? inproc || this.#hasDisconnected : inproc && this.#answers;
-      const limit = bounded ? setTimeout(giveUp, Math.max(0, linger) + timeout) : undefined;
+      const limit = bounded
+        ? setTimeout(giveUp, Math.min(MAX_TIMEOUT, Math.max(0, linger) + timeout))
+        : undefined;
       this.#ended = () => finish(true);
       const willTell = monitor?.finish() ?? false;
       native.close();
