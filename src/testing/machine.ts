@@ -135,6 +135,10 @@ export class Machine {
     const attempt = (tries: number): void => {
       schedule.at(schedule.now + fabric.streamDelay(this.name, target.name, 0), undefined, "dial", () => {
         if (givenUp || scope.gone) return;
+        if (this.suspended) {
+          schedule.at(schedule.now + FIRST_DIAL_RETRY, undefined, "dial", () => attempt(tries));
+          return;
+        }
         const reaches = fabric.passes(this.name, target.name) && fabric.passes(target.name, this.name);
         if (!reaches || !target.on || target.suspended) {
           const pause = FIRST_DIAL_RETRY * 2 ** tries;

@@ -193,6 +193,24 @@ story(
   },
 );
 
+story("a suspended machine goes on dialling when it is awake", async (world) => {
+  const [client, server] = [world.node("client"), world.node("server")];
+  let accepted = 0;
+  world.cut(client, server);
+  void server.start(async () => {
+    const pull = new Pull();
+    pull.events.on("accept", () => (accepted += 1));
+    await pull.bind("tcp://*:7000");
+  });
+  void client.start(() => new Push().connect("tcp://server:7000"));
+  await world.advance(100);
+  client.suspend(20_000);
+  world.heal();
+  await world.advance(19_000);
+  expect(accepted).toBe(0);
+  await world.until(() => accepted > 0, 10_000);
+});
+
 story("high-water marks hold back a sender, over a simulated connection too", async (world) => {
   let taken = 0;
   let take: () => void = () => undefined;
