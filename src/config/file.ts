@@ -110,16 +110,15 @@ export function expand(value: unknown, environment: Environment): Expanded {
  * Reads a file named in a configuration. Pipes are refused: files are reread, and opening a pipe waits for a writer,
  * whatever the signal.
  *
- * @returns one character per byte
  * @throws Error for too long a file, a pipe or a device; as node:fs
  */
-async function readNamed(file: string): Promise<string> {
+async function readNamed(file: string): Promise<Buffer> {
   const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const found = await handle.stat();
     if (!found.isFile() && !found.isDirectory()) throw new Error("it is a pipe or a device");
     if (found.size > MAX_FILE) throw new Error(`it has ${found.size} bytes; expected ${MAX_FILE} at most`);
-    return await handle.readFile("latin1");
+    return await handle.readFile();
   } finally {
     await handle.close();
   }
@@ -147,8 +146,8 @@ export class ConfigurationError extends Error {
  */
 export async function textOf(file: string, again = false): Promise<string> {
   try {
-    if (!again && !(await stat(file)).isFile()) return (await readPipe(file)).toString();
-    return Buffer.from(await readNamed(file), "latin1").toString();
+    const isPipe = !again && !(await stat(file)).isFile();
+    return (await (isPipe ? readPipe(file) : readNamed(file))).toString();
   } catch (error) {
     const message = `cannot read the file: ${reasonOf(error)}`;
     throw new ConfigurationError([{ file, line: 1, column: 1, path: "", message }]);
@@ -239,7 +238,7 @@ export class NamedFiles {
       if (name === undefined) continue;
       const file = this.resolve(name);
       try {
-        const text = await readNamed(file);
+        const text = (await readNamed(file)).toString("latin1");
         if (text.includes("-----BEGIN ")) texts[key] = text;
         else this.found([...path, key], `${file} is not in PEM`);
       } catch (error) {
