@@ -254,6 +254,21 @@ describe("clients of servers without a broker", () => {
     if (model === 1) expect(a.handler.twice + b.handler.twice).toBe(0);
   });
 
+  it.each([
+    ["PirateClient", 1, patterns.PirateClient],
+    ["FreelanceFailoverClient", 1, patterns.FreelanceFailoverClient],
+    ["FreelanceShotgunClient", 2, patterns.FreelanceShotgunClient],
+    ["FreelanceClient", 3, patterns.FreelanceClient],
+  ] as const)("%s drains at a server that is listed meanwhile", async (_, model, Client) => {
+    const source = new ListedEndpoints([]);
+    const client = own(new (Client as typeof patterns.PirateClient)(source));
+    const answer = client.request("1", { timeout: 3_000 });
+    const drained = client.drain();
+    source.set((await server(model)).endpoint);
+    expect(String(await within(answer, "the answer"))).toBe("re 1");
+    await drained;
+  });
+
   it("BinaryStarClient asks the server of the pair that serves, whichever is listed first", async () => {
     const state = { primary: `ipc://${makeFolder()}/p`, backup: `ipc://${makeFolder()}/b` };
     const start = async (role: "primary" | "backup") => {

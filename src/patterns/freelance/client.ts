@@ -140,7 +140,7 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
   }
 
   #follow(list: readonly string[]): void {
-    if (this.stopping) return;
+    if (this.closed) return;
     for (const endpoint of list) this.#list.connect(endpoint, () => this.#connect(endpoint));
     for (const endpoint of this.#endpoints) {
       if (list.includes(endpoint)) continue;
