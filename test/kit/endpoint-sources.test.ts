@@ -306,12 +306,15 @@ describe("clients of servers without a broker", () => {
     const source = new ListedEndpoints([one, other]);
     const client = own(new patterns.FreelanceShotgunClient(source));
     await within(client.ready(), "a server");
+    const left: string[] = [];
+    client.events.on("server:left", ({ server }) => left.push(server));
     failing.events.on("handler:failed", () => undefined);
     const answer = failure(client.request("1", { timeout: 8_000 }));
     // Its error comes before this answer.
     await within(Promise.all([client.request("2"), silent.receive()]), "both are asked");
     source.set(one);
     expect(await within(answer, "the answer")).toMatchObject({ code: "ERR_SERVICE" });
+    expect(left).toEqual([other]);
   });
 });
 
