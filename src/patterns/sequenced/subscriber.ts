@@ -307,6 +307,7 @@ function isRange(range: SequencedRange): boolean {
     /^[0-9a-f]{32}$/.test(range.publisher) &&
     Buffer.isBuffer(range.topic) &&
     [range.stream, range.from, range.to].every((value) => Number.isSafeInteger(value) && value >= 1) &&
-    range.from <= range.to
+    range.from <= range.to &&
+    range.stream <= 0xffff_ffff
   );
 }

@@ -289,6 +289,15 @@ describe("options", () => {
     expect(publisher.stats().peers).toBe(1);
   });
 
+  it("a subscriber refuses a range that no publisher can have, and nothing waits for it", async () => {
+    const s = kept(new SequencedSubscriber());
+    const range = { publisher: "0".repeat(32), topic: Buffer.from("t"), stream: 1, from: 1, to: 1 };
+    for (const bad of [{ stream: 2 ** 32 }, { from: 2 }, { publisher: "0" }])
+      expect((await failure(s.replay({ ...range, ...bad }))).code).toBe("EINVAL");
+    expect(s.stats().replays.pending).toBe(0);
+    await s.drain({ timeout: 1_000 });
+  });
+
   it("a publisher refuses what is not a message, and everything once it is closed", async () => {
     const p = kept(new SequencedPublisher());
     expect(thrown(() => p.publish(5 as never, "x")).code).toBe("EINVAL");
