@@ -2,7 +2,7 @@
 
 import { setEnvironmentData } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
-import { Context, Publisher, Router } from "../../src/index.js";
+import { Context, type EndpointSource, Publisher, Router } from "../../src/index.js";
 import * as patterns from "../../src/patterns/index.js";
 import { failure, thrown, until, within } from "../contract/support/wait.js";
 import { openTitanic } from "../patterns/titanic/open.js";
@@ -316,6 +316,58 @@ describe("clients of servers without a broker", () => {
     expect(await within(answer, "the answer")).toMatchObject({ code: "ERR_SERVICE" });
     expect(left).toEqual([other]);
   });
+});
+
+/** Drivers that hand a source to a socket of theirs. */
+const CONNECTED = {
+  "LastValueCache, frontend": (source: EndpointSource) => {
+    const cache = new patterns.LastValueCache();
+    cache.connect("frontend", source);
+    return cache;
+  },
+  "LastValueCache, backend": (source: EndpointSource) => {
+    const cache = new patterns.LastValueCache();
+    cache.connect("backend", source);
+    return cache;
+  },
+  SequencedPublisher: (source: EndpointSource) => {
+    const publisher = new patterns.SequencedPublisher();
+    publisher.connect(source);
+    return publisher;
+  },
+  SequencedSubscriber: (source: EndpointSource) => {
+    const subscriber = new patterns.SequencedSubscriber();
+    subscriber.connect(source);
+    return subscriber;
+  },
+  SuicidalSnail: (source: EndpointSource) => {
+    const snail = new patterns.SuicidalSnail();
+    snail.connect(source);
+    return snail;
+  },
+  "FederatedBroker, cloud": (source: EndpointSource) => {
+    const broker = new patterns.FederatedBroker("A");
+    broker.join({ cloud: source, state: new ListedEndpoints() });
+    return broker;
+  },
+  "FederatedBroker, state": (source: EndpointSource) => {
+    const broker = new patterns.FederatedBroker("A");
+    broker.join({ cloud: new ListedEndpoints(), state: source });
+    return broker;
+  },
+};
+
+it.each(Object.entries(CONNECTED))("%s reports what is wrong with a source", async (_, connect) => {
+  const source = new ListedEndpoints(["nonsense://x", "tcp://127.0.0.1:1"]);
+  const driver = own(connect(source) as patterns.SuicidalSnail);
+  const events: string[] = [];
+  for (const type of ["endpoint:refused", "source:failed", "source:changed"] as const)
+    driver.events.on(type, () => events.push(type));
+  await until(() => source.readers === 1, "a reader");
+  await new Promise((resolve) => setImmediate(resolve));
+  source.fail(new Error("down"));
+  await until(() => source.reads === 2, "another read");
+  expect(events.slice(0, 3)).toEqual(["endpoint:refused", "source:changed", "source:failed"]);
 });
 
 describe("subscribers", () => {

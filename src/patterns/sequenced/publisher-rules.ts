@@ -11,6 +11,7 @@ import { Link, LinkedList, RingBuffer } from "../../core/collections/queues.js";
 import { InvalidStateError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/memory.js";
+import { ENDPOINT_SOURCE_EVENTS } from "../../kit/endpoint-list.js";
 import {
   bytes as byteCount,
   codec,
@@ -61,6 +62,7 @@ export const EVENTS = {
   "topic:evicted": event<{ readonly topic: Buffer; readonly sequence: number }>(),
   /** An invalid message to the replay endpoint. */
   "message:invalid": event<{ readonly frames: number }>(),
+  ...ENDPOINT_SOURCE_EVENTS,
 };
 
 export type SequencedPublisherEvent = EventsOf<typeof EVENTS>;

@@ -2,7 +2,6 @@
 import { describe, expect, it } from "vitest";
 import { ENGINE_NAMES } from "../../../src/engine/select.js";
 import { Context, json, Publisher } from "../../../src/index.js";
-import type { EndpointSourceEvent } from "../../../src/kit/endpoint-list.js";
 import {
   SequencedPublisher,
   type SequencedPublisherOptions,
@@ -21,11 +20,9 @@ const LIMIT = { timeout: 8_000 };
 const kept = closeAfterEach();
 const python = pythonIn(kept);
 
-type AnyEvent = SequencedSubscriberEvent | EndpointSourceEvent;
-
 /** The next event of a type. */
-function next<E extends AnyEvent["type"]>(subscriber: SequencedSubscriber, type: E) {
-  const happened = new Promise<Extract<AnyEvent, { type: E }>>((resolve) =>
+function next<E extends SequencedSubscriberEvent["type"]>(subscriber: SequencedSubscriber, type: E) {
+  const happened = new Promise<Extract<SequencedSubscriberEvent, { type: E }>>((resolve) =>
     subscriber.events.on(type, resolve as never),
   );
   return within(happened, `event ${type}`);
