@@ -59,9 +59,9 @@ const OPTIONS = {
    */
   maxQueue: BROKER_OPTIONS.maxQueue,
   /** Options of the ROUTERs to other sites. */
-  cloudOptions: object<RouterOptions>(),
+  cloudOptions: object<RouterOptions>(["codec"]),
   /** Options of the state flow's PUB and SUB. */
-  stateOptions: object<StateSocketOptions>(),
+  stateOptions: object<StateSocketOptions>(["codec"]),
 };
 
 export type FederatedBrokerOptions = Given<typeof OPTIONS>;

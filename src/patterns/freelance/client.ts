@@ -61,7 +61,7 @@ const OPTIONS = {
   ...CALL_LIMITS,
   codec: codec(),
   /** Options of the socket, such as security. */
-  socketOptions: object<RouterOptions>(),
+  socketOptions: object<RouterOptions>(["codec"]),
 };
 
 export type FreelanceClientOptions<T = Raw> = GivenWithCodec<typeof OPTIONS, T>;

@@ -113,7 +113,7 @@ const OPTIONS = {
   maxPending: integer({ default: 1_000 }),
   codec: codec(),
   /** Options of the sockets, such as security. */
-  socketOptions: object<DealerOptions>(),
+  socketOptions: object<DealerOptions>(["codec"]),
 };
 
 export type FreelanceShotgunClientOptions<T = Raw> = GivenWithCodec<typeof OPTIONS, T>;

@@ -49,7 +49,7 @@ export const OPTIONS = {
   codec: codec(),
   /** Options of the PUB, such as security. */
   socketOptions: object<PublisherOptions>(["noDrop", "conflate", "codec"]), // The sockets check theirs.
-  replayOptions: object<RouterOptions>(),
+  replayOptions: object<RouterOptions>(["codec"]),
 };
 
 export type PublisherRulesOptions = Pick<

@@ -53,7 +53,7 @@ const OPTIONS = {
   /** Options of the SUB, such as security. */
   socketOptions: object<SubscriberOptions>(["conflate", "codec"]), // The sockets check theirs.
   /** Options of the ROUTER for replays. */
-  replayOptions: object<RouterOptions>(),
+  replayOptions: object<RouterOptions>(["codec"]),
 };
 
 export type SequencedSubscriberOptions<T = Raw> = GivenWithCodec<typeof OPTIONS, T>;
