@@ -180,7 +180,7 @@ export interface SourceStats {
 
 type Labels = Readonly<Record<string, string>>;
 
-/** Samples in table order, without unknown values, of statistics that may be a remote program's. Never throws. */
+/** Samples in table order, without unknown values. @throws what a getter of the statistics throws */
 export function samplesOf({ name, kind, stats }: SourceStats): Sample[] {
   const { label, metrics } = FAMILIES[familyOf(kind)];
   const samples: Sample[] = [

@@ -20,9 +20,10 @@ describe("Prometheus's text", () => {
   it("is read back as it was written, escapes and all", async () => {
     const exposition = await Exposition.load();
     const name = 'a "b"\\ \n {c="d",} #';
-    const text = await exposition.text([{ name, kind: "queue", stats: STATS }]);
+    const samples = samplesOf({ name, kind: "queue", stats: STATS });
+    const text = await exposition.text(samples);
     const ours = parsePrometheusText(text, (metric) => /^shoal_(?:proxy|source)/.test(metric));
-    expect(ours).toEqual(samplesOf({ name, kind: "queue", stats: STATS }));
+    expect(ours).toEqual(samples);
   });
 
   it("may have time stamps, spaces and comments; what is none is left out", () => {
