@@ -6,6 +6,7 @@ import { thisProcess } from "../core/packages.js";
 import type { Reading, SourceReading } from "../metrics/reading.js";
 import { readingOf } from "../metrics/readings.js";
 import {
+  endingOf,
   type MetricsDriver,
   type MetricsSource,
   type MetricsSourcesByName,
@@ -58,6 +59,7 @@ interface Listed {
   services?(): Iterable<MajordomoServiceStats>;
   entries?(): Iterable<readonly [key: string, value: unknown]>;
   readonly size?: number;
+  readonly draining?: boolean;
 }
 
 type Counts = Readonly<Partial<Record<string, number>>>;
@@ -98,7 +100,11 @@ export class LocalSubject implements Subject {
     );
     const { user, system } = process.cpuUsage();
     const reading: Reading = {
-      ...readingOf(samples.flat()),
+      // Most statistics do not show that their driver drains.
+      sources: readingOf(samples.flat()).sources.map((source) => ({
+        ...source,
+        state: endingOf(others[source.name] as object) ?? source.state,
+      })),
       process: { cpu: (user + system) / 1_000_000, memory: process.memoryUsage.rss(), ...thisProcess() },
     };
     const read = sockets.map(([name, socket]): SourceReading => {
@@ -112,8 +118,8 @@ export class LocalSubject implements Subject {
   }
 
   async act(name: string, action: DashboardAction): Promise<void> {
-    const source = this.#given()[name];
-    if (!isSteerable(source)) throw new InvalidArgumentError(`${name} cannot ${action}`);
+    const source = this.#given()[name] as Steerable | undefined;
+    if (typeof source?.[action] !== "function") throw new InvalidArgumentError(`${name} cannot ${action}`);
     this.#refusals.delete(name);
     if (action === "drain") {
       // A drain can take long: the state shows its outcome.
@@ -184,15 +190,16 @@ function detailsOf(source: unknown, kind: string, stats: object): SourceDetails 
     };
   }
   const lists = LISTS[kind]?.(source as Listed, stats as Counts);
-  const members = kind === "cluster" ? membersOf(source as Listed) : undefined;
-  return { lists: { ...lists, ...listsOf(peerListsOf(source)) }, ...defined({ members }) };
+  const node = kind === "cluster" ? nodeDetailsOf(source as Listed) : {};
+  return { lists: { ...lists, ...listsOf(peerListsOf(source)) }, ...node };
 }
 
-function membersOf(node: Listed): readonly string[] | undefined {
+function nodeDetailsOf(node: Listed): Pick<SourceDetails, "members" | "actions"> {
   try {
-    return memberTexts(node.members?.({ gone: true, self: false }) ?? []);
+    const members = memberTexts(node.members?.({ gone: true, self: false }) ?? []);
+    return { members, actions: node.draining === false ? ["drain"] : [] };
   } catch {
-    return undefined; // The node has not started, or is closed.
+    return {}; // The node has not started, or is closed.
   }
 }
 

@@ -129,9 +129,15 @@ export function unreadiness(stats: unknown): string | undefined {
   return state === "running" || state === "paused" ? undefined : state;
 }
 
+/** The state of a driver that takes nothing new. */
+export function endingOf({ closed, draining }: Pick<KnownDriver, "closed" | "draining">): string | undefined {
+  if (closed === true) return "closed";
+  return draining === true ? "draining" : undefined;
+}
+
 async function unreadyDriver(driver: KnownDriver, kind: MetricsKind): Promise<string | undefined> {
-  if (driver.closed === true) return "closed";
-  if (driver.draining === true) return "draining";
+  const ending = endingOf(driver);
+  if (ending !== undefined) return ending;
   const { ready } = FAMILIES[familyOf(kind)];
   if (ready === "bound") return isBound(driver) ? undefined : "not bound";
   if (ready === "open" || driver.ready === undefined) return undefined;

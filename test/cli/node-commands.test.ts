@@ -306,6 +306,8 @@ it("what a monitor sees: metrics, readiness and shoal top, until the node drains
   }
   await run("", "node", "drain", "--control", control);
   expect((await fetch(`${url}/readyz`)).status).toBe(503);
+  const top = await run("", "top", control, "--once", "--json", "--interval", "0.1");
+  expect(String(top.stdout)).toContain('"kind":"cluster","state":"draining"');
   await run("", "node", "leave", "--control", control);
   expect((await a.ended).code).toBe(0);
 });
