@@ -5,6 +5,7 @@ import { chmodSync, cpSync, mkdirSync, readdirSync, statSync, symlinkSync } from
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
+import { NODE_COMMANDS, TIMEOUT } from "../../src/cli/node-commands.js";
 import { type ClusterNodeEntry, Registrar } from "../../src/cluster/registry.js";
 import { Dealer } from "../../src/index.js";
 import { QueueProxy } from "../../src/proxy/index.js";
@@ -187,6 +188,22 @@ describe("what an operator does", () => {
     const { stoppedNodes, members } = await replyTo("status");
     expect(stoppedNodes).toEqual([expect.stringMatching(/^b@/)]);
     expect(members).toMatchObject([{ self: true }, { state: "left" }]);
+  });
+
+  it("drains and leaves while something is in flight, before the command gives up", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    onTestFinished(() => void vi.useRealTimers());
+    const busy = {
+      drain: () => new Promise(() => undefined),
+      close: ({ linger }: { readonly linger: number }) => new Promise((end) => setTimeout(end, linger)),
+    };
+    const replied: string[] = [];
+    for (const name of ["drain", "leave"])
+      void Promise.resolve(NODE_COMMANDS[name]?.run({ node: busy } as never, {})).then(() =>
+        replied.push(name),
+      );
+    await vi.advanceTimersByTimeAsync(TIMEOUT - 500);
+    expect(replied).toEqual(["drain", "leave"]);
   });
 
   it("joins an address: this node's own, one where nobody is, one of a member", async () => {
