@@ -23,6 +23,7 @@ import {
   parseCommand,
 } from "../control/server.js";
 import { makeFolder } from "../core/file-system.js";
+import { isLoopback } from "../core/http-server.js";
 import { InvalidArgumentError, Router } from "../index.js";
 import { KeyFolder } from "../sockets/security/key-folder.js";
 import { asUsage, describe, Failure, hasCode, UsageError } from "./failure.js";
@@ -183,11 +184,10 @@ async function isLocal(endpoint: string): Promise<boolean> {
   const host = /^tcp:\/\/(.*):[^:]+$/.exec(endpoint)?.[1];
   if (host === undefined) return endpoint.startsWith("ipc:");
   const name = host.replace(/^\[(.*)\]$/, "$1");
-  if (/^127\./.test(name) || name === "::1") return true;
-  if (name === "lo") return true; // The interface.
+  if (isLoopback(name) || name === "lo") return true; // An address, or the interface.
   // An unknown name counts as remote, which needs keys.
   const found = await lookup(name, { all: true }).catch(() => []);
-  return found.length > 0 && found.every(({ address }) => /^127\.|^::1$/.test(address));
+  return found.length > 0 && found.every(({ address }) => isLoopback(address));
 }
 
 function runtimeFolder(): string {
