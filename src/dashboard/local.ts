@@ -78,9 +78,8 @@ export class LocalSubject implements Subject {
   }
 
   async read(timeout: number, signal: AbortSignal): Promise<SubjectReading> {
-    const { sockets, others } = partsOf(this.#given());
+    const { sockets, others, named } = partsOf(this.#given());
     const details = new Map<string, SourceDetails>();
-    const named = namedSources(others);
     const failed: SourceReading[] = [];
     for (const name of this.#refusals.keys()) if (!Object.hasOwn(others, name)) this.#refusals.delete(name);
     const samples = await Promise.all(
@@ -140,6 +139,7 @@ export class LocalSubject implements Subject {
 function partsOf(sources: DashboardSourcesByName): {
   readonly sockets: readonly (readonly [string, Socket])[];
   readonly others: MetricsSourcesByName;
+  readonly named: ReturnType<typeof namedSources>;
 } {
   if (typeof sources !== "object" || sources === null)
     throw invalidArgument("Dashboard sources must be an object by name", sources);
@@ -148,8 +148,7 @@ function partsOf(sources: DashboardSourcesByName): {
   const others = Object.fromEntries(
     entries.filter(([, each]) => !(each instanceof Socket)),
   ) as MetricsSourcesByName;
-  namedSources(others);
-  return { sockets, others };
+  return { sockets, others, named: namedSources(others) };
 }
 
 function socketReading(name: string, type: string, socket: Socket, stats: SocketStats): SourceReading {
