@@ -15,14 +15,14 @@ import { OpenedSockets } from "./sockets.js";
 /** Options of every broker. */
 export const BROKER_OPTIONS = {
   /** Options of both sockets. */
-  socketOptions: object<RouterOptions>(),
+  socketOptions: object<RouterOptions>(["codec"]),
   /** Options of the client socket, over `socketOptions`. */
-  frontendOptions: object<RouterOptions>(),
+  frontendOptions: object<RouterOptions>(["codec"]),
   /**
    * Options of the worker socket, over `socketOptions`. `heartbeatTimeout` (default 30 s) disconnects a stopped or
    * hanging worker, and its request goes to another.
    */
-  backendOptions: object<RouterOptions>(),
+  backendOptions: object<RouterOptions>(["codec"]),
   /** A `BinaryStarGate` makes the broker half of a pair. Default: none. */
   gate: serverGate(),
   /** Queued requests; at the limit reading stops. Default 1,000. */

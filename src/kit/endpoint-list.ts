@@ -16,6 +16,7 @@ import {
   type SourceEffects,
   SourceReader,
 } from "../sockets/endpoint-source.js";
+import { listen } from "../sockets/internal.js";
 import type { Socket } from "../sockets/socket.js";
 import { checkEndpoints } from "./options.js";
 
@@ -38,10 +39,11 @@ export type EndpointSourceEvent = EventsOf<typeof ENDPOINT_SOURCE_EVENTS>;
 
 /** Passes a socket's events of its sources on. */
 export function relaySourceEvents(socket: Socket, emit: (event: EndpointSourceEvent) => void): void {
-  socket.events
-    .on("source:changed", emit)
-    .on("source:failed", emit)
-    .on("endpoint:refused", ({ type, address, error }) => emit({ type, endpoint: address, error }));
+  listen(socket, (event) => {
+    if (event.type === "source:changed" || event.type === "source:failed") emit(event);
+    else if (event.type === "endpoint:refused")
+      emit({ type: event.type, endpoint: event.address, error: event.error });
+  });
 }
 
 interface SourceEvents {

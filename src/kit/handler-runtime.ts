@@ -273,7 +273,7 @@ export const HANDLER_OPTIONS = {
   maxInFlight: integer({ default: 1_000 }),
   codec: codec(),
   /** Options of the clients' socket, such as security. */
-  socketOptions: object<RouterOptions>(),
+  socketOptions: object<RouterOptions>(["codec"]),
 };
 
 export const HANDLER_EVENTS = {

@@ -46,7 +46,7 @@ export function requestClientOptions(defaults: {
     maxRetryDelay: integer({ default: defaults.maxRetryDelay }),
     ...CALL_LIMITS,
     /** Options of the REQ sockets, such as security. */
-    socketOptions: object<RequestOptions>(),
+    socketOptions: object<RequestOptions>(["codec"]),
   };
 }
 

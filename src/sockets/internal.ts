@@ -23,7 +23,7 @@ import type { SocketCore } from "./socket-core.js";
 import type { Counters } from "./stats.js";
 
 export { bodyAt, frameEnd, LONG, MORE, messageEnd, SHORT_HEADER } from "../engine/frame.js";
-export { type FrameBatch, framesBetween } from "../engine/frame-batch.js";
+export { encodeMessage, type FrameBatch, framesBetween } from "../engine/frame-batch.js";
 export { SOCKET_EVENTS, type SocketEvent };
 
 const MAX_READ = 1_000;

@@ -122,7 +122,7 @@ export const PIRATE_WORKER = {
   requests: counter("Accepted requests."),
   replies: counter("Replies sent."),
   failed: counter("Requests whose handler failed."),
-  dropped: counter("Replies dropped because their queue was lost."),
+  dropped: counter("Requests that came while the worker had one."),
   invalid: counter("Messages that violate the protocol."),
   silences: counter("Queues left because they were silent."),
 };
@@ -201,7 +201,7 @@ export const FREELANCE_SHOTGUN_CLIENT = {
 
 export const FREELANCE_CLIENT = {
   ...FREELANCE_SHOTGUN_CLIENT,
-  failures: counter("Requests that no server answered in time."),
+  failures: counter("Requests whose handler failed, or that no server answered in time."),
   failOvers: counter("Requests sent to another server."),
 };
 
@@ -259,6 +259,7 @@ export const LAST_VALUE_CACHE = {
   updates: counter("Stored values."),
   evicted: counter("Topics evicted at the limits."),
   uncached: byReason<LastValueCacheUncachedReason>("Messages forwarded but not stored."),
+  subscriptions: counter("Subscriptions of subscribers."),
   invalid: counter("Messages of subscribers that are not subscriptions."),
   snapshots: group({
     done: counter("Sent snapshots.", "snapshots"),
@@ -273,7 +274,6 @@ export const LAST_VALUE_CACHE = {
   topics: gauge("Topics with a value."),
   /** Bytes of topics and values; each frame of a value after its first adds 64. */
   bytes: gauge("Bytes of topics and values."),
-  subscriptions: gauge("Topic prefixes with a subscriber."),
   /** `undefined` without a store. */
   store: optionalGroup({
     failures: counter("Failed commits of the store.", "store_failures"),

@@ -2,7 +2,7 @@
 
 import { setEnvironmentData } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
-import { Context, Publisher, Router } from "../../src/index.js";
+import { Context, type EndpointSource, Publisher, Router } from "../../src/index.js";
 import * as patterns from "../../src/patterns/index.js";
 import { failure, thrown, until, within } from "../contract/support/wait.js";
 import { openTitanic } from "../patterns/titanic/open.js";
@@ -254,6 +254,21 @@ describe("clients of servers without a broker", () => {
     if (model === 1) expect(a.handler.twice + b.handler.twice).toBe(0);
   });
 
+  it.each([
+    ["PirateClient", 1, patterns.PirateClient],
+    ["FreelanceFailoverClient", 1, patterns.FreelanceFailoverClient],
+    ["FreelanceShotgunClient", 2, patterns.FreelanceShotgunClient],
+    ["FreelanceClient", 3, patterns.FreelanceClient],
+  ] as const)("%s drains at a server that is listed meanwhile", async (_, model, Client) => {
+    const source = new ListedEndpoints([]);
+    const client = own(new (Client as typeof patterns.PirateClient)(source));
+    const answer = client.request("1", { timeout: 3_000 });
+    const drained = client.drain();
+    source.set((await server(model)).endpoint);
+    expect(String(await within(answer, "the answer"))).toBe("re 1");
+    await drained;
+  });
+
   it("BinaryStarClient asks the server of the pair that serves, whichever is listed first", async () => {
     const state = { primary: `ipc://${makeFolder()}/p`, backup: `ipc://${makeFolder()}/b` };
     const start = async (role: "primary" | "backup") => {
@@ -291,13 +306,68 @@ describe("clients of servers without a broker", () => {
     const source = new ListedEndpoints([one, other]);
     const client = own(new patterns.FreelanceShotgunClient(source));
     await within(client.ready(), "a server");
+    const left: string[] = [];
+    client.events.on("server:left", ({ server }) => left.push(server));
     failing.events.on("handler:failed", () => undefined);
     const answer = failure(client.request("1", { timeout: 8_000 }));
     // Its error comes before this answer.
     await within(Promise.all([client.request("2"), silent.receive()]), "both are asked");
     source.set(one);
     expect(await within(answer, "the answer")).toMatchObject({ code: "ERR_SERVICE" });
+    expect(left).toEqual([other]);
   });
+});
+
+/** Drivers that hand a source to a socket of theirs. */
+const CONNECTED = {
+  "LastValueCache, frontend": (source: EndpointSource) => {
+    const cache = new patterns.LastValueCache();
+    cache.connect("frontend", source);
+    return cache;
+  },
+  "LastValueCache, backend": (source: EndpointSource) => {
+    const cache = new patterns.LastValueCache();
+    cache.connect("backend", source);
+    return cache;
+  },
+  SequencedPublisher: (source: EndpointSource) => {
+    const publisher = new patterns.SequencedPublisher();
+    publisher.connect(source);
+    return publisher;
+  },
+  SequencedSubscriber: (source: EndpointSource) => {
+    const subscriber = new patterns.SequencedSubscriber();
+    subscriber.connect(source);
+    return subscriber;
+  },
+  SuicidalSnail: (source: EndpointSource) => {
+    const snail = new patterns.SuicidalSnail();
+    snail.connect(source);
+    return snail;
+  },
+  "FederatedBroker, cloud": (source: EndpointSource) => {
+    const broker = new patterns.FederatedBroker("A");
+    broker.join({ cloud: source, state: new ListedEndpoints() });
+    return broker;
+  },
+  "FederatedBroker, state": (source: EndpointSource) => {
+    const broker = new patterns.FederatedBroker("A");
+    broker.join({ cloud: new ListedEndpoints(), state: source });
+    return broker;
+  },
+};
+
+it.each(Object.entries(CONNECTED))("%s reports what is wrong with a source", async (_, connect) => {
+  const source = new ListedEndpoints(["nonsense://x", "tcp://127.0.0.1:1"]);
+  const driver = own(connect(source) as patterns.SuicidalSnail);
+  const events: string[] = [];
+  for (const type of ["endpoint:refused", "source:failed", "source:changed"] as const)
+    driver.events.on(type, () => events.push(type));
+  await until(() => source.readers === 1, "a reader");
+  await new Promise((resolve) => setImmediate(resolve));
+  source.fail(new Error("down"));
+  await until(() => source.reads === 2, "another read");
+  expect(events.slice(0, 3)).toEqual(["endpoint:refused", "source:changed", "source:failed"]);
 });
 
 describe("subscribers", () => {

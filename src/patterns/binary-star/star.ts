@@ -73,11 +73,11 @@ export const OPTIONS = {
   /** Heartbeats of silence before the peer counts as gone; 2 to 1,000, the same on both servers. Default 2. */
   liveness: integer({ default: 2, min: 2, max: 1_000 }),
   /** Options of both sockets. */
-  socketOptions: object<StateSocketOptions>(),
+  socketOptions: object<StateSocketOptions>(["codec"]),
   /** Options of the PUB, over `socketOptions`: security as a server. */
-  publisherOptions: object<PublisherOptions>(),
+  publisherOptions: object<PublisherOptions>(["codec"]),
   /** Options of the SUB, over `socketOptions`: security as a client. `handshakeInterval`: the peer's timeout, 5 s at least. */
-  subscriberOptions: object<SubscriberOptions>(),
+  subscriberOptions: object<SubscriberOptions>(["codec"]),
   /** Called before `handOver`; throw to refuse it. */
   checkHandOver: func<() => void>(),
   /**

@@ -86,18 +86,18 @@ class Shard {
   }
 
   get idle(): boolean {
-    return this.#counts.queued === 0 && this.#counts.inFlight === 0;
+    return this.#queue.length === 0 && this.#counts.inFlight === 0;
   }
 
   /** With `wait`: nothing more may be read. */
   get isOver(): boolean {
     const { maxQueue, maxQueueBytes } = this.#limits;
-    return this.#counts.queued > maxQueue || this.#counts.queuedBytes > maxQueueBytes;
+    return this.#queue.length > maxQueue || this.#counts.queuedBytes > maxQueueBytes;
   }
 
   hasRoom(bytes: number): boolean {
     const { maxQueue, maxQueueBytes } = this.#limits;
-    return this.#counts.queued < maxQueue && this.#counts.queuedBytes + bytes <= maxQueueBytes;
+    return this.#queue.length < maxQueue && this.#counts.queuedBytes + bytes <= maxQueueBytes;
   }
 
   /** Queues a message, or drops it or older ones. */
@@ -116,14 +116,13 @@ class Shard {
       this.#take();
       this.#dropped.oldest += 1;
     }
-    this.#counts.queued += 1;
     this.#counts.queuedBytes += bytes;
     this.#queue.push({ frames, bytes });
   }
 
   /** @returns `undefined`: empty queue, or enough in flight */
   next(): Batch | undefined {
-    if (this.#batches.length >= this.#limits.maxInFlight || this.#counts.queued === 0) return undefined;
+    if (this.#batches.length >= this.#limits.maxInFlight || this.#queue.length === 0) return undefined;
     const batch = this.#gather();
     this.#batches.push(batch.length);
     this.#counts.inFlight += batch.length;
@@ -145,17 +144,15 @@ class Shard {
     this.#batches.clear();
     this.#dropped.closed += this.#queue.length;
     this.#queue.clear();
-    this.#counts.queued = 0;
     this.#counts.queuedBytes = 0;
   }
 
   stats(): BlackBoxShardStats {
-    return { ...this.#counts, dropped: { ...this.#dropped } };
+    return { ...this.#counts, queued: this.#queue.length, dropped: { ...this.#dropped } };
   }
 
   #take(): Entry {
     const entry = this.#queue.shift() as Entry;
-    this.#counts.queued -= 1;
     this.#counts.queuedBytes -= entry.bytes;
     return entry;
   }

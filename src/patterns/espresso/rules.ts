@@ -1,7 +1,7 @@
 /**
  * Turns messages of a proxy into records for listeners. Pure.
  *
- *   message ──> has it listeners? ──> filter: topic, size, predicate, sample ──> record: its frames, and a trailer
+ *   message ──> has it listeners? ──> filter: side, topic, predicate, sample ──> record: its frames, and a trailer
  */
 
 import { isBytes } from "../../core/bytes.js";
@@ -116,7 +116,7 @@ export function sizeOf(frames: readonly Buffer[]): number {
   return size;
 }
 
-/** Which messages a tap copies: by topic, size and sample. */
+/** Which messages are taken: by side, topic, predicate and sample. */
 export class Filter {
   failures = 0;
   readonly #from: ProxySide | undefined;

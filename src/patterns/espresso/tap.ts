@@ -27,7 +27,7 @@ const OPTIONS = {
   /** Bytes of a message in its record, 256 or more; longer ones are truncated and marked. Default 65,536. */
   snapLength: integer({ default: 65_536, min: 256 }),
   /** Options of the capture socket: security, `sendHighWaterMark` (records per listener, default 1,000). */
-  socketOptions: object<XPublisherOptions>(),
+  socketOptions: object<XPublisherOptions>(["manual", "verbosity", "invertMatching"]),
 };
 
 export type EspressoTapOptions = Given<typeof OPTIONS>;

@@ -19,6 +19,7 @@ import {
   type BrokerEndpoints,
   type BrokerSide,
 } from "../../kit/broker-driver.js";
+import { relaySourceEvents } from "../../kit/endpoint-list.js";
 import { checkEndpoint, checkOptions, type Given, integer, object } from "../../kit/options.js";
 import { RouterReader } from "../../kit/router-reader.js";
 import { OpenedSockets } from "../../kit/sockets.js";
@@ -58,9 +59,9 @@ const OPTIONS = {
    */
   maxQueue: BROKER_OPTIONS.maxQueue,
   /** Options of the ROUTERs to other sites. */
-  cloudOptions: object<RouterOptions>(),
+  cloudOptions: object<RouterOptions>(["codec"]),
   /** Options of the state flow's PUB and SUB. */
-  stateOptions: object<StateSocketOptions>(),
+  stateOptions: object<StateSocketOptions>(["codec"]),
 };
 
 export type FederatedBrokerOptions = Given<typeof OPTIONS>;
@@ -186,6 +187,8 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
       left: (site) => this.#rules.siteLeft(String(site)),
       afterBatch: () => this.changed(),
     });
+    for (const socket of [cloud.asked, cloud.subscriber])
+      relaySourceEvents(socket, (event) => this.events.emit(event));
     void this.#readStates();
   }
 

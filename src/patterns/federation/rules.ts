@@ -24,6 +24,7 @@ import {
   reasonOf,
   WORKER_EVENTS,
 } from "../../kit/dispatcher.js";
+import { ENDPOINT_SOURCE_EVENTS } from "../../kit/endpoint-list.js";
 import { errorReply, parseErrorReply } from "../../kit/errors.js";
 import { parseFromClient } from "../../kit/worker-protocol.js";
 import type { FEDERATION, JobDropReason } from "../../statistics/patterns.js";
@@ -48,6 +49,7 @@ export const EVENTS = {
   "request:dropped": event<{ readonly from: "client" | "site"; readonly reason: JobDropReason }>(),
   ...REPLY_DROPPED,
   "message:invalid": event<{ readonly from: "client" | "worker" | "site" }>(),
+  ...ENDPOINT_SOURCE_EVENTS,
 };
 
 export type FederationEvent = EventsOf<typeof EVENTS>;

@@ -1,7 +1,7 @@
 /**
  * Server selection of a model 3 client (10/FLP), without sockets, timers or a clock.
  *
- *   server   unknown ── heard of ──> alive ── silent for `timeToLive`, or its link lost ──> dead ── heard of ──> alive
+ *   server   unknown ── PONG ──> alive ── silent for `timeToLive`, stopping, or its link lost ──> dead ── PONG ──> alive
  *   request  waiting for a live server with room ──> asked ── reply ──> done
  *                ^                            │
  *                └── its server died, or gave no reply within `attemptTimeout`: the next one. A server that answers
@@ -185,7 +185,8 @@ export class FreelanceRules<C> {
       if (server.alive) this.#died(server, "stopping", now);
       return true;
     }
-    this.#heard(server, now);
+    // A stopping one still answers what it has begun.
+    if (server.alive || command.type === "pong") this.#heard(server, now);
     if (command.type === "reply") this.#reply(server, command.sequence, command.body, now);
     return true;
   }

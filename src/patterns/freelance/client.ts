@@ -61,7 +61,7 @@ const OPTIONS = {
   ...CALL_LIMITS,
   codec: codec(),
   /** Options of the socket, such as security. */
-  socketOptions: object<RouterOptions>(),
+  socketOptions: object<RouterOptions>(["codec"]),
 };
 
 export type FreelanceClientOptions<T = Raw> = GivenWithCodec<typeof OPTIONS, T>;
@@ -140,7 +140,7 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
   }
 
   #follow(list: readonly string[]): void {
-    if (this.stopping) return;
+    if (this.closed) return;
     for (const endpoint of list) this.#list.connect(endpoint, () => this.#connect(endpoint));
     for (const endpoint of this.#endpoints) {
       if (list.includes(endpoint)) continue;

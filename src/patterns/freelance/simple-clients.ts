@@ -113,7 +113,7 @@ const OPTIONS = {
   maxPending: integer({ default: 1_000 }),
   codec: codec(),
   /** Options of the sockets, such as security. */
-  socketOptions: object<DealerOptions>(),
+  socketOptions: object<DealerOptions>(["codec"]),
 };
 
 export type FreelanceShotgunClientOptions<T = Raw> = GivenWithCodec<typeof OPTIONS, T>;
@@ -189,6 +189,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
       this.#servers.splice(this.#servers.indexOf(each), 1);
       each.dealer.events.close();
       void each.dealer.close({ linger: 0 });
+      if (each.isJoined) this.events.emit({ type: "server:left", server: each.server });
     }
     for (const server of wanted) this.#endpoints.follow(server, () => this.#connect(server));
     // The removed servers may have been the last ones.

@@ -25,6 +25,7 @@ import { invalidArgument, refuseExtra } from "../../core/arguments.js";
 import { isBytes } from "../../core/bytes.js";
 import { IdleWaits } from "../../core/waiter.js";
 import { Driver } from "../../kit/driver.js";
+import { relaySourceEvents } from "../../kit/endpoint-list.js";
 import type { PublisherGate } from "../../kit/options.js";
 import { OpenedSockets } from "../../kit/sockets.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
@@ -126,6 +127,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
     const frontend = sockets.open(() => new XSubscriber(settings.frontend));
     const backend = sockets.open(() => new XPublisher(settings.backend));
     forwards(backend);
+    for (const socket of [frontend, backend]) relaySourceEvents(socket, (event) => this.events.emit(event));
     this.#sockets = { frontend, backend };
     const { store } = settings;
     this.#writer =

@@ -3,6 +3,7 @@
 import { invalidArgument } from "../../core/arguments.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { INT32 } from "../../core/option-spec.js";
+import { ENDPOINT_SOURCE_EVENTS } from "../../kit/endpoint-list.js";
 import {
   anything,
   bytes,
@@ -76,6 +77,7 @@ export const EVENTS = {
   "message:failed": event<{ readonly error: unknown }>(),
   /** Unreadable records were removed. */
   "store:damaged": event<{ readonly records: number }>(),
+  ...ENDPOINT_SOURCE_EVENTS,
 };
 
 export type LastValueCacheEvent = EventsOf<typeof EVENTS>;

@@ -17,14 +17,10 @@
 import { RingBuffer } from "../../core/collections/queues.js";
 import type { LAST_VALUE_CACHE } from "../../statistics/patterns.js";
 import type { StatisticsOf } from "../../statistics/rows.js";
-import type { CachedValue } from "./value-cache.js";
+import type { CachedValue, ValueCache } from "./value-cache.js";
 
 /** Prefixes of a parked joiner before cancelled ones are removed. */
 const MIN_PRUNE = 16;
-
-export interface SnapshotSource {
-  beneath(prefix: string, last: string | undefined, max: number): CachedValue[];
-}
 
 export interface SnapshotEffects<P> {
   /** The socket owns the message. `full`: `ready` follows. */
@@ -52,7 +48,7 @@ interface LateJoiner<P> {
 }
 
 export class Snapshots<P> {
-  readonly #source: SnapshotSource;
+  readonly #source: ValueCache;
   readonly #outbox: SnapshotEffects<P>;
   readonly #max: number;
   readonly #joiners = new Map<P, LateJoiner<P>>();
@@ -64,7 +60,7 @@ export class Snapshots<P> {
   readonly #counts = { merged: 0, done: 0, abandoned: 0, values: 0 };
 
   /** @param max waiting snapshots, except parked ones */
-  constructor(source: SnapshotSource, outbox: SnapshotEffects<P>, max: number) {
+  constructor(source: ValueCache, outbox: SnapshotEffects<P>, max: number) {
     this.#source = source;
     this.#outbox = outbox;
     this.#max = max;

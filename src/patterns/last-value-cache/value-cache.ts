@@ -11,7 +11,7 @@
 import { KeyTable } from "../../core/collections/key-table.js";
 import { Link, LinkedList } from "../../core/collections/queues.js";
 import { FRAME_COST } from "../../core/memory.js";
-import { type FrameBatch, frameEnd, framesBetween } from "../../sockets/internal.js";
+import { encodeMessage, type FrameBatch, frameEnd, framesBetween } from "../../sockets/internal.js";
 import type { LAST_VALUE_CACHE, LastValueCacheUncachedReason } from "../../statistics/patterns.js";
 import type { StatisticsOf } from "../../statistics/rows.js";
 
@@ -53,12 +53,11 @@ export class CachedValue {
   /** As received; settled, in separate memory. */
   fresh = false;
   gone = false;
-  /** After the topic; `undefined`: encoded, between two positions of `#bytes`. */
-  #frames: readonly Buffer[] | undefined = undefined;
+  /** The encoded frames after the topic are between two positions of these bytes. */
   #bytes: Uint8Array = NO_BYTES;
   #start = 0;
   #end = 0;
-  /** Of encoded frames, used again. */
+  /** Used again. */
   #memory: Buffer = NO_BYTES;
 
   /** @param topic copied */
@@ -67,17 +66,8 @@ export class CachedValue {
     this.name = this.key.toString("latin1");
   }
 
-  /** @param frames topic first */
-  set(frames: readonly Buffer[]): void {
-    this.#frames = frames.slice(1);
-    this.#bytes = NO_BYTES;
-    this.#memory = NO_BYTES; // `size` would not count it.
-    this.fresh = true;
-  }
-
   /** Frames after the topic. */
-  setEncoded(bytes: Uint8Array, start: number, end: number): void {
-    this.#frames = undefined;
+  set(bytes: Uint8Array, start: number, end: number): void {
     this.#bytes = bytes;
     this.#start = start;
     this.#end = end;
@@ -85,12 +75,7 @@ export class CachedValue {
   }
 
   settle(): void {
-    if (!this.fresh) return;
     this.fresh = false;
-    if (this.#frames !== undefined) {
-      this.#frames = this.#frames.map(unpooled);
-      return;
-    }
     const length = this.#end - this.#start;
     if (length > this.#memory.length || this.#memory.length > 2 * length + SMALL)
       this.#memory = Buffer.allocUnsafe(length);
@@ -102,17 +87,10 @@ export class CachedValue {
 
   /** Topic first: immutable bytes. */
   message(): Buffer[] {
-    const frames = this.#frames ?? framesBetween(this.#bytes, this.#start, this.#end);
+    const frames = framesBetween(this.#bytes, this.#start, this.#end);
     // A socket may send it after the next update overwrites settled memory.
     return [this.key, ...(this.fresh ? frames : frames.map((frame) => Buffer.from(frame)))];
   }
-}
-
-/** Node.js's pool would be kept as a whole. */
-function unpooled(frame: Buffer): Buffer {
-  const copy = Buffer.allocUnsafeSlow(frame.length);
-  frame.copy(copy);
-  return copy;
 }
 
 // --- Order -----------------------------------------------------------------------------------------------------------
@@ -276,16 +254,8 @@ export class ValueCache {
     return this.#changed.size;
   }
 
-  /** Its bytes must not change afterwards. */
   update(frames: readonly Buffer[]): void {
-    let bytes = 0;
-    for (let i = 1; i < frames.length; i++) bytes += (frames[i] as Buffer).length;
-    const size = valueSize(bytes, frames.length - 1);
-    const value = this.#find(frames[0] as Buffer, frames.length === 1, size);
-    if (value === undefined) return;
-    const wasFresh = value.fresh;
-    value.set(frames);
-    this.#updated(value, wasFresh, size);
+    this.updateAll(encodeMessage(frames, undefined));
   }
 
   /** Its bytes must not change afterwards. */
@@ -303,7 +273,7 @@ export class ValueCache {
       if (value === undefined) return;
     }
     const wasFresh = value.fresh;
-    value.setEncoded(bytes, bodyEnd, end);
+    value.set(bytes, bodyEnd, end);
     this.#updated(value, wasFresh, size);
   };
 

@@ -126,7 +126,7 @@ const OPTIONS = {
   requestCodec: codec(),
   replyCodec: codec(),
   /** Options of the DEALERs, such as security. */
-  socketOptions: object<DealerOptions>(),
+  socketOptions: object<DealerOptions>(["codec"]),
 };
 
 /** Times in ms. */

@@ -61,7 +61,7 @@ export type MajordomoBrokerLimits = Settings<typeof LIMITS>;
 export const OPTIONS = {
   ...LIMITS,
   /** Options of the ROUTER: security, context, high-water marks (default `sendHighWaterMark`: 100,000). */
-  socketOptions: object<RouterOptions>(),
+  socketOptions: object<RouterOptions>(["codec"]),
   /** A `BinaryStarGate` makes the broker half of a pair. Default: always serves. */
   gate: serverGate(),
 };

@@ -50,7 +50,7 @@ export const OPTIONS = {
   requestCodec: codec(),
   replyCodec: codec(),
   /** Options of the DEALERs: security, context, high-water marks. */
-  socketOptions: object<DealerOptions>(),
+  socketOptions: object<DealerOptions>(["codec"]),
 };
 
 /** Options of {@link MajordomoClient}. Times are in ms. */

@@ -56,7 +56,7 @@ export const OPTIONS = {
   /** ms that a stream waits for its reader before it fails as `slow-reader`; 0: no limit. Default 300,000. */
   creditTimeout: integer({ default: 300_000, min: 0 }),
   /** Options of the DEALERs: security, context, high-water marks. */
-  socketOptions: object<DealerOptions>(),
+  socketOptions: object<DealerOptions>(["codec"]),
 };
 const ALL_OPTIONS = { ...OPTIONS, requestCodec: codec(), replyCodec: codec() };
 

@@ -36,7 +36,7 @@ export const OPTIONS = {
   requestCodec: codec(),
   replyCodec: codec(),
   /** Options of the DEALERs, such as security. */
-  socketOptions: object<DealerOptions>(),
+  socketOptions: object<DealerOptions>(["codec"]),
 };
 
 export const WORKER_EVENTS = {

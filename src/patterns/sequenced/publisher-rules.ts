@@ -11,6 +11,7 @@ import { Link, LinkedList, RingBuffer } from "../../core/collections/queues.js";
 import { InvalidStateError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/memory.js";
+import { ENDPOINT_SOURCE_EVENTS } from "../../kit/endpoint-list.js";
 import {
   bytes as byteCount,
   codec,
@@ -48,7 +49,7 @@ export const OPTIONS = {
   codec: codec(),
   /** Options of the PUB, such as security. */
   socketOptions: object<PublisherOptions>(["noDrop", "conflate", "codec"]), // The sockets check theirs.
-  replayOptions: object<RouterOptions>(),
+  replayOptions: object<RouterOptions>(["codec"]),
 };
 
 export type PublisherRulesOptions = Pick<
@@ -61,6 +62,7 @@ export const EVENTS = {
   "topic:evicted": event<{ readonly topic: Buffer; readonly sequence: number }>(),
   /** An invalid message to the replay endpoint. */
   "message:invalid": event<{ readonly frames: number }>(),
+  ...ENDPOINT_SOURCE_EVENTS,
 };
 
 export type SequencedPublisherEvent = EventsOf<typeof EVENTS>;

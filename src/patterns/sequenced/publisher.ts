@@ -6,6 +6,7 @@ import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { type BodyFor, BodyShape } from "../../kit/body.js";
 import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
+import { relaySourceEvents } from "../../kit/endpoint-list.js";
 import { CLOSE_LINGER, checkOptions, type GivenWithCodec, type PublisherGate } from "../../kit/options.js";
 import { ID_BYTES, META_BYTES } from "../../kit/sequence-meta.js";
 import { OpenedSockets } from "../../kit/sockets.js";
@@ -65,6 +66,7 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
     this.#shape = new BodyShape(options.codec);
     const sockets = new OpenedSockets();
     this.#publisher = sockets.open(() => new Publisher(socketOptions));
+    relaySourceEvents(this.#publisher, (event) => this.events.emit(event));
     const replays = {
       linger: CLOSE_LINGER,
       ...replayOptions,

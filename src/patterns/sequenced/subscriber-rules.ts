@@ -14,6 +14,7 @@ import { Link, LinkedList } from "../../core/collections/queues.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/memory.js";
 import { Deadlines, type Due } from "../../core/timers.js";
+import { ENDPOINT_SOURCE_EVENTS } from "../../kit/endpoint-list.js";
 import { type Meta, parseMeta } from "../../kit/sequence-meta.js";
 import type { SEQUENCED_SUBSCRIBER } from "../../statistics/patterns.js";
 import type { StatisticsOf } from "../../statistics/rows.js";
@@ -223,6 +224,7 @@ export const STREAM_EVENTS = {
   "stream:forgotten": event<{ readonly sequence: number } & SequencedStreamName>(),
   /** An invalid message was dropped. */
   "message:invalid": event<{ readonly reason: SequencedInvalidReason; readonly frames: number }>(),
+  ...ENDPOINT_SOURCE_EVENTS,
 };
 
 export type SequencedSubscriberEvent = EventsOf<typeof STREAM_EVENTS>;

@@ -7,11 +7,7 @@ import type { WaitOptions } from "../../core/waiter.js";
 import { type BodyOf, BodyShape } from "../../kit/body.js";
 import { CALL_OPTIONS, type CallOptions, PendingCalls } from "../../kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
-import {
-  ENDPOINT_SOURCE_EVENTS,
-  type EndpointSourceEvent,
-  relaySourceEvents,
-} from "../../kit/endpoint-list.js";
+import { relaySourceEvents } from "../../kit/endpoint-list.js";
 import {
   checkEndpoint,
   checkOptions,
@@ -57,7 +53,7 @@ const OPTIONS = {
   /** Options of the SUB, such as security. */
   socketOptions: object<SubscriberOptions>(["conflate", "codec"]), // The sockets check theirs.
   /** Options of the ROUTER for replays. */
-  replayOptions: object<RouterOptions>(),
+  replayOptions: object<RouterOptions>(["codec"]),
 };
 
 export type SequencedSubscriberOptions<T = Raw> = GivenWithCodec<typeof OPTIONS, T>;
@@ -98,10 +94,7 @@ export type SequencedSubscriberStats = StatisticsOf<typeof SEQUENCED_SUBSCRIBER>
  * await publisher.close();
  * ```
  */
-export class SequencedSubscriber<T = Raw> extends Driver<
-  SequencedSubscriberEvent | EndpointSourceEvent,
-  SequencedSubscriberStats
-> {
+export class SequencedSubscriber<T = Raw> extends Driver<SequencedSubscriberEvent, SequencedSubscriberStats> {
   readonly #calls: PendingCalls;
   readonly #settings: Settings<typeof OPTIONS>;
   readonly #shape: BodyShape<T>;
@@ -115,7 +108,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: SequencedSubscriberOptions<T> = {}) {
-    super("SequencedSubscriber", { ...STREAM_EVENTS, ...ENDPOINT_SOURCE_EVENTS });
+    super("SequencedSubscriber", STREAM_EVENTS);
     this.#settings = checkOptions("SequencedSubscriber", OPTIONS, options);
     const { socketOptions } = this.#settings;
     this.#calls = new PendingCalls({
@@ -124,6 +117,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<
     });
     this.#shape = new BodyShape(options.codec);
     this.#subscriber = new Subscriber({ linger: 0, ...socketOptions });
+    relaySourceEvents(this.#subscriber, (event) => this.events.emit(event));
     this.#table = new StreamTable(this.#settings.maxStreams, (event) => this.events.emit(event));
     this.#replays = new ReplayRules(
       this.#settings.attemptTimeout,
@@ -307,6 +301,7 @@ function isRange(range: SequencedRange): boolean {
     /^[0-9a-f]{32}$/.test(range.publisher) &&
     Buffer.isBuffer(range.topic) &&
     [range.stream, range.from, range.to].every((value) => Number.isSafeInteger(value) && value >= 1) &&
-    range.from <= range.to
+    range.from <= range.to &&
+    range.stream <= 0xffff_ffff
   );
 }

@@ -15,6 +15,7 @@ import { type EventsOf, event } from "../../core/event-stream.js";
 import { type Clock, systemClock } from "../../core/timers.js";
 import { refusedWait, type WaitOptions } from "../../core/waiter.js";
 import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
+import { ENDPOINT_SOURCE_EVENTS, relaySourceEvents } from "../../kit/endpoint-list.js";
 import { anything, checkOptions, choice, func, type Given, integer, object } from "../../kit/options.js";
 import { parseMeta } from "../../kit/sequence-meta.js";
 import { untilClosed } from "../../kit/sockets.js";
@@ -70,6 +71,7 @@ const EVENTS = {
   "messages:dropped": event<{ readonly messages: number; readonly by: "newest" | "resubscribe" }>(),
   /** A message without a stamp. */
   "message:invalid": event<{ readonly frames: number }>(),
+  ...ENDPOINT_SOURCE_EVENTS,
 };
 
 export type SuicidalSnailEvent = EventsOf<typeof EVENTS>;
@@ -184,8 +186,14 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
     super("SuicidalSnail", EVENTS);
     this.#settings = snailSettings(options);
     this.#rules = new LatenessRules(this.#settings);
-    this.#socket = new Subscriber(this.#settings.socketOptions);
+    this.#socket = this.#open();
     this.#messages = receiveAs(this.#socket, this.#look);
+  }
+
+  #open(): Subscriber {
+    const socket = new Subscriber(this.#settings.socketOptions);
+    relaySourceEvents(socket, (event) => this.events.emit(event));
+    return socket;
   }
 
   /**
@@ -373,7 +381,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
   async #resubscribe(): Promise<void> {
     const old = this.#socket;
     // The old socket stays if this throws.
-    this.#socket = new Subscriber(this.#settings.socketOptions);
+    this.#socket = this.#open();
     this.#messages = receiveAs(this.#socket, this.#look);
     this.#counts.resubscribed += 1;
     this.#rules.reset();

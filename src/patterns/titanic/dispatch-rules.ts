@@ -66,7 +66,7 @@ export const OPTIONS = {
   /** Between removals of expired records. Default 1,000. */
   expireInterval: integer({ default: 1_000, min: 0 }),
   /** Options of the broker sockets: security, context. */
-  socketOptions: object<DealerOptions>(),
+  socketOptions: object<DealerOptions>(["codec"]),
 };
 
 /** Options of {@link Titanic}. Times in ms. */

@@ -196,6 +196,16 @@ describe("Espresso", () => {
     expect(tap.stats()).toMatchObject({ predicateFailures: 4, filtered: 4, published: 0 });
   });
 
+  it.each([
+    { manual: true },
+    { verbosity: "allSubs" },
+    { invertMatching: true },
+  ] as const)("refuses the option %o of its socket, with which it could not tell what has listeners", (socketOptions) => {
+    expect(() => kept(new EspressoTap({ socketOptions }))).toThrow(
+      expect.objectContaining({ code: "EINVAL" }),
+    );
+  });
+
   it("is refused by a proxy when it is no function", () => {
     const sockets = [kept(new XSubscriber()), kept(new XPublisher())] as const;
     expect(() => new MessageProxy(...sockets, {} as never)).toThrow(

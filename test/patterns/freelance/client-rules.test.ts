@@ -126,6 +126,12 @@ describe("a client of model 3", () => {
     rules.receive("b", reply(2, "done"), 130);
     expect(reported).toContain("2 b done");
     expect(rules.stats()).toMatchObject({ replies: 1, failures: 0, pending: 1 });
+    // A request would be refused again: until a PONG it is asked nothing.
+    expect(reported).not.toContain("b alive");
+    expect(requests()).toHaveLength(4);
+    rules.receive("b", { type: "pong" }, 140);
+    expect(reported.at(-1)).toBe("b alive");
+    expect(requests().slice(4)).toEqual(["b 1 x"]);
   });
 
   test("forgets what is given up within its sending", () => {

@@ -2,7 +2,6 @@
 import { describe, expect, it } from "vitest";
 import { ENGINE_NAMES } from "../../../src/engine/select.js";
 import { Context, json, Publisher } from "../../../src/index.js";
-import type { EndpointSourceEvent } from "../../../src/kit/endpoint-list.js";
 import {
   SequencedPublisher,
   type SequencedPublisherOptions,
@@ -21,11 +20,9 @@ const LIMIT = { timeout: 8_000 };
 const kept = closeAfterEach();
 const python = pythonIn(kept);
 
-type AnyEvent = SequencedSubscriberEvent | EndpointSourceEvent;
-
 /** The next event of a type. */
-function next<E extends AnyEvent["type"]>(subscriber: SequencedSubscriber, type: E) {
-  const happened = new Promise<Extract<AnyEvent, { type: E }>>((resolve) =>
+function next<E extends SequencedSubscriberEvent["type"]>(subscriber: SequencedSubscriber, type: E) {
+  const happened = new Promise<Extract<SequencedSubscriberEvent, { type: E }>>((resolve) =>
     subscriber.events.on(type, resolve as never),
   );
   return within(happened, `event ${type}`);
@@ -287,6 +284,15 @@ describe("options", () => {
     s.connect(endpoint);
     await s.ready();
     expect(publisher.stats().peers).toBe(1);
+  });
+
+  it("a subscriber refuses a range that no publisher can have, and nothing waits for it", async () => {
+    const s = kept(new SequencedSubscriber());
+    const range = { publisher: "0".repeat(32), topic: Buffer.from("t"), stream: 1, from: 1, to: 1 };
+    for (const bad of [{ stream: 2 ** 32 }, { from: 2 }, { publisher: "0" }])
+      expect((await failure(s.replay({ ...range, ...bad }))).code).toBe("EINVAL");
+    expect(s.stats().replays.pending).toBe(0);
+    await s.drain({ timeout: 1_000 });
   });
 
   it("a publisher refuses what is not a message, and everything once it is closed", async () => {
