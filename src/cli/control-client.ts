@@ -1,4 +1,5 @@
 /** The requesting side of a control socket. */
+import { jsonOf } from "../control/server.js";
 import { Request, TransportError } from "../index.js";
 import { asUsage, describe, Failure, UsageError } from "./failure.js";
 import type { SecurityOptions } from "./security.js";
@@ -90,10 +91,6 @@ export class ControlClient {
 
 /** @returns `undefined` for anything but an object */
 export function replyOf(text: string): Readonly<Record<string, unknown>> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null ? { ...value } : undefined;
-  } catch {
-    return undefined; // Other text than JSON: the caller shows it, or refuses it.
-  }
+  const value = jsonOf(text);
+  return typeof value === "object" && value !== null ? { ...value } : undefined;
 }

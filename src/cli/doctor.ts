@@ -1,10 +1,9 @@
 /** shoal doctor: checks this machine and endpoints. */
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Command } from "commander";
-import { builtFile, loadOptional } from "../core/packages.js";
+import { loadOptional, thisProcess } from "../core/packages.js";
 import { Context, Dealer, ENGINE_NAMES, Pull, Push, ShoalError, TimeoutError, version } from "../index.js";
 import { causeOf, remedyOf } from "../sockets/stalls.js";
 import { asUsage, describe, hasCode, Reported, UsageError } from "./failure.js";
@@ -86,8 +85,7 @@ function findingLines(findings: readonly Finding[]): string[] {
 }
 
 function versionFinding(): Finding {
-  const { version: own } = JSON.parse(readFileSync(builtFile("package.json"), "utf8")) as { version: string };
-  const text = `${own} on ${process.platform} ${process.arch}, its sockets as of ZeroMQ ${version}`;
+  const text = `${thisProcess().version} on ${process.platform} ${process.arch}, its sockets as of ZeroMQ ${version}`;
   return { what: "shoal", verdict: "ok", text };
 }
 

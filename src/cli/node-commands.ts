@@ -1,5 +1,6 @@
 /** One row per command of a running node. */
 import type { CommandMember, CommandTable } from "../control/server.js";
+import { withTimeout } from "../core/waiter.js";
 import { boolean, type IntegerRange, integer } from "../kit/options.js";
 import type { MessageLine, NodeRoute } from "./node-messages.js";
 import type { NodeOperator, NodeRequest } from "./node-operator.js";
@@ -12,8 +13,8 @@ export const MAX_NODE_COMMAND = 65_536;
 
 /** Default timeout of a reply, and default of `wait`, ms. */
 export const TIMEOUT = 5_000;
-/** ms for peers to receive a leave. */
-const LEAVE_LINGER = 5_000;
+/** Most ms of a drain or a leave before its reply, so that the client still waits. */
+const ENDING = 4_000;
 
 export type Members = Readonly<Record<string, unknown>>;
 
@@ -112,7 +113,7 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
       examples: ["shoal node leave"],
     },
     members: {},
-    run: ({ node }) => node.close({ linger: LEAVE_LINGER }),
+    run: ({ node }) => node.close({ linger: ENDING }),
     done: () => "has left the cluster",
     ends: true,
   },
@@ -147,7 +148,7 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
       examples: ["shoal node drain"],
     },
     members: {},
-    run: ({ node }) => node.drain(),
+    run: ({ node }) => withTimeout(node.drain(), ENDING),
     done: () => "is draining",
   },
   heal: {

@@ -11,6 +11,7 @@ import {
   type DiscoveryUser,
   ec2Addresses,
 } from "../cluster/index.js";
+import { defined } from "../core/arguments.js";
 import { parseListenAddress } from "../core/http-server.js";
 import { ignore, withTimeout } from "../core/waiter.js";
 import { checkEndpoint } from "../kit/options.js";
@@ -176,13 +177,15 @@ export class NodeSessions {
 
   async list(
     after: string | undefined,
-  ): Promise<{ readonly sessions: readonly SessionInfo[]; readonly more?: string }> {
-    const sessions = await this.#server.sessions({
-      limit: LISTED,
-      ...(after === undefined ? {} : { after }),
-    });
-    const last = sessions.at(-1);
-    return { sessions, ...(sessions.length < LISTED || last === undefined ? {} : { more: last.id }) };
+  ): Promise<{ readonly sessions: readonly SessionInfo[]; readonly more?: string | undefined }> {
+    const sessions: SessionInfo[] = [];
+    for (let last = after; sessions.length < LISTED; last = sessions.at(-1)?.id) {
+      // A page has fewer where its records are large.
+      const page = await this.#server.sessions(defined({ after: last, limit: LISTED - sessions.length }));
+      if (page.length === 0) return { sessions };
+      sessions.push(...page);
+    }
+    return { sessions, more: sessions.at(-1)?.id };
   }
 
   async remove(id: string): Promise<{ readonly removed: string }> {

@@ -23,9 +23,10 @@ import {
   parseCommand,
 } from "../control/server.js";
 import { makeFolder } from "../core/file-system.js";
+import { isLoopback } from "../core/http-server.js";
 import { InvalidArgumentError, Router } from "../index.js";
 import { KeyFolder } from "../sockets/security/key-folder.js";
-import { asUsage, describe, Failure, hasCode, UsageError } from "./failure.js";
+import { asUsage, describe, Failure, UsageError } from "./failure.js";
 import type { Log } from "./log.js";
 import { MAX_NODE_COMMAND, NODE_COMMAND_TABLE, NODE_COMMANDS } from "./node-commands.js";
 import type { NodeOperator } from "./node-operator.js";
@@ -83,8 +84,8 @@ export class NodeService implements Service {
     try {
       endpoints = control ?? [defaultEndpoint(this.#node.id)];
     } catch (error) {
-      // The default socket is optional.
-      if (!isFolderFault(error)) throw error;
+      // The default socket is optional: its folder may be unusable.
+      if (!(error instanceof Failure)) throw error;
       this.#log.warn(`no control socket: ${describe(error)}`);
       return;
     }
@@ -183,11 +184,10 @@ async function isLocal(endpoint: string): Promise<boolean> {
   const host = /^tcp:\/\/(.*):[^:]+$/.exec(endpoint)?.[1];
   if (host === undefined) return endpoint.startsWith("ipc:");
   const name = host.replace(/^\[(.*)\]$/, "$1");
-  if (/^127\./.test(name) || name === "::1") return true;
-  if (name === "lo") return true; // The interface.
+  if (isLoopback(name) || name === "lo") return true; // An address, or the interface.
   // An unknown name counts as remote, which needs keys.
   const found = await lookup(name, { all: true }).catch(() => []);
-  return found.length > 0 && found.every(({ address }) => /^127\.|^::1$/.test(address));
+  return found.length > 0 && found.every(({ address }) => isLoopback(address));
 }
 
 function runtimeFolder(): string {
@@ -221,11 +221,6 @@ function folderFault(folder: string): string | undefined {
   if ((mode & 0o077) !== 0)
     return `others can enter the folder ${folder} (mode ${mode.toString(8)}); expected its owner only: chmod 700`;
   return undefined;
-}
-
-/** Whether the system or a user made the folder unusable; the node runs without a control socket. */
-function isFolderFault(error: unknown): error is Failure {
-  return error instanceof Failure || hasCode(error, "EACCES") || hasCode(error, "EROFS");
 }
 
 /** Number of sockets being created, and the umask to restore. */

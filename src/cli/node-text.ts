@@ -8,6 +8,7 @@
  */
 import type { ClusterEvent, ClusterNodeEntry } from "../cluster/index.js";
 import { entriesOf } from "../dashboard/build.js";
+import { since } from "../dashboard/page/model.js";
 import { printable, table } from "./terminal.js";
 
 export interface LineMember {
@@ -242,11 +243,9 @@ export function eventsText(events: unknown): string[] {
   return list(events).map((event) => lineText({ event: "", name: "", ...event }));
 }
 
-export function age(ms: unknown): string {
+function age(ms: unknown): string {
   if (typeof ms !== "number") return "";
-  if (ms < 1_000) return "now";
-  if (ms < 120_000) return `${Math.round(ms / 1_000)} s ago`;
-  return ms < 7_200_000 ? `${Math.round(ms / 60_000)} min ago` : `${Math.round(ms / 3_600_000)} h ago`;
+  return ms < 1_000 ? "now" : `${since(ms)} ago`;
 }
 
 export function shown(value: unknown): string {

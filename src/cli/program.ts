@@ -1,8 +1,7 @@
 /** The program: its commands, errors and exit code. Commands load on use: loading all takes a quarter of a second. */
-import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { quoted, suggest } from "../core/arguments.js";
-import { builtFile } from "../core/packages.js";
+import { thisProcess } from "../core/packages.js";
 import { describe, exitCodeOf, Reported, UsageError } from "./failure.js";
 import { logFailure } from "./log.js";
 import { addCommonOptions, applyCommonOptions, pathOf } from "./options.js";
@@ -64,10 +63,9 @@ Example, in two terminals:
 
 /** @param name of the used command; any other name adds all commands */
 async function createProgram(name: string | undefined): Promise<Command> {
-  const { version } = JSON.parse(readFileSync(builtFile("package.json"), "utf8")) as { version: string };
   const program = new Command("shoal")
     .description("Send and receive over ZeroMQ sockets from the terminal.")
-    .version(version)
+    .version(thisProcess().version)
     .addHelpText("after", AFTER)
     .helpCommand(false)
     .exitOverride();

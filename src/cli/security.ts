@@ -8,11 +8,11 @@ import { constants } from "node:fs";
 import { open, readFile } from "node:fs/promises";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { defined } from "../core/arguments.js";
+import { isKey } from "../core/z85.js";
 import { type Authenticate, type CommonOptions, curveKeyPair, readCertificate } from "../index.js";
 import { plainUsers } from "../sockets/security/plain-users.js";
 import { describe, Failure, UsageError } from "./failure.js";
 
-const KEY = /^[0-9A-Za-z.\-:+=^!/*?&<>()[\]{}@%$#]{40}\r?\n?$/;
 /** Maximum bytes, and one more. */
 const MAX_KEY_READ = 43;
 const MAX_PASSWORD_READ = 1_027;
@@ -108,7 +108,7 @@ function origin(text: string): string {
 }
 
 export function publicKey(text: string): string {
-  if (/^[0-9A-Za-z.\-:+=^!/*?&<>()[\]{}@%$#]{40}$/.test(text)) return text;
+  if (isKey(text)) return text;
   throw new InvalidArgumentError("Expected a public key, 40 characters of Z85.");
 }
 
@@ -233,9 +233,9 @@ export async function keysFrom(file: string): Promise<{ publicKey: string; secre
 
 /** @throws UsageError with the file and the broken rule, never with the content */
 export async function readKeyFile(file: string): Promise<string> {
-  const text = (await readSecret("key", file, MAX_KEY_READ)).toString("latin1");
-  if (!KEY.test(text)) throw new UsageError(`the key file ${file} is not one line of 40 Z85 characters`);
-  return text.slice(0, 40);
+  const key = (await readSecret("key", file, MAX_KEY_READ)).toString("latin1").replace(/\r?\n$/, "");
+  if (!isKey(key)) throw new UsageError(`the key file ${file} is not one line of 40 Z85 characters`);
+  return key;
 }
 
 export async function readPasswordFile(

@@ -201,10 +201,14 @@ class ControlSubject implements RemoteSubject {
   async read(timeout: number, signal: AbortSignal): Promise<SubjectReading> {
     const text = await this.#client.ask({ command: "status" }, { timeout, signal });
     const status = replyOf(text) ?? {};
-    const reading = { ...readingOf(parseStatus(text)), process: processIn(status.process) };
+    const read = readingOf(parseStatus(text)).sources;
     const isNode = Array.isArray(status.runningNodes);
+    // A node's statistics do not show that it drains, or was removed.
+    const state = isNode && status.state !== "running" ? { state: String(status.state) } : {};
+    const sources = read.map((source) => ({ ...source, ...state }));
     const details = isNode ? nodeDetails(status) : this.#proxyDetails(status);
-    return { reading, details: new Map(reading.sources.map(({ name }) => [name, details])) };
+    const reading = { sources, process: processIn(status.process) };
+    return { reading, details: new Map(sources.map(({ name }) => [name, details])) };
   }
 
   #proxyDetails(status: Members): SourceDetails {

@@ -6,6 +6,7 @@ import { thisProcess } from "../core/packages.js";
 import type { Reading, SourceReading } from "../metrics/reading.js";
 import { readingOf } from "../metrics/readings.js";
 import {
+  endingOf,
   type MetricsDriver,
   type MetricsSource,
   type MetricsSourcesByName,
@@ -58,6 +59,7 @@ interface Listed {
   services?(): Iterable<MajordomoServiceStats>;
   entries?(): Iterable<readonly [key: string, value: unknown]>;
   readonly size?: number;
+  readonly draining?: boolean;
 }
 
 type Counts = Readonly<Partial<Record<string, number>>>;
@@ -76,9 +78,8 @@ export class LocalSubject implements Subject {
   }
 
   async read(timeout: number, signal: AbortSignal): Promise<SubjectReading> {
-    const { sockets, others } = partsOf(this.#given());
+    const { sockets, others, named } = partsOf(this.#given());
     const details = new Map<string, SourceDetails>();
-    const named = namedSources(others);
     const failed: SourceReading[] = [];
     for (const name of this.#refusals.keys()) if (!Object.hasOwn(others, name)) this.#refusals.delete(name);
     const samples = await Promise.all(
@@ -98,7 +99,11 @@ export class LocalSubject implements Subject {
     );
     const { user, system } = process.cpuUsage();
     const reading: Reading = {
-      ...readingOf(samples.flat()),
+      // Most statistics do not show that their driver drains.
+      sources: readingOf(samples.flat()).sources.map((source) => ({
+        ...source,
+        state: endingOf(others[source.name] as object) ?? source.state,
+      })),
       process: { cpu: (user + system) / 1_000_000, memory: process.memoryUsage.rss(), ...thisProcess() },
     };
     const read = sockets.map(([name, socket]): SourceReading => {
@@ -112,8 +117,8 @@ export class LocalSubject implements Subject {
   }
 
   async act(name: string, action: DashboardAction): Promise<void> {
-    const source = this.#given()[name];
-    if (!isSteerable(source)) throw new InvalidArgumentError(`${name} cannot ${action}`);
+    const source = this.#given()[name] as Steerable | undefined;
+    if (typeof source?.[action] !== "function") throw new InvalidArgumentError(`${name} cannot ${action}`);
     this.#refusals.delete(name);
     if (action === "drain") {
       // A drain can take long: the state shows its outcome.
@@ -134,6 +139,7 @@ export class LocalSubject implements Subject {
 function partsOf(sources: DashboardSourcesByName): {
   readonly sockets: readonly (readonly [string, Socket])[];
   readonly others: MetricsSourcesByName;
+  readonly named: ReturnType<typeof namedSources>;
 } {
   if (typeof sources !== "object" || sources === null)
     throw invalidArgument("Dashboard sources must be an object by name", sources);
@@ -142,8 +148,7 @@ function partsOf(sources: DashboardSourcesByName): {
   const others = Object.fromEntries(
     entries.filter(([, each]) => !(each instanceof Socket)),
   ) as MetricsSourcesByName;
-  namedSources(others);
-  return { sockets, others };
+  return { sockets, others, named: namedSources(others) };
 }
 
 function socketReading(name: string, type: string, socket: Socket, stats: SocketStats): SourceReading {
@@ -184,15 +189,16 @@ function detailsOf(source: unknown, kind: string, stats: object): SourceDetails 
     };
   }
   const lists = LISTS[kind]?.(source as Listed, stats as Counts);
-  const members = kind === "cluster" ? membersOf(source as Listed) : undefined;
-  return { lists: { ...lists, ...listsOf(peerListsOf(source)) }, ...defined({ members }) };
+  const node = kind === "cluster" ? nodeDetailsOf(source as Listed) : {};
+  return { lists: { ...lists, ...listsOf(peerListsOf(source)) }, ...node };
 }
 
-function membersOf(node: Listed): readonly string[] | undefined {
+function nodeDetailsOf(node: Listed): Pick<SourceDetails, "members" | "actions"> {
   try {
-    return memberTexts(node.members?.({ gone: true, self: false }) ?? []);
+    const members = memberTexts(node.members?.({ gone: true, self: false }) ?? []);
+    return { members, actions: node.draining === false ? ["drain"] : [] };
   } catch {
-    return undefined; // The node has not started, or is closed.
+    return {}; // The node has not started, or is closed.
   }
 }
 

@@ -15,14 +15,14 @@ import { boundedServer, parseListenAddress, serveAt, shut } from "../core/http-s
 import { thisProcess } from "../core/packages.js";
 import { Once } from "../core/waiter.js";
 import { peerListsOf } from "../sockets/internal.js";
-import { BUILD, FAMILIES, familyOf, INFO, labelsOf, type Metric, UP } from "./metrics-table.js";
+import { BUILD, FAMILIES, INFO, labelsOf, type Metric, type MetricsFamily, UP } from "./metrics-table.js";
 import {
   byName,
   type MetricsSources,
   type NamedSource,
   namedSources,
   readinessOf,
-  type SourceStats,
+  type Sample,
   STATS_TIME,
   StatsReader,
   samplesOf,
@@ -172,19 +172,18 @@ class Pages {
 
   async #write(): Promise<string> {
     const failures: string[] = [];
-    const sources = namedSources(this.#sources).map(async (source) => {
-      const stats = await this.#reader
-        .read(source, STATS_TIME, this.#ended.signal)
-        .then((read: unknown) => {
-          if (typeof read === "object" && read !== null) return read;
-          throw new TypeError(`statistics must be an object; got ${describe(read)}`);
-        })
-        .catch((error: unknown) => {
-          failures.push(`# ${oneLine(`${source.name}: not read: ${thrownText(error)}`)}\n`);
-        });
-      return { ...source, stats };
+    const samples = namedSources(this.#sources).map(async (source) => {
+      try {
+        const stats: unknown = await this.#reader.read(source, STATS_TIME, this.#ended.signal);
+        if (typeof stats !== "object" || stats === null)
+          throw new TypeError(`statistics must be an object; got ${describe(stats)}`);
+        return samplesOf({ name: source.name, kind: source.kind, stats });
+      } catch (error) {
+        failures.push(`# ${oneLine(`${source.name}: not read: ${thrownText(error)}`)}\n`);
+        return samplesOf({ name: source.name, kind: source.kind, stats: undefined });
+      }
     });
-    const text = await this.#exposition.text(await Promise.all(sources));
+    const text = await this.#exposition.text((await Promise.all(samples)).flat());
     return `${failures.join("")}${text}`;
   }
 }
@@ -234,13 +233,13 @@ export class Exposition {
   }
 
   /** A new registry each time forgets removed sources. */
-  async text(sources: readonly SourceStats[]): Promise<string> {
+  async text(samples: readonly Sample[]): Promise<string> {
     const registry = new this.#client.Registry();
-    const named = byName(sources.flatMap(samplesOf));
+    const named = byName(samples);
     for (const metric of [INFO, UP]) this.#add(registry, metric, metric.labels, named);
-    for (const family of new Set(sources.map(({ kind }) => familyOf(kind))))
-      for (const metric of FAMILIES[family].metrics)
-        this.#add(registry, metric, labelsOf(family, metric), named);
+    for (const [family, { metrics }] of Object.entries(FAMILIES))
+      for (const metric of metrics)
+        this.#add(registry, metric, labelsOf(family as MetricsFamily, metric), named);
     return `${await registry.metrics()}\n${await this.#process.metrics()}`;
   }
 

@@ -43,13 +43,33 @@ export function isRead(name: string): boolean {
 export function readingOf(samples: readonly Sample[]): Reading {
   const sources: SourceReading[] = [];
   const named = byName(samples);
+  const own = bySource(samples);
   for (const { labels } of named.get(INFO.name) ?? []) {
     const { name, kind } = labels;
     if (name === undefined || kind === undefined || !(KINDS as readonly string[]).includes(kind)) continue;
     if (sources.length === MAX_SOURCES) break;
-    sources.push(sourceOf(name, kind as MetricsKind, named));
+    const found = own.get(name);
+    if (found === undefined) continue; // A name has one source.
+    own.delete(name);
+    sources.push(sourceOf(name, kind as MetricsKind, byName(found)));
   }
   return { sources, process: processOf(named) };
+}
+
+/** Labels whose value is a source's name. */
+const NAMES = new Set(["name", ...Object.values(FAMILIES).map(({ label }) => label)]);
+
+/** A remote program may have many sources, and many samples of each metric. */
+function bySource(samples: readonly Sample[]): Map<string, Sample[]> {
+  const found = new Map<string, Sample[]>();
+  for (const sample of samples)
+    for (const [label, value] of Object.entries(sample.labels)) {
+      if (!NAMES.has(label)) continue;
+      const same = found.get(value);
+      if (same === undefined) found.set(value, [sample]);
+      else same.push(sample);
+    }
+  return found;
 }
 
 type Named = ReturnType<typeof byName>;
@@ -267,7 +287,7 @@ function sourceOf(name: string, kind: MetricsKind, named: Named): SourceReading 
     ];
   });
   const state = samplesOf("state").find(({ value }) => value === 1)?.labels.state;
-  const up = named.get(UP.name)?.find(({ labels }) => labels.name === name);
+  const up = named.get(UP.name)?.[0];
   return {
     name,
     kind,

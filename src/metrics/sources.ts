@@ -129,9 +129,15 @@ export function unreadiness(stats: unknown): string | undefined {
   return state === "running" || state === "paused" ? undefined : state;
 }
 
+/** The state of a driver that takes nothing new. */
+export function endingOf({ closed, draining }: Pick<KnownDriver, "closed" | "draining">): string | undefined {
+  if (closed === true) return "closed";
+  return draining === true ? "draining" : undefined;
+}
+
 async function unreadyDriver(driver: KnownDriver, kind: MetricsKind): Promise<string | undefined> {
-  if (driver.closed === true) return "closed";
-  if (driver.draining === true) return "draining";
+  const ending = endingOf(driver);
+  if (ending !== undefined) return ending;
   const { ready } = FAMILIES[familyOf(kind)];
   if (ready === "bound") return isBound(driver) ? undefined : "not bound";
   if (ready === "open" || driver.ready === undefined) return undefined;
@@ -180,7 +186,7 @@ export interface SourceStats {
 
 type Labels = Readonly<Record<string, string>>;
 
-/** Samples in table order, without unknown values, of statistics that may be a remote program's. Never throws. */
+/** Samples in table order, without unknown values. @throws what a getter of the statistics throws */
 export function samplesOf({ name, kind, stats }: SourceStats): Sample[] {
   const { label, metrics } = FAMILIES[familyOf(kind)];
   const samples: Sample[] = [

@@ -124,7 +124,6 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   /** Connected at some time; others' queues are dropped at closing. */
   readonly #reached = new WeakSet<Dealer>();
   readonly #origins = new Map<string, string>();
-  #endpoint = "";
   #headers: Readonly<Record<string, string>>;
   #platform: Platform | undefined = undefined;
   #looking: NodeJS.Timeout | undefined = undefined;
@@ -154,9 +153,9 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     this.#headers = { ...headers };
   }
 
-  /** Endpoint of its mailbox; "" before the start. */
+  /** Endpoint of its mailbox; "" before the start, and after the close. */
   get endpoint(): string {
-    return this.#endpoint;
+    return this.#running?.endpoint ?? "";
   }
 
   get groups(): readonly string[] {
@@ -274,7 +273,6 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     const { uuid, name } = this;
     const headers = this.#headers;
     this.#isOutdated = false;
-    this.#endpoint = endpoint;
     const beacon = encodeBeacon(uuid, Number(endpoint.slice(endpoint.lastIndexOf(":") + 1)));
     const effects: ZreEffects = {
       connect: (peer, at) => this.#connect(peer, at),

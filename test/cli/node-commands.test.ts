@@ -5,6 +5,7 @@ import { chmodSync, cpSync, mkdirSync, readdirSync, statSync, symlinkSync } from
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
+import { NODE_COMMANDS, TIMEOUT } from "../../src/cli/node-commands.js";
 import { type ClusterNodeEntry, Registrar } from "../../src/cluster/registry.js";
 import { Dealer } from "../../src/index.js";
 import { QueueProxy } from "../../src/proxy/index.js";
@@ -189,6 +190,22 @@ describe("what an operator does", () => {
     expect(members).toMatchObject([{ self: true }, { state: "left" }]);
   });
 
+  it("drains and leaves while something is in flight, before the command gives up", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    onTestFinished(() => void vi.useRealTimers());
+    const busy = {
+      drain: () => new Promise(() => undefined),
+      close: ({ linger }: { readonly linger: number }) => new Promise((end) => setTimeout(end, linger)),
+    };
+    const replied: string[] = [];
+    for (const name of ["drain", "leave"])
+      void Promise.resolve(NODE_COMMANDS[name]?.run({ node: busy } as never, {})).then(() =>
+        replied.push(name),
+      );
+    await vi.advanceTimersByTimeAsync(TIMEOUT - 500);
+    expect(replied).toEqual(["drain", "leave"]);
+  });
+
   it("joins an address: this node's own, one where nobody is, one of a member", async () => {
     const [, b] = await pair();
     const [, port] = await b.until("stdout", /is ready at 127\.0\.0\.1:(\d+)/);
@@ -306,6 +323,8 @@ it("what a monitor sees: metrics, readiness and shoal top, until the node drains
   }
   await run("", "node", "drain", "--control", control);
   expect((await fetch(`${url}/readyz`)).status).toBe(503);
+  const top = await run("", "top", control, "--once", "--json", "--interval", "0.1");
+  expect(String(top.stdout)).toContain('"kind":"cluster","state":"draining"');
   await run("", "node", "leave", "--control", control);
   expect((await a.ended).code).toBe(0);
 });

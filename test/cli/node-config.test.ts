@@ -111,6 +111,11 @@ describe("shoal node check", () => {
       `name: a\ncontrol: ${REACHED}\n`,
       `2:10: control: anybody who reaches ${REACHED} could remove members; expected controlCurveCertificate,`,
     ],
+    // A name, although it begins as an address does.
+    [
+      "name: a\ncontrol: tcp://127.0.0.1.invalid:7\n",
+      "2:10: control: anybody who reaches tcp://127.0.0.1.invalid:7 could remove members; expected",
+    ],
     ["name: a\ncontrolKeys: keys\n", "2:14: controlKeys: controlKeys needs controlCurveCertificate"],
     [
       `name: a\ncontrol: ${REACHED}\ncontrolCurveCertificate: none\n`,

@@ -3,7 +3,12 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { basename } from "node:path";
 import { expect, it, vi } from "vitest";
-import { MemorySessionStore, SessionClient } from "../../src/sessions/index.js";
+import {
+  MemorySessionStore,
+  SessionClient,
+  type SessionInfo,
+  SessionServer,
+} from "../../src/sessions/index.js";
 import { fails, run } from "./in-process.js";
 import { newCluster, replyTo, startReady } from "./nodes.js";
 import { file, ipc, MAIN, useFolder, useRuntimeFolder, written } from "./support.js";
@@ -41,6 +46,27 @@ it("serves sessions that are kept in a folder, lists them and removes one", asyn
   const again = ["node", "sessions", "--remove", "kitchen", "--control", control];
   await fails(1, "The session was removed", again);
   await hall.close();
+  await node.stop();
+});
+
+it("lists all sessions of a store whose pages are cut, 1,000 in a reply", async () => {
+  const control = ipc();
+  const { node } = await startReady(
+    ...["--name", "mill", "--cluster", newCluster(), "--control", control],
+    ...["--sessions", "tcp://127.0.0.1:*", "--sessions-store", "memory"],
+  );
+  const ids = Array.from({ length: 1_100 }, (_, at) => String(1_000 + at));
+  const pages = vi.spyOn(SessionServer.prototype, "sessions").mockImplementation(async (options = {}) => {
+    const { after = "", limit = 1_000 } = options;
+    const later = ids.filter((id) => id > after);
+    return later.slice(0, Math.min(limit, 300)).map((id) => ({ id })) as SessionInfo[];
+  });
+  const first = await replyTo("sessions", "--control", control);
+  expect(first).toMatchObject({ more: "1999", sessions: { length: 1_000 } });
+  const second = await replyTo("sessions", "--after", "1999", "--control", control);
+  expect(second.sessions).toMatchObject({ length: 100 });
+  expect(second).not.toHaveProperty("more");
+  pages.mockRestore();
   await node.stop();
 });
 

@@ -7,7 +7,7 @@ import { FAMILIES, KINDS } from "../../src/metrics/metrics-table.js";
 import { Exposition } from "../../src/metrics/pages.js";
 import type { SourceReading, TimedReading } from "../../src/metrics/reading.js";
 import { isRead, rate, rated, readingOf } from "../../src/metrics/readings.js";
-import { samplesOf } from "../../src/metrics/sources.js";
+import { type Sample, samplesOf } from "../../src/metrics/sources.js";
 import { QueueProxy } from "../../src/proxy/index.js";
 import fc from "../support/properties.js";
 
@@ -20,9 +20,10 @@ describe("Prometheus's text", () => {
   it("is read back as it was written, escapes and all", async () => {
     const exposition = await Exposition.load();
     const name = 'a "b"\\ \n {c="d",} #';
-    const text = await exposition.text([{ name, kind: "queue", stats: STATS }]);
+    const samples = samplesOf({ name, kind: "queue", stats: STATS });
+    const text = await exposition.text(samples);
     const ours = parsePrometheusText(text, (metric) => /^shoal_(?:proxy|source)/.test(metric));
-    expect(ours).toEqual(samplesOf({ name, kind: "queue", stats: STATS }));
+    expect(ours).toEqual(samples);
   });
 
   it("may have time stamps, spaces and comments; what is none is left out", () => {
@@ -84,6 +85,30 @@ describe("a reading", () => {
       expect(source?.sides[0]?.in ?? source?.sides[0]?.queued ?? source?.sides[0]?.out, kind).toBeDefined();
       expect(samples.every(({ name }) => isRead(name))).toBe(true);
     }
+  });
+
+  it("of many sources, with many samples of a metric, looks at each sample a few times", () => {
+    let looks = 0;
+    const counted = (name: string, labels: Sample["labels"]): Sample => ({
+      name,
+      value: 1,
+      get labels() {
+        looks += 1;
+        return labels;
+      },
+    });
+    const names = Array.from({ length: 200 }, (_, at) => `s${at}`);
+    const samples = names.flatMap((name) => [
+      counted("shoal_source_info", { name, kind: "queue" }),
+      counted("shoal_source_info", { name: "s0", kind: "queue" }),
+      ...["a", "b"].map((reason) =>
+        counted("shoal_proxy_dropped_total", { proxy: name, side: "frontend", reason }),
+      ),
+    ]);
+    const { sources } = readingOf(samples);
+    expect(sources.map(({ name }) => name)).toEqual(names);
+    expect(sources[199]?.sides[0]).toMatchObject({ side: "frontend", dropped: 2 });
+    expect(looks).toBeLessThan(20 * samples.length);
   });
 
   it("counts as dropped what a node lost, not its attempts to connect", () => {

@@ -3,11 +3,13 @@ import { once } from "node:events";
 import { type IncomingMessage, type RequestListener, request, type ServerResponse } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { describe, expect, it } from "vitest";
+import { ClusterNode } from "../../src/cluster/index.js";
 import { boundedServer, shut } from "../../src/core/http-server.js";
 import type { DashboardList, DashboardOptions, DashboardState } from "../../src/dashboard/index.js";
 import { type DashboardSourcesByName, serveDashboard } from "../../src/dashboard/index.js";
 import { Dealer, Pull, Push, Router } from "../../src/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../src/patterns/majordomo/index.js";
+import { PirateQueue } from "../../src/patterns/pirate/index.js";
 import { SocketProxy } from "../../src/proxy/index.js";
 import { greeting, ready } from "../contract/support/zmtp-peer.js";
 import { closeAfterEach } from "../support/close-after-each.js";
@@ -144,6 +146,25 @@ describe("the dashboard's server", () => {
     expect((await steer(url, { source: "p0/proxy", action: "drain" })).status).toBe(204);
     const state = await until(url, ({ processes }) => processes[0]?.sources[0]?.refusal !== undefined);
     expect(state.processes[0]?.sources[0]?.refusal).toBe("drain: the disk is full");
+  });
+
+  it("drains a node of its own program, and shows the state of drivers that drain or are closed", async () => {
+    const node = own(new ClusterNode({ registry: false, multicast: false }));
+    await node.start();
+    const [drained, closed] = [own(new PirateQueue()), own(new PirateQueue())];
+    await drained.drain();
+    await closed.close();
+    const url = await serve({ node, drained, closed }, { token: TOKEN });
+    const sources = async () => (await stateAt(url)).processes[0]?.sources;
+    expect(await sources()).toMatchObject([
+      { id: "p0/node", state: "running", actions: ["drain"] },
+      { id: "p0/drained", state: "draining", actions: [] },
+      { id: "p0/closed", state: "closed", actions: [] },
+    ]);
+    expect((await steer(url, { source: "p0/node", action: "pause" })).status).toBe(409);
+    expect((await steer(url, { source: "p0/node", action: "drain" })).status).toBe(204);
+    expect(node.draining).toBe(true);
+    expect((await sources())?.[0]).toMatchObject({ state: "draining", actions: [] });
   });
 
   it("serves a page without anything from elsewhere, with headers that keep scripts of others out", async () => {

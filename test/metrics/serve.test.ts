@@ -141,25 +141,35 @@ describe("serveMetrics", () => {
       broken: { kind: "queue", stats },
       box: { kind: "black-box", stats: () => ({ received: 7 }) },
       empty: { kind: "black-box", stats: () => undefined as never },
+      getter: {
+        kind: "black-box",
+        stats: () => ({
+          get received(): number {
+            throw new Error("not now");
+          },
+        }),
+      },
     });
     const metrics = await fetch(`${server.url}/metrics`);
     expect(metrics.status).toBe(200);
     const text = await metrics.text();
     const lines = text.split("\n");
-    expect(lines.slice(0, 2).sort()).toEqual([
+    expect(lines.slice(0, 3).sort()).toEqual([
       "# broken: not read: no up 1",
       "# empty: not read: statistics must be an object; got undefined",
+      "# getter: not read: not now",
     ]);
     expect(lines).toContain('shoal_black_box_received_total{subscriber="box"} 7');
     expect(lines).toContain('shoal_source_up{name="box",kind="black-box"} 1');
     expect(lines).toContain('shoal_source_up{name="broken",kind="queue"} 0');
     expect(lines).toContain('shoal_source_up{name="empty",kind="black-box"} 0');
+    expect(lines).toContain('shoal_source_up{name="getter",kind="black-box"} 0');
     const { sources } = readingOf(parsePrometheusText(text, isRead));
     const states = sources.map(({ name, state }) => `${name}: ${state}`);
-    expect(states).toEqual(["broken: not read", "box: running", "empty: not read"]);
+    expect(states).toEqual(["broken: not read", "box: running", "empty: not read", "getter: not read"]);
     const ready = await fetch(`${server.url}/readyz`);
     expect(ready.status).toBe(503);
-    expect(await ready.text()).toBe("broken: not read: no up 1\nbox: ready\nempty: ready\n");
+    expect(await ready.text()).toBe("broken: not read: no up 1\nbox: ready\nempty: ready\ngetter: ready\n");
   });
 
   it("names an address that is taken, and an invalid one", async () => {
