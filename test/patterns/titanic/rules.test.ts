@@ -1,6 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { type DispatchLimits, DispatchRules } from "../../../src/patterns/titanic/dispatch-rules.js";
-import { formatUuid, parseStatus, parseStore, UuidSource } from "../../../src/patterns/titanic/protocol.js";
+import {
+  formatUuid,
+  parseRequest,
+  parseStatus,
+  parseUuid,
+  UuidSource,
+} from "../../../src/patterns/titanic/protocol.js";
 import type { TitanicClaimedRequest } from "../../../src/patterns/titanic/store.js";
 import { decodeRecord, encodeRecord } from "../../../src/store/store.js";
 import fc from "../../support/properties.js";
@@ -43,7 +49,11 @@ describe("a record", () => {
 describe("the protocol", () => {
   it("has a form in which the client makes the UUID", () => {
     const uuid = "0123456789ABCDEF0123456789ABCDEF";
-    const parse = (...frames: string[]): unknown => parseStore(frames.map((frame) => Buffer.from(frame)));
+    const parse = (uuid?: string, ...frames: string[]): unknown =>
+      parseRequest(
+        parseUuid(uuid),
+        frames.map((frame) => Buffer.from(frame)),
+      );
     const command = {
       uuid: Buffer.from(uuid, "hex"),
       service: Buffer.from("echo"),
