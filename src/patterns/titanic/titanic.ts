@@ -131,8 +131,7 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
   }
 
   override stats(): TitanicStats & { readonly store: TitanicStoreStats } {
-    const { counters } = this.#dispatcher;
-    return { ...this.#counters, ...counters, ...this.#dispatcher.stats(), store: this.#store.stats() };
+    return { ...this.#counters, ...this.#dispatcher.stats(), store: this.#store.stats() };
   }
 
   /**
@@ -161,7 +160,7 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
 
   /** Calls in flight have `linger` ms, and the store a second more. It stays open. */
   protected override async onClose(linger: number): Promise<void> {
-    const timer = linger < 0 ? undefined : setTimeout(() => this.#dispatcher.abort(), linger);
+    const timer = linger < 0 ? undefined : setTimeout(() => void this.#client.close(), linger);
     const stopped = withTimeout(this.#dispatcher.stop(), linger < 0 ? linger : linger + STORE_GRACE);
     await Promise.all(this.#workers.map((worker) => worker.close({ linger })));
     await stopped;

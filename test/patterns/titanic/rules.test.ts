@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { type DispatchLimits, DispatchRules } from "../../../src/patterns/titanic/dispatch-rules.js";
+import { checkOptions } from "../../../src/kit/options.js";
+import { DispatchRules, OPTIONS, type TitanicOptions } from "../../../src/patterns/titanic/dispatch-rules.js";
 import {
   formatUuid,
   parseRequest,
@@ -80,7 +81,7 @@ describe("the protocol", () => {
   });
 });
 
-const LIMITS: DispatchLimits = {
+const LIMITS = {
   timeout: 1_000,
   concurrency: 5,
   perService: 3,
@@ -95,10 +96,10 @@ const LIMITS: DispatchLimits = {
 };
 
 /** The rules at time 0, with what they want done as text, and one service that is there. */
-function driven(limits: Partial<DispatchLimits> = {}) {
+function driven(limits: TitanicOptions = {}) {
   const wanted: string[] = [];
   const rules = new DispatchRules(
-    { ...LIMITS, ...limits },
+    checkOptions("Titanic", OPTIONS, { ...LIMITS, ...limits }),
     {
       check: (service) => wanted.push(`check ${service}`),
       claim: (service, limit) => wanted.push(`claim ${service} ${limit}`),
