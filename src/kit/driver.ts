@@ -16,7 +16,6 @@ import {
   IdleWaits,
   MAX_TIMEOUT,
   Once,
-  refusedWait,
   WAIT_OPTIONS,
   Waiter,
   type WaitOptions,
@@ -84,8 +83,7 @@ export abstract class Driver<E extends TypedEvent, S> {
    */
   async drain(options: PatternWaitOptions = {}): Promise<void> {
     checkKeys(`${this.driverName}.drain`, options, WAIT_OPTIONS);
-    const refused = refusedWait(options);
-    if (refused !== undefined) return refused;
+    checkWait(options);
     if (this.#closed) throw this.#closedError();
     await waitFor(
       this.#draining.call(() => Promise.race([this.onDrain(), this.#ended.wait(false)])),

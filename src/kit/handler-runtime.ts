@@ -337,7 +337,7 @@ export class HandlerJobs<R> extends HandlerRuntime<RequestJob<R>> {
   readonly #replies: BodyShape<never>;
   readonly #server: RequestServer<R>;
 
-  /** @throws InvalidArgumentError `EINVAL` for an invalid handler or codec */
+  /** @throws InvalidArgumentError `EINVAL` for an invalid handler */
   constructor(
     handler: (request: never, context: RequestContext) => unknown,
     settings: HandlerSettings,
