@@ -2,7 +2,7 @@
 import { isBytes } from "../core/bytes.js";
 import { InvalidMessageError } from "../core/errors.js";
 import type { Codec } from "../sockets/codec.js";
-import { encodeValue, type MessageLike, type Raw, shapeFor, toMessage } from "../sockets/message.js";
+import { encodeValue, type MessageLike, type Raw, toMessage } from "../sockets/message.js";
 
 /** Frames, or with a codec the value. */
 export type BodyOf<T> = [T] extends [Raw] ? Buffer[] : T;
@@ -12,9 +12,7 @@ export type BodyFor<T> = [T] extends [Raw] ? MessageLike | MessageLike[] : T;
 export class BodyShape<T> {
   readonly #codec: Codec<T> | undefined;
 
-  /** @throws InvalidArgumentError `EINVAL` for an invalid codec */
   constructor(codec: Codec<T> | undefined) {
-    shapeFor("body", codec);
     this.#codec = codec;
   }
 

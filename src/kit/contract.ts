@@ -14,12 +14,12 @@
  * gets its output, and the other way round for replies.
  */
 import { describe, invalidArgument, isThenable } from "../core/arguments.js";
-import { InvalidArgumentError, InvalidMessageError, type ShoalError } from "../core/errors.js";
+import { InvalidArgumentError, InvalidMessageError } from "../core/errors.js";
 import { describeIssues, issuePath, type StandardSchemaV1, validate } from "../core/standard-schema.js";
 import { type Codec, json } from "../sockets/codec.js";
 import { encodeValue } from "../sockets/message.js";
 import { decodeValue } from "./body.js";
-import { type FailureReason, refuse } from "./errors.js";
+import { refuse } from "./errors.js";
 import { checkKeys } from "./options.js";
 
 export interface ServiceMethod {
@@ -196,19 +196,16 @@ export function contractHandler<C extends ServiceContract, Context>(
     };
     const schema = method.stream ?? method.reply;
     const encode = (value: unknown): Frame => {
-      const { issues } = validate(schema, value);
       try {
+        const { issues } = validate(schema, value);
         if (issues === undefined) return values.encode(value);
+        const text = `The reply of ${name} does not conform: ${describeIssues(issues)}`;
+        throw new InvalidMessageError(text, { cause: issues });
       } catch (cause) {
-        throw invalidReply(service, name, cause);
+        // Clients get only the reason.
+        const text = `The reply of ${name} does not conform to its schema`;
+        throw refuse("invalid-reply", service, text, {}, { cause });
       }
-      throw invalidReply(
-        service,
-        name,
-        new InvalidMessageError(`The reply of ${name} does not conform: ${describeIssues(issues)}`, {
-          cause: issues,
-        }),
-      );
     };
     // Handlers may use `this`.
     const call = (request: unknown, context: Context): unknown =>
@@ -234,11 +231,15 @@ export function contractHandler<C extends ServiceContract, Context>(
 class ValueCodec {
   readonly #codec: Codec<unknown>;
   /** An empty frame can mean `undefined`. */
-  readonly #hasUndefined: boolean;
+  readonly #hasUndefined: boolean = false;
 
   constructor(codec: Codec<unknown>) {
     this.#codec = codec;
-    this.#hasUndefined = !accepts(codec, EMPTY);
+    try {
+      codec.decode(EMPTY);
+    } catch {
+      this.#hasUndefined = true; // The codec has no use for it.
+    }
   }
 
   encode(value: unknown): Frame {
@@ -248,15 +249,6 @@ class ValueCodec {
   decode(frames: readonly Buffer[]): unknown {
     const isUndefined = this.#hasUndefined && frames.length === 1 && frames[0]?.length === 0;
     return isUndefined ? undefined : decodeValue(this.#codec, frames);
-  }
-}
-
-function accepts(codec: Codec<unknown>, frame: Buffer): boolean {
-  try {
-    codec.decode(frame);
-    return true;
-  } catch {
-    return false; // The frame is free for `undefined`.
   }
 }
 
@@ -279,12 +271,6 @@ export async function* eachPiece<T>(
 ): AsyncGenerator<T, undefined, void> {
   for await (const piece of pieces) yield use(piece);
   return undefined;
-}
-
-/** Clients get only the reason. */
-function invalidReply(service: string, method: string, cause: unknown): ShoalError {
-  const reason: FailureReason = "invalid-reply";
-  return refuse(reason, service, `The reply of ${method} does not conform to its schema`, {}, { cause });
 }
 
 /** @throws InvalidArgumentError `EINVAL` */

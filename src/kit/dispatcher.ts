@@ -79,21 +79,11 @@ export const WORKER_EVENTS = {
   "request:repeated": event<{ readonly client: Buffer; readonly deliveries: number }>(),
 };
 
-export interface DispatcherEffects {
-  /** @param frames routing id first @returns whether the worker could be reached */
-  toWorker(frames: readonly Buffer[]): boolean;
-  answered(job: Job, body: readonly Buffer[]): void;
-  dropped(job: Job, reason: JobDropReason): void;
-  invalid(worker: Buffer, reason: Malformed): void;
-  event(event: EventsOf<typeof WORKER_EVENTS>): void;
-}
+type DispatcherEffects = Pick<BrokerEffects<EventsOf<typeof WORKER_EVENTS>>, "toWorker" | "event">;
 
-export interface DispatcherOptions {
-  /** Per priority. */
-  readonly maxQueue: number;
-  readonly maxQueueBytes: number;
-  /** At least 1. */
-  readonly maxDeliveries: number;
+/** Bounds of the queue are per priority. */
+export interface DispatcherOptions
+  extends Pick<Settings<typeof BROKER_OPTIONS>, "maxQueue" | "maxQueueBytes" | "maxDeliveries"> {
   /** Default 1. */
   readonly priorities?: number;
   /** Default: both. */
@@ -127,7 +117,7 @@ function clientKey(client: Buffer, priority: number): string {
   return `${priority} ${keyOf(client)}`;
 }
 
-export class Dispatcher {
+export abstract class Dispatcher {
   readonly #options: DispatcherOptions;
   readonly #effects: DispatcherEffects;
   /** By priority. Requests of lost workers go in front. */
@@ -140,7 +130,7 @@ export class Dispatcher {
   readonly #idle = new LinkedList<Worker>();
   readonly #byClient = new Map<string, Set<Job>>();
   #dispatching = false;
-  #draining = false;
+  protected draining = false;
   /** Time of the call in progress. */
   protected now = 0;
   lateReplies = 0;
@@ -192,11 +182,15 @@ export class Dispatcher {
     return this.#list(priority).length;
   }
 
+  protected abstract answered(job: Job, body: readonly Buffer[]): void;
+  protected abstract dropped(job: Job, reason: JobDropReason): void;
+  protected abstract malformed(worker: Buffer, reason: Malformed): void;
+
   /** Callers check `room` first. */
   accept(job: Job): void {
-    if (this.#draining) {
+    if (this.draining) {
       job.over = true;
-      this.#effects.dropped(job, "closed");
+      this.dropped(job, "closed");
       return;
     }
     const client = clientKey(job.envelope[0] as Buffer, job.priority);
@@ -213,12 +207,12 @@ export class Dispatcher {
     this.now = now;
     const command = parseFromWorker(frames);
     if (command.kind === "invalid") {
-      this.#effects.invalid(from, command.reason);
+      this.malformed(from, command.reason);
       return;
     }
     const dialect = command.kind === "heartbeat" ? "paranoid" : command.dialect;
     if ((this.#options.dialect ?? dialect) !== dialect) {
-      this.#effects.invalid(from, "command");
+      this.malformed(from, "command");
       return;
     }
     const worker = this.#workers.get(keyOf(from));
@@ -302,7 +296,7 @@ export class Dispatcher {
   }
 
   drain(): void {
-    this.#draining = true;
+    this.draining = true;
   }
 
   close(): void {
@@ -339,7 +333,7 @@ export class Dispatcher {
       return;
     }
     this.end(job);
-    this.#effects.answered(job, body);
+    this.answered(job, body);
   }
 
   #repeated({ envelope, deliveries }: Job): void {
@@ -370,7 +364,7 @@ export class Dispatcher {
     if (job.link.list !== undefined) this.#count(job, -1);
     job.link.unlink();
     this.end(job);
-    this.#effects.dropped(job, reason);
+    this.dropped(job, reason);
   }
 
   #next(): Job | undefined {
@@ -419,10 +413,7 @@ export type PirateQueueEvent = EventsOf<typeof QUEUE_EVENTS>;
  */
 export type PirateQueueStats = StatisticsOf<typeof PIRATE_QUEUE>;
 
-export interface QueueRulesOptions
-  extends Pick<Settings<typeof BROKER_OPTIONS>, "maxQueue" | "maxQueueBytes" | "maxDeliveries"> {
-  /** Default: both. */
-  readonly dialect?: Dialect | undefined;
+export interface QueueRulesOptions extends Omit<DispatcherOptions, "priorities" | "silence"> {
   /** ms between heartbeats. */
   readonly heartbeatInterval: number;
   /** Intervals of silence before an idle worker is lost. */
@@ -441,19 +432,7 @@ export class QueueRules extends Dispatcher {
   readonly #dropped: Record<JobDropReason, number> = { "client-left": 0, deliveries: 0, closed: 0 };
 
   constructor(options: QueueRulesOptions, effects: BrokerEffects<PirateQueueEvent>, now: number) {
-    super(
-      { ...options, silence: options.heartbeatInterval * options.liveness },
-      {
-        toWorker: (frames) => effects.toWorker(frames),
-        answered: ({ envelope }, body) => {
-          this.#counters.replies += 1;
-          effects.toClient(replyFrames(envelope, body));
-        },
-        dropped: (job, reason) => this.#drop(job, reason),
-        invalid: (worker, reason) => this.#invalid("worker", worker, reason),
-        event: (event) => effects.event(event),
-      },
-    );
+    super({ ...options, silence: options.heartbeatInterval * options.liveness }, effects);
     this.#options = options;
     this.#effects = effects;
     this.#nextBeat = now + options.heartbeatInterval;
@@ -490,13 +469,22 @@ export class QueueRules extends Dispatcher {
     return { ...counters, idleWorkers, busyWorkers, queued, queuedBytes, dropped: { ...this.#dropped } };
   }
 
+  protected override answered({ envelope }: Job, body: readonly Buffer[]): void {
+    this.#counters.replies += 1;
+    this.#effects.toClient(replyFrames(envelope, body));
+  }
+
+  protected override malformed(worker: Buffer, reason: Malformed): void {
+    this.#invalid("worker", worker, reason);
+  }
+
   #invalid(from: "client" | "worker", routingId: Buffer, reason: Malformed): void {
     this.#counters.invalid += 1;
     this.#effects.event({ type: "message:invalid", from, routingId, reason });
   }
 
   /** The client gets an error reply if connected. */
-  #drop({ envelope }: Job, reason: JobDropReason): void {
+  protected override dropped({ envelope }: Job, reason: JobDropReason): void {
     this.#dropped[reason] += 1;
     this.#effects.event({ type: "request:dropped", client: envelope[0] as Buffer, reason });
     if (reason !== "client-left") this.#effects.toClient(replyFrames(envelope, errorReply(reasonOf(reason))));

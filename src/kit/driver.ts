@@ -8,14 +8,14 @@
  * with `assertOpen`.
  */
 
-import { checkKeys } from "../core/arguments.js";
+import { checkInteger, checkKeys } from "../core/arguments.js";
 import { ClosedError, type ShoalError, TimeoutError } from "../core/errors.js";
 import { type EventNames, EventStream, type TypedEvent } from "../core/event-stream.js";
 import {
   checkWait,
   IdleWaits,
+  MAX_TIMEOUT,
   Once,
-  refusedWait,
   WAIT_OPTIONS,
   Waiter,
   type WaitOptions,
@@ -24,7 +24,7 @@ import {
 import { runCall } from "../sockets/calls.js";
 import type { Socket } from "../sockets/socket.js";
 import { exposedText, isRefusal, stackOf } from "./errors.js";
-import { CLOSE_LINGER, checkCount } from "./options.js";
+import { CLOSE_LINGER } from "./options.js";
 
 /** Options of `close`. */
 export interface PatternCloseOptions {
@@ -40,7 +40,8 @@ export interface PatternWaitOptions extends WaitOptions {
 
 export abstract class Driver<E extends TypedEvent, S> {
   readonly events: EventStream<E>;
-  readonly #name: string;
+  /** @internal Name of the class. */
+  readonly driverName: string;
   /** Calls of `neverReached`. */
   #ends = 0;
   readonly #reaching = new Set<Waiter<void>>();
@@ -55,7 +56,7 @@ export abstract class Driver<E extends TypedEvent, S> {
    * @param subject of warnings
    */
   protected constructor(name: string, events: EventNames<E>, subject = name) {
-    this.#name = name;
+    this.driverName = name;
     const warn = unheardFailures(subject);
     // They follow from it.
     const unheard = (event: E): void => {
@@ -72,11 +73,6 @@ export abstract class Driver<E extends TypedEvent, S> {
     return this.#draining.promise !== undefined;
   }
 
-  /** @internal */
-  get driverName(): string {
-    return this.#name;
-  }
-
   abstract stats(): S;
 
   /**
@@ -86,14 +82,13 @@ export abstract class Driver<E extends TypedEvent, S> {
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF` after `close`
    */
   async drain(options: PatternWaitOptions = {}): Promise<void> {
-    checkKeys(`${this.#name}.drain`, options, WAIT_OPTIONS);
-    const refused = refusedWait(options);
-    if (refused !== undefined) return refused;
+    checkKeys(`${this.driverName}.drain`, options, WAIT_OPTIONS);
+    checkWait(options);
     if (this.#closed) throw this.#closedError();
     await waitFor(
       this.#draining.call(() => Promise.race([this.onDrain(), this.#ended.wait(false)])),
       options,
-      () => new TimeoutError("ETIMEDOUT", `${this.#name} did not drain within ${options.timeout} ms`),
+      () => new TimeoutError("ETIMEDOUT", `${this.driverName} did not drain within ${options.timeout} ms`),
     );
   }
 
@@ -104,13 +99,14 @@ export abstract class Driver<E extends TypedEvent, S> {
   close(options: PatternCloseOptions = {}): Promise<void> {
     let linger: number;
     try {
-      checkKeys(`${this.#name}.close`, options, ["linger"]);
-      linger = checkCount("linger", options.linger === undefined ? CLOSE_LINGER : options.linger, -1);
+      checkKeys(`${this.driverName}.close`, options, ["linger"]);
+      const { linger: given = CLOSE_LINGER } = options;
+      linger = checkInteger("linger", given, -1, MAX_TIMEOUT);
     } catch (error) {
       return Promise.reject(error);
     }
     this.#closed = true;
-    this.neverReached(new ClosedError("EAGAIN", `${this.#name} closed while the call waited`));
+    this.neverReached(new ClosedError("EAGAIN", `${this.driverName} closed while the call waited`));
     return this.#closing.call(() => this.#end(linger));
   }
 
@@ -140,7 +136,7 @@ export abstract class Driver<E extends TypedEvent, S> {
    */
   protected assertOpen(): void {
     if (this.#closed) throw this.#closedError();
-    if (this.draining) throw new ClosedError("EAGAIN", `${this.#name} drains, and takes nothing new`);
+    if (this.draining) throw new ClosedError("EAGAIN", `${this.driverName} drains, and takes nothing new`);
   }
 
   /** @internal Runs a call such as `ready`, whose rejection at close needs no handler. */
@@ -156,12 +152,12 @@ export abstract class Driver<E extends TypedEvent, S> {
   protected whenReached(isReady: boolean, options: WaitOptions = {}, late?: () => ShoalError): Promise<void> {
     return this.run(async () => {
       if (this.#closed) throw this.#closedError();
-      checkKeys(`${this.#name}.ready`, options, WAIT_OPTIONS);
+      checkKeys(`${this.driverName}.ready`, options, WAIT_OPTIONS);
       checkWait(options);
       if (isReady) return;
       const { timeout = -1, signal } = options;
       const notReady = (): ShoalError =>
-        new TimeoutError("ETIMEDOUT", `${this.#name} was not ready within ${timeout} ms`);
+        new TimeoutError("ETIMEDOUT", `${this.driverName} was not ready within ${timeout} ms`);
       const waiter = new Waiter<void>(timeout, signal, late ?? notReady, () => this.#reaching.delete(waiter));
       this.#reaching.add(waiter);
       await waiter.promise;
@@ -187,7 +183,7 @@ export abstract class Driver<E extends TypedEvent, S> {
   protected whenConnected(socket: Socket, options: PatternWaitOptions): Promise<void> {
     return this.run(async () => {
       this.assertOpen();
-      checkKeys(`${this.#name}.ready`, options, WAIT_OPTIONS);
+      checkKeys(`${this.driverName}.ready`, options, WAIT_OPTIONS);
       const { timeout = -1, signal } = options;
       await socket.ready({ peers: 1, timeout, signal });
     });
@@ -203,7 +199,7 @@ export abstract class Driver<E extends TypedEvent, S> {
   }
 
   #closedError(): ClosedError {
-    return new ClosedError("EBADF", `${this.#name} is closed`);
+    return new ClosedError("EBADF", `${this.driverName} is closed`);
   }
 }
 

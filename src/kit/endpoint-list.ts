@@ -87,7 +87,7 @@ export class EndpointList {
   /** `undefined` before {@link start}. */
   #events: SourceEvents | undefined;
   #stopped = false;
-  /** Consecutive failures of `follow`. */
+  /** Consecutive failures of `connect`. */
   #failures = 0;
   #retry: NodeJS.Timeout | undefined;
 
@@ -132,30 +132,21 @@ export class EndpointList {
   }
 
   /**
-   * Makes and connects a socket. Errors throw before `start`, in a constructor, and are events later.
+   * Makes and connects a socket. Errors throw before `start`, in a constructor, and are events later. The list is
+   * reported again if no socket could be made.
    * @returns whether it succeeded
    */
-  connect(endpoint: string, connect: (endpoint: string) => void): boolean {
-    return this.#attempt(endpoint, connect) === undefined;
-  }
-
-  /** Like `connect`, for a new list, which is reported again if no socket could be made. */
-  follow(endpoint: string, connect: (endpoint: string) => void): boolean {
-    const error = this.#attempt(endpoint, connect);
-    if (error === undefined) this.#failures = 0;
-    else if (!isPermanent(error)) this.#tryAgain();
-    return error === undefined;
-  }
-
-  #attempt(endpoint: string, connect: (endpoint: string) => void): ShoalError | undefined {
+  connect(endpoint: string, connect: () => void): boolean {
     try {
-      connect(endpoint);
-      return undefined;
+      connect();
+      this.#failures = 0;
+      return true;
     } catch (thrown) {
       if (this.#events === undefined) throw thrown;
       const error = thrown as ShoalError;
       if (!this.#stopped) this.#events.emit({ type: "endpoint:refused", endpoint, error });
-      return error;
+      if (!isPermanent(error)) this.#tryAgain();
+      return false;
     }
   }
 

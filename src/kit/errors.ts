@@ -112,11 +112,6 @@ export function isRefusal(error: unknown): error is ServiceError {
   return refusals.has(error as ServiceError);
 }
 
-/** Whether the contract refused the request: the client's mistake. */
-export function isRefusedRequest(error: unknown): boolean {
-  return isRefusal(error) && error.reason !== "invalid-reply";
-}
-
 /** First frame of an error reply. */
 export const ERROR_MARK: Buffer = Buffer.from("shoal.error");
 

@@ -20,7 +20,7 @@ import type { Codec } from "../sockets/codec.js";
 import type { Settled } from "../sockets/message.js";
 import type { RouterOptions } from "../sockets/request-reply.js";
 import { type BodyFor, type BodyOf, BodyShape } from "./body.js";
-import { failure, type HandlerFailure, handlerFailure, isRefusedRequest, requestFailure } from "./errors.js";
+import { failure, type HandlerFailure, handlerFailure, isRefusal, requestFailure } from "./errors.js";
 import { checkFunction, codec, integer, object } from "./options.js";
 
 /** A request with a handler, which gets it as its context. */
@@ -256,7 +256,8 @@ export abstract class HandlerRuntime<J extends HandlerJob> {
   #threw(job: J, error: unknown, failureOf: (error: unknown) => HandlerFailure): void {
     job.place.unlink();
     job.operation?.end(error ?? new Error("the handler threw no error"));
-    const isRequest = failureOf === requestFailure || isRefusedRequest(error);
+    const isRefused = isRefusal(error) && error.reason !== "invalid-reply";
+    const isRequest = failureOf === requestFailure || isRefused;
     if (isRequest || !job.aborted) this.report(job, error, isRequest);
     this.refuse(job, failureOf(error));
   }
@@ -336,7 +337,7 @@ export class HandlerJobs<R> extends HandlerRuntime<RequestJob<R>> {
   readonly #replies: BodyShape<never>;
   readonly #server: RequestServer<R>;
 
-  /** @throws InvalidArgumentError `EINVAL` for an invalid handler or codec */
+  /** @throws InvalidArgumentError `EINVAL` for an invalid handler */
   constructor(
     handler: (request: never, context: RequestContext) => unknown,
     settings: HandlerSettings,

@@ -10,7 +10,7 @@
  *
  * `undefined` counts as not given. Unknown options throw, and the error names the nearest one.
  */
-import { checkInteger, checkKeys, invalidArgument } from "../core/arguments.js";
+import { checkKeys, invalidArgument } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { INT32 } from "../core/option-spec.js";
 import { checkEndpoint as checkForm } from "../core/schemes/schemes.js";
@@ -171,11 +171,6 @@ export function codec<T = never>(): OptionSpec<Codec<T> | undefined> {
 /** Checked elsewhere, such as a clock. */
 export function anything<T>(): OptionSpec<T | undefined> {
   return { default: undefined, expected: "anything", accepts: () => true };
-}
-
-/** @throws InvalidArgumentError `EINVAL` unless an integer from `min` to `max` */
-export function checkCount(name: string, value: unknown, min: number, max: number = INT32): number {
-  return checkInteger(name, value, min, max);
 }
 
 /**

@@ -74,22 +74,13 @@ export class PostgresSessionStore implements SessionStore {
     const settings = checkOptions("PostgresSessionStore", OPTIONS, options);
     const { table, isolation } = settings;
     const database = new PostgresDatabase("A store of sessions in PostgreSQL", "shoal sessions", settings);
-    // The lock is for machines that start together. CockroachDB makes no table in a transaction of read committed rows.
-    const begin =
-      isolation === "serializable"
-        ? SERIALIZABLE
-        : `${READ_COMMITTED}; SELECT pg_advisory_xact_lock(7401925)`;
-    try {
-      await database.transaction(async (client) => {
-        await client.query(`CREATE SEQUENCE IF NOT EXISTS ${table}_version`);
-        await client.query(
-          `CREATE TABLE IF NOT EXISTS ${table} (k text COLLATE "C" PRIMARY KEY, n bigint NOT NULL, v bytea NOT NULL)`,
-        );
-      }, begin);
-    } catch (error) {
-      await database.close();
-      throw error;
-    }
+    const statements = [
+      `CREATE SEQUENCE IF NOT EXISTS ${table}_version`,
+      `CREATE TABLE IF NOT EXISTS ${table} (k text COLLATE "C" PRIMARY KEY, n bigint NOT NULL, v bytea NOT NULL)`,
+    ];
+    // CockroachDB makes no table in a transaction of read committed rows.
+    const locked = `${READ_COMMITTED}; SELECT pg_advisory_xact_lock(7401925)`;
+    await database.create(statements, isolation === "serializable" ? SERIALIZABLE : locked);
     return new PostgresSessionStore(database, table, isolation === "serializable");
   }
 

@@ -431,8 +431,7 @@ class Check {
   readonly #meta: Meta;
   /** Whole pages. Free ones at the end were perhaps never written. */
   readonly #pages: number;
-  #next: Visit[] = [];
-  #visited = 0;
+  readonly #visits: Visit[] = [];
 
   constructor(file: number) {
     this.#file = file;
@@ -445,11 +444,8 @@ class Check {
     const [free, names] = this.#meta.trees;
     this.#begin(free, false);
     this.#begin(names, true);
-    while (this.#next.length > 0) {
-      const level = this.#next;
-      this.#next = [];
-      for (const visit of level) this.#visit(visit);
-    }
+    // Level by level, since visits append those of their children.
+    for (const visit of this.#visits) this.#visit(visit);
   }
 
   #begin(tree: Tree, isNames: boolean): void {
@@ -461,7 +457,7 @@ class Check {
   #push(visit: Visit): void {
     this.#checkNumber(visit.page);
     // A file of 100 GiB has 25 million leaves.
-    if (this.#next.length < MAX_PAGES) this.#next.push(visit);
+    if (this.#visits.length < MAX_PAGES) this.#visits.push(visit);
   }
 
   #checkNumber(page: number): void {
@@ -471,8 +467,6 @@ class Check {
   }
 
   #visit({ page: number, level, tree, isNames }: Visit): void {
-    this.#visited += 1;
-    if (this.#visited > MAX_PAGES) return;
     const isLeaf = level === tree.depth;
     const page = this.#page(number, isLeaf ? PageFlag.Leaf : PageFlag.Branch);
     const count = page.readUInt16LE(20) >> 1;

@@ -115,6 +115,22 @@ export class PostgresDatabase {
     });
   }
 
+  /**
+   * Creates tables in one transaction; closes the database if that fails.
+   *
+   * @param begin takes a lock, for machines that start together
+   */
+  async create(statements: readonly string[], begin: string): Promise<void> {
+    try {
+      await this.transaction(async (client) => {
+        for (const statement of statements) await client.query(statement);
+      }, begin);
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
   /** Finishes statements and transactions that have begun. */
   close(): Promise<void> {
     // The pool would leave calls that wait for a connection to their timeout.

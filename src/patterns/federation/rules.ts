@@ -15,15 +15,8 @@
  */
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { keyOf } from "../../core/memory.js";
-import { REPLY_DROPPED } from "../../kit/broker-driver.js";
-import {
-  Dispatcher,
-  type DispatcherEffects,
-  type DispatcherOptions,
-  Job,
-  reasonOf,
-  WORKER_EVENTS,
-} from "../../kit/dispatcher.js";
+import { type BrokerEffects, REPLY_DROPPED } from "../../kit/broker-driver.js";
+import { Dispatcher, type DispatcherOptions, Job, reasonOf, WORKER_EVENTS } from "../../kit/dispatcher.js";
 import { ENDPOINT_SOURCE_EVENTS } from "../../kit/endpoint-list.js";
 import { errorReply, parseErrorReply } from "../../kit/errors.js";
 import { parseFromClient } from "../../kit/worker-protocol.js";
@@ -57,7 +50,7 @@ export type FederationEvent = EventsOf<typeof EVENTS>;
 /** requests = replies + queued + at workers + atSites + dropped, per priority. */
 export type FederationStats = StatisticsOf<typeof FEDERATION>;
 
-export interface FederationEffects extends Pick<DispatcherEffects, "toWorker"> {
+export interface FederationEffects extends Pick<BrokerEffects<FederationEvent>, "toWorker" | "event"> {
   reply(envelope: readonly Buffer[], body: readonly Buffer[]): void;
   /** @returns whether the site is connected */
   siteRequest(site: string, address: Buffer, body: readonly Buffer[]): boolean;
@@ -65,7 +58,6 @@ export interface FederationEffects extends Pick<DispatcherEffects, "toWorker"> {
   publish(capacity: number): void;
   /** True without a pair. */
   isServing(): boolean;
-  event(event: FederationEvent): void;
 }
 
 export interface FederationRulesOptions
@@ -83,15 +75,13 @@ interface Site {
   bytes: number;
 }
 
-export class FederationRules {
+export class FederationRules extends Dispatcher {
   readonly #options: FederationRulesOptions;
   readonly #effects: FederationEffects;
-  readonly #dispatcher: Dispatcher;
   readonly #sites = new Map<string, Site>();
   #nextState: number;
   #published = 0;
   #address = 0;
-  #draining = false;
   #closed = false;
   readonly #counts = {
     requestsLocal: 0,
@@ -109,33 +99,20 @@ export class FederationRules {
 
   /** @param incarnation differs with each start */
   constructor(options: FederationRulesOptions, effects: FederationEffects, now: number, incarnation: Buffer) {
+    // Workers are Simple Pirates, which have no heartbeat, and so need no time.
+    super({ ...options, priorities: 2, dialect: "simple" }, effects);
     this.#options = options;
     this.#effects = effects;
     this.#incarnation = incarnation;
     this.#nextState = now;
-    this.#dispatcher = new Dispatcher(
-      // Workers are Simple Pirates, which have no heartbeat, and so need no time.
-      { ...options, priorities: 2, dialect: "simple" },
-      {
-        toWorker: (frames) => effects.toWorker(frames),
-        answered: (job, body) => this.#answer(job, body),
-        dropped: (job, reason) => this.#drop(job, reason),
-        invalid: () => this.invalid("worker"),
-        event: (event) => effects.event(event),
-      },
-    );
-  }
-
-  get room(): number {
-    return this.#dispatcher.room;
   }
 
   get cloudRoom(): number {
-    return this.#dispatcher.roomOf(CLOUD);
+    return this.roomOf(CLOUD);
   }
 
-  get pending(): number {
-    return this.#dispatcher.pending + this.#atSites();
+  override get pending(): number {
+    return super.pending + this.#atSites();
   }
 
   /** @param frames routing id first */
@@ -150,13 +127,13 @@ export class FederationRules {
     const job = new Job(envelope, body, from);
     if (from === CLOUD && !this.#isOpen) this.#handBack(job);
     else {
-      this.#dispatcher.accept(job);
+      this.accept(job);
       this.#settle();
     }
   }
 
-  workerMessage(from: Buffer, frames: readonly Buffer[]): void {
-    this.#dispatcher.workerMessage(from, frames, 0);
+  override workerMessage(from: Buffer, frames: readonly Buffer[]): void {
+    super.workerMessage(from, frames, 0);
     this.#settle();
   }
 
@@ -183,20 +160,20 @@ export class FederationRules {
     const job = site?.inFlight.get(keyOf(address));
     if (site?.inFlight.delete(keyOf(address))) site.bytes -= (job as Job).bytes;
     if (job === undefined || job.over) {
-      this.#dispatcher.lateReplies += 1;
+      this.lateReplies += 1;
       return;
     }
     const reason = parseErrorReply(body, name)?.reason;
     if (reason === "no-service" || reason === "stopping") {
       (site as Site).spare = 0; // Until it publishes otherwise.
       this.#counts.returned += 1;
-      this.#dispatcher.giveBack(job);
-      this.#dispatcher.dispatch();
+      this.giveBack(job);
+      this.dispatch();
       this.#settle();
       return;
     }
-    this.#dispatcher.end(job);
-    this.#answer(job, body);
+    this.end(job);
+    this.answered(job, body);
   }
 
   /** The connection to a site ended. */
@@ -207,17 +184,17 @@ export class FederationRules {
 
   /** The connection from a site ended. */
   askingSiteLeft(routingId: Buffer): void {
-    this.#dispatcher.clientLeft(routingId, CLOUD);
+    super.clientLeft(routingId, CLOUD);
     this.#settle();
   }
 
-  clientLeft(client: Buffer): void {
-    this.#dispatcher.clientLeft(client, LOCAL);
+  override clientLeft(client: Buffer): void {
+    super.clientLeft(client, LOCAL);
     this.#settle();
   }
 
-  workerLeft(worker: Buffer): void {
-    this.#dispatcher.workerLeft(worker, 0);
+  override workerLeft(worker: Buffer): void {
+    super.workerLeft(worker, 0);
     this.#settle();
   }
 
@@ -239,28 +216,27 @@ export class FederationRules {
     return this.#nextState;
   }
 
-  drain(): void {
-    this.#draining = true;
-    this.#dispatcher.drain();
+  override drain(): void {
+    super.drain();
     this.#settle();
   }
 
   /** Publishes zero idle workers. */
-  close(): void {
+  override close(): void {
     this.#closed = true;
     this.#publish();
-    this.#dispatcher.close();
+    super.close();
   }
 
   stats(): Omit<FederationStats, "repliesDropped"> {
     return {
-      idleWorkers: this.#dispatcher.idle,
-      busyWorkers: this.#dispatcher.busy,
-      queuedLocal: this.#dispatcher.queuedOf(LOCAL),
-      queuedCloud: this.#dispatcher.queuedOf(CLOUD),
+      idleWorkers: this.idle,
+      busyWorkers: this.busy,
+      queuedLocal: this.queuedOf(LOCAL),
+      queuedCloud: this.queuedOf(CLOUD),
       atSites: this.#atSites(),
       ...this.#counts,
-      lateReplies: this.#dispatcher.lateReplies,
+      lateReplies: this.lateReplies,
       dropped: { ...this.#dropped },
       sites: Object.fromEntries([...this.#sites].map(([name, { spare }]) => [name, spare])),
     };
@@ -269,18 +245,22 @@ export class FederationRules {
   /** Sends requests to other sites, and publishes. */
   #settle(): void {
     if (this.#closed) return;
-    while (this.#dispatcher.idle === 0 && this.#dispatcher.queuedOf(LOCAL) > 0) {
+    while (this.idle === 0 && this.queuedOf(LOCAL) > 0) {
       const name = this.#mostSpare();
       if (name === undefined) break;
       this.#give(name);
     }
-    if (this.#dispatcher.idle + this.#dispatcher.busy === 0 || !this.#isOpen) this.#handBackAll();
+    if (this.idle + this.busy === 0 || !this.#isOpen) this.#handBackAll();
     if (this.#capacity() !== this.#published) this.#publish();
   }
 
+  protected override malformed(): void {
+    this.invalid("worker");
+  }
+
   #handBackAll(): void {
-    for (let job = this.#dispatcher.shift(CLOUD); job !== undefined; job = this.#dispatcher.shift(CLOUD)) {
-      this.#dispatcher.end(job);
+    for (let job = this.shift(CLOUD); job !== undefined; job = this.shift(CLOUD)) {
+      this.end(job);
       this.#handBack(job);
     }
   }
@@ -305,7 +285,7 @@ export class FederationRules {
 
   #give(name: string): void {
     const site = this.#sites.get(name) as Site;
-    const job = this.#dispatcher.shift(LOCAL) as Job;
+    const job = this.shift(LOCAL) as Job;
     const address = this.#nextAddress();
     site.inFlight.set(keyOf(address), job);
     site.bytes += job.bytes;
@@ -340,11 +320,11 @@ export class FederationRules {
     const jobs = [...site.inFlight.values()].filter((job) => !job.over).reverse();
     this.#counts.returned += jobs.length;
     this.#effects.event({ type: "site:left", site: name, reason, returned: jobs.length });
-    for (const job of jobs) this.#dispatcher.giveBack(job);
-    this.#dispatcher.dispatch();
+    for (const job of jobs) this.giveBack(job);
+    this.dispatch();
   }
 
-  #answer(job: Job, body: readonly Buffer[]): void {
+  protected override answered(job: Job, body: readonly Buffer[]): void {
     if (job.priority === CLOUD && !this.#effects.isServing()) {
       this.#handBack(job);
       return;
@@ -354,7 +334,7 @@ export class FederationRules {
     else this.#effects.siteReply(job.envelope, body);
   }
 
-  #drop(job: Job, reason: JobDropReason): void {
+  protected override dropped(job: Job, reason: JobDropReason): void {
     this.#dropped[reason] += 1;
     const from = job.priority === LOCAL ? "client" : "site";
     this.#effects.event({ type: "request:dropped", from, reason });
@@ -366,11 +346,11 @@ export class FederationRules {
 
   /** Whether it works for other sites. */
   get #isOpen(): boolean {
-    return !this.#draining && !this.#closed && this.#effects.isServing();
+    return !this.draining && !this.#closed && this.#effects.isServing();
   }
 
   #capacity(): number {
-    return this.#isOpen ? this.#dispatcher.idle : 0;
+    return this.#isOpen ? this.idle : 0;
   }
 
   #publish(): void {

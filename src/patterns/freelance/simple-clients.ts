@@ -191,7 +191,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
       void each.dealer.close({ linger: 0 });
       if (each.isJoined) this.events.emit({ type: "server:left", server: each.server });
     }
-    for (const server of wanted) this.#endpoints.follow(server, () => this.#connect(server));
+    for (const server of wanted) this.#endpoints.connect(server, () => this.#connect(server));
     // The removed servers may have been the last ones.
     for (const [sequence, call] of this.#calls) this.#endFailed(sequence, call);
   }

@@ -313,7 +313,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
       broker.leaving = !wanted.delete(broker.endpoint);
     }
     for (const endpoint of wanted) {
-      this.#endpoints.follow(endpoint, () => this.#connect(endpoint));
+      this.#endpoints.connect(endpoint, () => this.#connect(endpoint));
     }
     this.#closeLeft();
     this.#dispatch();

@@ -127,7 +127,7 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
         this.#connections.filter((one) => one.endpoint === endpoint).length,
       );
       if (made.length === 0) continue;
-      const isMade = this.#endpoints.follow(endpoint, () => {
+      const isMade = this.#endpoints.connect(endpoint, () => {
         for (const connection of made) connection.start();
       });
       if (isMade) this.#connections.push(...made);

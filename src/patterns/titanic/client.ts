@@ -113,7 +113,10 @@ export class TitanicClient {
         checkKeys("TitanicClient.request", options, ["timeout", "retries", "signal", "uuid"]);
       const { uuid = this.newUuid(), ...limits } = options ?? {};
       if (options?.uuid !== undefined) checkedUuid(uuid);
-      const stored = (reply: Buffer[]): string => storedOf(reply, uuid);
+      const stored = ([first]: Buffer[]): string => {
+        checkAccepted(`The request ${uuid}`, first);
+        return uuid.toUpperCase();
+      };
       const request = [uuid, service, ...frames];
       return this.#client.requestAs(TITANIC_SERVICES.store, request, stored, { options: options && limits });
     } catch (error) {
@@ -134,11 +137,8 @@ export class TitanicClient {
       const deadline = performance.now() + timeout;
       const left = (): number => Math.max(1, Math.ceil(deadline - performance.now()));
       for (let pause = interval; ; pause = Math.min(pause * 1.5, maxInterval)) {
-        const limits = {
-          ...(signal === undefined ? {} : { signal }),
-          ...(timeout < 0 ? {} : { timeout: Math.min(POLL_TIMEOUT, left()) }),
-        };
-        const reply = await this.reply(uuid, limits).catch(pendingIfLate);
+        const pollTimeout = timeout < 0 ? undefined : Math.min(POLL_TIMEOUT, left());
+        const reply = await this.reply(uuid, { timeout: pollTimeout, signal }).catch(pendingIfLate);
         if (reply.status !== TitanicStatus.PENDING) return reply;
         if (timeout >= 0 && performance.now() >= deadline)
           throw new TimeoutError("ETIMEDOUT", `${uuid} has no reply after ${timeout} ms`);
@@ -173,13 +173,6 @@ export class TitanicClient {
 function pendingIfLate(error: unknown): TitanicReply {
   if (error instanceof TimeoutError) return { status: TitanicStatus.PENDING, body: [] };
   throw error;
-}
-
-function storedOf([first, stored]: Buffer[], uuid: string): string {
-  const what = `The request ${uuid}`;
-  checkAccepted(what, first);
-  if (stored === undefined) throw new ProtocolError(`${what} was answered without a UUID`);
-  return stored.toString("latin1");
 }
 
 function replyOf([first, ...body]: Buffer[]): TitanicReply {

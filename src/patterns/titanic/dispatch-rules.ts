@@ -17,16 +17,13 @@ import { keyOf } from "../../core/memory.js";
 import { backOff, Deadlines, type Due } from "../../core/timers.js";
 import { type Given, integer, object, type Settings } from "../../kit/options.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
-import type { TITANIC } from "../../statistics/patterns.js";
-import type { StatisticsOf } from "../../statistics/rows.js";
 import { costOfRequest, MAX_CLAIM_BYTES, type TitanicClaimedRequest } from "./store.js";
 
 // --- Options ---------------------------------------------------------------------------------------------------------
 
 const DAY = 86_400_000;
 
-/** Of the dispatch to services. */
-const LIMITS = {
+export const OPTIONS = {
   /** Timeout of one attempt, once the service had it; a slower service gets the request again. Default 30,000. */
   timeout: integer({ default: 30_000 }),
   /** Failed attempts, 1 or more, before a request becomes a dead letter and its client gets "503". Default 10. */
@@ -49,10 +46,6 @@ const LIMITS = {
   maxServices: integer({ default: 10_000, min: 0 }),
   /** Between scans of the store for requests of other processes. Default 5,000. */
   scanInterval: integer({ default: 5_000, min: 0 }),
-};
-
-export const OPTIONS = {
-  ...LIMITS,
   /** How long a request is kept and retried. Default one day. */
   requestTtl: integer({ default: DAY }),
   /** How long a reply is kept. Default one day. */
@@ -73,8 +66,6 @@ export const OPTIONS = {
 export type TitanicOptions = Given<typeof OPTIONS>;
 
 export type TitanicSettings = Settings<typeof OPTIONS>;
-
-export type DispatchLimits = Settings<typeof LIMITS>;
 
 // --- Rules -----------------------------------------------------------------------------------------------------------
 
@@ -103,25 +94,31 @@ const MAX_BYTES = 134_217_728;
 /** ms between two passes over all services. */
 const GRAIN = 20;
 
-interface Service {
+class Service {
   readonly name: Buffer;
   /** Whether the store may have unclaimed requests, besides those of a claim in flight. */
-  more: boolean;
-  available: boolean;
-  checking: boolean;
-  claiming: boolean;
-  storedSinceScan: boolean;
+  more = true;
+  available = false;
+  checking = false;
+  claiming = false;
+  storedSinceScan = true;
   /** Time of the next check; the next pause. */
   nextCheck: number;
   pause: number;
-  inFlight: number;
-  bytes: number;
+  inFlight = 0;
+  bytes = 0;
   /** Due times of released requests, unordered. */
-  retries: number[];
+  retries: number[] = [];
   /** Deliveries started and answered, and the highest number answered. */
-  delivered: number;
-  answered: number;
-  lastAnswered: number;
+  delivered = 0;
+  answered = 0;
+  lastAnswered = 0;
+
+  constructor(name: Buffer, now: number, pause: number) {
+    this.name = Buffer.from(name); // A view of a received chunk.
+    this.nextCheck = now;
+    this.pause = pause;
+  }
 }
 
 /** A request's place in its service's queue. */
@@ -137,10 +134,10 @@ interface Place extends Due {
   readonly bytes: number;
 }
 
-export type TitanicDispatchStats = Pick<StatisticsOf<typeof TITANIC>, "services" | "inFlight" | "retrying">;
-
 export class DispatchRules {
-  readonly #limits: DispatchLimits;
+  /** Requests in flight at once; the broker in use may take fewer than the limit. */
+  concurrency: number;
+  readonly #limits: TitanicSettings;
   readonly #effects: DispatchEffects;
   readonly #random: () => number;
   /** Keys are names as latin1. */
@@ -163,11 +160,12 @@ export class DispatchRules {
 
   /** @param random for the jitter, from 0 up to 1 */
   constructor(
-    limits: DispatchLimits,
+    limits: TitanicSettings,
     effects: DispatchEffects,
     now: number,
     random: () => number = Math.random,
   ) {
+    this.concurrency = limits.concurrency;
     this.#limits = limits;
     this.#effects = effects;
     this.#random = random;
@@ -241,9 +239,9 @@ export class DispatchRules {
   }
 
   settled(request: TitanicClaimedRequest, end: DeliveryEnd, now: number): void {
-    const entry = this.#services.get(keyOf(request.service)) as Service;
     const link = this.#places.get(request) as Link<Place>;
     const place = link.value;
+    const entry = place.service;
     this.#places.delete(request);
     link.unlink();
     entry.inFlight -= 1;
@@ -269,12 +267,11 @@ export class DispatchRules {
 
   nextWakeUp(): number | undefined {
     const next = Math.min(this.#wake, this.#deadlines.next() ?? Number.POSITIVE_INFINITY);
-    if (this.#stopped || !Number.isFinite(next)) return undefined;
+    if (!Number.isFinite(next)) return undefined;
     return Math.max(next, this.#lastTick + GRAIN);
   }
 
   tick(now: number): void {
-    if (this.#stopped) return;
     this.#lastTick = now;
     this.#wake = Number.POSITIVE_INFINITY;
     for (const place of this.#deadlines.take(now)) {
@@ -300,7 +297,7 @@ export class DispatchRules {
     }
   }
 
-  stats(): TitanicDispatchStats {
+  stats() {
     let retrying = 0;
     for (const { retries } of this.#services.values()) retrying += retries.length;
     return { services: this.#services.size, inFlight: this.#inFlight, retrying };
@@ -312,22 +309,7 @@ export class DispatchRules {
     let entry = this.#services.get(name);
     if (entry === undefined) {
       if (this.#services.size >= this.#limits.maxServices && !this.#evict()) return undefined;
-      entry = {
-        name: Buffer.from(service), // A view of a received chunk.
-        more: true,
-        available: false,
-        checking: false,
-        claiming: false,
-        storedSinceScan: true,
-        nextCheck: now,
-        pause: this.#limits.checkInterval,
-        inFlight: 0,
-        bytes: 0,
-        retries: [],
-        delivered: 0,
-        answered: 0,
-        lastAnswered: 0,
-      };
+      entry = new Service(service, now, this.#limits.checkInterval);
       this.#services.set(name, entry);
     }
     entry.more = true;
@@ -393,7 +375,7 @@ export class DispatchRules {
 
   get #free(): number {
     if (this.#bytes + this.#claims * MAX_CLAIM_BYTES >= MAX_BYTES) return 0;
-    return this.#limits.concurrency - this.#inFlight - this.#promised;
+    return this.concurrency - this.#inFlight - this.#promised;
   }
 
   #forget(entry: Service): void {

@@ -3,25 +3,14 @@
 import { setMaxListeners } from "node:events";
 import timers from "node:timers/promises";
 import { thrownText } from "../../core/arguments.js";
-import {
-  AbortedError,
-  ClosedError,
-  InvalidStateError,
-  type ShoalError,
-  TimeoutError,
-} from "../../core/errors.js";
+import { ClosedError, InvalidStateError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { backOff, DriverTimer } from "../../core/timers.js";
 import { ENDPOINT_SOURCE_EVENTS } from "../../kit/endpoint-list.js";
 import { type FailureReason, ServiceError } from "../../kit/errors.js";
 import { StoreError } from "../../store/store.js";
 import type { MajordomoClient } from "../majordomo/index.js";
-import {
-  type DeliveryEnd,
-  DispatchRules,
-  type TitanicDispatchStats,
-  type TitanicSettings,
-} from "./dispatch-rules.js";
+import { type DeliveryEnd, DispatchRules, type TitanicSettings } from "./dispatch-rules.js";
 import { formatUuid } from "./protocol.js";
 import type { TitanicClaimedRequest, TitanicStore } from "./store.js";
 
@@ -78,14 +67,13 @@ export class Dispatcher {
   readonly #client: MajordomoClient;
   readonly #options: TitanicSettings;
   readonly #emit: (event: TitanicEvent) => void;
-  readonly counters = { answered: 0, failed: 0, died: 0, expired: 0 };
+  readonly #counters = { answered: 0, failed: 0, died: 0, expired: 0 };
   readonly #timer = new DriverTimer(MAX_STEP);
   readonly #rules: DispatchRules;
   readonly #running = new Set<Promise<void>>();
   readonly #stop = new AbortController();
   /** Of calls in flight. */
   readonly #calls = new Map<TitanicClaimedRequest, (error: ShoalError) => void>();
-  readonly #abort = new AbortController();
   /** Of the attempt that is settled now. */
   #error: unknown;
   #expiry: NodeJS.Timeout;
@@ -104,18 +92,8 @@ export class Dispatcher {
     this.#client = client;
     this.#options = options;
     this.#emit = emit;
-    // A plain broker gets one request at a time. Others would wait at the client, and time out there.
-    let concurrency = 1;
-    client.events.on("broker:joined", ({ extended }) => {
-      concurrency = extended ? options.concurrency : 1;
-    });
     this.#rules = new DispatchRules(
-      {
-        ...options,
-        get concurrency() {
-          return concurrency;
-        },
-      },
+      options,
       {
         check: (service) => this.#run(this.#check(service)),
         claim: (service, limit) => this.#run(this.#claim(service, limit)),
@@ -123,11 +101,10 @@ export class Dispatcher {
         giveUp: (request) =>
           this.#calls.get(request)?.(new TimeoutError("ETIMEDOUT", `${request.service}: no answer in time`)),
         release: (request, delay, failed) => {
-          const { attempts } = request;
           const error = this.#error;
           // A call cancelled by closing says nothing about the service.
           if (error !== undefined && !this.#stopped)
-            this.#emit({ type: "request:retried", ...namesOf(request), attempts, error });
+            this.#emit({ type: "request:retried", ...described(request), error });
           this.#run(this.#release(request, delay, failed));
         },
         markDead: (request) => this.#run(this.#markDead(request)),
@@ -135,6 +112,11 @@ export class Dispatcher {
       },
       this.#timer.now(),
     );
+    // A plain broker gets one request at a time. Others would wait at the client, and time out there.
+    this.#rules.concurrency = 1;
+    client.events.on("broker:joined", ({ extended }) => {
+      this.#rules.concurrency = extended ? options.concurrency : 1;
+    });
     this.#timer.start(this.#rules);
     this.#expiry = setTimeout(this.#expiryOnDue, options.expireInterval);
   }
@@ -143,11 +125,11 @@ export class Dispatcher {
     this.#timer.run((now) => this.#rules.stored(service, now));
   }
 
-  stats(): TitanicDispatchStats {
-    return this.#rules.stats();
+  stats() {
+    return { ...this.#counters, ...this.#rules.stats() };
   }
 
-  /** Settles when calls in flight have ended; {@link abort} ends them. */
+  /** Settles when calls in flight have ended; closing the client ends them. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#stop.abort();
@@ -157,11 +139,6 @@ export class Dispatcher {
     while (this.#running.size > 0) await Promise.all(this.#running);
   }
 
-  abort(): void {
-    this.#abort.abort();
-    for (const end of this.#calls.values()) end(new AbortedError(undefined));
-  }
-
   async #check(service: Buffer): Promise<void> {
     const available = await this.#isThere(service);
     this.#rules.checked(service, available, this.#timer.now());
@@ -169,9 +146,9 @@ export class Dispatcher {
 
   /** 8/MMI, mmi.service. */
   async #isThere(service: Buffer): Promise<boolean> {
-    const options = { timeout: this.#options.checkTimeout, signal: this.#abort.signal };
+    const timeout = this.#options.checkTimeout;
     try {
-      const [status] = await this.#client.request("mmi.service", [service], options);
+      const [status] = await this.#client.request("mmi.service", [service], { timeout });
       return String(status) === "200";
     } catch {
       // No broker answered: requests stay, and the service is checked again.
@@ -199,7 +176,7 @@ export class Dispatcher {
       end = this.#stopped ? "undelivered" : endOf(error);
       // Without workers it is unknown whether one had the request.
       if (end === "timed-out" && !(await this.#isThere(request.service))) end = "undelivered";
-      if (!this.#stopped) this.counters.failed += 1;
+      if (!this.#stopped) this.#counters.failed += 1;
       this.#error = error;
     }
     this.#rules.settled(request, end, this.#timer.now());
@@ -217,7 +194,7 @@ export class Dispatcher {
         // Not taken: closed, expired, or answered before.
         const taken = await this.#store.answer(request.uuid, reply, Date.now() + replyTtl);
         if (taken || (unsure && (await this.#store.look(request.uuid)).state === "answered"))
-          this.counters.answered += 1;
+          this.#counters.answered += 1;
         return "answered";
       } catch (error) {
         this.#storeFailed(error);
@@ -243,8 +220,8 @@ export class Dispatcher {
     const done = await this.#attempt(() => this.#store.markDead(request.uuid, death));
     if (done === undefined) await this.#release(request, maxRetryDelay, false);
     if (done !== true) return;
-    this.counters.died += 1;
-    this.#emit({ type: "request:dead", ...namesOf(request), attempts: request.attempts, reason });
+    this.#counters.died += 1;
+    this.#emit({ type: "request:dead", ...described(request), reason });
   }
 
   async #scan(): Promise<void> {
@@ -265,7 +242,7 @@ export class Dispatcher {
     do {
       count = await this.#attempt(() => this.#store.expire(EXPIRE_BATCH));
       if (count !== undefined && count > 0) {
-        this.counters.expired += count;
+        this.#counters.expired += count;
         this.#emit({ type: "records:expired", count });
       }
     } while (count === EXPIRE_BATCH && !this.#stopped);
@@ -294,13 +271,12 @@ export class Dispatcher {
   }
 }
 
-function namesOf({ uuid, service }: TitanicClaimedRequest) {
-  return { uuid: formatUuid(uuid), service: service.toString() };
+function described({ uuid, service, attempts }: TitanicClaimedRequest) {
+  return { uuid: formatUuid(uuid), service: service.toString(), attempts };
 }
 
 function endOf(error: unknown): DeliveryEnd {
   if (error instanceof TimeoutError) return "timed-out";
   if (error instanceof ServiceError) return UNDELIVERED.has(error.reason) ? "undelivered" : "failed";
-  const ours = [ClosedError, AbortedError, InvalidStateError];
-  return ours.some((type) => error instanceof type) ? "undelivered" : "failed";
+  return error instanceof ClosedError || error instanceof InvalidStateError ? "undelivered" : "failed";
 }

@@ -6,7 +6,7 @@ export {
   type TitanicRequestOptions,
   type TitanicWaitOptions,
 } from "./client.js";
-export type { TitanicDispatchStats, TitanicOptions } from "./dispatch-rules.js";
+export type { TitanicOptions } from "./dispatch-rules.js";
 export type { TitanicEvent } from "./dispatcher.js";
 export { LmdbStore, type LmdbStoreOptions } from "./lmdb-store.js";
 export { PostgresStore, type PostgresStoreOptions } from "./postgres-store.js";

@@ -16,7 +16,7 @@
 import crypto from "node:crypto";
 import { costOf } from "../../core/memory.js";
 import { checkOptions, type Given, integer } from "../../kit/options.js";
-import { POSTGRES_OPTIONS, PostgresDatabase, tableName } from "../../store/postgres.js";
+import { POSTGRES_OPTIONS, PostgresDatabase, READ_COMMITTED, tableName } from "../../store/postgres.js";
 import { decodeRecord, encodeRecord, GroupCommit, type StoredRecord } from "../../store/store.js";
 import { formatUuid } from "./protocol.js";
 import {
@@ -82,7 +82,6 @@ function statementsFor(table: string) {
     release: `UPDATE ${table} SET held_until = clock_timestamp() + $2 * interval '1 millisecond', holder = NULL,
                 attempts = attempts + $4
               WHERE uuid = $1 AND holder = $3 AND ${WAITING}`,
-    shelve: `UPDATE ${table} SET held_until = 'infinity', holder = NULL WHERE uuid = ANY($1)`,
     markDead: `UPDATE ${table} SET died = $3, reason = $4, attempts = $5, expires = $6, holder = NULL
            WHERE uuid = $1 AND holder = $2 AND ${WAITING} AND expires > ${NOW_MS}`,
     deadLetters: `SELECT uuid, request, attempts, reason, died, expires FROM ${table}
@@ -108,11 +107,16 @@ function statementsFor(table: string) {
 
 // --- Store -----------------------------------------------------------------------------------------------------------
 
-interface ClaimedRow {
+/** Each statement returns some of the columns. */
+interface Row {
   readonly uuid: string;
+  readonly service: Buffer;
   readonly request: Buffer;
+  readonly reply: Buffer | null;
   readonly expires: number;
   readonly attempts: number;
+  readonly died: number | null;
+  readonly reason: Buffer | null;
 }
 
 type Write =
@@ -138,9 +142,6 @@ export type PostgresStoreOptions = Given<typeof OPTIONS>;
 
 /** Before every name. */
 const NO_SERVICE = Buffer.alloc(0);
-
-/** Advisory lock: machines that start together create the table once. */
-const CREATE_LOCK = 7_401_924;
 
 /**
  * A {@link TitanicStore} in PostgreSQL for any number of machines: each request is worked on by one of them, and by
@@ -171,17 +172,9 @@ export class PostgresStore implements TitanicStore {
   static async open(options: PostgresStoreOptions = {}): Promise<PostgresStore> {
     const settings = checkOptions("PostgresStore", OPTIONS, options);
     const database = new PostgresDatabase("Titanic's store on PostgreSQL", "shoal titanic", settings);
-    const store = new PostgresStore(database, statementsFor(settings.table), settings.maxPendingWrites);
-    try {
-      await store.#database.transaction(async (client) => {
-        await client.query("SELECT pg_advisory_xact_lock($1)", [CREATE_LOCK]);
-        for (const statement of store.#statements.create) await client.query(statement);
-      });
-    } catch (error) {
-      await database.close();
-      throw error;
-    }
-    return store;
+    const statements = statementsFor(settings.table);
+    await database.create(statements.create, `${READ_COMMITTED}; SELECT pg_advisory_xact_lock(7401924)`);
+    return new PostgresStore(database, statements, settings.maxPendingWrites);
   }
 
   private constructor(database: PostgresDatabase, statements: Statements, maxPendingWrites: number) {
@@ -197,21 +190,15 @@ export class PostgresStore implements TitanicStore {
   async claim(service: Buffer, limit: number, lease: number): Promise<TitanicClaimedRequest[]> {
     // A claim whose answer is lost ends with its lease.
     const values = [service, limit, lease, this.#holder, MAX_CLAIM_BYTES];
-    const { rows } = await this.#database.write<ClaimedRow>(this.#statements.claim, values);
+    const { rows } = await this.#database.write<Row>(this.#statements.claim, values);
     const claimed: TitanicClaimedRequest[] = [];
-    const damaged: string[] = [];
     for (const { uuid: text, request, expires, attempts } of rows) {
       const uuid = fromText(text);
       const record = this.#sound(uuid, request);
-      if (record === undefined) {
-        damaged.push(text);
-        continue;
-      }
+      if (record === undefined) continue;
       const [, ...body] = record.frames;
       claimed.push({ uuid, service, body, expires, attempts: attempts + 1 });
     }
-    // Else each lease would bring them again, in place of others.
-    if (damaged.length > 0) await this.#database.write(this.#statements.shelve, [damaged]);
     return claimed.sort((a, b) => a.uuid.compare(b.uuid));
   }
 
@@ -227,21 +214,15 @@ export class PostgresStore implements TitanicStore {
   }
 
   async deadLetters(limit: number, after?: Buffer): Promise<TitanicStoredDeadLetter[]> {
-    const { rows } = await this.#database.query<{
-      uuid: string;
-      request: Buffer;
-      attempts: number;
-      reason: Buffer;
-      died: number;
-      expires: number;
-    }>(this.#statements.deadLetters, [after && formatUuid(after), limit]);
+    const values = [after && formatUuid(after), limit];
+    const { rows } = await this.#database.query<Row>(this.#statements.deadLetters, values);
     const letters: TitanicStoredDeadLetter[] = [];
-    for (const { uuid: text, request, reason, ...rest } of rows) {
+    for (const { uuid: text, request, attempts, reason, died, expires } of rows) {
       const uuid = fromText(text);
       const record = this.#sound(uuid, request);
       if (record === undefined) continue;
       const [service, ...body] = record.frames as [Buffer, ...Buffer[]];
-      letters.push({ uuid, service, body, reason: String(reason), ...rest });
+      letters.push({ uuid, service, body, attempts, reason: String(reason), died: died as number, expires });
     }
     return letters;
   }
@@ -251,12 +232,7 @@ export class PostgresStore implements TitanicStore {
   }
 
   async look(uuid: Buffer): Promise<TitanicRequestState> {
-    const { rows } = await this.#database.query<{
-      reply: Buffer | null;
-      request: Buffer;
-      died: number | null;
-      reason: Buffer | null;
-    }>(this.#statements.look, [formatUuid(uuid)]);
+    const { rows } = await this.#database.query<Row>(this.#statements.look, [formatUuid(uuid)]);
     const [row] = rows;
     if (row === undefined) return { state: "unknown" };
     if (row.died !== null) return { state: "dead", reason: String(row.reason ?? "") };
@@ -274,10 +250,7 @@ export class PostgresStore implements TitanicStore {
   }
 
   async services(limit: number, after: Buffer = NO_SERVICE): Promise<Buffer[]> {
-    const { rows } = await this.#database.query<{ service: Buffer }>(this.#statements.services, [
-      limit,
-      after,
-    ]);
+    const { rows } = await this.#database.query<Row>(this.#statements.services, [limit, after]);
     return rows.map(({ service }) => service);
   }
 
@@ -302,7 +275,7 @@ export class PostgresStore implements TitanicStore {
       const added = new Set<string>();
       const answered = new Set<string>();
       if (puts.length > 0) {
-        const { rows } = await client.query<{ uuid: string }>(put, [
+        const { rows } = await client.query<Row>(put, [
           puts.map(({ uuid }) => formatUuid(uuid)),
           puts.map(({ service }) => service),
           puts.map(({ service, body, expires }) => encodeRecord([service, ...body], expires)),
@@ -311,7 +284,7 @@ export class PostgresStore implements TitanicStore {
         for (const { uuid } of rows) added.add(fromText(uuid).toString("latin1"));
       }
       if (answers.length > 0) {
-        const { rows } = await client.query<{ uuid: string }>(answer, [
+        const { rows } = await client.query<Row>(answer, [
           answers.map(({ uuid }) => formatUuid(uuid)),
           answers.map(({ reply, expires }) => encodeRecord(reply, expires)),
           answers.map(({ expires }) => expires),

@@ -11,6 +11,7 @@
  *
  * RFC 9 shows statuses with a text ("200 OK"); the Guide's clients accept only three digits.
  */
+import { isUtf8 } from "node:buffer";
 import crypto from "node:crypto";
 import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -54,36 +55,31 @@ export function isServiceName(name: Buffer | string): boolean {
   return !RESERVED.some((prefix) => text.startsWith(prefix));
 }
 
-export interface RequestCommand {
+export interface StoreCommand {
+  readonly uuid: Buffer;
   readonly service: Buffer;
   readonly body: readonly Buffer[];
 }
 
-/** Parses a `titanic.request` from frame `at` on. @returns a text: why it is invalid */
-export function parseRequest(frames: readonly Buffer[], at = 0): RequestCommand | string {
-  const service = frames[at];
+/**
+ * Parses what follows the UUID in a `titanic.store`, or a whole `titanic.request`.
+ *
+ * @param uuid `undefined` if the client's is malformed
+ * @returns a text: why it is invalid
+ */
+export function parseRequest(uuid: Buffer | undefined, frames: readonly Buffer[]): StoreCommand | string {
+  const [service] = frames;
+  if (uuid === undefined) return "the UUID is not 32 hexadecimal digits";
   if (service === undefined || !isServiceName(service))
     return `the service's name ${SERVICE_NAME_RULE}; got ${quoted(String(service ?? ""))}`;
-  if (frames.length === at + 1) return "the request has no body";
-  return { service, body: frames.slice(at + 1) };
-}
-
-export interface StoreCommand extends RequestCommand {
-  readonly uuid: Buffer;
-}
-
-/** Parses a `titanic.store`. @returns a text: why it is invalid */
-export function parseStore(frames: readonly Buffer[]): StoreCommand | string {
-  const [first] = frames;
-  const uuid = first === undefined ? undefined : parseUuid(first);
-  if (uuid === undefined) return "the UUID is not 32 hexadecimal digits";
-  const request = parseRequest(frames, 1);
-  return typeof request === "string" ? request : { uuid, service: request.service, body: request.body };
+  if (!isUtf8(service)) return "the service's name is not UTF-8";
+  if (frames.length === 1) return "the request has no body";
+  return { uuid, service, body: frames.slice(1) };
 }
 
 /** UUID of a `titanic.reply` or `titanic.close`. */
 export function parseReference(frames: readonly Buffer[]): Buffer | undefined {
-  return frames.length === 1 ? parseUuid(frames[0] as Buffer) : undefined;
+  return frames.length === 1 ? parseUuid(frames[0]) : undefined;
 }
 
 /** Accepts "200 OK", as in RFC 9. */
@@ -146,8 +142,8 @@ export function formatUuid(uuid: Buffer): string {
 }
 
 /** @returns `undefined` for anything but 32 hexadecimal digits */
-export function parseUuid(frame: Buffer | string): Buffer | undefined {
-  if (frame.length !== 2 * UUID_BYTES) return undefined;
+export function parseUuid(frame: Buffer | string | undefined): Buffer | undefined {
+  if (frame?.length !== 2 * UUID_BYTES) return undefined;
   const text = frame.toString();
   return TEXT.test(text) ? Buffer.from(text, "hex") : undefined;
 }

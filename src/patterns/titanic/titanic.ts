@@ -9,14 +9,13 @@
  * It has four workers and a client of the broker, a store and a dispatcher.
  */
 
-import { isUtf8 } from "node:buffer";
+import { checkInteger } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { INT32 } from "../../core/option-spec.js";
 import { withTimeout } from "../../core/waiter.js";
 import { Driver } from "../../kit/driver.js";
 import type { PatternEndpoints } from "../../kit/endpoint-list.js";
-import { checkCount, checkOptions } from "../../kit/options.js";
-import type { DealerOptions } from "../../sockets/request-reply.js";
+import { checkOptions } from "../../kit/options.js";
 import type { TITANIC } from "../../statistics/patterns.js";
 import type { StatisticsOf } from "../../statistics/rows.js";
 import { StoreError } from "../../store/store.js";
@@ -28,8 +27,8 @@ import {
   formatUuid,
   parseReference,
   parseRequest,
-  parseStore,
-  type RequestCommand,
+  parseUuid,
+  type StoreCommand,
   TITANIC_SERVICES,
   TitanicStatus,
   UuidSource,
@@ -38,7 +37,6 @@ import type { TitanicStore, TitanicStoredDeadLetter, TitanicStoreStats } from ".
 
 export type TitanicStats = StatisticsOf<typeof TITANIC>;
 
-const EMPTY = Buffer.alloc(0);
 /** ms that a closing Titanic waits for the store after its calls have ended. */
 const STORE_GRACE = 1_000;
 
@@ -94,9 +92,8 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
     const { socketOptions } = settings;
     this.#settings = settings;
     this.#store = store;
-    const sockets: { socketOptions?: DealerOptions } = socketOptions === undefined ? {} : { socketOptions };
     this.#client = new MajordomoClient(endpoints, {
-      ...sockets,
+      socketOptions,
       retries: 0,
       timeout: Math.min(settings.timeout + MAX_QUEUED, INT32),
       maxInFlight: 2 * settings.concurrency,
@@ -110,12 +107,18 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
     this.#dispatcher = new Dispatcher(store, this.#client, settings, (event) => this.events.emit(event));
     // RFC 9 has its own status of failures.
     const handlers = [
-      [TITANIC_SERVICES.request, this.#request],
+      [
+        TITANIC_SERVICES.request,
+        (frames: Buffer[]) => this.#put(parseRequest(this.#uuids.next(Date.now()), frames)),
+      ],
       [TITANIC_SERVICES.reply, (frames: Buffer[]) => this.#reply(frames).catch(this.#refused)],
       [TITANIC_SERVICES.close, (frames: Buffer[]) => this.#forget(frames).catch(this.#refused)],
-      [TITANIC_SERVICES.store, this.#storeUnder],
+      [
+        TITANIC_SERVICES.store,
+        (frames: Buffer[]) => this.#put(parseRequest(parseUuid(frames[0]), frames.slice(1))),
+      ],
     ] as const;
-    const workerOptions = { ...sockets, concurrency: settings.workerConcurrency };
+    const workerOptions = { socketOptions, concurrency: settings.workerConcurrency };
     try {
       for (const [service, handler] of handlers)
         this.#workers.push(
@@ -128,8 +131,7 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
   }
 
   override stats(): TitanicStats & { readonly store: TitanicStoreStats } {
-    const { counters } = this.#dispatcher;
-    return { ...this.#counters, ...counters, ...this.#dispatcher.stats(), store: this.#store.stats() };
+    return { ...this.#counters, ...this.#dispatcher.stats(), store: this.#store.stats() };
   }
 
   /**
@@ -139,7 +141,7 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
    * @throws InvalidArgumentError `EINVAL`; StoreError `ERR_STORE`
    */
   async deadLetters(limit: number = 100, after?: string): Promise<TitanicDeadLetter[]> {
-    checkCount("limit", limit, 1);
+    checkInteger("limit", limit, 1, INT32);
     const letters = await this.#store.deadLetters(
       limit,
       after === undefined ? undefined : checkedUuid(after),
@@ -158,7 +160,7 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
 
   /** Calls in flight have `linger` ms, and the store a second more. It stays open. */
   protected override async onClose(linger: number): Promise<void> {
-    const timer = linger < 0 ? undefined : setTimeout(() => this.#dispatcher.abort(), linger);
+    const timer = linger < 0 ? undefined : setTimeout(() => void this.#client.close(), linger);
     const stopped = withTimeout(this.#dispatcher.stop(), linger < 0 ? linger : linger + STORE_GRACE);
     await Promise.all(this.#workers.map((worker) => worker.close({ linger })));
     await stopped;
@@ -167,24 +169,13 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
     this.#store.onDamage = undefined;
   }
 
-  #request = (frames: Buffer[]): Promise<Answer> => {
-    return this.#put(parseRequest(frames), this.#uuids.next(Date.now()));
-  };
-
-  #storeUnder = (frames: Buffer[]): Promise<Answer> => {
-    const command = parseStore(frames);
-    if (typeof command === "string") return this.#put(command, EMPTY);
-    return this.#put(command, command.uuid);
-  };
-
-  async #put(command: RequestCommand | string, uuid: Buffer): Promise<Answer> {
-    if (typeof command === "string" || !isUtf8(command.service)) {
+  async #put(command: StoreCommand | string): Promise<Answer> {
+    if (typeof command === "string") {
       this.#counters.malformed += 1;
-      const reason = typeof command === "string" ? command : "the service's name is not UTF-8";
-      this.events.emit({ type: "request:invalid", reason });
+      this.events.emit({ type: "request:invalid", reason: command });
       return [TitanicStatus.ERROR];
     }
-    const { service, body } = command;
+    const { uuid, service, body } = command;
     const expires = Date.now() + this.#settings.requestTtl;
     try {
       if (await this.#store.put({ uuid, service, body, expires })) {

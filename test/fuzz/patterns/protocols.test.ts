@@ -163,7 +163,7 @@ const TARGETS: Target[] = [
       ["e", ""],
     ],
     check: (frames) => {
-      const command = titanic.parseRequest(frames);
+      const command = titanic.parseRequest(ID, frames);
       if (typeof command === "string") return false;
       same([command.service, ...command.body], frames);
       expect(command.service.length).toBeLessThanOrEqual(255);

@@ -2,13 +2,14 @@
 import { expect, it } from "vitest";
 import { FRAME_COST } from "../../../src/core/memory.js";
 import { ignore } from "../../../src/core/waiter.js";
-import { Dispatcher, Job } from "../../../src/kit/dispatcher.js";
+import { Job, QueueRules } from "../../../src/kit/dispatcher.js";
 import { readyFrames } from "../../../src/kit/worker-protocol.js";
 
 it("room ends with the bytes of what waits, and comes back with them", () => {
-  const dispatcher = new Dispatcher(
-    { maxQueue: 10, maxQueueBytes: 500, maxDeliveries: 2 },
-    { toWorker: () => true, answered: ignore, dropped: ignore, invalid: ignore, event: ignore },
+  const dispatcher = new QueueRules(
+    { maxQueue: 10, maxQueueBytes: 500, maxDeliveries: 2, heartbeatInterval: 1_000, liveness: 3 },
+    { toWorker: () => true, toClient: ignore, event: ignore },
+    0,
   );
   const ask = (size: number, client = "c"): void =>
     dispatcher.accept(new Job([Buffer.from(client)], [Buffer.alloc(size)]));

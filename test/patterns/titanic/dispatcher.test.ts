@@ -1,5 +1,6 @@
 /** Where the requests of a store go, with a broker that the test plays. */
 import { expect, it } from "vitest";
+import { ClosedError } from "../../../src/core/errors.js";
 import { checkOptions } from "../../../src/kit/options.js";
 import type { MajordomoClient } from "../../../src/patterns/majordomo/client.js";
 import { OPTIONS, type TitanicOptions } from "../../../src/patterns/titanic/dispatch-rules.js";
@@ -20,6 +21,7 @@ type Joined = (event: { readonly extended: boolean }) => void;
 function dispatched(store: GatedStore, options: TitanicOptions, workers?: readonly string[]) {
   let joined: Joined = () => undefined;
   const asked: string[] = [];
+  const calls: ((error: Error) => void)[] = [];
   const client = {
     events: { on: (_: string, listener: Joined) => (joined = listener) },
     // mmi.service
@@ -33,14 +35,17 @@ function dispatched(store: GatedStore, options: TitanicOptions, workers?: readon
       { started }: { started: (end: unknown) => void },
     ) => {
       asked.push(service);
-      return new Promise((_, reject) => started(reject));
+      return new Promise((_, reject) => {
+        calls.push(reject);
+        started(reject);
+      });
     },
   } as unknown as MajordomoClient;
   const settings = checkOptions("Titanic", OPTIONS, options);
   const dispatcher = new Dispatcher(store, client, settings, () => undefined);
   const stop = async (): Promise<void> => {
     const stopped = dispatcher.stop();
-    dispatcher.abort();
+    for (const end of calls) end(new ClosedError("EAGAIN", "closed"));
     await stopped;
   };
   return { dispatcher, asked, joined, stop };

@@ -1,6 +1,13 @@
 import { describe, expect, it } from "vitest";
-import { type DispatchLimits, DispatchRules } from "../../../src/patterns/titanic/dispatch-rules.js";
-import { formatUuid, parseStatus, parseStore, UuidSource } from "../../../src/patterns/titanic/protocol.js";
+import { checkOptions } from "../../../src/kit/options.js";
+import { DispatchRules, OPTIONS, type TitanicOptions } from "../../../src/patterns/titanic/dispatch-rules.js";
+import {
+  formatUuid,
+  parseRequest,
+  parseStatus,
+  parseUuid,
+  UuidSource,
+} from "../../../src/patterns/titanic/protocol.js";
 import type { TitanicClaimedRequest } from "../../../src/patterns/titanic/store.js";
 import { decodeRecord, encodeRecord } from "../../../src/store/store.js";
 import fc from "../../support/properties.js";
@@ -43,7 +50,11 @@ describe("a record", () => {
 describe("the protocol", () => {
   it("has a form in which the client makes the UUID", () => {
     const uuid = "0123456789ABCDEF0123456789ABCDEF";
-    const parse = (...frames: string[]): unknown => parseStore(frames.map((frame) => Buffer.from(frame)));
+    const parse = (uuid?: string, ...frames: string[]): unknown =>
+      parseRequest(
+        parseUuid(uuid),
+        frames.map((frame) => Buffer.from(frame)),
+      );
     const command = {
       uuid: Buffer.from(uuid, "hex"),
       service: Buffer.from("echo"),
@@ -70,7 +81,7 @@ describe("the protocol", () => {
   });
 });
 
-const LIMITS: DispatchLimits = {
+const LIMITS = {
   timeout: 1_000,
   concurrency: 5,
   perService: 3,
@@ -85,10 +96,10 @@ const LIMITS: DispatchLimits = {
 };
 
 /** The rules at time 0, with what they want done as text, and one service that is there. */
-function driven(limits: Partial<DispatchLimits> = {}) {
+function driven(limits: TitanicOptions = {}) {
   const wanted: string[] = [];
   const rules = new DispatchRules(
-    { ...LIMITS, ...limits },
+    checkOptions("Titanic", OPTIONS, { ...LIMITS, ...limits }),
     {
       check: (service) => wanted.push(`check ${service}`),
       claim: (service, limit) => wanted.push(`claim ${service} ${limit}`),

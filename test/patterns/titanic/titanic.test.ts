@@ -234,7 +234,6 @@ describe("Titanic", () => {
   it.each([
     ["a status that is none", ["2x0"], "ERR_PROTOCOL"],
     ["a status of another answer", ["300"], "ERR_PROTOCOL"],
-    ["no UUID", ["200"], "ERR_PROTOCOL"],
     ["a refusal", ["500"], "ERR_STORE"],
   ])("says what another Titanic answered: %s", async (_what, answer, code) => {
     const one = await another("titanic.store", answer);
