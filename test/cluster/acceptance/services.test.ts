@@ -1,19 +1,16 @@
-/**
- * Services that reach each other: by their tags, over channels that they join, and through hooks that they put around their messages.
- */
-import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
+/** Services that reach each other: by their tags, and through hooks that they put around their messages. */
 import { describe, expect, test } from "vitest";
 import type { ClusterNode, Member, MemberMessage } from "../../../src/cluster/index.js";
 import { simulate } from "../../../src/testing/index.js";
-import { eventsOf, onOneHost, SETTLED, startNodes } from "../simulated.js";
+import { onOneHost, SETTLED, startNodes } from "../simulated.js";
 
 const names = (members: Iterable<{ readonly name: string }>): string[] =>
   [...members].map(({ name }) => name.split("@")[0] as string).sort();
 
-/** What a member gets on a channel. */
-function inbox(node: ClusterNode, channel = 0): MemberMessage[] {
+/** What a member gets. */
+function inbox(node: ClusterNode): MemberMessage[] {
   const messages: MemberMessage[] = [];
-  node.onMessage((message) => void messages.push(message), { channels: [channel] });
+  node.onMessage((message) => void messages.push(message));
   return messages;
 }
 
@@ -109,38 +106,6 @@ describe("a query", () => {
       expect(far.failed[0]?.error.message).toContain("Only Local can Query");
       const near = await b.query({ members: ["b"], self: true, data: "set ::var" }).collect();
       expect(near.replies).toMatchObject([{ data: "set ::var is run" }]);
-    }));
-});
-
-describe("channels", () => {
-  test("may be encrypted by two hooks: who joins one without the key sees nothing of it", () =>
-    onOneHost(["a", "b", "eve"], async ({ a, b, eve }, world) => {
-      const key = randomBytes(32);
-      for (const node of [a, b]) {
-        node.hook("channel:send", { channels: [5] }, ({ data }) => {
-          const nonce = randomBytes(12);
-          const cipher = createCipheriv("aes-256-gcm", key, nonce);
-          return { data: Buffer.concat([nonce, cipher.update(data), cipher.final(), cipher.getAuthTag()]) };
-        });
-        node.hook("channel:receive", { channels: [5] }, ({ data }) => {
-          if (typeof data === "string") throw new Error("not encrypted");
-          const decipher = createDecipheriv("aes-256-gcm", key, data.subarray(0, 12));
-          decipher.setAuthTag(data.subarray(-16));
-          return {
-            data: Buffer.concat([decipher.update(data.subarray(12, -16)), decipher.final()]).toString(),
-          };
-        });
-      }
-      for (const node of [b, eve]) node.channels.join(5);
-      const [box, overheard] = [inbox(b, 5), inbox(eve, 5)];
-      await a.send({ resolve: "localhost", channel: 5, data: "the key is under the mat" });
-      // Without the key nothing comes in, either.
-      const failed = eventsOf(b, "hook:failed");
-      await eve.send({ members: ["b"], channel: 5, data: "there is no key" });
-      await world.advance(SETTLED);
-      expect(box.map(({ data }) => data)).toEqual(["the key is under the mat"]);
-      expect(overheard.map(({ data }) => data.includes("mat"))).toEqual([false]);
-      expect(failed).toMatchObject([{ error: { stage: "channel:receive" } }]);
     }));
 });
 
