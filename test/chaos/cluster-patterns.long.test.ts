@@ -7,27 +7,22 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { PostgresServer } from "../patterns/titanic/postgres-server.js";
-import { type Blow, Crew, type LoadCounts } from "../support/cluster-crew.js";
 import { missing } from "../support/peers.js";
 import { SEEDS_NOW } from "../support/seed.js";
-import {
-  CLONE,
-  EDGE,
-  FEDERATION,
-  FREELANCE,
-  LARGE_MAJORDOMO,
-  LAST_VALUE,
-  LOAD_BALANCER,
-  MAJORDOMO,
-  SEQUENCED,
-  TITANIC,
-} from "./cluster-programs.js";
+import { type Blow, Crew, type LoadCounts } from "./cluster-crew.js";
 
 /** Each kind of blow comes three times. */
 const BLOWS = 9;
 /** Requests of each load between two blows. */
 const WORK = 100;
 const LIMIT = 600_000;
+/** ms between heartbeats; silence is found after three of them. */
+const BEAT = "200";
+/**
+ * For many clients and workers at each of many brokers: beats every 200 ms over two thousand connections would be 20,000 messages a
+ * second, which take both processors of a small machine, so that silence is found where there is none.
+ */
+const SLOW_BEAT = "2000";
 
 let crew: Crew;
 const closers: (() => Promise<unknown>)[] = [];
@@ -69,37 +64,34 @@ function makeFolder(): string {
 
 describe("members of a cluster that are rolled, killed and stopped under load", () => {
   it("brokers and workers of Majordomo: each request is answered", { timeout: LIMIT }, async () => {
-    const { broker, worker, load } = MAJORDOMO;
     crewOf("majordomo");
-    await Promise.all([crew.join("broker", 3, broker), crew.join("worker", 2, worker, "1")]);
-    const running = await crew.load(load, "24");
+    const brokers = crew.join("broker", 3, "majordomoBroker", BEAT);
+    await Promise.all([brokers, crew.join("worker", 2, "majordomoWorker", BEAT, "1")]);
+    const running = await crew.load("majordomoLoad", BEAT, "24");
     await crew.trouble([running], 4 * BLOWS, ["broker", "worker"], 200);
     expectAll(await running.end(), crew.blows);
   });
 
   it("load balancers and their workers: each request is answered", { timeout: LIMIT }, async () => {
-    const { broker, worker, load } = LOAD_BALANCER;
     crewOf("balancer");
-    await Promise.all([crew.join("broker", 2, broker), crew.join("worker", 2, worker)]);
-    const running = await crew.load(load);
+    await Promise.all([crew.join("broker", 2, "balancer"), crew.join("worker", 2, "balancedWorker")]);
+    const running = await crew.load("balancedLoad", "requests");
     await crew.trouble([running], BLOWS, ["broker", "worker"], 200);
     expectAll(await running.end(), crew.blows);
   });
 
   it("sites of a federation: each request is answered", { timeout: LIMIT }, async () => {
-    const { site, load } = FEDERATION;
     crewOf("federation");
-    await crew.join("site", 3, site);
-    const running = await crew.load(load);
+    await crew.join("site", 3, "federatedSite");
+    const running = await crew.load("balancedLoad", "sites");
     await crew.trouble([running], BLOWS, ["site"], 200);
     expectAll(await running.end(), crew.blows);
   });
 
   it("servers of Freelance: each request is answered", { timeout: LIMIT }, async () => {
-    const { server, load } = FREELANCE;
     crewOf("freelance");
-    await crew.join("server", 3, server);
-    const running = await crew.load(load);
+    await crew.join("server", 3, "freelanceServer");
+    const running = await crew.load("freelanceLoad");
     await crew.trouble([running], 3 * BLOWS, ["server"], 200);
     expectAll(await running.end(), crew.blows);
   });
@@ -108,13 +100,12 @@ describe("members of a cluster that are rolled, killed and stopped under load", 
     "front ends of Titanic on one store: no request that was acknowledged is lost",
     { timeout: LIMIT },
     async () => {
-      const { front, worker, load } = TITANIC;
       const database = await PostgresServer.start();
       closers.push(() => database.stop());
       crewOf("titanic");
-      const fronts = crew.join("front", 2, front, database.connectionString);
-      await Promise.all([fronts, crew.join("worker", 2, worker, "1")]);
-      const running = await crew.load(load);
+      const fronts = crew.join("front", 2, "titanicFront", database.connectionString);
+      await Promise.all([fronts, crew.join("worker", 2, "majordomoWorker", BEAT, "1", "fronts")]);
+      const running = await crew.load("titanicLoad");
       await crew.trouble([running], BLOWS, ["front", "worker"], WORK);
       const counts = await running.end();
       expectAll(counts, crew.blows);
@@ -125,10 +116,9 @@ describe("members of a cluster that are rolled, killed and stopped under load", 
   it("a pair of Clone's servers, by their roles: no update that was acknowledged is lost", {
     timeout: LIMIT,
   }, async () => {
-    const { server, load } = CLONE;
     crewOf("clone");
-    await Promise.all(["primary", "backup"].map((role) => crew.join(role, 1, server, role)));
-    const running = await crew.load(load);
+    await Promise.all(["primary", "backup"].map((role) => crew.join(role, 1, "cloneServer", role)));
+    const running = await crew.load("cloneLoad");
     // One goes at a time, when the other one has everything.
     await crew.trouble([running], 6 * BLOWS, ["primary", "backup"], WORK, ["kill", "roll", "kill"]);
     const counts = await running.end();
@@ -139,11 +129,10 @@ describe("members of a cluster that are rolled, killed and stopped under load", 
   it("both servers of a pair at once, with their stores: no update is lost", {
     timeout: LIMIT,
   }, async () => {
-    const { server, load } = CLONE;
     crewOf("both");
     const folder = makeFolder();
-    await Promise.all(["primary", "backup"].map((role) => crew.join(role, 1, server, role, folder)));
-    const running = await crew.load(load);
+    await Promise.all(["primary", "backup"].map((role) => crew.join(role, 1, "cloneServer", role, folder)));
+    const running = await crew.load("cloneLoad");
     for (let round = 0; round < 20; round++) {
       await running.more(WORK);
       const both = [...crew.of("primary"), ...crew.of("backup")];
@@ -159,10 +148,9 @@ describe("members of a cluster that are rolled, killed and stopped under load", 
   it("sequenced publishers: a subscriber has every message of those that went in peace, once", {
     timeout: LIMIT,
   }, async () => {
-    const { publisher, load } = SEQUENCED;
     crewOf("sequenced");
-    await crew.join("publisher", 2, publisher);
-    const running = await crew.load(load);
+    await crew.join("publisher", 2, "sequencedPublisher");
+    const running = await crew.load("sequencedLoad");
     await crew.trouble([running], BLOWS, ["publisher"], 100);
     for (const each of crew.of("publisher")) await crew.end(each, true);
     expectSequenced(await running.end());
@@ -171,11 +159,9 @@ describe("members of a cluster that are rolled, killed and stopped under load", 
   it("last value caches: each value comes by one of them, and a newcomer has the last of each topic", {
     timeout: LIMIT,
   }, async () => {
-    const { cache, load } = LAST_VALUE;
     crewOf("values");
-    const folder = makeFolder();
-    await crew.join("cache", 2, cache, folder);
-    const running = await crew.load(load);
+    await crew.join("cache", 2, "valueCache", makeFolder());
+    const running = await crew.load("valueLoad");
     await crew.trouble([running], BLOWS, ["cache"], 100);
     const counts = await running.end();
     expectAll(counts, crew.blows);
@@ -185,11 +171,10 @@ describe("members of a cluster that are rolled, killed and stopped under load", 
   it("proxies at the edge of a cluster: each message that is routed passes, and no other", {
     timeout: LIMIT,
   }, async () => {
-    const { edge, load } = EDGE;
     crewOf("edge");
     const outside = `${crew.cluster}-outside`;
-    await crew.join("edge", 2, edge, outside);
-    const running = await crew.load(load, outside);
+    await crew.join("edge", 2, "edgeProxy", outside);
+    const running = await crew.load("edgeLoad", outside);
     await crew.trouble([running], BLOWS, ["edge"], 100);
     const counts = await running.end();
     expectAll(counts, crew.blows);
@@ -205,12 +190,12 @@ const BETWEEN = 500;
 it(`${BROKERS} brokers, ${WORKERS} workers, ${CLIENTS} clients: all brokers are rolled under load, and no request fails`, {
   timeout: LIMIT,
 }, async () => {
-  const { broker, worker, load } = LARGE_MAJORDOMO;
   crewOf("rolled");
-  await crew.join("broker", BROKERS, broker);
-  await crew.join("worker", PROCESSES, worker, String(WORKERS / PROCESSES));
+  await crew.join("broker", BROKERS, "majordomoBroker", SLOW_BEAT);
+  await crew.join("worker", PROCESSES, "majordomoWorker", SLOW_BEAT, String(WORKERS / PROCESSES));
+  const clients = String(CLIENTS / PROCESSES);
   const loads = await Promise.all(
-    Array.from({ length: PROCESSES }, () => crew.load(load, String(CLIENTS / PROCESSES))),
+    Array.from({ length: PROCESSES }, () => crew.load("majordomoLoad", SLOW_BEAT, clients)),
   );
   for (const each of crew.of("broker")) {
     await Promise.all(loads.map((running) => running.more(BETWEEN)));

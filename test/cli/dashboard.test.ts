@@ -1,6 +1,7 @@
 /** shoal dashboard as an operator runs it. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { nodeDetails, peerItemsOf } from "../../src/cli/subjects.js";
 import { sidesOf } from "../../src/dashboard/build.js";
@@ -12,18 +13,6 @@ import { ipc, startStreamer, useShoal, written } from "./support.js";
 useShoal();
 
 const TOKEN = "0123456789abcdef";
-/** A PULL that says when it is connected. */
-const PYTHON_PULL = `
-import sys, zmq
-from zmq.utils.monitor import recv_monitor_message
-socket = zmq.Context().socket(zmq.PULL)
-monitor = socket.get_monitor_socket()
-socket.connect(sys.argv[1])
-while recv_monitor_message(monitor)["event"] != zmq.EVENT_HANDSHAKE_SUCCEEDED: pass
-print("connected", flush=True)
-sys.stdin.read()
-`;
-
 describe("shoal dashboard", () => {
   it("shows a proxy by its control socket and by its metrics, steers it, and ends by a signal", async () => {
     const control = ipc();
@@ -66,7 +55,8 @@ describe("shoal dashboard", () => {
     async () => {
       const control = ipc();
       const { at } = await startStreamer(startWithout, ["--control", control, "--name", "orders"]);
-      const python = spawn(peerAt("pyzmq"), ["-c", PYTHON_PULL, await at("backend")], {
+      const program = join(import.meta.dirname, "peers/watched_pull.py");
+      const python = spawn(peerAt("pyzmq"), [program, await at("backend")], {
         stdio: ["pipe", "pipe", "inherit"],
       });
       const dashboard = startWithout("dashboard", control, "--listen", "127.0.0.1:0", "--interval", "0.2");

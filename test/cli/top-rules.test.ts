@@ -236,13 +236,4 @@ describe("what is shown", () => {
     const [line = ""] = jsonLines({ ...view, addresses: [{ ...up, latency: 1.23456 } as AddressView] });
     expect(JSON.parse(line).latency).toBe(1.235);
   });
-
-  it("is one object per address as JSON", () => {
-    const [first, second] = jsonLines(view).map((line) => JSON.parse(line));
-    const sides = [{ side: "frontend", rates: { in: 0 } }, {}];
-    expect(first).toMatchObject({ up: true, latency: 3, sources: [{ sides }] });
-    const time = "1970-01-01T00:00:00.000Z";
-    const reason = "refused\u001b[31m";
-    expect(second).toEqual({ time, address: "tcp://10.0.0.1:5", up: false, since: time, reason });
-  });
 });

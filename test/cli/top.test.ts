@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { Pull, Push } from "../../src/index.js";
 import { closeAfterEach } from "../support/close-after-each.js";
@@ -205,35 +206,8 @@ proxies:
     "on a terminal: a table that fits, follows its size, and ends by Ctrl-C",
     async () => {
       const { url } = await startStreamer(startWithout);
-      const program = `
-import fcntl, os, pty, re, struct, sys, termios
-pid, fd = pty.fork()
-if pid == 0:
-    os.execv(sys.argv[1], [sys.argv[1], *sys.argv[2:]])
-def size(columns):
-    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-seen = b""
-def until(pattern):
-    global seen
-    while not re.search(pattern, seen):
-        seen += os.read(fd, 65536)
-size(140)
-until(rb"REFUSED[\\s\\S]*streamer +frontend")
-size(45)
-seen = b""
-until(rb"IN/s[^\\n]*\\xe2\\x80\\xa6")
-os.write(fd, b"\\x03")
-try:
-    while True:
-        more = os.read(fd, 65536)
-        if not more: break
-        seen += more
-except OSError:
-    pass
-_, status = os.waitpid(pid, 0)
-print(os.waitstatus_to_exitcode(status))
-`;
-      const args = ["-c", program, process.execPath, MAIN, "top", url, "--interval", "0.2"];
+      const program = join(import.meta.dirname, "peers/terminal.py");
+      const args = [program, process.execPath, MAIN, "top", url, "--interval", "0.2"];
       const top = new Child(PYTHON, args, {});
       const { stdout, stderr } = await top.ended;
       expect([String(stdout), stderr]).toEqual(["0\n", ""]);

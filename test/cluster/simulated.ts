@@ -12,6 +12,9 @@ import { until } from "../contract/support/wait.js";
 
 export const KEY = "01234567890123456789012345678901234567ab";
 
+/** ms, longer than anything that is on its way. */
+export const SETTLED = 200;
+
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Starts one after the other. @returns them by name */

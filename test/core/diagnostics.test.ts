@@ -1,15 +1,8 @@
 /** Operations that are published: wrapped, ended once, and never the reason why a call behaves otherwise. */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { channel } from "node:diagnostics_channel";
-import { afterEach, beforeEach, describe, expect, it, onTestFinished } from "vitest";
-import {
-  endedWith,
-  Operation,
-  REQUEST,
-  type RequestOperation,
-  startRequest,
-  withAdded,
-} from "../../src/core/diagnostics.js";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { endedWith, Operation, withAdded } from "../../src/core/diagnostics.js";
 import { ClosedError } from "../../src/core/errors.js";
 
 const ends = channel("test.operation.end");
@@ -105,29 +98,14 @@ it("a reply in parts ends its operation when it is read, left, or fails", async 
   expect(seen.map((operation) => operation.error)).toEqual([undefined, undefined, error]);
 });
 
-describe("headers of subscribers", () => {
-  it("leave the program's own as they are", () => {
-    const hear = (): void => undefined;
-    REQUEST.start.subscribe(hear);
-    onTestFinished(() => void REQUEST.start.unsubscribe(hear));
-    const operation = startRequest("cluster", "work", "", false, { own: "1" }) as RequestOperation;
-    expect(operation.added).toBeUndefined();
-    operation.setHeader("own", "2");
-    expect(operation.added).toBeUndefined();
-    operation.setHeader("__proto__", "3");
-    operation.setHeader("other", "4");
-    expect({ ...operation.added }).toEqual(JSON.parse('{"__proto__":"3","other":"4"}'));
-  });
-
-  it("are left out where there is no room for them", () => {
-    const own = { a: "1" };
-    expect(withAdded(own, undefined, 2, 100)).toBe(own);
-    expect(withAdded(own, { b: "2" }, 2, 4)).toEqual({ a: "1", b: "2" });
-    expect(withAdded(own, { b: "2" }, 1, 100)).toBe(own);
-    expect(withAdded(own, { b: "2" }, 2, 3)).toBe(own);
-    expect(withAdded(undefined, { b: "2" }, 2, 100)).toEqual({ b: "2" });
-    // The program's mistake is for the check of its own headers.
-    expect(withAdded("text" as never, { b: "2" }, 2, 100)).toBe("text");
-    expect(withAdded({ a: 1 } as never, { b: "2" }, 2, 100)).toEqual({ a: 1, b: "2" });
-  });
+it("headers of subscribers are left out where there is no room for them", () => {
+  const own = { a: "1" };
+  expect(withAdded(own, undefined, 2, 100)).toBe(own);
+  expect(withAdded(own, { b: "2" }, 2, 4)).toEqual({ a: "1", b: "2" });
+  expect(withAdded(own, { b: "2" }, 1, 100)).toBe(own);
+  expect(withAdded(own, { b: "2" }, 2, 3)).toBe(own);
+  expect(withAdded(undefined, { b: "2" }, 2, 100)).toEqual({ b: "2" });
+  // The program's mistake is for the check of its own headers.
+  expect(withAdded("text" as never, { b: "2" }, 2, 100)).toBe("text");
+  expect(withAdded({ a: 1 } as never, { b: "2" }, 2, 100)).toEqual({ a: 1, b: "2" });
 });

@@ -1,6 +1,6 @@
 /** What the matrix (sockets.test.ts) does not ask of PLAIN and CURVE with pyzmq; and certificate files. */
 import { execFile } from "node:child_process";
-import { readdir, stat, writeFile } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
@@ -19,6 +19,7 @@ import { closeAfterEach } from "../support/close-after-each.js";
 import { sharedFolder } from "../support/folders.js";
 import { missing } from "../support/peers.js";
 import { OURS } from "./kinds.js";
+import { peerFile } from "./peer.js";
 import { NO_PYTHON, usePython } from "./python-peer.js";
 
 const LIMIT = 5_000;
@@ -118,8 +119,7 @@ describe.skipIf(NO_PYTHON).each(OURS)("engine %s: security with pyzmq", (engine)
 
     it.skipIf(missing("czmq"))("of czmq are read by us, and ours by czmq", async () => {
       const program = join(folder, "zcert");
-      await writeFile(`${program}.c`, CZMQ);
-      await promisify(execFile)("cc", [`${program}.c`, "-o", program, "-lczmq"]);
+      await promisify(execFile)("cc", [peerFile("zcert.c"), "-o", program, "-lczmq"]);
       const theirs = join(folder, "czmq.key");
       const { stdout } = await promisify(execFile)(program, ["save", theirs]);
       const [publicKey, secretKey] = stdout.trim().split("\n");
@@ -139,27 +139,3 @@ describe.skipIf(NO_PYTHON).each(OURS)("engine %s: security with pyzmq", (engine)
     });
   });
 });
-
-/** Saves a new certificate, or loads one and prints what it found. */
-const CZMQ = `
-#include <czmq.h>
-int main (int argc, char **argv)
-{
-    zcert_t *cert = NULL;
-    if (argc == 3 && streq (argv [1], "load")) {
-        cert = zcert_load (argv [2]);
-        if (!cert)
-            return 1;
-        printf ("%s\\n%s\\n%s\\n", zcert_public_txt (cert), zcert_secret_txt (cert), zcert_meta (cert, "name"));
-    }
-    else {
-        cert = zcert_new ();
-        zcert_set_meta (cert, "name", "%s", "Grace");
-        if (zcert_save (cert, argv [2]))
-            return 1;
-        printf ("%s\\n%s\\n", zcert_public_txt (cert), zcert_secret_txt (cert));
-    }
-    zcert_destroy (&cert);
-    return 0;
-}
-`;

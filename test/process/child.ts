@@ -124,27 +124,6 @@ export class Child {
   }
 }
 
-/** The beginning of a program with threads, which import the package by its absolute address: evaluated ones resolve from nowhere. */
-export const THREADS = `
-import { Worker } from "node:worker_threads";
-import { on, once } from "node:events";
-import * as all from "shoal";
-const { Pair, Pull, Push, Reply, Request, Router, Dealer, Publisher, Subscriber } = all;
-const shoal = import.meta.resolve("shoal");
-const work = (source, workerData) => {
-  const worker = new Worker(
-    new URL("data:text/javascript," + encodeURIComponent(
-      'import { parentPort, workerData } from "node:worker_threads";\\n' +
-      'const { Pair, Pull, Push, Reply, Request, Router, Dealer, Publisher, Subscriber } = await import(' + JSON.stringify(shoal) + ');\\n' + source)),
-    { workerData });
-  // From the beginning: the last messages of a thread and its end may come in one turn.
-  worker.exited = once(worker, "exit");
-  worker.exited.catch(() => undefined); // Who awaits it gets the error.
-  return worker;
-};
-const said = async (worker) => (await once(worker, "message"))[0];
-`;
-
 /** Starts a module given as text. An unhandled rejection ends it with an error. */
 export function start(source: string, options: ChildOptions = {}): Child {
   const node = ["--unhandled-rejections=strict", "--input-type=module", ...(options.node ?? [])];

@@ -1,4 +1,5 @@
 /** Peers that are silent for a while: busy, stopped, or their queue full. What counts is `heartbeatTimeout`. */
+import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { nextEvent, until } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
@@ -26,22 +27,6 @@ async function each<T>(cases: readonly T[], run: (one: T) => Promise<void>): Pro
   for (const [at, { reason }] of (settled as PromiseRejectedResult[]).entries())
     if (reason !== undefined) throw new Error(`${cases[at]}: ${reason}`, { cause: reason });
 }
-
-/** A libzmq worker whose queue is full after one message, and that is as busy as its first job asks. */
-const PYTHON_WORKER = `
-import sys, time, zmq
-context = zmq.Context()
-worker = context.socket(getattr(zmq, sys.argv[1]))
-worker.rcvhwm = 1
-worker.connect(sys.argv[2])
-for number in range(int(sys.argv[3])):
-    frames = worker.recv_multipart()
-    assert frames[0] == str(number).encode(), (frames[0], number)
-    if number == 0:
-        print("busy", flush=True)
-        time.sleep(float(sys.argv[4]) / 1000)
-print("done", flush=True)
-`;
 
 const SHOAL_WORKER = `
   import { Context, Dealer, Pull } from "shoal";
@@ -72,7 +57,13 @@ describe("a worker that is busy for less than heartbeatTimeout", () => {
         });
         const endpoint = await world.bind(sender);
         const left = watchLeave(sender);
-        const args = ["-c", PYTHON_WORKER, type, endpoint, String(count), String(BUSY)];
+        const args = [
+          join(import.meta.dirname, "peers/busy_worker.py"),
+          type,
+          endpoint,
+          String(count),
+          String(BUSY),
+        ];
         const worker = own(new Child(peerAt("pyzmq"), args));
         const body = Buffer.alloc(1_000_000);
         const sending = (async () => {

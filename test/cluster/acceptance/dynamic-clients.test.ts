@@ -12,8 +12,6 @@ import {
 } from "../../../src/cluster/index.js";
 import { Pull, Push } from "../../../src/index.js";
 import { simulate, type World } from "../../../src/testing/index.js";
-import { closeAfterEach } from "../../support/close-after-each.js";
-import { testNodes } from "../nodes.js";
 import { KEY } from "../simulated.js";
 
 const users = {
@@ -149,22 +147,6 @@ describe("a client that knows one broker", () => {
 });
 
 describe("the list of brokers", () => {
-  test("is for those with the permission dynamicDiscovery, who prove themselves", () =>
-    simulate({ seed: 1 }, async (world) => {
-      const { start } = cluster(world);
-      await start("mb1");
-      await ana("mb1:7000").ready();
-      for (const [username, password] of [
-        ["ana", "wrong"],
-        ["bob", "hush"],
-        ["eve", "secret"],
-      ] as const) {
-        const refused = ana("mb1:7000", { username, password });
-        await expect(refused.ready(), username).rejects.toMatchObject({ code: "ERR_AUTHENTICATION" });
-        expect(refused.nodes).toEqual([]);
-      }
-    }));
-
   test("has the addresses of every interface, or the public ones for clients outside of a cloud", () =>
     simulate({ seed: 1 }, async (world) => {
       const { start } = cluster(world, {
@@ -209,44 +191,4 @@ describe("the list of brokers", () => {
       // After a rest it tries all of them again.
       await world.until(() => client.stats().attempts > each.length, 60_000);
     }));
-});
-
-describe("over HTTP", () => {
-  const { started } = testNodes(() => ({ multicast: false, registry: false }));
-  const closing = closeAfterEach();
-
-  test("any program gets the list as XML, with the interfaces and ports of each node", async () => {
-    const node = await started("NODE");
-    const server = closing(
-      new DiscoveryServer(node, {
-        http: { port: 0 },
-        xml: true,
-        users,
-        roles,
-        host: "0.0.0.0", // Where the broker listens: all interfaces.
-        port: 5_672,
-        securePort: 8_672,
-        addresses: () => [
-          { ip: "10.100.4.165", interface: "wlp3s0", prefix: 24 },
-          { ip: "192.168.11.50", interface: "enp0s25", prefix: 24 },
-        ],
-      }),
-    );
-    await server.start();
-    const ask = (user: string): Promise<Response> =>
-      fetch(server.url as string, {
-        headers: { Authorization: `Basic ${btoa(user)}`, Accept: "application/xml" },
-      });
-    expect(await (await ask("ana:secret")).text()).toBe(`<?xml version="1.0" encoding="UTF-8"?>
-<IpList>
-<node id="${node.name}">
-  <addresses>
-    <address ip="10.100.4.165" port="5672" ssl-port="8672" interface-name="wlp3s0"/>
-    <address ip="192.168.11.50" port="5672" ssl-port="8672" interface-name="enp0s25"/>
-  </addresses>
-</node>
-</IpList>
-`);
-    expect((await ask("bob:hush")).status).toBe(401);
-  });
 });

@@ -1,13 +1,7 @@
-/** Autocluster: nodes find each other by a list, multicast, DNS, etcd or Kubernetes, each of which is one line of configuration. */
+/** Autocluster: nodes find each other by multicast, DNS, etcd or Kubernetes, each of which is one line of configuration. */
 import { readFileSync } from "node:fs";
 import { afterEach, describe, expect, test } from "vitest";
-import {
-  AddressFeed,
-  type ClusterNode,
-  clusterNames,
-  kubernetesSource,
-  parseDiscovery,
-} from "../../../src/cluster/index.js";
+import { type ClusterNode, kubernetesSource, parseDiscovery } from "../../../src/cluster/index.js";
 import { makeCertificates } from "../../support/certificates.js";
 import { sharedFolder } from "../../support/folders.js";
 import { missing } from "../../support/peers.js";
@@ -34,13 +28,6 @@ async function autocluster(line: string, ports: readonly number[]): Promise<Clus
 }
 
 describe("nodes make a cluster", () => {
-  test("by a static list, which is the same on all of them", async () => {
-    const ports = await freePorts(3);
-    const nodes = await autocluster(`static:${ports.map((port) => `127.0.0.1:${port}`).join()}`, ports);
-    await together(3, ...nodes);
-    expect(nodes[0]?.discovery()).toMatchObject([{ name: "static", state: "up" }]);
-  });
-
   test("by multicast, at the first of its ports that is free", async () => {
     const ports = (await freePorts(2)).join();
     const line = `multicast:239.192.0.1?ports=${ports}&ttl=0&loop=true&interval=200`;
@@ -110,34 +97,5 @@ describe("nodes make a cluster", () => {
     const first = await started("ekka1", { port, discovery: [source()] });
     const second = await started("ekka2", { discovery: [source()] });
     await together(2, first, second);
-  });
-
-  test("on one host are listed by name, with their ports, without a daemon", async () => {
-    const [first, second] = await Promise.all([started("node1"), started("node2")]);
-    const names = async () => (await clusterNames()).filter(({ cluster }) => cluster === first.cluster);
-    const listed = (await names()).map(({ name, port }) => [name, port]);
-    const ports = [first, second].map(({ name, address }) => [name, Number(address.split(":")[1])]);
-    expect(listed.sort()).toEqual(ports.sort());
-    await second.leave();
-    expect((await names()).map(({ name }) => name)).toEqual([first.name]);
-  });
-});
-
-describe("a source that fails", () => {
-  test("costs no member, and its last list stays in use", async () => {
-    let registry: AddressFeed | undefined;
-    const first = await started("ekka1", { multicast: false });
-    const second = await started("ekka2", {
-      discovery: [(_self, signal) => (registry = new AddressFeed(signal))],
-    });
-    const up = event(second, "discovery:up");
-    registry?.set([first.address]);
-    await up;
-    await together(2, first, second);
-    const down = event(second, "discovery:down");
-    registry?.fail(new Error("the registry is down"));
-    expect((await down).error.message).toBe("the registry is down");
-    expect(second.members().length).toBe(2);
-    expect(second.discovery()).toMatchObject([{ state: "down", addresses: [first.address] }]);
   });
 });

@@ -5,7 +5,6 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { connect } from "node:net";
-import { text } from "node:stream/consumers";
 import { describe, expect, test } from "vitest";
 import {
   broadcastSource,
@@ -13,14 +12,12 @@ import {
   type ClusterNode,
   ConnectionManager,
 } from "../../../src/cluster/index.js";
-import { acceptLinks, dialLink, openLink } from "../../../src/link/index.js";
+import { acceptLinks } from "../../../src/link/index.js";
 import { simulate } from "../../../src/testing/index.js";
 import { testNodes, together } from "../nodes.js";
-import { eventsOf, onOneHost, startNodes } from "../simulated.js";
+import { onOneHost, SETTLED, startNodes } from "../simulated.js";
 
 const NAMES = ["a", "b", "c"];
-/** What takes longer than anything that is on its way. */
-const SETTLED = 200;
 
 describe("a connection manager", () => {
   const LIST = ["a:1900", "b:1900", "c:1900"];
@@ -82,31 +79,15 @@ describe("a connection manager", () => {
 describe("a link that begins as an HTTP request", () => {
   const { started } = testNodes(() => ({ multicast: false, registry: false, password: "cluster password" }));
 
-  /** A web server, one page of which leads into a node's cluster. */
-  async function page(onStream: Parameters<typeof acceptLinks>[1]): Promise<{ port: number; url: string }> {
-    const server = createServer((_, response) => response.writeHead(404).end());
-    acceptLinks(server, onStream, { path: "/cluster/page.lsp" });
-    server.listen(0, "127.0.0.1").unref();
-    await once(server, "listening");
-    const { port } = server.address() as { port: number };
-    return { port, url: `http://127.0.0.1:${port}/cluster/page.lsp` };
-  }
-
-  test("then carries the cluster", async () => {
-    // Nobody is where they say that they are: the page alone leads there.
-    const server = await started("server", { announce: "127.0.0.1:1" });
-    const client = await started("client", { announce: "127.0.0.1:2" });
-    const { url } = await page((stream) => server.link(stream));
-    await client.link(await dialLink(url));
-    await together(2, server, client);
-    server.serve("greet", (name: string) => `hello, ${name}`);
-    expect(await client.request("greet", "client", { waitForReady: true })).toBe("hello, client");
-  });
-
   test("may be asked for with the header SMQ: CLUSTER, which the page answers with 204", async () => {
     const server = await started("server", { announce: "127.0.0.1:1" });
     const client = await started("client", { announce: "127.0.0.1:2" });
-    const { port } = await page((stream) => server.link(stream));
+    // A web server, one page of which leads into the node's cluster.
+    const web = createServer((_, response) => response.writeHead(404).end());
+    acceptLinks(web, (stream) => server.link(stream), { path: "/cluster/page.lsp" });
+    web.listen(0, "127.0.0.1").unref();
+    await once(web, "listening");
+    const { port } = web.address() as { port: number };
     const socket = connect(port, "127.0.0.1");
     socket.write("GET /cluster/page.lsp HTTP/1.1\r\nHost: server\r\nSMQ: CLUSTER\r\n\r\n");
     await once(socket, "readable");
@@ -114,18 +95,6 @@ describe("a link that begins as an HTTP request", () => {
     expect(String(socket.read(answer.length))).toBe(answer);
     await client.link(socket);
     await together(2, server, client);
-  });
-
-  test("has channels for what a program sends next to the cluster", async () => {
-    const password = "cluster password";
-    const { url } = await page((stream) =>
-      openLink(stream, { role: "responder", password, onChannel: (channel) => channel.pipe(channel) }),
-    );
-    const link = await openLink(await dialLink(url), { role: "initiator", password });
-    const channel = await link.open("echo");
-    channel.end("through the same connection");
-    expect(await text(channel)).toBe("through the same connection");
-    await link.close();
   });
 });
 
@@ -172,24 +141,6 @@ describe("messages", () => {
       expect(first).toEqual(Array(2).fill("I am good, thanks! | other self pong"));
     }));
 
-  test("one to one: a node's own client is 1 to itself, and has a number of its own with each other node", () =>
-    onOneHost(["a", "b"], async ({ a, b }, world) => {
-      const got: ClusterMessage[] = [];
-      for (const node of [a, b]) node.subscribe("self", (message) => void got.push(message));
-      await a.sendTo(1, "to myself");
-      // Nobody means the 1 of another node by chance: it has to be known first.
-      await expect(a.sendTo({ node: b.id, id: 1 }, "hello")).rejects.toMatchObject({ code: "EHOSTUNREACH" });
-      await a.sendTo(a.addressOf("b"), "hello");
-      await world.advance(SETTLED);
-      expect(got.map(({ data, sender }) => [String(data), sender.id >= 2 ** 31])).toEqual([
-        ["to myself", false],
-        ["hello", true],
-      ]);
-      await b.sendTo(got[1]?.sender ?? 0, "hello yourself");
-      await world.advance(SETTLED);
-      expect(String(got[2]?.data)).toBe("hello yourself");
-    }));
-
   test("on behalf of another client of the node, which gets the answers", () =>
     onOneHost(["a", "b"], async ({ a, b }, world) => {
       const printed = program(b);
@@ -219,14 +170,5 @@ describe("messages", () => {
       await world.until(() => sales?.members().length === 1, 1_000);
       await world.advance(SETTLED);
       expect(a.members().length).toBe(3);
-    }));
-
-  test("to a client that is gone fail, with the reason", () =>
-    onOneHost(["a", "b"], async ({ a, b }, world) => {
-      const to = a.addressOf("b");
-      const left = eventsOf(a, "left");
-      await b.leave();
-      await world.until(() => left.length === 1, 5_000);
-      await expect(a.sendTo(to, "hello")).rejects.toMatchObject({ code: "EHOSTUNREACH" });
     }));
 });

@@ -1,52 +1,18 @@
-/**
- * Services that find each other: by their tags, over channels that they join, through hooks that they put around their messages, by
- * queries to many at a time, and over the protocols that they have in common.
- */
-import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
+/** Services that reach each other: by their tags, and through hooks that they put around their messages. */
 import { describe, expect, test } from "vitest";
-import { ClusterNode, type Member, type MemberMessage } from "../../../src/cluster/index.js";
+import type { ClusterNode, Member, MemberMessage } from "../../../src/cluster/index.js";
 import { simulate } from "../../../src/testing/index.js";
-import { MemoryProtocol } from "../messaging/memory-protocol.js";
-import { eventsOf, onOneHost, startNodes } from "../simulated.js";
-
-/** What takes longer than anything that is on its way. */
-const SETTLED = 200;
+import { onOneHost, SETTLED, startNodes } from "../simulated.js";
 
 const names = (members: Iterable<{ readonly name: string }>): string[] =>
   [...members].map(({ name }) => name.split("@")[0] as string).sort();
 
-/** What a member gets on a channel. */
-function inbox(node: ClusterNode, channel = 0): MemberMessage[] {
+/** What a member gets. */
+function inbox(node: ClusterNode): MemberMessage[] {
   const messages: MemberMessage[] = [];
-  node.onMessage((message) => void messages.push(message), { channels: [channel] });
+  node.onMessage((message) => void messages.push(message));
   return messages;
 }
-
-test("two members that join discover each other, and hear when the other one is gone", () =>
-  simulate({ seed: 1 }, async (world) => {
-    const heard: string[] = [];
-    const [one, two] = ["service_one", "service_two"].map((tag) => {
-      const node = new ClusterNode({ name: tag, tags: [tag], props: { version: "2.1", weight: 3 } });
-      node.hook("member:discovered", ({ name, tags, props }) => {
-        heard.push(`${name} discovered, ${tags} ${props.version}`);
-      });
-      node.hook("member:lost", ({ name }) => void heard.push(`${name} lost`));
-      return node;
-    }) as [ClusterNode, ClusterNode];
-    await Promise.all([one.start(), two.start()]);
-    await world.until(() => heard.length === 2, 5_000);
-    expect(heard.sort()).toEqual([
-      `${one.name} discovered, service_one 2.1`,
-      `${two.name} discovered, service_two 2.1`,
-    ]);
-    expect(one.resolve("service_two")).toMatchObject([
-      { id: two.id, name: two.name, state: "alive", local: true, props: { version: "2.1", weight: "3" } },
-    ]);
-    expect(one.member("service_two")?.addresses[0]).toBe(two.address);
-    await two.leave();
-    await world.until(() => heard.length === 3, 1_000);
-    expect(heard[2]).toBe(`${two.name} lost`);
-  }));
 
 describe("tags", () => {
   test("change by modifiers, one after the other, and the others have them with the next heartbeat", () =>
@@ -125,50 +91,9 @@ describe("send", () => {
       (name) => ({ tags: tags[name] ?? [] }),
     );
   });
-
-  test("is one datagram to all where it is a broadcast", () =>
-    onOneHost(["a", "b", "c"], async ({ a, b, c }, world) => {
-      const boxes = [b, c].map((node) => inbox(node));
-      expect(await a.send({ broadcast: true, data: "hello, all" })).toMatchObject({ means: "datagram" });
-      await world.advance(SETTLED);
-      for (const box of boxes) expect(box).toMatchObject([{ data: "hello, all", protocol: "udp" }]);
-    }));
 });
 
 describe("a query", () => {
-  test("has the answer of each member, and who failed to give one", () =>
-    onOneHost(["one", "two", "three", "four"], async ({ one, two, three, four }) => {
-      one.onQuery(() => "Hello,");
-      two.onQuery(() => "World!");
-      four.onQuery(() => {
-        throw Object.assign(new Error("not today"), { expose: true });
-      });
-      const { replies, failed, missing } = await three
-        .query({ resolve: "localhost", data: "word" })
-        .collect();
-      expect(
-        replies
-          .map(({ data }) => data)
-          .sort()
-          .join(" "),
-      ).toBe("Hello, World!");
-      expect(failed.map(({ error }) => error.message)).toEqual([
-        `${four.name}: the handler failed: not today`,
-      ]);
-      expect(missing).toEqual([]);
-    }));
-
-  test("ends without those who say nothing in time, and is answered one by one until then", () =>
-    onOneHost(["one", "two", "three"], async ({ one, two, three }) => {
-      one.onQuery(() => "here");
-      two.onQuery(() => new Promise(() => undefined));
-      const query = three.query({ resolve: "localhost", timeout: 2_000 });
-      const since = performance.now();
-      const answers: unknown[] = [];
-      for await (const { member, data } of query) answers.push(names([member])[0], data);
-      expect([answers, Math.round(performance.now() - since)]).toEqual([["one", "here"], 2_000]);
-    }));
-
   test("is for members of the same host alone where a hook says so", () =>
     simulate({ seed: 1 }, async (world) => {
       const nodes = await startNodes(world, ["a", "b"]);
@@ -181,48 +106,6 @@ describe("a query", () => {
       expect(far.failed[0]?.error.message).toContain("Only Local can Query");
       const near = await b.query({ members: ["b"], self: true, data: "set ::var" }).collect();
       expect(near.replies).toMatchObject([{ data: "set ::var is run" }]);
-    }));
-});
-
-describe("channels", () => {
-  test("are ignored by those who have not joined them", () =>
-    onOneHost(["a", "b", "c"], async ({ a, b, c }, world) => {
-      b.channels.join(5);
-      const [joined, other] = [inbox(b, 5), inbox(c, 5)];
-      for (const data of ["1", "2"]) await a.send({ members: ["b", "c"], channel: 5, data });
-      await world.advance(SETTLED);
-      expect([joined.map(({ data }) => data), other]).toEqual([["1", "2"], []]);
-      expect(c.stats().memberMessages?.notJoined).toBe(2);
-    }));
-
-  test("may be encrypted by two hooks: who joins one without the key sees nothing of it", () =>
-    onOneHost(["a", "b", "eve"], async ({ a, b, eve }, world) => {
-      const key = randomBytes(32);
-      for (const node of [a, b]) {
-        node.hook("channel:send", { channels: [5] }, ({ data }) => {
-          const nonce = randomBytes(12);
-          const cipher = createCipheriv("aes-256-gcm", key, nonce);
-          return { data: Buffer.concat([nonce, cipher.update(data), cipher.final(), cipher.getAuthTag()]) };
-        });
-        node.hook("channel:receive", { channels: [5] }, ({ data }) => {
-          if (typeof data === "string") throw new Error("not encrypted");
-          const decipher = createDecipheriv("aes-256-gcm", key, data.subarray(0, 12));
-          decipher.setAuthTag(data.subarray(-16));
-          return {
-            data: Buffer.concat([decipher.update(data.subarray(12, -16)), decipher.final()]).toString(),
-          };
-        });
-      }
-      for (const node of [b, eve]) node.channels.join(5);
-      const [box, overheard] = [inbox(b, 5), inbox(eve, 5)];
-      await a.send({ resolve: "localhost", channel: 5, data: "the key is under the mat" });
-      // Without the key nothing comes in, either.
-      const failed = eventsOf(b, "hook:failed");
-      await eve.send({ members: ["b"], channel: 5, data: "there is no key" });
-      await world.advance(SETTLED);
-      expect(box.map(({ data }) => data)).toEqual(["the key is under the mat"]);
-      expect(overheard.map(({ data }) => data.includes("mat"))).toEqual([false]);
-      expect(failed).toMatchObject([{ error: { stage: "channel:receive" } }]);
     }));
 });
 
@@ -246,50 +129,4 @@ describe("hooks", () => {
         ...back.flatMap((stage) => [`${stage} 2`, `${stage} 1`]),
       ]);
     }));
-
-  test("keep out what they throw at: a message of the program, one that came, or a member", () =>
-    onOneHost(["a", "b", "c"], async ({ a, b, c }, world) => {
-      const box = inbox(b);
-      const vetoed = eventsOf(a, "message:vetoed");
-      b.hook("evaluate:receive", ({ data }, { veto }) => (data === "spam" ? veto("no spam") : undefined));
-      b.hook("member:validate", ({ name }: Member) => {
-        if (name.startsWith("c@")) throw new Error("not you");
-      });
-      for (const data of ["spam", "ham"]) await a.send({ members: ["b"], data });
-      await c.send({ members: ["b"], data: "it is me" });
-      a.hook("evaluate:send", () => {
-        throw new Error("not now");
-      });
-      await expect(a.send({ members: ["b"], data: "more" })).rejects.toMatchObject({ code: "ERR_VETOED" });
-      await world.advance(SETTLED);
-      expect(box.map(({ data }) => data)).toEqual(["ham"]);
-      expect(vetoed).toMatchObject([{ reason: "no spam" }]);
-    }));
-});
-
-describe("protocols", () => {
-  test("of one's own are one object, go first where both have them, and yield to the next when they fail", () => {
-    const pigeons = new MemoryProtocol("pigeons");
-    return onOneHost(
-      ["a", "b", "c"],
-      async ({ a, b, c }, world) => {
-        const boxes = [b, c].map((node) => inbox(node));
-        const send = async (data: string): Promise<void> => {
-          await a.send({ members: ["b", "c"], data });
-          await world.until(() => boxes.every((box) => box.at(-1)?.data === data), 5_000);
-        };
-        await send("a letter");
-        expect(boxes.map(([message]) => message?.protocol)).toEqual(["pigeons", "tcp"]);
-        const failed = eventsOf(a, "protocol:failed");
-        pigeons.fails = true;
-        pigeons.cut();
-        await send("another one");
-        expect(boxes.map(([, message]) => message?.protocol)).toEqual(["tcp", "tcp"]);
-        expect(failed).toMatchObject([{ protocol: "pigeons" }]);
-        const only = await a.send({ members: ["c"], protocols: ["pigeons"], data: "x" });
-        expect(only.failed).toMatchObject([{ error: { code: "EHOSTUNREACH" } }]);
-      },
-      (name) => ({ messaging: { protocols: name === "c" ? ["tcp"] : [pigeons.protocol, "tcp"] } }),
-    );
-  });
 });

@@ -263,7 +263,7 @@ it("endpoints of the nodes' ports are tcp, and tls where the secure ones are ask
 });
 
 describe("over HTTP", () => {
-  it("gives the list as JSON, or in the format that the URL asks for", async () => {
+  it("gives the list as JSON, or in the format that the URL or the request asks for", async () => {
     const a = await node("a");
     const first = await server(a, { http: { port: 0 }, xml: true, port: 5_672, securePort: 8_672 });
     const url = first.url as string;
@@ -276,6 +276,8 @@ describe("over HTTP", () => {
     });
     const xml = await fetch(`${url}?format=xml`, ANA);
     expect(xml.headers.get("content-type")).toContain("application/xml");
+    const accepts = { headers: { ...ANA.headers, Accept: "application/xml" } };
+    expect(await (await fetch(url, accepts)).text()).toBe(await xml.text());
     expect((await fetch(`${url}?format=yaml`, ANA)).status).toBe(400);
     expect((await fetch(`${url}?addresses=all`, ANA)).status).toBe(400);
     expect((await fetch(`${url}/x`, ANA)).status).toBe(404);

@@ -13,13 +13,10 @@ import {
 } from "../../../src/cluster/index.js";
 import { simulate, type World } from "../../../src/testing/index.js";
 import { UNREADABLE } from "../../support/unreadable.js";
-import { eventsOf, KEY, startNodes } from "../simulated.js";
+import { eventsOf, KEY, SETTLED, startNodes } from "../simulated.js";
 import { MemoryProtocol } from "./memory-protocol.js";
 import { throwing } from "./throwing.js";
 import { withMessaging } from "./with-messaging.js";
-
-/** What takes longer than anything that is on its way. */
-const SETTLED = 100;
 
 function begin({ a, b }: Record<"a" | "b", ClusterNode>, world: World) {
   /** What b got. */

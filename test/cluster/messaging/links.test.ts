@@ -24,14 +24,12 @@ import { curveKeyPair } from "../../../src/index.js";
 import { simulate, type World } from "../../../src/testing/index.js";
 import { gate } from "../../support/gate.js";
 import { watch } from "../../support/settled.js";
-import { eventsOf, KEY, onOneHost, pause } from "../simulated.js";
+import { eventsOf, KEY, onOneHost, pause, SETTLED } from "../simulated.js";
 import { eagerPair, MemoryProtocol } from "./memory-protocol.js";
 import { RawReceiver, RawSender } from "./raw-ends.js";
 import { throwing } from "./throwing.js";
 import { withMessaging } from "./with-messaging.js";
 
-/** What takes longer than anything that is on its way. */
-const SETTLED = 200;
 const texts = (count: number, from = 0): string[] => Array.from({ length: count }, (_, i) => `${from + i}`);
 const never = (): Promise<never> => new Promise(() => undefined);
 

@@ -16,13 +16,11 @@ import { ignore } from "../../../src/core/waiter.js";
 import { simulate } from "../../../src/testing/index.js";
 import { gate } from "../../support/gate.js";
 import { LONG } from "../../support/long.js";
-import { eventsOf, onOneHost, startNodes } from "../simulated.js";
+import { eventsOf, onOneHost, SETTLED, startNodes } from "../simulated.js";
 import { MemoryProtocol } from "./memory-protocol.js";
 import { throwing } from "./throwing.js";
 import { withMessaging } from "./with-messaging.js";
 
-/** What takes longer than anything that is on its way. */
-const SETTLED = 100;
 const never = (): Promise<never> => new Promise(() => undefined);
 
 function inbox(node: ClusterNode): MemberMessage[] {

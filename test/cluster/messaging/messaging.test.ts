@@ -26,14 +26,12 @@ import { gate } from "../../support/gate.js";
 import fc from "../../support/properties.js";
 import { turn, watch } from "../../support/settled.js";
 import { testNodes } from "../nodes.js";
-import { eventsOf, nodesTogether, onOneHost, startNodes } from "../simulated.js";
+import { eventsOf, nodesTogether, onOneHost, SETTLED, startNodes } from "../simulated.js";
 import { publishItem, retainedItem } from "./published.js";
 import { throwing } from "./throwing.js";
 import { withMessaging } from "./with-messaging.js";
 
 const { ALIAS, DEFINE, RETAIN } = ItemFlag;
-/** What takes longer than anything that is on its way. */
-const SETTLED = 200;
 const EINVAL = expect.objectContaining({ code: "EINVAL" });
 const never = (): Promise<void> => new Promise(() => undefined);
 

@@ -4,11 +4,9 @@ import type { ClusterNode, Member } from "../../../src/cluster/index.js";
 import { MAX_HANDLING_BYTES } from "../../../src/cluster/messaging/bounds.js";
 import { simulate, type World } from "../../../src/testing/index.js";
 import fc from "../../support/properties.js";
-import { nodesTogether, onOneHost } from "../simulated.js";
+import { nodesTogether, onOneHost, SETTLED } from "../simulated.js";
 import { withMessaging } from "./with-messaging.js";
 
-/** What takes longer than anything that is on its way. */
-const SETTLED = 100;
 const OTHERS = ["s0", "s1", "s2", "s3", "s4"] as const;
 
 function received(node: ClusterNode): unknown[] {

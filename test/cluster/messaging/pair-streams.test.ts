@@ -9,11 +9,9 @@ import {
 } from "../../../src/cluster/index.js";
 import { curveKeyPair, InvalidArgumentError } from "../../../src/index.js";
 import type { World } from "../../../src/testing/index.js";
-import { onOneHost } from "../simulated.js";
+import { onOneHost, SETTLED } from "../simulated.js";
 import { eagerPair, MemoryProtocol } from "./memory-protocol.js";
 
-/** What takes longer than anything that is on its way. */
-const SETTLED = 200;
 const HEARTBEAT = 600;
 
 /** Two nodes with a stream for messages; what the second one gets of "t". */

@@ -9,8 +9,9 @@ const RESOLVED = "tcp://127.0.0.1:5555";
 beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));
 afterEach(() => void vi.useRealTimers());
 
-function endpoints(releases = new Map<string, Promise<void>>()) {
+function endpoints() {
   const native = new FakeNativeSocket();
+  const releases = new Map<string, Promise<void>>();
   return { native, releases, made: new Endpoints(native, releases) };
 }
 
@@ -41,24 +42,6 @@ test("an inproc name is free at once", async () => {
   made.bindSync("inproc://name");
   await made.unbind("inproc://name");
   expect(vi.getTimerCount()).toBe(0);
-});
-
-test("bind waits for what this process is just giving up, and only then says that it is in use", async () => {
-  const releases = new Map<string, Promise<void>>();
-  const old = endpoints(releases);
-  old.made.bindSync(GIVEN);
-  const gone = old.made.releaseAll();
-  const next = endpoints(releases);
-  next.native.failures = [nativeError("EADDRINUSE")];
-  const bound = watch(next.made.bind(RESOLVED));
-  await turn();
-  expect(bound.state).toBe("pending");
-  gone();
-  await turn();
-  expect(bound.value).toBe(RESOLVED);
-
-  next.native.failures = [nativeError("EADDRINUSE")];
-  await expect(next.made.bind(GIVEN)).rejects.toMatchObject({ code: "EADDRINUSE", endpoint: GIVEN });
 });
 
 test("an unbind that fails leaves no timer and no release behind", async () => {

@@ -56,13 +56,6 @@ describe("closing", () => {
 });
 
 describe("closing without a limit ends when nothing can leave any more:", () => {
-  it("the only attempt at an endpoint failed", async () => {
-    const push = world.connect(world.push({ reconnectInterval: -1 }), world.deadEndpoint());
-    await push.send("queued");
-    expect(await within(push.close(), "close", 5_000)).toEqual({ flushed: 0, discarded: 0, unknown: 0 });
-    expect(push.stats().dropped.disconnected).toBe(1);
-  });
-
   it("the linger of a disconnected endpoint is over", async () => {
     const endpoint = world.deadEndpoint();
     const push = world.connect(world.push({ linger: 50 }), endpoint);

@@ -117,34 +117,12 @@ test("two servers of one role serve nobody, and both report it", async () => {
   expect([one.stats().replied, two.stats().replied]).toEqual([0, 0]);
 });
 
-const REQ = `
-import sys, zmq
-context = zmq.Context()
-socket = context.socket(zmq.REQ)
-socket.linger = 0
-# Not by a poll: that reports a late reply to an earlier request, too, which recv throws away, and then waits.
-socket.rcvtimeo = 300
-socket.setsockopt(zmq.REQ_RELAXED, 1)
-socket.setsockopt(zmq.REQ_CORRELATE, 1)
-for endpoint in sys.argv[1:]:
-    socket.connect(endpoint)
-print("ready", flush=True)
-for line in sys.stdin:
-    while True:
-        socket.send(line.strip().encode())
-        try:
-            print(socket.recv().decode(), flush=True)
-            break
-        except zmq.Again:
-            pass
-`;
-
 // With 400 ms several of its requests wait for the fail-over, and are answered together.
 test.skipIf(missing("pyzmq")).each([HEARTBEAT, 400])(
   "a REQ of pyzmq is served through a fail-over, with heartbeats of %i ms",
   async (heartbeatInterval) => {
     const { primary, backup } = await pair(([body]) => `got ${body}`, { heartbeatInterval });
-    const python = pythonIn(keep)(REQ, ...ROLES.map((role) => at[role].clients));
+    const python = pythonIn(keep)("patient_req.py", ...ROLES.map((role) => at[role].clients));
     await python.heard("ready");
     for (let i = 0; i < 8; i++) {
       if (i === 4) await primary.close({ linger: 0 });

@@ -1,21 +1,24 @@
-/** Black Boxes with real sockets and threads, in processes of their own. */
+/** Black Boxes with real sockets and threads, each in a process of its own: what it does is a function of black-box-program.js. */
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { ENGINE_NAMES } from "../../../src/engine/select.js";
-import { Child, run } from "../../process/child.js";
+import { Child } from "../../process/child.js";
 import { LONG } from "../../support/long.js";
-import { BLOCKING, prelude } from "./programs.js";
 
 /** ms until a program is ended; far more than it needs, for a busy machine. */
 const LIMIT = 35_000;
 
 /** Runs a program to its end; it says "good" when it found what it looked for. */
+async function runGood(option: string, file: string, ...args: string[]): Promise<void> {
+  const program = fileURLToPath(new URL(file, import.meta.url));
+  const child = new Child(process.execPath, [option, program, ...args], { limit: LIMIT });
+  expect(await child.outcome).toEqual({ code: 0, signal: null, stdout: "good\n", stderr: "" });
+}
+
 const goodOn =
   (engine: string) =>
-  async (program: string): Promise<void> => {
-    const outcome = await run(`${prelude(engine)}${program}\nconsole.log("good");`, { limit: LIMIT });
-    expect(outcome).toEqual({ code: 0, signal: null, stdout: "good\n", stderr: "" });
-  };
+  (...story: string[]): Promise<void> =>
+    runGood("--unhandled-rejections=strict", "black-box-program.js", engine, ...story);
 
 /** Most is above the engine: one of them is enough, and the long form has all. */
 const ENGINES = ENGINE_NAMES.slice(0, LONG ? undefined : 1);
@@ -24,279 +27,40 @@ const ENGINES = ENGINE_NAMES.slice(0, LONG ? undefined : 1);
 describe.concurrent.each(ENGINES)("a Black Box, engine %s", (engine) => {
   const good = goodOn(engine);
 
-  it("keeps the order of each topic, one shard a topic, and loses nothing with wait", async () => {
-    await good(`
-      // data: calls, calls out of order, then calls of each shard for each of 10 topics
-      const data = shared(2 + 30);
-      const handler = module(\`
-        const last = new Map();
-        export default async ([topic, body], { shard }) => {
-          const number = Number(body);
-          if ((last.get(String(topic)) ?? 0) !== number - 1) Atomics.add(data, 1, 1);
-          if (number % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
-          last.set(String(topic), number);
-          Atomics.add(data, 2 + 3 * Number(String(topic).slice(1)) + shard, 1);
-          Atomics.add(data, 0, 1);
-        }\`);
-      const { publisher, box } = await open({ handler, workers: 3, subscribe: "t", maxQueue: 50 });
-      for (let number = 1; number <= 300; number++) {
-        for (let topic = 0; topic < 10; topic++) await publisher.send(["t" + topic, String(number)]);
-        await publisher.send(["other", "x"]);
-      }
-      const stats = await until(box, ({ handled }) => handled === 3_000);
-      assert.deepEqual([data[0], data[1]], [3_000, 0]);
-      for (let topic = 0; topic < 10; topic++) {
-        const shards = [...data.subarray(2 + 3 * topic, 5 + 3 * topic)].filter((count) => count > 0);
-        assert.deepEqual(shards, [300]);
-      }
-      assert.equal(stats.shards.length, 3);
-      accounts(stats);
-      await Promise.all([box.close(), publisher.close()]);
-      assert.equal(box.stats().handled, 3_000);
-      await assert.rejects(box.start(), { code: "EBADF" });`);
-  });
+  it("keeps the order of each topic, one shard a topic, and loses nothing with wait", () =>
+    good("keepsOrder"));
 
-  it("with wait holds the publisher back, and everything arrives", async () => {
-    await good(`
-      const data = shared(20_000);
-      const handler = module(${JSON.stringify(BLOCKING)});
-      const publisher = await openPublisher({ noDrop: true, sendHighWaterMark: 10 });
-      const socketOptions = { receiveHighWaterMark: 10 };
-      const { box } = await open({ handler, workers: 1, maxQueue: 10, socketOptions }, publisher);
-      const body = (number) => String(number).padStart(20_000);
-      let sent = 0;
-      for (let idle = 0; idle < 30; await sleep(10)) {
-        if (publisher.trySend(["t", body(sent + 1)])) { sent += 1; idle = 0; } else idle += 1;
-        assert.ok(sent < 15_000, "nobody held the publisher back");
-      }
-      const waiting = box.stats();
-      assert.ok(waiting.queued > 10);
-      accounts(waiting);
-      Atomics.store(data, 0, 1);
-      Atomics.notify(data, 0);
-      for (let more = 0; more < 50; more++) { await publisher.send(["t", body(sent + 1)]); sent += 1; }
-      const stats = await until(box, ({ handled }) => handled === sent);
-      assert.deepEqual([...data.subarray(3, 3 + sent)], Array.from({ length: sent }, (_, i) => i + 1));
-      assert.equal(Object.values(stats.dropped).reduce((sum, count) => sum + count), 0);
-      await Promise.all([box.close(), publisher.close()]);`);
-  });
+  it("with wait holds the publisher back, and everything arrives", () => good("holdsPublisherBack"));
 
-  it("is refused what it cannot have, and nothing is left behind", async () => {
-    await good(`
-      const publisher = await openPublisher();
-      const fine = module("export default () => undefined");
-      const fails = async (options, expected) => {
-        const box = new BlackBox({ workers: 1, handler: fine, connect: publisher.lastEndpoint, ...options });
-        await assert.rejects(box.start(), expected);
-        assert.equal(box.closed, true);
-        await box.close();
-      };
-      await fails({ handler: "/nowhere/at-all.js" }, (error) => {
-        assert.equal(error.code, "EINVAL");
-        assert.match(error.message, /nowhere/);
-        assert.equal(error.cause.code, "ERR_MODULE_NOT_FOUND");
-        return true;
-      });
-      await fails({ handler: module("export const other = 1") }, { code: "EINVAL", message: /default export/ });
-      await fails({ handler: module("export default 1; setInterval(() => 0, 9)") }, { code: "EINVAL" });
-      await fails({ handler: module("export default () => 1; export const teardown = 1") }, { message: /teardown/ });
-      await fails({ handler: module("throw new Error('at its beginning')") }, { code: "EINVAL", message: /at its beginning/ });
-      await fails({ handler: module("process.exit(0)") }, { code: "EINVAL", message: /exit code 0/ });
-      await fails({ connect: [], bind: publisher.lastEndpoint }, { code: "EADDRINUSE" });
-      assert.throws(() => new BlackBox({ handler: fine, connect: "nonsense" }), { code: "EINVAL" });
-      await fails({ subscribe: [1] }, { code: "EINVAL" });
-      const slow = module("await new Promise((loaded) => setTimeout(loaded, 300)); export default () => undefined");
-      const early = new BlackBox({ handler: slow, workers: 1, connect: publisher.lastEndpoint });
-      const started = assert.rejects(early.start(), { code: "EBADF" });
-      await early.close();
-      await started;
-      await publisher.close();`);
-  });
+  it("is refused what it cannot have, and nothing is left behind", () => good("isRefused"));
 });
 
 describe.concurrent.each(ENGINES)("the threads of a Black Box, engine %s", (engine) => {
   const good = goodOn(engine);
 
-  it("reaches a publisher over inproc, and is reached there", async () => {
-    await good(`
-      const publisher = new Publisher({ sendHighWaterMark: 0 });
-      await publisher.bind("inproc://news");
-      publisher.connect("inproc://box");
-      const data = shared(1);
-      const handler = module("export default () => void Atomics.add(data, 0, 1)");
-      const options = { socketOptions: { context: undefined }, handler, workers: 2, connect: "inproc://news" };
-      const { box: one } = await open(options, publisher);
-      const other = new BlackBox({ ...options, connect: undefined, bind: "inproc://box" });
-      await other.start();
-      await publisher.waitForSubscribers({ count: 2 });
-      for (let i = 0; i < 1_000; i++) await publisher.send([String(i), "x"]);
-      for (const box of [one, other]) accounts(await until(box, ({ handled }) => handled === 1_000));
-      assert.equal(data[0], 2_000);
-      const second = new BlackBox({ ...options, connect: undefined, bind: "inproc://box" });
-      await assert.rejects(second.start(), { code: "EADDRINUSE" });
-      await Promise.all([one.close(), other.close(), publisher.close()]);`);
-  });
+  it("reaches a publisher over inproc, and is reached there", () => good("goesOverInproc"));
 
-  it("reports handlers that throw and that reject, and goes on", async () => {
-    await good(`
-      const handler = module(\`export default ([topic, body]) => {
-        if (String(body) === "throw") throw new RangeError("no such fish");
-        if (String(body) === "reject") return Promise.reject(new Error("gone"));
-      }\`);
-      const { publisher, box } = await open({ handler, workers: 1 });
-      const failed = event(box, "handler:failed");
-      await publisher.send(["cod", "throw"]);
-      const { shard, messages, topic, error } = await failed;
-      assert.deepEqual([shard, messages, String(topic), error.name, error.message],
-        [0, 1, "cod", "RangeError", "no such fish"]);
-      let more = 0;
-      box.events.on("handler:failed", ({ messages }) => { more += messages; });
-      for (let i = 0; i < 100; i++) await publisher.send(["cod", i % 2 ? "reject" : "fine"]);
-      accounts(await until(box, (stats) => stats.handled === 50 && stats.failed === 51));
-      await box.close();
-      assert.equal(more, 50); // Reported together, the last of them at the end.
-      await publisher.close();`);
-  });
+  it("reports handlers that throw and that reject, and goes on", () => good("reportsFailures"));
 
-  it("closes when a thread crashes: what it had is lost, what waits is dropped, and a program hears of it", async () => {
-    await good(`
-      const crashes = {
-        "process.exit(3)": /exit code 3/,
-        'setTimeout(() => { throw new Error("out of turn"); }, 0); return new Promise(() => undefined)': /^out of turn$/,
-      };
-      for (const [crash, message] of Object.entries(crashes)) {
-        const handler = module("export default ([, body]) => { if (String(body) === '300') {" + crash + "} }");
-        const { publisher, box } = await open({ handler, workers: 1 });
-        const crashed = event(box, "worker:crashed");
-        for (let i = 1; i <= 299; i++) await publisher.send(["t", String(i)]);
-        await until(box, ({ handled }) => handled === 299);
-        await publisher.send(["t", "300"]);
-        const { shard, error } = await crashed;
-        assert.equal(shard, 0);
-        assert.match(error.message, message);
-        assert.equal(box.closed, true);
-        await box.close();
-        const stats = box.stats();
-        accounts(stats);
-        assert.deepEqual([stats.handled, stats.lost, stats.inFlight, stats.queued], [299, 1, 0, 0]);
-        await publisher.close();
-      }`);
-  });
+  it("closes when a thread crashes: what it had is lost, what waits is dropped, and a program hears of it", () =>
+    good("closesWhenThreadCrashes"));
 
-  it.each([-1, 60_000])("ends a close with linger %i when a thread crashes meanwhile", async (linger) => {
-    await good(`
-      const data = shared(2);
-      const handler = module(
-        "export default () => { Atomics.store(data, 0, 1); Atomics.wait(data, 1, 0); process.exit(3); }");
-      const { publisher, box } = await open({ handler, workers: 2 });
-      const crashed = event(box, "worker:crashed");
-      await publisher.send(["t", "1"]);
-      while (data[0] === 0) await sleep(5);
-      await publisher.send(["t", "2"]);
-      await until(box, ({ received }) => received === 2);
-      const closing = box.close({ linger: ${linger} });
-      Atomics.store(data, 1, 1);
-      Atomics.notify(data, 1);
-      await crashed;
-      await closing;
-      const stats = box.stats();
-      accounts(stats);
-      assert.deepEqual([stats.received, stats.lost, stats.inFlight, stats.queued], [2, 2, 0, 0]);
-      await publisher.close();`);
-  });
+  it.each(["-1", "60000"])("ends a close with linger %s when a thread crashes meanwhile", (linger) =>
+    good("endsClose", linger));
 
-  it("ignores messages that the module posts, before it is loaded and after", async () => {
-    await good(`
-      const data = shared(2);
-      const handler = module(\`
-        import { parentPort } from "node:worker_threads";
-        for (const message of ["up", null, {}]) parentPort.postMessage(message);
-        await new Promise((resolve) => setTimeout(resolve, 200));
-        Atomics.store(data, 1, 1);
-        export default () => { parentPort.postMessage(undefined); Atomics.add(data, 0, 1); }\`);
-      const { publisher, box } = await open({ handler });
-      assert.equal(data[1], 1);
-      await publisher.send(["t", "x"]);
-      await until(box, ({ handled }) => handled === 1);
-      await Promise.all([box.close(), publisher.close()]);
-      assert.equal(data[0], 1);`);
-  });
+  it("ignores messages that the module posts, before it is loaded and after", () => good("ignoresPosts"));
 
-  it("warns of a crash that nobody listens to", async () => {
-    await good(`
-      const { publisher, box } = await open({ handler: module("export default () => process.exit(3)") });
-      const warned = once(process.removeAllListeners("warning"), "warning");
-      await publisher.send(["t", ""]);
-      const [warning] = await warned;
-      assert.match(warning.message, /no listener for "worker:crashed"[^]*exit code 3/);
-      await Promise.all([box.close(), publisher.close()]);`);
-  });
+  it("warns of a crash that nobody listens to", () => good("warnsOfCrash"));
 
-  it("drains when it is closed, with the module's own beginning before and teardown after", async () => {
-    await good(`
-      const data = shared(4);
-      const handler = module(\`
-        await null;
-        Atomics.add(data, 0, 1);
-        export default async () => {
-          await new Promise((resolve) => setTimeout(resolve, 1));
-          if (data[0] !== 2 || data[3] !== 0) Atomics.add(data, 1, 1);
-          Atomics.add(data, 2, 1);
-        };
-        export const teardown = async ({ shards }) => { await null; Atomics.add(data, 3, shards - 1); };\`);
-      const { publisher, box } = await open({ handler, workers: 2 });
-      for (let i = 0; i < 200; i++) await publisher.send(["t" + i, ""]);
-      await until(box, ({ received }) => received === 200);
-      await box.close({ linger: -1 });
-      assert.deepEqual([...data], [2, 0, 200, 2]);
-      assert.equal(box.stats().handled, 200);
-      await publisher.close();`);
-  });
+  it("drains when it is closed, with the module's own beginning before and teardown after", () =>
+    good("drainsWhenClosed"));
 
-  it.runIf(LONG)(
-    "drains without closing: reads nothing more, and everything that was read is handled",
-    async () => {
-      await good(`
-      const data = shared(4);
-      const handler = module(\`
-        export default async () => {
-          await new Promise((resolve) => setTimeout(resolve, 1));
-          Atomics.add(data, 0, 1);
-        };\`);
-      const { publisher, box } = await open({ handler });
-      for (let i = 0; i < 100; i++) await publisher.send(["t" + i, ""]);
-      await until(box, ({ received }) => received === 100);
-      await Promise.all([box.drain(), box.drain()]);
-      assert.equal(data[0], 100);
-      const { handled, queued, inFlight } = box.stats();
-      assert.deepEqual([handled, queued, inFlight, box.closed], [100, 0, 0, false]);
-      await assert.rejects(box.start(), { code: "EAGAIN" });
-      await Promise.all([box.close(), publisher.close()]);
-      await assert.rejects(box.drain(), { code: "EBADF" });`);
-    },
+  it.runIf(LONG)("drains without closing: reads nothing more, and everything that was read is handled", () =>
+    good("drains"),
   );
 
-  it("closes in time when a handler never ends, and says what that cost", async () => {
-    await good(`
-      const data = shared(40);
-      const handler = module(${JSON.stringify(BLOCKING)});
-      const { publisher, box } = await open({ handler, workers: 1 });
-      for (let i = 0; i < 30; i++) await publisher.send(["t", String(i)]);
-      await until(box, ({ received }) => received === 30);
-      while (data[1] === 0) await sleep(5);
-      const began = performance.now();
-      await box.close({ linger: 50 });
-      assert.ok(performance.now() - began < 5_000);
-      const stats = box.stats();
-      accounts(stats);
-      assert.deepEqual([stats.lost + stats.dropped.closed, stats.inFlight, stats.queued], [30, 0, 0]);
-      assert.ok(stats.lost > 0);
-      await publisher.close();`);
-  });
+  it("closes in time when a handler never ends, and says what that cost", () => good("closesInTime"));
 });
 
-it("a Black Box runs in a process with options of V8", async () => {
-  const program = fileURLToPath(new URL("limited-program.js", import.meta.url));
-  const child = new Child(process.execPath, ["--max-old-space-size=500", program], { limit: LIMIT });
-  expect(await child.outcome).toMatchObject({ code: 0, stdout: "good\n" });
-});
+it("a Black Box runs in a process with options of V8", () =>
+  runGood("--max-old-space-size=500", "limited-program.js"));

@@ -18,7 +18,7 @@ import { closeAfterEach } from "../../support/close-after-each.js";
 import { deferred } from "../../support/deferred.js";
 import { removeAfterEach } from "../../support/folders.js";
 import { missing } from "../../support/peers.js";
-import { pythonIn, SIMPLE_WORKER } from "../pirate/python.js";
+import { pythonIn } from "../pirate/python.js";
 
 const makeFolder = removeAfterEach();
 const kept = closeAfterEach();
@@ -75,7 +75,7 @@ describe("the load balancer", () => {
 
   it.skipIf(missing("pyzmq"))("takes a REQ worker of pyzmq that says READY in letters", async () => {
     const { balancer, frontend, backend } = await start();
-    const worker = pythonIn(kept)(SIMPLE_WORKER, backend, "READY", "py", "\x01py");
+    const worker = pythonIn(kept)("req_worker.py", backend, "READY", "py", "\x01py");
     await until(() => balancer.stats().idleWorkers === 1, "READY");
     const client = kept(new Request());
     client.connect(frontend);

@@ -146,15 +146,6 @@ describe("a broker whose connections end, long before its silence would mean any
     await first.close({ linger: 0 });
     expect(String(await within(reply, "the second broker's answer"))).toBe("x");
   });
-
-  it("is passed over by a client that finds nobody there", async () => {
-    const gone = await broker(patient);
-    await gone.close({ linger: 0 });
-    const second = await broker(patient);
-    track(new MajordomoWorker(second.endpoint, "echo", (request) => request, patient));
-    const client = track(new MajordomoClient([gone.endpoint, second.endpoint], patient));
-    expect(String(await within(client.request("echo", "x"), "the second broker's answer"))).toBe("x");
-  });
 });
 
 it("closing drains: what is in flight is answered, what comes is refused", async () => {

@@ -1,26 +1,15 @@
-/** Programs of pyzmq, which are ended after the test. */
+/** Programs of pyzmq in `test/patterns/peers`, which are ended after the test. */
+import { join } from "node:path";
 import { Child } from "../../process/child.js";
 import { peerAt } from "../../support/peers.js";
 
 type Keep = (thing: { close(): unknown }) => unknown;
 
-export function pythonIn(keep: Keep): (source: string, ...args: string[]) => Child {
-  return (source, ...args) => {
-    const child = new Child(peerAt("pyzmq"), ["-c", source, ...args]);
+export function pythonIn(keep: Keep): (program: string, ...args: string[]) => Child {
+  return (program, ...args) => {
+    const path = join(import.meta.dirname, "../peers", program);
+    const child = new Child(peerAt("pyzmq"), [path, ...args]);
     keep({ close: () => child.kill() });
     return child;
   };
 }
-
-/** A REQ that says that it is ready, in the words that it is given, and answers with what it gets, perhaps under an identity. */
-export const SIMPLE_WORKER = `
-import sys, zmq
-socket = zmq.Context().socket(zmq.REQ)
-socket.linger = 0
-if len(sys.argv) > 4: socket.identity = sys.argv[4].encode()
-socket.connect(sys.argv[1])
-socket.send(sys.argv[2].encode())
-while True:
-    address, empty, body = socket.recv_multipart()
-    socket.send_multipart([address, empty, sys.argv[3].encode() + b":" + body])
-`;

@@ -235,31 +235,11 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("sequenced publishing
     "a plain SUB of pyzmq reads topic and body; a PUB of pyzmq can speak it",
     async () => {
       const { publisher: p, endpoint } = await publisher();
-      const reader = python(
-        `
-import sys, zmq
-socket = zmq.Context().socket(zmq.SUB)
-socket.subscribe(b"a")
-socket.connect(sys.argv[1])
-topic, meta, *body = socket.recv_multipart()
-print(topic.decode(), len(meta), *[frame.decode() for frame in body], flush=True)
-`,
-        endpoint,
-      );
+      const reader = python("sequenced_sub.py", endpoint);
       await p.waitForSubscribers(LIMIT);
       p.publish("a", ["x", "y"]);
       expect(await reader.line()).toBe("a 40 x y");
-      const writer = python(`
-import struct, sys, time, zmq
-socket = zmq.Context().socket(zmq.XPUB)
-port = socket.bind_to_random_port("tcp://127.0.0.1")
-print(port, flush=True)
-socket.recv()
-for sequence in (1, 2, 5):
-    meta = b"SQ\\x01\\x01" + b"p" * 16 + struct.pack(">IQQ", 1, sequence, int(time.time() * 1e6))
-    socket.send_multipart([b"a", meta, b"%d" % sequence])
-sys.stdin.read()
-`);
+      const writer = python("sequenced_pub.py");
       const s = subscriber();
       s.subscribe("a");
       const gaps: string[] = [];

@@ -15,13 +15,14 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { beforeAll, expect, it } from "vitest";
 import { CloneLmdbStore } from "../../../src/patterns/clone/store.js";
 import { LastValueCache } from "../../../src/patterns/last-value-cache/last-value-cache.js";
 import { LmdbStore } from "../../../src/patterns/titanic/lmdb-store.js";
 import { findDamage } from "../../../src/store/lmdb.js";
 import { Random } from "../../../src/testing/random.js";
-import { start } from "../../process/child.js";
+import { Child, start } from "../../process/child.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 import { sharedFolder } from "../../support/folders.js";
 import { LONG } from "../../support/long.js";
@@ -30,44 +31,6 @@ import { request } from "./store-contract.js";
 const CASES = LONG ? 3_000 : 20;
 const LIMIT = LONG ? 1_200_000 : 120_000;
 const HOUR = 3_600_000;
-
-// Opens each folder, looks at everything, works with it; prints what it found, one line a folder.
-const PROGRAM = `
-import { createInterface } from "node:readline";
-import { LmdbStore } from "shoal/patterns";
-const expected = JSON.parse(process.argv[1]);
-for await (const directory of createInterface({ input: process.stdin })) {
-  let line;
-  try {
-    const store = LmdbStore.open(directory, { minFreeBytes: 0 });
-    const wrong = [];
-    try {
-      for (const [uuid, state] of expected) {
-        const found = (await store.look(Buffer.from(uuid, "hex"))).state;
-        if (found !== state && found !== "damaged") wrong.push(uuid + " is " + found + ", was " + state);
-      }
-      const claimed = new Set();
-      for (const service of await store.services(100))
-        for (const { uuid } of await store.claim(service, 10_000, 1)) claimed.add(uuid.toString("hex"));
-      for (const [uuid, state] of expected) {
-        if (state !== "pending" || claimed.has(uuid)) continue;
-        const now = (await store.look(Buffer.from(uuid, "hex"))).state;
-        if (now === "pending") wrong.push(uuid + " is claimed by nobody");
-      }
-      await store.put({ uuid: Buffer.alloc(16, 255), service: Buffer.from("x"), body: [Buffer.alloc(20_000)], expires: 1e15 });
-      await Promise.all(expected.map(([uuid]) => store.forget(Buffer.from(uuid, "hex"))));
-      await store.expire(1_000);
-      line = wrong.length === 0 ? "opened" : "wrong: " + wrong.join("; ");
-    } finally {
-      await store.close();
-    }
-  } catch (error) {
-    line = error.code === "ERR_STORE" ? "refused: " + error.message : "failed: " + error.stack;
-  }
-  console.log(line.replaceAll("\\n", " "));
-}
-process.exit(0);
-`;
 
 const keep = closeAfterEach();
 const root = sharedFolder();
@@ -139,7 +102,8 @@ const DAMAGES: readonly Damage[] = [
 ];
 
 it("a damaged file ends no process, and loses nothing in silence", { timeout: LIMIT }, async () => {
-  const child = start(PROGRAM, { args: [JSON.stringify(expected)], limit: LIMIT });
+  const program = fileURLToPath(new URL("damage-program.js", import.meta.url));
+  const child = new Child(process.execPath, [program, JSON.stringify(expected)], { limit: LIMIT });
   keep({ close: () => child.kill("SIGKILL") });
   const counts = { opened: 0, refused: 0 };
   const wrong: string[] = [];
