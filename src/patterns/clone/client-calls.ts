@@ -18,8 +18,29 @@ import { Deadlines } from "../../core/timers.js";
 import type { PendingCall } from "../../kit/calls.js";
 import { lateError } from "../../kit/errors.js";
 import { StoreError } from "../../store/store.js";
-import type { ClientEffects } from "./client-state.js";
-import { encodeSet, readSequence, UUID_BYTES, uuidOf, VALUE } from "./protocol.js";
+import type { ClientRulesOptions, CloneClientEvent } from "./client-options.js";
+import { isConflict, revisionOf } from "./properties.js";
+import { encodeSet, PROPERTIES, readSequence, UUID, UUID_BYTES, uuidOf, VALUE } from "./protocol.js";
+import type { RawChange } from "./watch.js";
+
+/** What a client's rules do. */
+export interface ClientEffects {
+  /** In place of the server before. */
+  open(attempt: number, server: string): void;
+  ask(attempt: number): void;
+  sendSet(frames: Buffer[]): void;
+  /** Updates that wait for room. */
+  unsent(): number;
+  /** Why no server is reached. */
+  failure(): ShoalError | undefined;
+  watching(): boolean;
+  changed(change: RawChange): void;
+  synced(): void;
+  event(event: CloneClientEvent): void;
+}
+
+/** ms after which unacknowledged updates are sent again; up to half as much more, random. */
+const RESEND_INTERVAL = 1_000;
 
 export interface ClientUpdate {
   readonly key: Buffer;
@@ -29,14 +50,6 @@ export interface ClientUpdate {
   readonly conditional: boolean;
   /** ms; -1: no limit. */
   readonly timeout: number;
-}
-
-export interface Answer {
-  readonly sequence: number;
-  /** Revision of the key, if nothing changed. */
-  readonly revision: number | undefined;
-  readonly conflict: boolean;
-  readonly value: Buffer;
 }
 
 /** The key had another revision, so nothing changed. Code `ERR_CONFLICT`. */
@@ -65,46 +78,47 @@ export interface CloneCall {
   sentAt: number;
   /** To the server in use, for the first time. */
   firstSentAt: number;
-  previous: CloneCall | undefined;
-  next: CloneCall | undefined;
+}
+
+/** The first one is in flight. */
+interface KeyCalls {
+  readonly key: Buffer;
+  readonly calls: CloneCall[];
 }
 
 export class ClientCalls {
-  readonly #token: Buffer;
+  readonly #options: ClientRulesOptions;
   readonly #tokenHigh: number;
   readonly #tokenLow: number;
-  readonly #max: number;
-  readonly #effects: Pick<ClientEffects, "sendSet" | "unsent" | "failure">;
+  readonly #effects: ClientEffects;
   readonly #inFlight = new NumberTable<CloneCall>();
-  readonly #tails = new KeyTable<CloneCall>();
+  readonly #byKey = new KeyTable<KeyCalls>();
   readonly #deadlines = new Deadlines<CloneCall>();
-  /** Whether the server in use supports conditions; `undefined`: it takes no updates now. */
+  /** The collector of the server in use is subscribed. */
+  #collects = false;
+  /** Whether the server supports conditions; `undefined` before its KTHXBAI, which shows that it serves. */
   #conditions: boolean | undefined;
   #number = 0;
-  #waiting = 0;
+  /** In flight, and behind them. */
+  count = 0;
+  #resendAt = 0;
   /** ms that the last acknowledgement took. */
   #delay = 0;
   readonly counts = { sets: 0, acknowledged: 0, conflicts: 0, timedOut: 0, aborted: 0, resent: 0 };
 
-  constructor(token: Buffer, max: number, effects: Pick<ClientEffects, "sendSet" | "unsent" | "failure">) {
-    this.#token = token;
-    this.#tokenHigh = token.readInt32BE(0);
-    this.#tokenLow = token.readInt32BE(4);
-    this.#max = max;
+  constructor(options: ClientRulesOptions, effects: ClientEffects) {
+    this.#options = options;
+    this.#tokenHigh = options.token.readInt32BE(0);
+    this.#tokenLow = options.token.readInt32BE(4);
     this.#effects = effects;
-  }
-
-  get count(): number {
-    return this.#inFlight.size + this.#waiting;
   }
 
   /** 0 for an update of another client. */
   numberOf(uuid: Buffer): number {
-    if (uuid.length !== UUID_BYTES) return 0;
-    if (uuid.readInt32BE(0) !== this.#tokenHigh || uuid.readInt32BE(4) !== this.#tokenLow) return 0;
-    return readSequence(uuid, 8);
+    return uuid.length === UUID_BYTES && this.isOwn(uuid, 0) ? readSequence(uuid, 8) : 0;
   }
 
+  /** Whether the UUID at a position is of this client. */
   isOwn(bytes: Uint8Array, at: number): boolean {
     return (
       (readUint32(bytes, at) | 0) === this.#tokenHigh && (readUint32(bytes, at + 4) | 0) === this.#tokenLow
@@ -116,7 +130,8 @@ export class ClientCalls {
     result: UpdateResult,
     now: number,
   ): CloneCall {
-    const uuid = uuidOf(this.#token, ++this.#number);
+    if (this.count === 0) this.#resendAt = this.#nextResend(now);
+    const uuid = uuidOf(this.#options.token, ++this.#number);
     const call: CloneCall = {
       key,
       number: this.#number,
@@ -127,36 +142,37 @@ export class ClientCalls {
       deadline: Number.POSITIVE_INFINITY,
       sentAt: now,
       firstSentAt: now,
-      previous: undefined,
-      next: undefined,
     };
     (call as { link: Link<CloneCall> }).link = new Link(call);
     this.counts.sets += 1;
     if (timeout >= 0) this.#deadlines.set(call.link, now, timeout);
-    const tail = this.#tails.get(key);
-    this.#tails.set(call);
-    if (tail !== undefined) {
-      tail.next = call;
-      call.previous = tail;
-      this.#waiting += 1;
-    } else this.#launch(call, now);
+    this.count += 1;
+    const earlier = this.#byKey.get(key);
+    if (earlier !== undefined) earlier.calls.push(call);
+    else {
+      this.#byKey.set({ key, calls: [call] });
+      this.#launch(call, now);
+    }
     if (conditional && this.#conditions === false) this.#fail(call, unsupported(), now);
     return call;
   }
 
-  acknowledge(number: number, { sequence, revision, conflict, value }: Answer, now: number): void {
-    const call = this.#inFlight.get(number);
+  /** A KVPUB, which may be of this client's update. */
+  acknowledge(frames: readonly Buffer[], sequence: number, now: number): void {
+    const call = this.#callOf(frames);
     if (call === undefined) return;
+    const properties = frames[PROPERTIES] as Buffer;
+    const revision = revisionOf(properties);
     this.#delay = now - call.firstSentAt;
     this.#end(call, now);
-    if (conflict) {
+    if (revision !== undefined && isConflict(properties)) {
       this.counts.conflicts += 1;
-      call.result.reject(new CloneConflictError(revision ?? 0));
+      call.result.reject(new CloneConflictError(revision));
       return;
     }
     this.counts.acknowledged += 1;
     // The sequence of a repeated update is unknown. With an unchanged value it is the revision of the key.
-    const same = revision !== undefined && (call.frames[VALUE] as Buffer).equals(value);
+    const same = revision !== undefined && (call.frames[VALUE] as Buffer).equals(frames[VALUE] as Buffer);
     call.result.resolve(same && revision > 0 ? revision : sequence);
   }
 
@@ -165,49 +181,40 @@ export class ClientCalls {
     this.#end(call, now);
   }
 
-  refuse(number: number, now: number): void {
-    const call = this.#inFlight.get(number);
+  /** A KVPUB with the property `refused`. */
+  refuse(frames: readonly Buffer[], now: number): void {
+    const call = this.#callOf(frames);
     if (call !== undefined)
       this.#fail(call, new StoreError("full", "The server has no room for the update"), now);
   }
 
-  /**
-   * Sends all updates in flight to a server, which may lack them.
-   *
-   * @param conditions whether it supports them. Another one would make the update whatever the key is
-   */
-  open(conditions: boolean, now: number): void {
-    const refused: CloneCall[] = [];
-    if (!conditions) {
-      for (const call of this.#inOrder())
-        for (let each: CloneCall | undefined = call; each !== undefined; each = each.next)
-          if (each.conditional) refused.push(each);
-    }
-    for (const call of refused) this.#fail(call, unsupported(), now);
-    this.#conditions = conditions;
-    for (const call of this.#inFlight.values()) call.firstSentAt = now;
-    this.resend(now);
+  /** The server's collector can take updates, or not any more. */
+  collector(collects: boolean, now: number): void {
+    if (collects === this.#collects) return;
+    this.#collects = collects;
+    this.#open(now);
   }
 
-  /** Updates stay in flight. */
+  /** @param conditions whether the server supports them. Another one would make the update whatever the key is */
+  serves(conditions: boolean, now: number): void {
+    if (!conditions) {
+      const calls = this.#inOrder().flatMap(({ key }) => this.#byKey.get(key)?.calls ?? []);
+      for (const call of calls) if (call.conditional) this.#fail(call, unsupported(), now);
+    }
+    this.#conditions = conditions;
+    this.#open(now);
+  }
+
+  /** Another server is tried; updates stay in flight. */
   shut(): void {
+    this.#collects = false;
     this.#conditions = undefined;
   }
 
-  /** Repeats updates older than `age` ms, and than a slow server needs: repetitions would make it slower. */
-  resend(now: number, age = 0): void {
-    if (this.#conditions === undefined || this.#effects.unsent() > 0) return;
-    const least = age === 0 ? 0 : Math.max(age, 2 * this.#delay);
-    for (const call of this.#inOrder()) {
-      if (now - call.sentAt < least) continue;
-      if (now > call.sentAt) this.counts.resent += 1;
-      call.sentAt = now;
-      this.#send(call, now);
-    }
-  }
-
-  next(): number | undefined {
-    return this.#deadlines.next();
+  /** Infinite without a call. */
+  next(): number {
+    if (this.count === 0) return Number.POSITIVE_INFINITY;
+    return Math.min(this.#resendAt, this.#deadlines.next() ?? Number.POSITIVE_INFINITY);
   }
 
   tick(now: number): void {
@@ -217,14 +224,49 @@ export class ClientCalls {
       const message = "No server has put the update in order in time; it may still take effect";
       call.result.reject(lateError(message, [], this.#effects.failure()));
     }
+    if (now < this.#resendAt) return;
+    this.#resendAt = this.#nextResend(now);
+    this.#resend(now, RESEND_INTERVAL);
   }
 
   /** The owner of the results rejects them. */
   close(): void {
     this.counts.aborted += this.count;
     this.#inFlight.clear();
-    this.#tails.clear();
-    this.#waiting = 0;
+    this.#byKey.clear();
+    this.count = 0;
+  }
+
+  get #isOpen(): boolean {
+    return this.#collects && this.#conditions !== undefined;
+  }
+
+  /** Sends all updates in flight to a server, which may lack them. */
+  #open(now: number): void {
+    if (!this.#isOpen) return;
+    for (const call of this.#inFlight.values()) call.firstSentAt = now;
+    this.#resend(now);
+  }
+
+  /** Repeats updates older than `age` ms, and than a slow server needs: repetitions would make it slower. */
+  #resend(now: number, age = 0): void {
+    if (!this.#isOpen || this.#effects.unsent() > 0) return;
+    const least = age === 0 ? 0 : Math.max(age, 2 * this.#delay);
+    for (const call of this.#inOrder()) {
+      if (now - call.sentAt < least) continue;
+      if (now > call.sentAt) this.counts.resent += 1;
+      call.sentAt = now;
+      this.#send(call, now);
+    }
+  }
+
+  /** Random: clients of a restarted server do not send at once. */
+  #nextResend(now: number): number {
+    return now + RESEND_INTERVAL * (1 + this.#options.random() / 2);
+  }
+
+  #callOf(frames: readonly Buffer[]): CloneCall | undefined {
+    return this.#inFlight.get(this.numberOf(frames[UUID] as Buffer));
   }
 
   /** Updates in flight, the oldest first. */
@@ -241,13 +283,12 @@ export class ClientCalls {
     call.sentAt = now;
     call.firstSentAt = now;
     this.#inFlight.set(call.number, call);
-    if (this.#conditions === undefined || (call.conditional && !this.#conditions)) return;
-    this.#send(call, now);
+    if (this.#isOpen && (!call.conditional || this.#conditions === true)) this.#send(call, now);
   }
 
   /** Calls that were given up may wait still; beyond the bound a call is sent with the next repetition. */
   #send(call: CloneCall, now: number): void {
-    if (this.#effects.unsent() >= this.#max) return;
+    if (this.#effects.unsent() >= this.#options.maxPending) return;
     try {
       this.#effects.sendSet(call.frames);
     } catch (error) {
@@ -260,19 +301,12 @@ export class ClientCalls {
 
   #end(call: CloneCall, now: number): void {
     call.link.unlink();
-    const { previous, next } = call;
-    if (previous !== undefined) previous.next = next;
-    if (next !== undefined) next.previous = previous;
-    else if (previous !== undefined) this.#tails.set(previous);
-    else this.#tails.delete(call.key);
-    // Else an old call would retain all later ones.
-    call.previous = undefined;
-    call.next = undefined;
-    if (!this.#inFlight.delete(call.number)) this.#waiting -= 1;
-    else if (next !== undefined) {
-      this.#waiting -= 1;
-      this.#launch(next, now);
-    }
+    this.count -= 1;
+    const calls = this.#byKey.get(call.key)?.calls ?? [];
+    calls.splice(calls.indexOf(call), 1);
+    if (calls.length === 0) this.#byKey.delete(call.key);
+    const wasInFlight = this.#inFlight.delete(call.number);
+    if (wasInFlight && calls[0] !== undefined) this.#launch(calls[0], now);
   }
 }
 

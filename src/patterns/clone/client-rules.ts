@@ -1,32 +1,26 @@
 /**
- * A client's rules, without sockets, timers or a clock.
+ * A client's rules, without sockets, timers or a clock: attempts to follow a server.
  *
- *             connected: ICANHAZ         KTHXBAI
- *   connecting ─────────────> syncing ────────────> live
- *       ^                        │                   │
- *       └──── no answer ─────────┴─ silence, lost ───┘      the next server, or the same one again
- *                                   missed updates          the same one again
+ *   idle ──a server──> connecting ──> connected: ICANHAZ ──KTHXBAI──> live
+ *                        ^   │            │                             │
+ *     the next server,   │   no progress, or lost         missed updates, or lost
+ *     or the same again  └── pausing <────┴─────────────────────────────┘      no pause after silence
  *
- * The old map stays readable until a new one is whole.
+ * The old map stays readable until a new one is whole. After missed updates the same server sends its map again. A
+ * working server that leaves the list stays in use for 5 s, and while the list is empty.
  */
 
 import { owned } from "../../core/bytes.js";
 import { costOf } from "../../core/memory.js";
+import { backOff } from "../../core/timers.js";
+import { EndpointChooser } from "../../kit/endpoint-chooser.js";
 import type { FrameBatch } from "../../sockets/internal.js";
-import { ClientCalls, type ClientUpdate, type CloneCall, type UpdateResult } from "./client-calls.js";
+import { ClientCalls, type ClientEffects } from "./client-calls.js";
 import type { ClientRulesOptions, CloneClientStats, CloneState } from "./client-options.js";
-import {
-  ClientAttempts,
-  type ClientEffects,
-  ClientMap,
-  ClientSubtree,
-  type FailOverReason,
-  Loading,
-  UpdateView,
-} from "./client-state.js";
-import { isConflict, isRefusedFull, revisionOf, supportsConditions } from "./properties.js";
+import { isRefusedFull, revisionOf, subtreeName, subtreeSequence, supportsConditions } from "./properties.js";
 import {
   type CloneFault,
+  hasPrefix,
   isGoodbye,
   isHugz,
   KEY,
@@ -39,187 +33,165 @@ import {
   updateFault,
   VALUE,
 } from "./protocol.js";
-import type { CloneTable } from "./table.js";
+import { CloneTable } from "./table.js";
+import { UpdateView } from "./update-view.js";
+import type { RawChange } from "./watch.js";
 
-/** ms after which unacknowledged updates are sent again; up to half as much more, random. */
-const RESEND_INTERVAL = 1_000;
+/** ms to the next attempt, doubled each time up to a heartbeat or a second, with jitter. */
+const RETRY_DELAY = 50;
+const MAX_RETRY_DELAY = 1_000;
+/** ms at most to the next one for a map that was sent in vain: with missed updates, or too large. */
+const MAX_RELOAD_DELAY = 10_000;
+/** Doublings of `attemptTimeout` at servers that serve: one value may be large for the link. */
+const MAX_DOUBLINGS = 3;
+/** ms at a working server that left the list. */
+const LEAVE_DELAY = 5_000;
+
+type FailOverReason = "silent" | "disconnected" | "no-snapshot" | "refused" | "removed";
+/** Why an attempt ended. */
+type AttemptEnd = FailOverReason | "missed";
+
+/**
+ * A snapshot in flight.
+ *
+ *   KVSYNC   into the table, which is used once it is whole
+ *   KVPUB    into the queue
+ *   KTHXBAI  the table takes the place of the map, and the queue is applied to it
+ */
+interface Loading {
+  readonly table: CloneTable;
+  readonly updates: (readonly Buffer[])[];
+  /** Cost of the queue (core/memory.ts). */
+  queued: number;
+}
 
 export class ClientRules {
   readonly #options: ClientRulesOptions;
   readonly #effects: ClientEffects;
-  readonly #calls: ClientCalls;
-  readonly #subtree: ClientSubtree;
-  readonly #map: ClientMap;
-  readonly #attempts: ClientAttempts;
+  readonly calls: ClientCalls;
+  readonly #servers = new EndpointChooser([]);
   readonly #counts = { received: 0, applied: 0, old: 0, gaps: 0, snapshots: 0, faults: 0 };
-  #state: CloneState = "syncing";
+  state: CloneState = "syncing";
   #heardAt: number;
-  #wasLive = false;
-  readonly #view = new UpdateView();
+  #phase: "idle" | "connecting" | "connected" | "pausing" = "idle";
+  /** Messages of earlier attempts are dropped. */
+  #attempt = 0;
+  /** End of a pause, or of an attempt without progress. */
+  #until = Number.POSITIVE_INFINITY;
+  #reason: AttemptEnd = "silent";
+  #failures = 0;
+  /** Attempts in a row at servers that serve, without a whole map. */
+  #doublings = 0;
+  /** The server in use does. */
+  #serves = false;
+  #leaveAt = Number.POSITIVE_INFINITY;
+  #failOvers = 0;
+  table = new CloneTable();
+  /** Sequence of the last update in the map. */
+  sequence = 0;
   #loading: Loading | undefined;
-  /** The server's collector is subscribed. */
-  #collects = false;
-  /** Whether the server supports conditions; `undefined` before its KTHXBAI, which shows that it serves. */
-  #conditions: boolean | undefined;
-  #resendAt: number;
+  /** Property of the subtree's number at the server, such as `s3` (properties.ts). */
+  #subtreeName: string | undefined;
 
   constructor(options: ClientRulesOptions, effects: ClientEffects, now: number) {
     this.#options = options;
     this.#effects = effects;
-    this.#subtree = new ClientSubtree(options.subtree);
     this.#heardAt = now;
-    this.#resendAt = this.#nextResend(now);
-    this.#map = new ClientMap(effects, options.maxBytes);
-    const { token, maxPending } = options;
-    this.#calls = new ClientCalls(token, maxPending, effects);
-    this.#attempts = new ClientAttempts(options, effects);
-  }
-
-  get table(): CloneTable {
-    return this.#map.table;
-  }
-
-  get state(): CloneState {
-    return this.#state;
-  }
-
-  get sequence(): number {
-    return this.#map.last;
+    this.calls = new ClientCalls(options, effects);
   }
 
   holds(key: Buffer): boolean {
-    return this.#subtree.has(key);
+    return hasPrefix(key, this.#options.subtree);
   }
 
   setServers(names: readonly string[], now: number): void {
-    if (!this.#isClosed && this.#attempts.setServers(names, now)) this.#open(now);
-  }
-
-  set(update: ClientUpdate, result: UpdateResult, now: number): CloneCall {
-    if (this.#calls.count === 0) this.#resendAt = this.#nextResend(now);
-    return this.#calls.add(update, result, now);
-  }
-
-  abort(call: CloneCall, now: number): void {
-    this.#calls.abort(call, now);
+    const isFirst = this.#servers.used === "";
+    if (this.#servers.follow(names) || isFirst) this.#leaveAt = Number.POSITIVE_INFINITY;
+    else this.#leaveAt = Math.min(this.#leaveAt, now + LEAVE_DELAY);
+    if (isFirst && this.#servers.next() !== undefined) this.#open(now);
   }
 
   /** The server's collector can take updates, or not any more. */
   collector(attempt: number, collects: boolean, now: number): void {
-    if (attempt !== this.#attempts.number || this.#isClosed) return;
-    this.#collects = collects;
-    if (!collects) this.#calls.shut();
-    else if (this.#conditions !== undefined) this.#calls.open(this.#conditions, now);
+    if (attempt === this.#attempt) this.calls.collector(collects, now);
   }
 
   /** The subscription was sent: later KVPUBs come. */
   connected(attempt: number, now: number): void {
-    const attempts = this.#attempts;
     // A threaded engine may report it late.
-    if (attempt !== attempts.number || attempts.phase !== "connecting" || this.#isClosed) return;
-    attempts.phase = "connected";
-    this.#loading = new Loading();
-    attempts.progress(now);
-    this.#effects.ask(attempts.number);
+    if (attempt !== this.#attempt || this.#phase !== "connecting") return;
+    this.#phase = "connected";
+    this.#loading = { table: new CloneTable(), updates: [], queued: 0 };
+    this.#progress(now);
+    this.#effects.ask(attempt);
   }
 
   /** @param refused it was never connected */
   disconnected(attempt: number, refused: boolean, now: number): void {
-    const attempts = this.#attempts;
-    if (attempt !== attempts.number || attempts.phase === "pausing" || this.#isClosed) return;
-    if (!refused && attempts.phase !== "connected") return;
-    this.#becomeStale(now);
-    attempts.end(refused ? "refused" : "disconnected", now);
+    if (attempt !== this.#attempt || this.#phase === "pausing") return;
+    if (refused || this.#phase === "connected") this.#end(refused ? "refused" : "disconnected", now);
   }
 
   /** KVSYNC or KTHXBAI. */
   snapshot(attempt: number, frames: readonly Buffer[], now: number): void {
     const loading = this.#loading;
-    if (attempt !== this.#attempts.number || loading === undefined) return;
-    const key = frames[KEY];
-    const fault = updateFault(frames, MAX_SERVER_PROPERTIES);
-    if (fault !== undefined || key === undefined) {
-      this.#fault("snapshot", fault ?? "frames");
-      return;
-    }
+    if (attempt !== this.#attempt || loading === undefined) return;
+    if (!this.#isValid("snapshot", frames)) return;
     this.#heardAt = now;
-    this.#attempts.progress(now);
+    this.#progress(now);
     if (isGoodbye(frames)) {
       this.#snapshotEnd(loading, frames, now);
       return;
     }
-    if (this.#state === "stale") this.#become("syncing", now);
-    const bad = keyFault(key) ?? (this.#subtree.has(key) ? undefined : "subtree");
-    if (bad !== undefined) {
-      this.#fault("snapshot", bad);
-      return;
-    }
-    const value = frames[VALUE] as Buffer;
-    if (value.length === 0) return;
-    if (loading.bytes + key.length + value.length > this.#options.maxBytes) {
-      this.#tooLarge(now);
-      return;
-    }
-    loading.table.put(key, value, readSequence(frames[SEQUENCE] as Buffer));
+    if (this.state === "stale") this.#become("syncing", now);
+    const [key, value] = [frames[KEY] as Buffer, frames[VALUE] as Buffer];
+    if (!this.holds(key)) this.#fault("snapshot", "subtree");
+    else if (bytesOf(loading) + key.length + value.length > this.#options.maxBytes) this.#tooLarge(now);
+    else if (value.length > 0) loading.table.put(key, value, readSequence(frames[SEQUENCE] as Buffer));
   }
 
   /** KVPUBs and HUGZ as bytes, retained only if the batch has pinned them. */
   updates(attempt: number, batch: FrameBatch, now: number): void {
-    const view = this.#view;
-    const map = this.#map;
     const { bytes, end } = batch;
+    const view = new UpdateView(bytes);
     let applies = this.#appliesNext(attempt);
-    let applied = 0;
-    view.open(bytes);
     for (let position = batch.start; position < end; ) {
       view.read(position);
       const { uuid, end: next } = view;
-      if (
-        applies &&
-        view.isPlain &&
-        view.sequence === map.last + 1 &&
-        (uuid < 0 || !this.#calls.isOwn(bytes, uuid)) &&
-        map.applyNext(view)
-      )
-        applied += 1;
-      else {
-        this.#countApplied(applied, now);
-        applied = 0;
+      const isNext = applies && view.isPlain && view.sequence === this.sequence + 1;
+      if (!isNext || (uuid >= 0 && this.calls.isOwn(bytes, uuid)) || !this.#applyNext(view, now)) {
         this.update(attempt, batch.messageAt(position, next), now);
         applies = this.#appliesNext(attempt);
       }
       position = next;
     }
-    view.close();
-    this.#countApplied(applied, now);
   }
 
   #appliesNext(attempt: number): boolean {
     if (!this.#hears(attempt) || this.#loading !== undefined) return false;
-    return this.#subtree.isWhole && !this.#effects.watching();
+    return this.#isWhole && !this.#effects.watching();
   }
 
-  #countApplied(updates: number, now: number): void {
-    if (updates === 0) return;
+  /** @returns `false` above the bound of bytes: {@link update} follows */
+  #applyNext(update: UpdateView, now: number): boolean {
+    this.table.putFrom(update, update.sequence);
+    if (this.table.bytes > this.#options.maxBytes) return false;
+    this.sequence = update.sequence;
     this.#heardAt = now;
-    this.#counts.received += updates;
-    this.#counts.applied += updates;
-    this.#attempts.succeed();
+    this.#counts.received += 1;
+    this.#counts.applied += 1;
+    this.#succeed();
+    return true;
   }
 
   #hears(attempt: number): boolean {
-    const { number, phase } = this.#attempts;
-    return attempt === number && phase === "connected" && !this.#isClosed;
+    return attempt === this.#attempt && this.#phase === "connected";
   }
 
   /** KVPUB or HUGZ. */
   update(attempt: number, frames: readonly Buffer[], now: number): void {
     if (!this.#hears(attempt)) return;
-    const fault = updateFault(frames, MAX_SERVER_PROPERTIES);
-    if (fault !== undefined) {
-      this.#fault("publisher", fault);
-      return;
-    }
+    if (!this.#isValid("publisher", frames)) return;
     this.#heardAt = now;
     const sequence = readSequence(frames[SEQUENCE] as Buffer);
     if (isHugz(frames)) {
@@ -227,195 +199,252 @@ export class ClientRules {
       return;
     }
     this.#counts.received += 1;
-    const key = frames[KEY] as Buffer;
-    const bad = keyFault(key);
-    if (bad !== undefined) {
-      this.#fault("publisher", bad);
-      return;
-    }
-    if (sequence === 0 && isRefusedFull(frames[PROPERTIES] as Buffer))
-      this.#calls.refuse(this.#calls.numberOf(frames[UUID] as Buffer), now);
+    if (sequence === 0 && isRefusedFull(frames[PROPERTIES] as Buffer)) this.calls.refuse(frames, now);
     else this.#take(frames, now);
   }
 
   #take(frames: readonly Buffer[], now: number): void {
-    const map = this.#map;
     const sequence = readSequence(frames[SEQUENCE] as Buffer);
     const loading = this.#loading;
     if (loading !== undefined) {
-      loading.queue(frames.map(owned), costOf(frames));
-      if (loading.bytes > this.#options.maxBytes) this.#tooLarge(now);
-    } else if (sequence > map.last) {
-      const previous = this.#subtree.last(sequence - 1, frames[PROPERTIES] as Buffer);
-      if (previous > map.last) this.#gap(map.last + 1, sequence, now);
+      loading.updates.push(frames.map(owned));
+      loading.queued += costOf(frames);
+      if (bytesOf(loading) > this.#options.maxBytes) this.#tooLarge(now);
+    } else if (sequence > this.sequence) {
+      const previous = this.#lastInSubtree(sequence - 1, frames[PROPERTIES] as Buffer);
+      if (previous > this.sequence) this.#gap(this.sequence + 1, sequence, now);
       else this.#apply(frames, sequence, now);
     } else {
       this.#counts.old += 1;
-      this.#acknowledge(frames, sequence, now);
+      this.calls.acknowledge(frames, sequence, now);
     }
   }
 
   #apply(frames: readonly Buffer[], sequence: number, now: number): void {
-    const [key, value, properties] = [frames[KEY], frames[VALUE], frames[PROPERTIES]] as [
-      Buffer,
-      Buffer,
-      Buffer,
-    ];
-    const revision = revisionOf(properties);
+    const key = frames[KEY] as Buffer;
+    const revision = revisionOf(frames[PROPERTIES] as Buffer);
     // A repeated update or a conflict changes nothing.
-    const own = revision === undefined && this.#calls.numberOf(frames[UUID] as Buffer) > 0;
+    const own = revision === undefined && this.calls.numberOf(frames[UUID] as Buffer) > 0;
     const entry = revision === undefined || revision === 0 ? sequence : revision;
     // The subscription to HUGZ may bring keys outside the subtree; their sequences count.
-    if (this.#subtree.has(key)) {
+    if (this.holds(key)) {
       this.#counts.applied += 1;
-      if (!this.#map.apply(key, value, entry, own)) {
-        // The attempt has ended, and its back-off must not begin anew.
-        this.#acknowledge(frames, sequence, now);
-        this.#tooLarge(now);
-        return;
-      }
+      this.#change(key, frames[VALUE] as Buffer, entry, own);
     }
-    this.#map.last = sequence;
-    this.#attempts.succeed();
-    this.#acknowledge(frames, sequence, now);
+    const fits = this.table.bytes <= this.#options.maxBytes;
+    this.sequence = sequence;
+    if (fits) this.#succeed();
+    this.calls.acknowledge(frames, sequence, now);
+    if (!fits) this.#tooLarge(now);
   }
 
-  #acknowledge(frames: readonly Buffer[], sequence: number, now: number): void {
-    const number = this.#calls.numberOf(frames[UUID] as Buffer);
-    if (number === 0) return;
-    const properties = frames[PROPERTIES] as Buffer;
-    const revision = revisionOf(properties);
-    const conflict = revision !== undefined && isConflict(properties);
-    this.#calls.acknowledge(number, { sequence, revision, conflict, value: frames[VALUE] as Buffer }, now);
+  /** @param value empty: deleted */
+  #change(key: Buffer, value: Buffer, sequence: number, own: boolean): void {
+    const table = this.table;
+    const watching = this.#effects.watching();
+    let old: Buffer | undefined;
+    if (watching || value.length === 0) {
+      const id = table.find(key);
+      if (id >= 0 && watching) old = table.value(id);
+      if (id >= 0 && value.length === 0) table.remove(id);
+    }
+    if (value.length > 0) table.put(key, value, sequence);
+    if (!watching || (value.length === 0 && old === undefined)) return;
+    if (old?.equals(value) === true && !own) return;
+    const set = value.length === 0 ? undefined : value;
+    this.#effects.changed({ key, old, value: set, sequence, own, resync: false });
   }
 
   tick(now: number): void {
-    if (this.#isClosed) return;
-    this.#calls.tick(now);
-    if (now >= this.#resendAt) {
-      this.#resendAt = this.#nextResend(now);
-      this.#calls.resend(now, RESEND_INTERVAL);
-    }
-    const { phase, until, leaveAt } = this.#attempts;
-    if (phase !== "connected" || this.#loading !== undefined) {
-      if (now >= until) this.#failOver(now, phase === "pausing" ? undefined : "no-snapshot");
+    this.calls.tick(now);
+    if (this.#phase !== "connected" || this.#loading !== undefined) {
+      if (now >= this.#until) this.#failOver(now, this.#phase === "pausing" ? this.#reason : "no-snapshot");
     } else if (now >= this.#silentAt) this.#failOver(now, "silent");
-    else if (now >= leaveAt) this.#failOver(now, "removed");
+    else if (now >= this.#leavesAt) this.#failOver(now, "removed");
   }
 
-  nextWakeUp(): number | undefined {
-    if (this.#isClosed) return undefined;
-    const { phase, until, leaveAt } = this.#attempts;
-    const follows = phase === "connected" && this.#loading === undefined;
-    const next = follows ? Math.min(this.#silentAt, leaveAt) : until;
-    if (this.#calls.count === 0) return next === Number.POSITIVE_INFINITY ? undefined : next;
-    return Math.min(next, this.#resendAt, this.#calls.next() ?? next);
+  /** Infinite: never. */
+  nextWakeUp(): number {
+    const follows = this.#phase === "connected" && this.#loading === undefined;
+    return Math.min(follows ? Math.min(this.#silentAt, this.#leavesAt) : this.#until, this.calls.next());
   }
 
   close(now: number): void {
-    this.#calls.close();
+    this.calls.close();
     this.#become("closed", now);
     this.#loading = undefined;
+    this.#attempt += 1;
+    this.#phase = "idle";
+    this.#until = Number.POSITIVE_INFINITY;
   }
 
   stats(now: number): Omit<CloneClientStats, "handshakeErrors" | "invalid" | "watchLost"> {
-    const { table, last } = this.#map;
+    const { size, bytes, memory } = this.table;
     return {
-      state: this.#state,
-      server: this.#attempts.server,
-      entries: table.size,
-      bytes: table.bytes,
-      memory: table.memory,
-      sequence: last,
+      state: this.state,
+      server: this.#servers.used,
+      entries: size,
+      bytes,
+      memory,
+      sequence: this.sequence,
       silentFor: this.#silentFor(now),
       ...this.#counts,
-      failOvers: this.#attempts.failOvers,
-      ...this.#calls.counts,
-      inFlight: this.#calls.count,
+      failOvers: this.#failOvers,
+      ...this.calls.counts,
+      inFlight: this.calls.count,
     };
   }
 
-  /** Random: clients of a restarted server do not send at once. */
-  #nextResend(now: number): number {
-    return now + RESEND_INTERVAL * (1 + this.#options.random() / 2);
-  }
-
+  /** At the server in use. */
   #open(now: number): void {
-    if (this.#isClosed) return; // By a listener of the failover.
+    if (this.state === "closed") return; // By a listener of the failover.
     this.#loading = undefined;
-    this.#collects = false;
-    this.#conditions = undefined;
-    this.#calls.shut();
-    this.#attempts.open(now);
+    this.calls.shut();
+    this.#attempt += 1;
+    this.#phase = "connecting";
+    this.#serves = false;
+    this.#progress(now);
+    this.#effects.open(this.#attempt, this.#servers.used);
   }
 
-  /** @param reason if the attempt has not ended with one */
-  #failOver(now: number, reason?: FailOverReason): void {
-    if (reason !== undefined) this.#becomeStale(now);
-    this.#attempts.failOver(reason);
+  #progress(now: number): void {
+    this.#until = now + this.#options.attemptTimeout * (this.#serves ? 2 ** this.#doublings : 1);
+  }
+
+  /** The map is whole, and nothing was missed since. */
+  #succeed(): void {
+    this.#failures = 0;
+    this.#doublings = 0;
+  }
+
+  /** Ends an attempt. The pause avoids a busy loop with dead or refusing servers, and with another numbering. */
+  #end(reason: AttemptEnd, now: number): void {
+    this.#becomeStale(now);
+    if (this.state === "closed") return;
+    this.#phase = "pausing";
+    this.#reason = reason;
+    const { heartbeatInterval, random } = this.#options;
+    const inVain = reason === "missed" || reason === "no-snapshot";
+    const longest = inVain
+      ? MAX_RELOAD_DELAY
+      : Math.max(RETRY_DELAY, Math.min(MAX_RETRY_DELAY, heartbeatInterval));
+    this.#until = now + backOff(this.#failures++, RETRY_DELAY, longest, random);
+  }
+
+  #failOver(now: number, reason: AttemptEnd): void {
+    this.#becomeStale(now);
+    if (reason !== "missed") this.#chooseServer(reason);
     this.#open(now);
+  }
+
+  #chooseServer(reason: FailOverReason): void {
+    if (reason === "no-snapshot" && this.#serves)
+      this.#doublings = Math.min(MAX_DOUBLINGS, this.#doublings + 1);
+    const from = this.#servers.used;
+    this.#servers.failed();
+    const to = this.#servers.next() ?? from;
+    if (to === from) return;
+    this.#leaveAt = Number.POSITIVE_INFINITY;
+    this.#failOvers += 1;
+    this.#effects.event({ type: "server:failed-over", from, to, reason });
   }
 
   #snapshotEnd({ table, updates }: Loading, frames: readonly Buffer[], now: number): void {
     const subtree = frames[VALUE] as Buffer;
     // The Guide's servers in C leave it empty.
-    if (subtree.length > 0 && !this.#subtree.is(subtree)) {
+    if (subtree.length > 0 && !subtree.equals(this.#options.subtree)) {
       this.#fault("snapshot", "subtree");
       return;
     }
     const sequence = readSequence(frames[SEQUENCE] as Buffer);
     const properties = frames[PROPERTIES] as Buffer;
-    this.#subtree.learn(properties);
+    this.#subtreeName = subtreeName(properties);
     this.#loading = undefined;
-    const before = this.#map.replace(table, sequence);
+    const before = this.table;
+    this.table = table;
+    this.sequence = sequence;
     this.#counts.snapshots += 1;
-    this.#map.reportDifference(before);
+    if (this.#effects.watching()) this.#reportDifference(before);
     for (const update of updates) {
       const at = readSequence(update[SEQUENCE] as Buffer);
-      if (at <= sequence) this.#acknowledge(update, at, now);
+      if (at <= sequence) this.calls.acknowledge(update, at, now);
       else this.#take(update, now);
       // Some were missed.
-      if (this.#attempts.phase !== "connected") break;
+      if (this.#phase !== "connected") break;
     }
     this.#effects.synced();
-    if (this.#attempts.phase !== "connected") return;
+    if (this.#phase !== "connected") return;
     this.#become("live", now);
-    this.#conditions = supportsConditions(properties);
-    if (this.#collects) this.#calls.open(this.#conditions, now);
+    this.calls.serves(supportsConditions(properties), now);
   }
 
   #hugz(sequence: number, properties: Buffer, now: number): void {
-    const { last } = this.#map;
+    const last = this.sequence;
     if (this.#loading !== undefined) {
-      this.#attempts.serves(now);
+      // It serves.
+      if (!this.#serves) {
+        this.#serves = true;
+        this.#progress(now);
+      }
       return;
     }
-    const theirs = this.#subtree.last(sequence, properties);
+    const theirs = this.#lastInSubtree(sequence, properties);
     // A server that speaks as the text of 12/CHP sends 0.
     if (sequence > 0 && sequence < last) this.#gap(last, sequence, now);
     else if (sequence > 0 && theirs > last) this.#gap(last + 1, theirs, now);
-    else this.#attempts.succeed();
+    else this.#succeed();
+  }
+
+  #reportDifference(before: CloneTable): void {
+    const after = this.table;
+    const report = (change: Pick<RawChange, "key" | "old" | "value" | "sequence">): void =>
+      this.#effects.changed({ ...change, own: false, resync: true });
+    for (let id = 0; id < before.high; id++) {
+      if (!before.isLive(id)) continue;
+      const key = before.key(id);
+      if (after.find(key) < 0)
+        report({ key, old: before.value(id), value: undefined, sequence: this.sequence });
+    }
+    for (let id = 0; id < after.high; id++) {
+      if (!after.isLive(id)) continue;
+      const key = after.key(id);
+      const there = before.find(key);
+      const old = there < 0 ? undefined : before.value(there);
+      const value = after.value(id);
+      if (old?.equals(value) !== true) report({ key, old, value, sequence: after.sequence(id) });
+    }
+  }
+
+  get #isWhole(): boolean {
+    return this.#options.subtree.length === 0;
+  }
+
+  /**
+   * The last update in the subtree before an update or HUGZ; 0 if unknown.
+   * @param whole the last one of the whole map
+   */
+  #lastInSubtree(whole: number, properties: Buffer): number {
+    if (this.#isWhole) return whole;
+    return this.#subtreeName === undefined ? 0 : (subtreeSequence(properties, this.#subtreeName) ?? 0);
   }
 
   #gap(expected: number, got: number, now: number): void {
     this.#counts.gaps += 1;
     this.#effects.event({ type: "update:missed", expected, got });
-    this.#becomeStale(now);
-    this.#attempts.end("missed", now);
+    this.#end("missed", now);
   }
 
   #tooLarge(now: number): void {
     this.#fault("snapshot", "too-large");
-    this.#becomeStale(now);
-    this.#attempts.end("no-snapshot", now);
-  }
-
-  get #isClosed(): boolean {
-    return this.#state === "closed";
+    this.#end("no-snapshot", now);
   }
 
   get #silentAt(): number {
     return this.#heardAt + this.#options.heartbeatInterval * this.#options.liveness;
+  }
+
+  get #leavesAt(): number {
+    return this.#servers.list.length > 0 ? this.#leaveAt : Number.POSITIVE_INFINITY;
   }
 
   #silentFor(now: number): number {
@@ -423,10 +452,17 @@ export class ClientRules {
   }
 
   #become(state: CloneState, now: number): void {
-    if (state === "live") this.#wasLive = true;
-    if (state === this.#state || this.#isClosed) return;
-    this.#state = state;
+    if (state === this.state || this.state === "closed") return;
+    this.state = state;
     this.#effects.event({ type: "state:changed", state, silentFor: this.#silentFor(now) });
+  }
+
+  #isValid(port: "snapshot" | "publisher", frames: readonly Buffer[]): boolean {
+    const isCommand = port === "snapshot" ? isGoodbye : isHugz;
+    let fault = updateFault(frames, MAX_SERVER_PROPERTIES);
+    if (fault === undefined && !isCommand(frames)) fault = keyFault(frames[KEY] as Buffer);
+    if (fault !== undefined) this.#fault(port, fault);
+    return fault === undefined;
   }
 
   #fault(port: "snapshot" | "publisher", reason: CloneFault | "too-large"): void {
@@ -436,6 +472,10 @@ export class ClientRules {
 
   #becomeStale(now: number): void {
     this.#loading = undefined;
-    if (this.#wasLive) this.#become("stale", now);
+    if (this.#counts.snapshots > 0) this.#become("stale", now);
   }
+}
+
+function bytesOf({ table, queued }: Loading): number {
+  return table.bytes + queued;
 }

@@ -23,7 +23,7 @@ import type { Raw, Settled } from "../../sockets/message.js";
 import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
 import { Dealer } from "../../sockets/request-reply.js";
 import { UnreachedServers } from "../../sockets/stalls.js";
-import type { CloneCall } from "./client-calls.js";
+import type { ClientEffects, CloneCall } from "./client-calls.js";
 import {
   type ClientCoder,
   type CloneClientEvent,
@@ -44,7 +44,6 @@ import {
   WATCH_OPTIONS,
 } from "./client-options.js";
 import { ClientRules } from "./client-rules.js";
-import type { ClientEffects } from "./client-state.js";
 import { encodeSetProperties } from "./properties.js";
 import {
   type CloneEndpoints,
@@ -82,9 +81,9 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   readonly #timer: DriverTimer;
   readonly #servers: EndpointList;
   readonly #watches: ClientWatches<CloneValue<T>>;
+  /** To the server in use. */
+  #sockets: (Dealer | Subscriber | Publisher)[] = [];
   #dealer: Dealer | undefined;
-  #subscriber: Subscriber | undefined;
-  #publisher: Publisher | undefined;
   #updates: SendQueue | undefined;
   readonly #unreached = new UnreachedServers("CloneClient waits for");
   #handshakeErrors = 0;
@@ -153,10 +152,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
    * @throws InvalidArgumentError `EINVAL` for an invalid key
    */
   get(key: CloneKey): CloneValue<T> | undefined {
-    const { table } = this.#rules;
-    const bytes = this.#coder.key(key);
-    const id = table.find(bytes);
-    return id < 0 ? undefined : this.#coder.decode<CloneValue<T>>(bytes, table.value(id));
+    return this.entry(key)?.value;
   }
 
   /** Like {@link get}, with the revision for conditional `set` and `delete`. */
@@ -275,13 +271,13 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     let isGivenUp = false;
     const onGivenUp = (): void => {
       isGivenUp = true;
-      if (call !== undefined) this.#rules.abort(call, this.#timer.now());
+      if (call !== undefined) this.#rules.calls.abort(call, this.#timer.now());
     };
     const pending = this.#calls.add<number>(cost, signal === undefined ? undefined : { signal, onGivenUp });
     const update = { key: bytes, properties, value, conditional: revision !== undefined, timeout };
-    call = this.#rules.set(update, pending, this.#timer.now());
+    call = this.#rules.calls.add(update, pending, this.#timer.now());
     // A transport of the program may have aborted it.
-    if (isGivenUp && !this.closed) this.#rules.abort(call, this.#timer.now());
+    if (isGivenUp && !this.closed) this.#rules.calls.abort(call, this.#timer.now());
     this.#timer.update();
     return pending.promise;
   }
@@ -313,10 +309,10 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
 
   #connect(attempt: number, { snapshot, publisher, collector }: CloneEndpoints): void {
     const { sockets: options, subtree } = this.#settings;
-    this.#openCollector(attempt, snapshot, new Publisher({ ...options, noDrop: true }));
-    const subscriber = new Subscriber({ ...options, receiveHighWaterMark: RECEIVE_MARK });
-    this.#subscriber = subscriber;
-    const dealer = new Dealer({ ...options, receiveHighWaterMark: RECEIVE_MARK });
+    const updates = this.#keep(new Publisher({ ...options, noDrop: true }));
+    const subscriber = this.#keep(new Subscriber({ ...options, receiveHighWaterMark: RECEIVE_MARK }));
+    const dealer = this.#keep(new Dealer({ ...options, receiveHighWaterMark: RECEIVE_MARK }));
+    this.#updates = new SendQueue(updates);
     this.#dealer = dealer;
     if (subtree.length > 0) subscriber.subscribe(subtree, HUGZ);
     else subscriber.subscribe();
@@ -333,25 +329,27 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
         lost(true);
       });
     }
+    this.#watchCollector(attempt, updates);
+    this.#reportHandshakes(updates, snapshot, "collector");
     this.#reportHandshakes(subscriber, snapshot, "publisher");
     this.#reportHandshakes(dealer, snapshot, "snapshot");
-    this.#publisher?.connect(collector);
+    updates.connect(collector);
     subscriber.connect(publisher);
     dealer.connect(snapshot);
     this.#readUpdates(subscriber, attempt, publisher);
     this.#read(dealer, (message, now) => this.#rules.snapshot(attempt, message, now));
   }
 
-  #openCollector(attempt: number, server: string, publisher: Publisher): void {
-    this.#publisher = publisher;
-    this.#updates = new SendQueue(publisher);
-    this.#reportHandshakes(publisher, server, "collector");
+  #keep<S extends Dealer | Subscriber | Publisher>(socket: S): S {
+    this.#sockets.push(socket);
+    return socket;
+  }
+
+  #watchCollector(attempt: number, publisher: Publisher): void {
     let subscriptions = 0;
     const count = (change: number): void => {
-      const before = subscriptions > 0;
       subscriptions += change;
-      if (subscriptions > 0 !== before)
-        this.#timer.run((now) => this.#rules.collector(attempt, subscriptions > 0, now));
+      this.#timer.run((now) => this.#rules.collector(attempt, subscriptions > 0, now));
     };
     publisher.events.on("subscribe", () => count(1));
     publisher.events.on("unsubscribe", () => count(-1));
@@ -388,11 +386,8 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   }
 
   async #closeSockets(): Promise<void> {
-    const sockets = [this.#subscriber, this.#dealer, this.#publisher];
     this.#updates = undefined;
-    this.#subscriber = undefined;
     this.#dealer = undefined;
-    this.#publisher = undefined;
-    await Promise.all(sockets.map((socket) => socket?.close({ linger: 0 })));
+    await Promise.all(this.#sockets.splice(0).map((socket) => socket.close({ linger: 0 })));
   }
 }

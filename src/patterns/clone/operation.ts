@@ -28,10 +28,6 @@ export interface Operation {
   sequence: number;
 }
 
-/** Updates, and their bytes, that wait for the end of a map or for room. With more, the map is sent again. */
-export const MAX_QUEUED = 1_000_000;
-export const MAX_QUEUED_BYTES = 268_435_456;
-
 export function sizeOf(operation: Operation): number {
   return operation.key.length + operation.value.length + operation.properties.length;
 }
@@ -80,13 +76,13 @@ export class CommitQueue {
   #bytes = 0;
   #committing: Operation[] | undefined;
   #committingBytes = 0;
-  #held: Operation[] = [];
+  readonly held: Operation[] = [];
   #heldBytes = 0;
   /** Sequence of the last ordered update. */
   ordered = 0;
 
   get size(): number {
-    return this.#waiting.length + (this.#committing?.length ?? 0) + this.#held.length;
+    return this.#waiting.length + (this.#committing?.length ?? 0) + this.held.length;
   }
 
   get waiting(): number {
@@ -101,12 +97,8 @@ export class CommitQueue {
     return this.#committing !== undefined;
   }
 
-  get held(): readonly Operation[] {
-    return this.#held;
-  }
-
   operations(): Operation[] {
-    return [...this.#held, ...(this.#committing ?? []), ...this.#waiting];
+    return [...this.held, ...(this.#committing ?? []), ...this.#waiting];
   }
 
   push(operation: Operation): void {
@@ -139,15 +131,15 @@ export class CommitQueue {
   }
 
   hold(operation: Operation): void {
-    this.#held.push(operation);
+    this.held.push(operation);
     this.#heldBytes += sizeOf(operation);
   }
 
   /** @param last sequence. Default: all. @returns the held updates up to it */
   release(last: number = Number.POSITIVE_INFINITY): Operation[] {
     let count = 0;
-    while (count < this.#held.length && (this.#held[count] as Operation).sequence <= last) count += 1;
-    const released = count === 0 ? [] : this.#held.splice(0, count);
+    while (count < this.held.length && (this.held[count] as Operation).sequence <= last) count += 1;
+    const released = count === 0 ? [] : this.held.splice(0, count);
     for (const operation of released) this.#heldBytes -= sizeOf(operation);
     return released;
   }

@@ -6,8 +6,6 @@
  */
 import { EMPTY } from "./protocol.js";
 
-const T = 0x74;
-
 /** Maximum `ttl`. The Guide's servers mean a date by more. */
 const ABSOLUTE = 1_000_000_000;
 const NONE = Buffer.from("ttl=0\n");
@@ -26,8 +24,7 @@ export function property(properties: Buffer, name: string): string | undefined {
 
 /** ms; 0: none, `undefined`: invalid. */
 export function timeToLive(properties: Buffer): number | undefined {
-  const { length } = properties;
-  if (length === 0 || (length === NONE.length && properties[0] === T && NONE.equals(properties))) return 0;
+  if (properties.length === 0 || NONE.equals(properties)) return 0;
   const text = property(properties, "ttl");
   if (text === undefined || text === "") return 0;
   if (!/^[0-9]{1,12}(\.[0-9]{1,9})?$/.test(text)) return undefined;
@@ -158,6 +155,5 @@ export function subtreeName(properties: Buffer): string | undefined {
 }
 
 export function subtreeSequence(properties: Buffer, name: string): number | undefined {
-  const text = property(properties, name);
-  return text !== undefined && /^[0-9]{1,16}$/.test(text) ? Number(text) : undefined;
+  return numberOf(properties, name) ?? undefined;
 }

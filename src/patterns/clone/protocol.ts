@@ -65,6 +65,11 @@ export function keyFault(key: Uint8Array): "key" | "reserved-key" | undefined {
   return isReservedKey(key, 0, length) ? "reserved-key" : undefined;
 }
 
+export function hasPrefix(key: Buffer, prefix: Buffer): boolean {
+  const { length } = prefix;
+  return length === 0 || (key.length >= length && key.compare(prefix, 0, length, 0, length) === 0);
+}
+
 export function isReservedKey(bytes: Uint8Array, start: number, end: number): boolean {
   const length = end - start;
   if (length !== HUGZ.length && length !== KTHXBAI.length) return false;
@@ -125,6 +130,12 @@ export function ownUuidOf(token: Buffer): Buffer {
 /** Clients number their updates from 1. */
 export function isOwnUuid(uuid: Buffer): boolean {
   return readSequence(uuid, 8) === 0;
+}
+
+export function uuidsOf(bytes: Buffer): Buffer[] {
+  return Array.from({ length: Math.floor(bytes.length / UUID_BYTES) }, (_, i) =>
+    bytes.subarray(i * UUID_BYTES, (i + 1) * UUID_BYTES),
+  );
 }
 
 export function isHugz(frames: readonly Buffer[]): boolean {
@@ -217,19 +228,15 @@ export interface PortOwner {
  * @returns the endpoint of the first
  */
 export async function bindRow(endpoint: string, owners: readonly PortOwner[]): Promise<string> {
-  const found = /^(tcp:\/\/.*):\*$/.exec(endpoint);
-  if (found === null) {
-    await bindAt(endpoint, owners);
-    return endpoint;
-  }
-  for (let tries = PORT_TRIES; ; tries--) {
+  const host = /^(tcp:\/\/.*):\*$/.exec(endpoint)?.[1];
+  for (let tries = host === undefined ? 1 : PORT_TRIES; ; tries--) {
     const port = FIRST_PORT + Math.floor(Math.random() * (LAST_PORT - FIRST_PORT));
-    const base = `${found[1]}:${port}`;
+    const base = host === undefined ? endpoint : `${host}:${port}`;
     try {
       await bindAt(base, owners);
       return base;
     } catch (error) {
-      if ((error as { code?: string }).code !== "EADDRINUSE" || tries <= 1) throw error;
+      if ((error as { code?: string }).code !== "EADDRINUSE" || tries === 1) throw error;
     }
   }
 }

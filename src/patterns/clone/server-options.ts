@@ -1,10 +1,9 @@
 /** The options, events and statistics of a server. */
 
 import crypto from "node:crypto";
-import { invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
-import { decodeZ85, encodeZ85 } from "../../core/z85.js";
+import { encodeZ85 } from "../../core/z85.js";
 import { ENDPOINT_SOURCE_EVENTS } from "../../kit/endpoint-list.js";
 import {
   anything,
@@ -18,7 +17,7 @@ import {
   object,
   type Settings,
 } from "../../kit/options.js";
-import { Context, context as processContext } from "../../sockets/context.js";
+import type { Context } from "../../sockets/context.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { curvePublicKey } from "../../sockets/security/curve-keys.js";
 import type { CommonOptions, ConstructionOptions } from "../../sockets/socket-options.js";
@@ -28,15 +27,11 @@ import type { BinaryStarEvent, BinaryStarRole } from "../binary-star/index.js";
 import type { CloneFault } from "./protocol.js";
 import type { CloneStore } from "./store.js";
 
-/** Waiting requests for snapshots, and for the result of their vote. */
-export const MAX_WAITING = 10_000;
 /**
  * Messages of a snapshot in a client's queue: few, since a large value counts as one. A full queue is written at once,
  * so small values lose no speed.
  */
 const SNAPSHOT_MARK = 256;
-const SNAPSHOT_MARK_BYTES = 4_194_304;
-const PUBLISH_MARK_BYTES = 16_777_216;
 
 const PAIR_OPTIONS = {
   /** The primary serves when both start. */
@@ -115,16 +110,10 @@ export function serverSettings(options: CloneServerOptions) {
       random: Math.random,
     },
     sockets: { linger: 0, ...socketOptions, ...context },
-    snapshots: {
-      mandatory: true,
-      sendHighWaterMark: SNAPSHOT_MARK,
-      ...supportedMark(settings.context, SNAPSHOT_MARK_BYTES),
-    },
+    snapshots: { mandatory: true, sendHighWaterMark: SNAPSHOT_MARK },
     publisher: {
       sendHighWaterMark: settings.publishHighWaterMark,
-      ...(sendHighWaterMarkBytes === undefined
-        ? supportedMark(settings.context, PUBLISH_MARK_BYTES)
-        : { sendHighWaterMarkBytes }),
+      ...(sendHighWaterMarkBytes === undefined ? {} : { sendHighWaterMarkBytes }),
     },
     pair: pair && {
       ...pair,
@@ -133,20 +122,6 @@ export function serverSettings(options: CloneServerOptions) {
       sockets: pairSocketOptions({ ...socketOptions, ...context }, pair),
     },
   };
-}
-
-/**
- * A default, if the context's engine supports it: it would refuse it with `NOT_SUPPORTED`, which suits only a program's
- * explicit choice.
- *
- * @param context `undefined`: the process-wide one. Loads its engine, as the first socket would
- * @throws InvalidArgumentError `EINVAL` if `context` is not a Context
- */
-function supportedMark(context: Context | undefined, sendHighWaterMarkBytes: number) {
-  if (context !== undefined && !(context instanceof Context))
-    throw invalidArgument("Option context must be a Context", context);
-  const { unsupportedOptions } = (context ?? processContext).load().capabilities;
-  return unsupportedOptions.includes("sendHighWaterMarkBytes") ? {} : { sendHighWaterMarkBytes };
 }
 
 /** Why a snapshot ended early. */
@@ -215,24 +190,20 @@ export type CloneSocketOptions = CommonOptions & Pick<ConstructionOptions, "auth
  *   NULL   anyone may connect
  *   PLAIN  `authenticate` decides; the user name is in the pair's `socketOptions`
  *   CURVE  only the servers' own key, which both have: a follower gets the whole map and holds up acknowledgements
+ *
+ * @param shared the server's options for all sockets
+ * @throws InvalidArgumentError `EINVAL` for an invalid key
  */
-export interface PairSocketOptions {
-  readonly binding: CloneSocketOptions;
-  readonly connecting: CommonOptions;
-}
-
-const KEY_BYTES = 32;
-
-/** @param shared the server's options for all sockets. @throws InvalidArgumentError `EINVAL` for an invalid key */
-export function pairSocketOptions(
+function pairSocketOptions(
   shared: CloneSocketOptions,
-  { socketOptions }: Pick<ClonePairOptions, "socketOptions">,
-): PairSocketOptions {
+  { socketOptions }: ClonePairOptions,
+): { readonly binding: CloneSocketOptions; readonly connecting: CommonOptions } {
   const { authenticate, plainServer, curveServer, zapDomain, zapEnforceDomain, ...plain } = shared;
   if (curveServer !== true) return { binding: shared, connecting: { ...plain, ...socketOptions } };
-  if (plain.curveSecretKey === undefined || plain.curveSecretKey === null)
+  const { curveSecretKey: given } = plain;
+  if (given === undefined || given === null)
     throw new InvalidArgumentError("A CURVE server needs the option curveSecretKey");
-  const curveSecretKey = secretKeyOf(plain.curveSecretKey);
+  const curveSecretKey = typeof given === "string" ? given : encodeZ85(given);
   const own = curvePublicKey(curveSecretKey);
   const keys = { curveServerKey: own, curvePublicKey: own, curveSecretKey };
   const ownHandler = authenticate === undefined && typeof zapDomain === "string" && zapDomain !== "";
@@ -240,14 +211,4 @@ export function pairSocketOptions(
     binding: ownHandler ? shared : { ...shared, authenticate: (peer) => peer.publicKey === own },
     connecting: { ...plain, ...keys, ...socketOptions },
   };
-}
-
-/** As Z85. */
-function secretKeyOf(key: string | Uint8Array): string {
-  const bytes = typeof key === "string" ? decodeZ85(key) : key;
-  if (bytes.length !== KEY_BYTES)
-    throw new InvalidArgumentError(
-      `Option curveSecretKey must be a key: 40 characters of Z85, or ${KEY_BYTES} bytes`,
-    );
-  return encodeZ85(bytes);
 }

@@ -2,7 +2,6 @@
 
 import { Heap } from "../../core/collections/queues.js";
 import type { DeliveryResult } from "../../sockets/index.js";
-import type { CloneRefusalReason } from "../../statistics/patterns.js";
 import type { CommitQueue, Operation } from "./operation.js";
 import { encodeUnchanged, SubtreeSequences } from "./properties.js";
 import { type CloneFault, EMPTY, sequenceFrame, UUID_BYTES } from "./protocol.js";
@@ -27,52 +26,16 @@ export interface ServerEffects {
   event(event: CloneServerEvent): void;
 }
 
+/** What the parts of a server's rules share. */
 export interface ServerState {
   readonly options: ServerRulesOptions;
   readonly effects: ServerEffects;
-  readonly map: ServerMap;
+  map: ServerMap;
   readonly queue: CommitQueue;
-  readonly statistics: ServerStatistics;
   readonly standing: ServerStanding;
-}
-
-export class ServerStatistics {
-  readonly #effects: Pick<ServerEffects, "event">;
-  readonly faults: Record<CloneFault, number> = {
-    frames: 0,
-    command: 0,
-    key: 0,
-    "reserved-key": 0,
-    sequence: 0,
-    uuid: 0,
-    properties: 0,
-    subtree: 0,
-  };
-  readonly refused: Record<CloneRefusalReason, number> = { overloaded: 0, full: 0, store: 0 };
-  readonly counts = {
-    received: 0,
-    applied: 0,
-    repeated: 0,
-    conflicts: 0,
-    published: 0,
-    expired: 0,
-    commits: 0,
-  };
-
-  constructor(effects: Pick<ServerEffects, "event">) {
-    this.#effects = effects;
-  }
-
-  refuse(reason: CloneRefusalReason, count: number): void {
-    if (count === 0) return;
-    this.refused[reason] += count;
-    this.#effects.event({ type: "update:refused", reason, count });
-  }
-
-  fault(port: "snapshot" | "collector" | "replication", fault: CloneFault): void {
-    this.faults[fault] += 1;
-    this.#effects.event({ type: "message:invalid", port, reason: fault });
-  }
+  fault(port: "snapshot" | "collector" | "replication", reason: CloneFault): void;
+  /** The other server does not follow any more. */
+  replicaLeft(reason: "gone" | "silent" | "slow" | "left", now: number): void;
 }
 
 // --- Map -------------------------------------------------------------------------------------------------------------
@@ -83,78 +46,59 @@ export interface LoadedMap {
   readonly standing: Standing;
 }
 
-export function uuidsOf(bytes: Buffer): Buffer[] {
-  return Array.from({ length: Math.floor(bytes.length / UUID_BYTES) }, (_, i) =>
-    bytes.subarray(i * UUID_BYTES, (i + 1) * UUID_BYTES),
-  );
-}
-
 /** The map of a server: its keys, when they end, and which updates it has had. */
 export class ServerMap {
-  readonly subtrees = new SubtreeSequences();
-  #table = new CloneTable();
-  #expiry = new Expiry();
-  #window = new UuidWindow();
-  #applied = 0;
-
-  get table(): CloneTable {
-    return this.#table;
-  }
-
-  get expiry(): Expiry {
-    return this.#expiry;
-  }
-
+  readonly subtrees: SubtreeSequences;
+  readonly table = new CloneTable();
+  readonly expiry = new Expiry();
   /** UUIDs of recent updates and of those in flight. */
-  get window(): UuidWindow {
-    return this.#window;
-  }
+  readonly window = new UuidWindow();
+  /** Sequence of the last applied update. */
+  sequence = 0;
 
-  get sequence(): number {
-    return this.#applied;
+  /** @param subtrees of the map in whose place it will be */
+  constructor(subtrees = new SubtreeSequences()) {
+    this.subtrees = subtrees;
   }
 
   /** 0 for a missing key. */
   revision(key: Buffer): number {
-    const id = this.#table.find(key);
-    return id < 0 ? 0 : this.#table.sequence(id);
+    const id = this.table.find(key);
+    return id < 0 ? 0 : this.table.sequence(id);
+  }
+
+  /** ms until a key ends; 0: never. */
+  timeLeft(id: number, now: number): number {
+    const time = this.expiry.timeOf(id);
+    return time === 0 ? 0 : Math.max(1, Math.ceil(time - now));
   }
 
   /** @param entry with the time of the rules' clock; 0: never */
   restore({ key, value, sequence, expires }: CloneStoredEntry): void {
-    this.#expiry.set(this.#table.put(key, value, sequence), expires);
+    this.expiry.set(this.table.put(key, value, sequence), expires);
   }
 
   restored({ sequence, uuids }: Pick<CloneStoredState, "sequence" | "uuids">): void {
-    this.#applied = sequence;
-    for (const uuid of uuids) this.#window.add(uuid);
-  }
-
-  /** Takes another map's content. */
-  adopt(loaded: ServerMap): void {
-    this.#table = loaded.#table;
-    this.#expiry = loaded.#expiry;
-    this.#window = loaded.#window;
-    this.#applied = loaded.#applied;
-    this.subtrees.restart(this.#applied);
+    this.sequence = sequence;
+    for (const uuid of uuids) this.window.add(uuid);
   }
 
   /** Takes updates without effect out of the window: a repetition is a new update. */
   forget(updates: readonly Operation[]): void {
-    for (const uuid of marksOf(updates)) this.#window.remove(uuid);
+    for (const uuid of marksOf(updates)) this.window.remove(uuid);
   }
 
   /** UUIDs of recent updates, 16 bytes each. @param except updates in flight */
   seen(except: readonly Operation[] = []): Buffer {
-    return this.#window.bytes(marksOf(except));
+    return this.window.bytes(marksOf(except));
   }
 
   /** @param shift from the rules' clock to ms since 1970 */
   *entries(shift: number): Generator<CloneStoredEntry, undefined> {
-    const table = this.#table;
+    const table = this.table;
     for (let id = 0; id < table.high; id++) {
       if (!table.isLive(id)) continue;
-      const [time, sequence] = [this.#expiry.timeOf(id), table.sequence(id)];
+      const [time, sequence] = [this.expiry.timeOf(id), table.sequence(id)];
       yield { key: table.key(id), value: table.value(id), sequence, expires: time === 0 ? 0 : time + shift };
     }
     return undefined;
@@ -165,7 +109,7 @@ export class ServerMap {
    * @returns its KVPUB
    */
   apply(operation: Operation, now: number, beforeChange?: (id: number) => void): Buffer[] {
-    const table = this.#table;
+    const table = this.table;
     const { key, sequence, kind } = operation;
     let { value, properties } = operation;
     const changes = kind === "set" || kind === "delete";
@@ -173,17 +117,15 @@ export class ServerMap {
     if (id >= 0 && changes) beforeChange?.(id);
     if (kind === "set") {
       id = table.put(key, value, sequence);
-      this.#expiry.set(id, operation.expires);
+      this.expiry.set(id, operation.expires);
     } else if (!changes) {
-      const time = id < 0 ? 0 : this.#expiry.timeOf(id);
       if (id >= 0) value = table.value(id);
-      const left = time === 0 ? 0 : Math.max(1, Math.ceil(time - now));
-      properties = encodeUnchanged(left, this.revision(key), kind === "conflict");
+      properties = encodeUnchanged(this.timeLeft(id, now), this.revision(key), kind === "conflict");
     } else if (id >= 0) {
-      this.#expiry.set(id, 0);
+      this.expiry.set(id, 0);
       table.remove(id);
     }
-    this.#applied = sequence;
+    this.sequence = sequence;
     const added = this.subtrees.advance(key, sequence);
     if (added !== "") properties = Buffer.concat([properties, Buffer.from(added)]);
     return [key, sequenceFrame(sequence), operation.uuid, properties, value];
@@ -229,9 +171,10 @@ export class Expiry {
     return this.#times.get(id)?.time ?? 0;
   }
 
-  next(): number | undefined {
+  /** Infinite without one. */
+  next(): number {
     this.#skipOld();
-    return this.#heap.first?.time;
+    return this.#heap.first?.time ?? Number.POSITIVE_INFINITY;
   }
 
   due(now: number, max: number): number[] {
@@ -287,16 +230,12 @@ export class UuidWindow {
     return this.#table.find(uuid) >= 0;
   }
 
-  hasConflict(uuid: Buffer): boolean {
-    return this.has(conflictMark(uuid));
-  }
-
   remove(uuid: Buffer): void {
     const id = this.#table.find(uuid);
     if (id >= 0) this.#table.remove(id);
   }
 
-  /** 16 bytes each, the oldest first. Without an object for each: the server that serves must not pause. */
+  /** 16 bytes each, the oldest first. */
   bytes(except: Iterable<Buffer> = []): Buffer {
     const table = this.#table;
     const omitted = new Set([...except].map((uuid) => table.find(uuid)));
@@ -305,8 +244,7 @@ export class UuidWindow {
     for (let i = 0; i < table.high; i++) {
       const id = (this.#oldest + i) % table.high;
       if (!table.isLive(id) || omitted.has(id)) continue;
-      table.writeKey(id, bytes, end);
-      end += UUID_BYTES;
+      end += table.key(id).copy(bytes, end);
     }
     return bytes.subarray(0, end);
   }

@@ -17,19 +17,14 @@ import type { EventNames } from "../../core/event-stream.js";
 import { DriverTimer } from "../../core/timers.js";
 import { ignore, withTimeout } from "../../core/waiter.js";
 import { Driver } from "../../kit/driver.js";
+import { ENDPOINT_SOURCE_EVENTS, type EndpointSourceEvent } from "../../kit/endpoint-list.js";
 import { checkOptions } from "../../kit/options.js";
 import { OpenedSockets, readMessages } from "../../kit/sockets.js";
-import { forwards } from "../../sockets/internal.js";
+import { capabilitiesOf, forwards } from "../../sockets/internal.js";
 import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
 import { Dealer, Router } from "../../sockets/request-reply.js";
 import { StoreError } from "../../store/store.js";
-import {
-  BinaryStar,
-  type BinaryStarEvent,
-  BinaryStarGate,
-  type BinaryStarOptions,
-  type BinaryStarReplica,
-} from "../binary-star/index.js";
+import { BinaryStar, type BinaryStarEvent, type BinaryStarOptions } from "../binary-star/index.js";
 import { SET_OPTIONS as CLIENT_SET_OPTIONS, ClientCoder } from "./client-options.js";
 import type { Operation } from "./operation.js";
 import {
@@ -41,23 +36,25 @@ import {
   HANDSHAKE_ERRORS,
   isOwnUuid,
   type PortOwner,
+  uuidsOf,
 } from "./protocol.js";
 import {
   type CloneServerEvent,
   type CloneServerOptions,
   type CloneServerStats,
   EVENTS,
-  MAX_WAITING,
   type PairSettings,
   serverSettings,
 } from "./server-options.js";
 import { ServerRules } from "./server-rules.js";
-import { conflictMark, type LoadedMap, type ServerEffects, uuidsOf } from "./server-state.js";
+import { conflictMark, type LoadedMap, type ServerEffects } from "./server-state.js";
 import { adopted, encodeStanding } from "./standing.js";
 import type { CloneStore, CloneStoredChange, CloneStoredEntry } from "./store.js";
 
 const COLLECT_MARK = 10_000;
 const REPLICATION_MARK = 10_000;
+const SNAPSHOT_MARK_BYTES = 4_194_304;
+const PUBLISH_MARK_BYTES = 16_777_216;
 /** Of the server's own calls. */
 const CODER = new ClientCoder(undefined, "utf8", ignore);
 const SET_OPTIONS = { ttl: CLIENT_SET_OPTIONS.ttl };
@@ -73,26 +70,9 @@ interface Pair {
   readonly replicas: Router;
   readonly link: Dealer;
   readonly star: BinaryStar;
-  /** Keeps requests for snapshots while the star decides. */
-  readonly gate: BinaryStarGate;
 }
 
-/**
- * A replicated key-value map that every client holds (12/CHP).
- *
- * @example
- * ```ts
- * import { CloneClient, CloneServer } from "shoal/clone";
- *
- * const server = new CloneServer();
- * const map = new CloneClient(await server.bind("tcp://127.0.0.1:*"));
- * await map.ready();
- * await map.set("/prices/eel", "7.90"); // Settles when it is in order, and in this map.
- * console.log(String(map.get("/prices/eel"))); // 7.90
- * await map.close();
- * await server.close();
- * ```
- */
+/** A replicated key-value map that every client holds (12/CHP). {@link CloneClient} has an example. */
 export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   readonly #rules: ServerRules;
   readonly #timer: DriverTimer;
@@ -100,7 +80,8 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   readonly #publisher: Publisher;
   readonly #collector: Subscriber;
   readonly #pair: Pair | undefined;
-  readonly #writer: StoreWriter | undefined;
+  readonly #store: CloneStore | undefined;
+  #writing: Promise<void> = Promise.resolve();
   #reading: Promise<void>[] = [];
   /** A flush at the end of this turn, or a pump in the next one, is scheduled. */
   #flushing = false;
@@ -116,16 +97,18 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     const settings = serverSettings(options);
     const { rules, sockets, snapshots, publisher, pair } = settings;
     this.#timer = new DriverTimer(rules.heartbeatInterval);
-    this.#rules = new ServerRules(rules, this.#effects(), this.#timer.now());
+    this.#rules = new ServerRules(rules, this.#effects());
     const all = new OpenedSockets();
     this.#snapshots = all.open(() => new Router({ ...sockets, ...snapshots }));
+    boundBytes(this.#snapshots, SNAPSHOT_MARK_BYTES);
     this.#publisher = all.open(() => new Publisher({ ...sockets, ...publisher }));
+    if (options.publishHighWaterMarkBytes === undefined) boundBytes(this.#publisher, PUBLISH_MARK_BYTES);
     this.#collector = all.open(() => new Subscriber({ ...sockets, receiveHighWaterMark: COLLECT_MARK }));
     forwards(this.#snapshots, this.#publisher);
     this.#publisher.events.on("drop", ({ messages }) =>
       this.events.emit({ type: "update:dropped", copies: messages }),
     );
-    if (options.store !== undefined) this.#writer = new StoreWriter(options.store, this.#rules, this.#timer);
+    this.#store = options.store;
     if (pair !== undefined) this.#pair = this.#makePair(pair, all);
   }
 
@@ -198,7 +181,8 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   }
 
   async #bind(endpoint: string): Promise<string> {
-    if (!this.#isLoaded) await this.#writer?.load();
+    const store = this.#store;
+    if (store !== undefined && !this.#isLoaded) await load(store, this.#rules, this.#shift);
     this.#isLoaded = true;
     const pair = this.#pair;
     const ports: PortOwner[] = [this.#snapshots, this.#publisher, this.#collector].map((socket, offset) => ({
@@ -236,6 +220,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
 
   #makePair(settings: PairSettings, all: OpenedSockets): Pair {
     const { role, peer, interval, liveness, sockets } = settings;
+    const { standing } = this.#rules;
     const replicaOptions = {
       linger: 0,
       ...sockets.binding,
@@ -260,40 +245,46 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
       liveness,
       publisherOptions: sockets.binding,
       subscriberOptions: sockets.connecting,
-      checkHandOver: () => this.#checkHandOver(),
-      replica: this.#replica(),
+      checkHandOver: () => {
+        if (this.#rules.replicated) return;
+        const missing = "the other one has not got the whole map yet (event replica:joined)";
+        throw new InvalidStateError("EFSM", `This server cannot hand over: ${missing}`);
+      },
+      replica: {
+        position: () => standing.position(),
+        compare: (state, theirs, own) => {
+          const order = standing.compare(state, theirs, own);
+          this.#run((now) => this.#rules.heard(now));
+          return order;
+        },
+        mayTakeOver: (own) => standing.mayTakeOver(own),
+        resolved: (choice) => standing.resolved(choice),
+      },
     };
     const star = all.open(() => new PairStar(starOptions, link));
     for (const type of Object.keys(STAR_EVENTS) as BinaryStarEvent["type"][])
       star.events.on(type, (event) => this.#onStarEvent(event));
-    for (const type of ["source:changed", "source:failed", "endpoint:refused"] as const)
+    for (const type of Object.keys(ENDPOINT_SOURCE_EVENTS) as EndpointSourceEvent["type"][])
       star.events.on(type, (event) => this.events.emit(event));
-    const gate = new BinaryStarGate(star, { maxQueue: MAX_WAITING });
-    gate.passTo(([id, subtree]) => this.#rules.request(id as Buffer, subtree as Buffer, this.#timer.now()));
-    gate.onServing(() => {
-      this.#timer.update();
-      this.#pumpSoon();
-    });
-    return { replicas, link, star, gate };
+    return { replicas, link, star };
   }
 
   #read(socket: Router | Subscriber | Dealer, take: (message: Buffer[], now: number) => void): Promise<void> {
-    return readMessages(socket, (messages) => {
-      const now = this.#timer.now();
-      this.#checkService(now);
-      for (const message of messages) take(message, now);
-      this.#rules.flush(now);
-      this.#timer.update();
-      this.#pumpSoon();
-    });
+    return readMessages(socket, (messages) =>
+      this.#run((now) => {
+        this.#checkService(now);
+        for (const message of messages) take(message, now);
+      }),
+    );
   }
 
-  #checkHandOver(): void {
-    if (this.#rules.replicated) return;
-    throw new InvalidStateError(
-      "EFSM",
-      "This server cannot hand over: the other one has not got the whole map yet (event replica:joined)",
-    );
+  /** Everything that reaches the rules: updates are ordered once for all of it. */
+  #run(call: (now: number) => void): void {
+    this.#timer.run((now) => {
+      call(now);
+      this.#rules.flush(now);
+    });
+    this.#pumpSoon();
   }
 
   /** The other server may serve after a pause of the process, which the star notices, and once the star is closed. */
@@ -305,44 +296,26 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   #request([routingId, ...frames]: Buffer[], now: number): void {
     const subtree = this.#rules.checkRequest(frames);
     if (this.stopping || subtree === undefined || routingId === undefined) return;
-    const gate = this.#pair?.gate;
-    // Views of a larger chunk.
-    if (gate === undefined || gate.admit([Buffer.from(routingId), Buffer.from(subtree)], true))
+    // Each request votes. While the star decides, it waits.
+    if (this.star === undefined || this.star.admit() !== "refuse")
       this.#rules.request(routingId, subtree, now);
   }
 
   #onStarEvent(event: BinaryStarEvent): void {
-    const now = this.#timer.now();
-    if (event.type === "state:changed") this.#onStarState(event, now);
-    else if (event.type === "peer:invalid" && event.frames === 1) {
+    this.#run((now) => {
+      if (event.type === "state:changed") {
+        const { state, reason } = event;
+        if (reason === "stalled" && state === "active") this.#rules.resume(now);
+        if (state === "active") this.#rules.activate(now, reason === "resolved");
+        else if (state === "doubting") this.#rules.suspend();
+        // A follower counts as ready to take over; a backup without its primary does not.
+        else this.#rules.deactivate(state === "passive", now);
+      } else if (event.type === "votes:dropped") this.#rules.dropRequests();
       // A state without a position, as in the Guide.
-      this.events.emit({ type: "peer:incompatible" });
-    }
-    this.events.emit(event);
-    this.#timer.update();
-    this.#pumpSoon();
-  }
-
-  #onStarState(
-    { state, reason }: Extract<BinaryStarEvent, { readonly type: "state:changed" }>,
-    now: number,
-  ): void {
-    if (state === "active") {
-      if (reason === "stalled") this.#rules.resume(now);
-      this.#rules.activate(now, reason === "resolved");
-    } else if (state === "doubting") this.#rules.suspend();
-    // A follower counts as ready to take over; a backup without its primary does not.
-    else this.#rules.deactivate(state === "passive", now);
-  }
-
-  #replica(): BinaryStarReplica {
-    const { standing } = this.#rules;
-    return {
-      position: () => standing.position(),
-      compare: (peer, theirs, own) => this.#timer.run((now) => this.#rules.hear(peer, theirs, own, now)),
-      mayTakeOver: (own) => standing.mayTakeOver(own),
-      resolved: (choice) => standing.resolved(choice),
-    };
+      else if (event.type === "peer:invalid" && event.frames === 1)
+        this.events.emit({ type: "peer:incompatible" });
+      this.events.emit(event);
+    });
   }
 
   #effects(): ServerEffects {
@@ -356,16 +329,48 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
       follow: (frames) => {
         if (this.#pair?.link.closed === false) this.#pair.link.trySend(frames);
       },
-      commit: (operations) => this.#writer?.commit(operations),
-      replace: (loaded, wanted) => this.#writer?.replace(loaded, wanted),
-      mark: (standing) => this.#writer?.mark(standing),
+      commit: (operations) =>
+        this.#write(
+          (store) => commit(store, operations, this.#shift),
+          (now) => this.#rules.committed(now),
+          (error, now) => this.#rules.commitFailed(error, now),
+        ),
+      replace: (loaded, wanted) =>
+        this.#write(
+          (store) => replace(store, loaded, wanted, this.#shift),
+          (now) => this.#rules.replaced(loaded, now),
+          (error, now) => this.#rules.replaceFailed(loaded, error, now),
+        ),
+      mark: (standing) =>
+        this.#write(
+          (store) => store.mark(standing),
+          (now) => this.#rules.marked(now),
+          (error, now) => this.#rules.markFailed(error, now),
+        ),
       announce: () => this.star?.publishNow(),
       event: (event) => this.events.emit(event),
     };
   }
 
-  #flush(): void {
-    this.#timer.run((now) => this.#rules.flush(now));
+  /** One call of the store at a time. */
+  #write(
+    work: (store: CloneStore) => Promise<void>,
+    done: (now: number) => void,
+    failed: (error: unknown, now: number) => void,
+  ): void {
+    const store = this.#store;
+    if (store === undefined) return;
+    this.#writing = this.#writing
+      .then(() => work(store))
+      .then(
+        () => this.#run(done),
+        (error: unknown) => this.#run((now) => failed(error, now)),
+      );
+  }
+
+  /** From the rules' clock to ms since 1970. */
+  get #shift(): number {
+    return Date.now() - this.#timer.now();
   }
 
   #flushSoon(): void {
@@ -373,7 +378,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     this.#flushing = true;
     queueMicrotask(() => {
       this.#flushing = false;
-      if (!this.#stopped) this.#flush();
+      if (!this.#stopped) this.#run(ignore);
     });
   }
 
@@ -383,9 +388,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     this.#pumping = true;
     setImmediate(() => {
       this.#pumping = false;
-      if (this.#stopped) return;
-      this.#timer.run((now) => this.#rules.pump(now));
-      this.#pumpSoon();
+      if (!this.#stopped) this.#run((now) => this.#rules.pump(now));
     });
   }
 
@@ -395,7 +398,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   protected override async onDrain(): Promise<void> {
     await this.#started?.catch(() => undefined); // Who started it has the error.
     if (!this.#collector.closed) this.#collector.unsubscribe();
-    this.#flush();
+    this.#run(ignore);
     await this.#rules.idle();
   }
 
@@ -406,7 +409,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   protected async onClose(linger: number): Promise<void> {
     await this.#started?.catch(() => undefined); // Who started it has the error.
     await this.#collector.close({ linger: 0 });
-    this.#flush();
+    this.#run(ignore);
     const start = this.#timer.now();
     if (linger !== 0) await withTimeout(this.#rules.idle(), linger);
     this.#stopped = true;
@@ -418,8 +421,21 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
       ...[this.#pair?.replicas, this.#pair?.link].map((socket) => socket?.close({ linger: 0 })),
     ]);
     await Promise.all(this.#reading);
-    await this.#writer?.close();
+    // A write may lead to others.
+    let writing: Promise<void>;
+    do {
+      writing = this.#writing;
+      await writing;
+    } while (writing !== this.#writing);
+    await this.#store?.close();
   }
+}
+
+/** Bounds a socket's queues by default, if its engine can. */
+function boundBytes(socket: Router | Publisher, sendHighWaterMarkBytes: number): void {
+  const { unsupportedOptions } = capabilitiesOf(socket);
+  if (!unsupportedOptions.includes("sendHighWaterMarkBytes"))
+    socket.sendHighWaterMarkBytes = sendHighWaterMarkBytes;
 }
 
 /** The peer is the other server's P: its states come from P + 3, and the link goes to P + 4. */
@@ -444,106 +460,52 @@ class PairStar extends BinaryStar {
 const REPLACE_BATCH = 2_000;
 const REPLACE_BYTES = 4_194_304;
 
-/** Between a server's rules and its store: one call at a time, with wall-clock times. */
-class StoreWriter {
-  readonly #store: CloneStore;
-  readonly #rules: ServerRules;
-  readonly #timer: DriverTimer;
-  #running: Promise<void> = Promise.resolve();
+/** @param shift from the rules' clock to ms since 1970. @throws StoreError `ERR_STORE` */
+async function load(store: CloneStore, rules: ServerRules, shift: number): Promise<void> {
+  const now = Date.now();
+  const state = await store.load((entry) => {
+    // A key that ended meanwhile ends a millisecond from now: clients hear of it.
+    const expires = entry.expires === 0 ? 0 : Math.max(now + 1, entry.expires) - shift;
+    rules.map.restore({ ...entry, expires });
+  });
+  if (!rules.restored(state))
+    throw new StoreError("failed", `The store (${store.name}) is of a version that this one cannot read`);
+}
 
-  constructor(store: CloneStore, rules: ServerRules, timer: DriverTimer) {
-    this.#store = store;
-    this.#rules = rules;
-    this.#timer = timer;
+function commit(store: CloneStore, operations: readonly Operation[], shift: number): Promise<void> {
+  const changes: CloneStoredChange[] = [];
+  const uuids: Buffer[] = [];
+  for (const { kind, key, value, sequence, uuid, expires } of operations) {
+    if (kind === "announce") continue;
+    if (uuid.length > 0 && !isOwnUuid(uuid)) uuids.push(kind === "conflict" ? conflictMark(uuid) : uuid);
+    if (kind === "conflict") continue;
+    const ends = expires === 0 ? 0 : expires + shift;
+    changes.push({ key, value: kind === "set" ? value : undefined, sequence, expires: ends });
   }
+  return store.commit(changes, operations.at(-1)?.sequence ?? 0, uuids);
+}
 
-  /** @throws StoreError `ERR_STORE` */
-  async load(): Promise<void> {
-    const now = this.#timer.now();
-    const wall = Date.now();
-    const state = await this.#store.load((entry) => {
-      // A key that ended meanwhile ends a millisecond from now: clients hear of it.
-      const expires = entry.expires === 0 ? 0 : now + Math.max(1, entry.expires - wall);
-      this.#rules.map.restore({ ...entry, expires });
-    });
-    if (!this.#rules.restored(state))
-      throw new StoreError(
-        "failed",
-        `The store (${this.#store.name}) is of a version that this one cannot read`,
-      );
-  }
-
-  commit(operations: readonly Operation[]): void {
-    const shift = this.#shift;
-    const changes: CloneStoredChange[] = [];
-    const uuids: Buffer[] = [];
-    for (const { kind, key, value, sequence, uuid, expires } of operations) {
-      if (kind === "announce") continue;
-      if (uuid.length > 0 && !isOwnUuid(uuid)) uuids.push(kind === "conflict" ? conflictMark(uuid) : uuid);
-      if (kind === "conflict") continue;
-      const ends = expires === 0 ? 0 : expires + shift;
-      changes.push({ key, value: kind === "set" ? value : undefined, sequence, expires: ends });
-    }
-    const last = operations.at(-1)?.sequence ?? 0;
-    this.#run(
-      () => this.#store.commit(changes, last, uuids),
-      () => this.#rules.committed(this.#timer.now()),
-      (error) => this.#rules.commitFailed(error, this.#timer.now()),
-    );
-  }
-
-  mark(standing: Buffer): void {
-    this.#run(
-      () => this.#store.mark(standing),
-      () => this.#rules.marked(this.#timer.now()),
-      (error) => this.#rules.markFailed(error, this.#timer.now()),
-    );
-  }
-
-  replace(loaded: LoadedMap, wanted: () => boolean): void {
-    this.#run(
-      () => this.#replace(loaded, wanted),
-      () => this.#rules.replaced(loaded, this.#timer.now()),
-      (error) => this.#rules.replaceFailed(loaded, error, this.#timer.now()),
-    );
-  }
-
-  /** The current write may lead to others. */
-  async close(): Promise<void> {
-    let running: Promise<void>;
-    do {
-      running = this.#running;
-      await running;
-    } while (running !== this.#running);
-    await this.#store.close();
-  }
-
-  #run(work: () => Promise<void>, done: () => void, failed: (error: unknown) => void): void {
-    this.#running = this.#running.then(work).then(done, failed);
-    void this.#running.finally(() => this.#timer.update());
-  }
-
-  async #replace({ map, standing }: LoadedMap, wanted: () => boolean): Promise<void> {
-    const replacement = await this.#store.replace();
-    let entries: CloneStoredEntry[] = [];
-    let bytes = 0;
-    for (const entry of map.entries(this.#shift)) {
-      entries.push(entry);
-      bytes += entry.value.length;
-      if (entries.length < REPLACE_BATCH && bytes < REPLACE_BYTES) continue;
-      if (!wanted()) return;
-      await replacement.add(entries);
-      entries = [];
-      bytes = 0;
-    }
+/** @param wanted `false` once the map is not needed any more */
+async function replace(
+  store: CloneStore,
+  { map, standing }: LoadedMap,
+  wanted: () => boolean,
+  shift: number,
+): Promise<void> {
+  const replacement = await store.replace();
+  let entries: CloneStoredEntry[] = [];
+  let bytes = 0;
+  for (const entry of map.entries(shift)) {
+    entries.push(entry);
+    bytes += entry.value.length;
+    if (entries.length < REPLACE_BATCH && bytes < REPLACE_BYTES) continue;
     if (!wanted()) return;
-    if (entries.length > 0) await replacement.add(entries);
-    if (wanted())
-      await replacement.finish(map.sequence, uuidsOf(map.seen()), encodeStanding(adopted(standing)));
+    await replacement.add(entries);
+    entries = [];
+    bytes = 0;
   }
-
-  /** From the rules' clock to ms since 1970. */
-  get #shift(): number {
-    return Date.now() - this.#timer.now();
-  }
+  if (!wanted()) return;
+  if (entries.length > 0) await replacement.add(entries);
+  if (wanted())
+    await replacement.finish(map.sequence, uuidsOf(map.seen()), encodeStanding(adopted(standing)));
 }

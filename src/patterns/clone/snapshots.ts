@@ -11,10 +11,10 @@
 import { RingBuffer } from "../../core/collections/queues.js";
 import { costOf } from "../../core/memory.js";
 import type { DeliveryResult } from "../../sockets/index.js";
-import { encodeSupport, type SubtreeSequences } from "./properties.js";
+import { encodeSupport } from "./properties.js";
 import { EMPTY, encodeGoodbye, sequenceFrame } from "./protocol.js";
-import { type CloneSnapshotLoss, MAX_WAITING, type ServerRulesOptions } from "./server-options.js";
-import type { ServerEffects } from "./server-state.js";
+import type { CloneSnapshotLoss } from "./server-options.js";
+import type { ServerMap, ServerState } from "./server-state.js";
 import type { CloneStoredEntry } from "./store.js";
 import type { CloneTable } from "./table.js";
 
@@ -26,19 +26,20 @@ const MAX_BATCH = 1_000;
 
 export type SnapshotEntry = Omit<CloneStoredEntry, "expires">;
 
+export function encodeEntry({ key, sequence, value }: SnapshotEntry, properties: Buffer): Buffer[] {
+  return [key, sequenceFrame(sequence), EMPTY, properties, value];
+}
+
 /** A client, or the follower of a pair. */
 export interface SnapshotTarget {
   send(frames: Buffer[]): DeliveryResult;
-  encode(entry: SnapshotEntry, now: number): Buffer[];
+  /** The properties frame of an entry. */
+  properties(entry: SnapshotEntry, now: number): Buffer;
   readonly end: Buffer[];
 }
 
 /** "more": the next batch can follow; "full": no room; the others end the snapshot. */
 export type PumpResult = "more" | "full" | "gone" | "overrun" | "done";
-
-export interface SavedBytes {
-  bytes: number;
-}
 
 export class Snapshot {
   readonly sequence: number;
@@ -48,7 +49,7 @@ export class Snapshot {
   readonly #end: number;
   #cursor = 0;
   readonly #saved = new RingBuffer<SnapshotEntry>();
-  readonly #total: SavedBytes;
+  readonly #total: { bytes: number };
   #savedBytes = 0;
   #isOverrun = false;
   /** Entries. */
@@ -57,15 +58,14 @@ export class Snapshot {
 
   /** @param total shared with other snapshots */
   constructor(
-    table: CloneTable,
+    { table, sequence }: ServerMap,
     prefix: Buffer,
-    sequence: number,
     target: SnapshotTarget,
-    total: SavedBytes = { bytes: 0 },
+    total: { bytes: number } = { bytes: 0 },
   ) {
     this.#table = table;
-    this.#prefix = prefix;
     this.sequence = sequence;
+    this.#prefix = prefix;
     this.#target = target;
     this.#total = total;
     this.#end = table.high;
@@ -93,8 +93,8 @@ export class Snapshot {
       const scans = this.#cursor < this.#end;
       if (scans && this.#cursor === last) return "more";
       const entry = scans ? this.#entry(this.#cursor) : this.#saved.peek();
-      const { send, encode, end } = this.#target;
-      const result = send(entry === undefined ? end : encode(entry, now));
+      const { send, properties, end } = this.#target;
+      const result = send(entry === undefined ? end : encodeEntry(entry, properties(entry, now)));
       if (result !== "sent") return result;
       if (entry === undefined) return "done";
       this.sent += 1;
@@ -131,6 +131,8 @@ export const SNAPSHOT_RETRY = 2;
 /** A snapshot is given up whose client takes fewer bytes in so many ms: others may wait for its place. */
 const MIN_BYTES = 65_536;
 const MAX_STALL = 30_000;
+/** Requests for snapshots. */
+const MAX_WAITING = 10_000;
 
 interface Waiting {
   readonly routingId: Buffer;
@@ -152,23 +154,19 @@ interface Job {
  *
  *   waiting ──> sending ──last entry queued──> over
  *
- * SNAPSHOT_MARK_BYTES in server-options.ts bounds the socket's queue.
+ * SNAPSHOT_MARK_BYTES in server.ts bounds the socket's queue.
  */
 export class ServerSnapshots {
-  readonly #options: ServerRulesOptions;
-  readonly #effects: ServerEffects;
-  readonly #subtrees: SubtreeSequences;
+  readonly #server: ServerState;
   /** By routing id. */
   readonly #jobs = new Map<string, Job>();
   readonly #waiting = new Map<string, Waiting>();
-  readonly #saved: SavedBytes = { bytes: 0 };
+  readonly #saved: { bytes: number } = { bytes: 0 };
   done = 0;
   lost = 0;
 
-  constructor(options: ServerRulesOptions, effects: ServerEffects, subtrees: SubtreeSequences) {
-    this.#options = options;
-    this.#effects = effects;
-    this.#subtrees = subtrees;
+  constructor(server: ServerState) {
+    this.#server = server;
   }
 
   get active(): number {
@@ -195,12 +193,11 @@ export class ServerSnapshots {
     for (const { snapshot } of this.#jobs.values()) snapshot.beforeChange(id);
   }
 
-  /** @param sequence of the table */
-  pump(table: CloneTable, sequence: number, now: number): void {
+  pump(now: number): void {
     for (const [name, next] of this.#waiting) {
       if (!this.#hasPlace()) break;
       this.#waiting.delete(name);
-      this.#jobs.set(name, this.#begin(next, table, sequence, now));
+      this.#jobs.set(name, this.#begin(next, now));
     }
     for (const [name, job] of [...this.#jobs]) {
       if (job.retryAt > now || this.#advance(job, now)) continue;
@@ -210,11 +207,16 @@ export class ServerSnapshots {
   }
 
   /** When {@link pump} can go on; 0: at once. */
-  next(): number | undefined {
+  next(): number {
     if (this.#waiting.size > 0 && this.#hasPlace()) return 0;
-    let next: number | undefined;
-    for (const { retryAt } of this.#jobs.values()) if (next === undefined || retryAt < next) next = retryAt;
+    let next = Number.POSITIVE_INFINITY;
+    for (const { retryAt } of this.#jobs.values()) next = Math.min(next, retryAt);
     return next;
+  }
+
+  /** No snapshot was begun for them, so none is lost. */
+  dropWaiting(): void {
+    this.#waiting.clear();
   }
 
   clear(): void {
@@ -226,17 +228,19 @@ export class ServerSnapshots {
   }
 
   #hasPlace(): boolean {
-    return this.#jobs.size < this.#options.maxSnapshots;
+    return this.#jobs.size < this.#server.options.maxSnapshots;
   }
 
-  #begin({ routingId, subtree }: Waiting, table: CloneTable, sequence: number, now: number): Job {
-    this.#subtrees.register(subtree, sequence);
+  #begin({ routingId, subtree }: Waiting, now: number): Job {
+    const { effects, map } = this.#server;
+    const { sequence, subtrees } = map;
+    subtrees.register(subtree, sequence);
     const target: SnapshotTarget = {
-      send: (frames) => this.#effects.reply(routingId, frames),
-      encode: ({ key, sequence: revision, value }) => [key, sequenceFrame(revision), EMPTY, EMPTY, value],
-      end: encodeGoodbye(sequence, subtree, encodeSupport(this.#subtrees.of(subtree))),
+      send: (frames) => effects.reply(routingId, frames),
+      properties: () => EMPTY,
+      end: encodeGoodbye(sequence, subtree, encodeSupport(subtrees.of(subtree))),
     };
-    const snapshot = new Snapshot(table, subtree, sequence, target, this.#saved);
+    const snapshot = new Snapshot(map, subtree, target, this.#saved);
     return { subtree, snapshot, startedAt: now, retryAt: 0, movedAt: now, movedBytes: 0 };
   }
 
@@ -258,11 +262,11 @@ export class ServerSnapshots {
     this.done += 1;
     const { sent: entries, sequence } = snapshot;
     const duration = now - startedAt;
-    this.#effects.event({ type: "snapshot:sent", subtree, entries, sequence, duration });
+    this.#server.effects.event({ type: "snapshot:sent", subtree, entries, sequence, duration });
   }
 
   #lose(subtree: Buffer, reason: CloneSnapshotLoss): void {
     this.lost += 1;
-    this.#effects.event({ type: "snapshot:lost", subtree, reason });
+    this.#server.effects.event({ type: "snapshot:lost", subtree, reason });
   }
 }

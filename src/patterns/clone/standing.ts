@@ -5,7 +5,7 @@
  * knows, and its remainder by 3 is the author: 0 the primary, 1 the backup, 2 a server without a pair. So no two
  * servers use one number.
  *
- *   standing   in the store, and sent with a map (link.ts)
+ *   standing   in the store, and sent with a map (replication.ts)
  *     {"map":"0102030405060708","term":4,"alone":true}
  *   position   published with each state of the Binary Star (P + 3)
  *     {"map":"0102030405060708","term":4,"sequence":9,"alone":false,"ready":true}
@@ -15,7 +15,6 @@
  *   ready  this server stands by, has everything, and would take over
  */
 
-import { backOff } from "../../core/timers.js";
 import type { BinaryStarOrder, BinaryStarReplica, BinaryStarRole } from "../binary-star/index.js";
 import { BinaryStarState } from "../binary-star/index.js";
 import type { ServerRulesOptions } from "./server-options.js";
@@ -92,36 +91,14 @@ export function orderOf(ours: Position, theirs: Position): BinaryStarOrder {
   return difference > 0 ? "newer" : "older";
 }
 
-/**
- * @param known the latest term of any server
- * @param forced by the operator's decision
- */
-export function beginTerm(
-  standing: Standing,
-  author: number,
-  known: number,
-  forced: boolean,
-  token: Buffer,
-): Standing {
-  let term = Math.max(standing.term, known) + 1 + (forced ? FORCED : 0);
-  while (term % AUTHOR_COUNT !== author) term += 1;
-  const map = standing.map === NO_MAP ? token.toString("hex") : standing.map;
-  return { map, term, alone: true };
-}
-
 export function adopted({ map, term }: Standing): Standing {
   return { map, term, alone: false };
 }
 
-type StandingOptions = Pick<
-  ServerRulesOptions,
-  "role" | "hasStore" | "heartbeatInterval" | "token" | "random"
->;
+type StandingOptions = Pick<ServerRulesOptions, "role" | "hasStore" | "heartbeatInterval" | "token">;
 
 interface StandingEffects {
-  /** Ends in `marked` or `markFailed`. */
   mark(standing: Buffer): void;
-  /** The position changed. */
   announce(): void;
   event(event: { readonly type: "peer:unmet" | "map:diverged" }): void;
 }
@@ -145,12 +122,15 @@ export class ServerStanding implements BinaryStarReplica {
   readonly #options: StandingOptions;
   readonly #effects: StandingEffects;
   readonly #sequence: () => number;
-  #wanted: Standing = NO_STANDING;
+  /** As it has to be in the store. */
+  wanted: Standing = NO_STANDING;
   /** Certainly in the store; `undefined` during a write. */
   #durable: Standing | undefined = NO_STANDING;
   #marking: Standing | undefined;
-  #retryAt = Number.POSITIVE_INFINITY;
+  /** When a failed write is repeated. */
+  retryAt = Number.POSITIVE_INFINITY;
   #peer: { readonly state: BinaryStarState; readonly position: Position } | undefined;
+  /** The latest term of the peer. */
   #known = 0;
   #yielded = false;
   #unmetReported = false;
@@ -167,61 +147,53 @@ export class ServerStanding implements BinaryStarReplica {
   restore(bytes: Buffer | undefined): boolean {
     const standing = bytes === undefined ? NO_STANDING : parseStanding(bytes);
     if (standing === undefined) return false;
-    this.#wanted = standing;
+    this.wanted = standing;
     this.#durable = standing;
     return true;
   }
 
-  get term(): number {
-    return this.#wanted.term;
-  }
-
-  get standing(): Standing {
-    return this.#wanted;
-  }
-
   /** Whether updates may be acknowledged once the other server has them. */
   get inTerm(): boolean {
-    return !this.#counts || (this.#durable !== undefined && this.#durable.term === this.term);
+    return !this.#counts || (this.#durable !== undefined && this.#durable.term === this.wanted.term);
   }
 
   /** Whether updates may be acknowledged without the other server. */
   get alone(): boolean {
-    return !this.#counts || (this.inTerm && this.#durable?.alone === true && this.#wanted.alone);
+    return !this.#counts || (this.inTerm && this.#durable?.alone === true && this.wanted.alone);
   }
 
-  get peerReady(): boolean {
-    return this.#peer?.state === BinaryStarState.PASSIVE && this.#peer.position.ready;
-  }
-
-  /** Whether the store has "not alone". */
+  /** Whether the store has "not alone", and the peer would take over. */
   get shared(): boolean {
-    return this.inTerm && this.#durable?.alone === false && !this.#wanted.alone;
+    if (this.#peer?.state !== BinaryStarState.PASSIVE || !this.#peer.position.ready) return false;
+    return this.inTerm && this.#durable?.alone === false && !this.wanted.alone;
   }
 
   /** @param forced by the operator's decision */
   begin(forced: boolean): void {
     if (!this.#counts) return;
     const { role, token } = this.#options;
+    const { map, alone } = this.wanted;
     // A server of a pair that was started again without it: the operator's decision, too.
-    const unmet = this.#peer === undefined && !this.#wanted.alone;
-    const author = AUTHORS[role ?? "single"];
+    const isForced = forced || (this.#peer === undefined && !alone);
+    let term = Math.max(this.wanted.term, this.#known) + 1 + (isForced ? FORCED : 0);
+    while (term % AUTHOR_COUNT !== AUTHORS[role ?? "single"]) term += 1;
     this.#yielded = false;
-    this.#want(beginTerm(this.#wanted, author, this.#known, forced || unmet, token));
+    this.#want({ map: map === NO_MAP ? token.toString("hex") : map, term, alone: true });
   }
 
   setAlone(alone: boolean): void {
-    if (!this.#counts || this.#wanted.alone === alone) return;
-    this.#want({ ...this.#wanted, alone });
+    if (!this.#counts || this.wanted.alone === alone) return;
+    this.#want({ ...this.wanted, alone });
   }
 
   /** Before the map is replaced. */
   adopt(theirs: Standing): void {
     this.#yielded = false;
     // A map without a term is that of a server without a pair.
-    if (this.#wanted.alone || (this.term === 0 && this.#sequence() > 0)) this.#reportDiverged();
-    this.#wanted = adopted(theirs);
-    this.#durable = this.#wanted;
+    if (this.wanted.alone || (this.wanted.term === 0 && this.#sequence() > 0))
+      this.#effects.event({ type: "map:diverged" });
+    this.wanted = adopted(theirs);
+    this.#durable = this.wanted;
   }
 
   marked(): void {
@@ -232,18 +204,11 @@ export class ServerStanding implements BinaryStarReplica {
 
   markFailed(now: number): void {
     this.#marking = undefined;
-    const { heartbeatInterval, random } = this.#options;
-    this.#retryAt = now + backOff(0, heartbeatInterval, heartbeatInterval, random);
+    this.retryAt = now + this.#options.heartbeatInterval;
   }
 
   tick(now: number): void {
-    if (now < this.#retryAt) return;
-    this.#retryAt = Number.POSITIVE_INFINITY;
-    this.#mark();
-  }
-
-  next(): number | undefined {
-    return this.#retryAt === Number.POSITIVE_INFINITY ? undefined : this.#retryAt;
+    if (now >= this.retryAt) this.#mark();
   }
 
   position(): Uint8Array {
@@ -257,9 +222,9 @@ export class ServerStanding implements BinaryStarReplica {
     this.#known = Math.max(this.#known, position.term);
     const order = orderOf(this.#position, position);
     // This map is not the newest.
-    if (order === "older" && own !== BinaryStarState.ACTIVE && this.#wanted.alone) {
-      this.#reportDiverged();
-      this.#want({ ...this.#wanted, alone: false });
+    if (order === "older" && own !== BinaryStarState.ACTIVE && this.wanted.alone) {
+      this.#effects.event({ type: "map:diverged" });
+      this.setAlone(false);
     }
     const ready = own === BinaryStarState.PASSIVE && this.#mayTakeOver(own);
     if (ready !== this.#ready) {
@@ -288,49 +253,45 @@ export class ServerStanding implements BinaryStarReplica {
 
   /** A single server has one only with the store of a pair. */
   get #counts(): boolean {
-    return this.#options.role !== undefined || this.term > 0;
+    return this.#options.role !== undefined || this.wanted.term > 0;
   }
 
   /** Without claims that the store does not have yet. */
   get #position(): Position {
     if (this.#yielded) return { map: NO_MAP, term: 0, sequence: 0, alone: false, ready: false };
-    const { map } = this.#wanted;
-    const alone = this.#wanted.alone || this.#durable?.alone !== false;
-    return { map, term: this.term, sequence: this.#sequence(), alone, ready: this.#ready };
+    const { map } = this.wanted;
+    const alone = this.wanted.alone || this.#durable?.alone !== false;
+    return { map, term: this.wanted.term, sequence: this.#sequence(), alone, ready: this.#ready };
   }
 
   #mayTakeOver(own: BinaryStarState): boolean {
-    if (this.#peer === undefined) return this.#wanted.alone;
+    if (this.#peer === undefined) return this.wanted.alone;
     const { state, position } = this.#peer;
     const order = orderOf(this.#position, position);
     if (order === "older" || order === "foreign") return false;
     // A peer that serves alone continues past its position.
     if (own === BinaryStarState.PASSIVE) return !(state === BinaryStarState.ACTIVE && position.alone);
-    if (this.#wanted.alone) return true;
+    if (this.wanted.alone) return true;
     // The peer waited as well.
     if (state === BinaryStarState.ACTIVE) return false;
     return order === "newer" || (this.#options.role === "primary" && state !== BinaryStarState.PASSIVE);
   }
 
-  #reportDiverged(): void {
-    this.#effects.event({ type: "map:diverged" });
-  }
-
   #want(standing: Standing): void {
-    this.#wanted = standing;
+    this.wanted = standing;
     this.#mark();
   }
 
   #mark(): void {
-    if (this.#marking !== undefined || this.#durable === this.#wanted) return;
-    this.#retryAt = Number.POSITIVE_INFINITY;
+    this.retryAt = Number.POSITIVE_INFINITY;
+    if (this.#marking !== undefined || this.#durable === this.wanted) return;
     if (!this.#options.hasStore) {
-      this.#durable = this.#wanted;
+      this.#durable = this.wanted;
       this.#effects.announce();
       return;
     }
-    this.#marking = this.#wanted;
+    this.#marking = this.wanted;
     this.#durable = undefined;
-    this.#effects.mark(encodeStanding(this.#wanted));
+    this.#effects.mark(encodeStanding(this.wanted));
   }
 }

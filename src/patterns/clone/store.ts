@@ -2,7 +2,7 @@
 import { checkOptions, type Given } from "../../kit/options.js";
 import { FOLDER_OPTIONS, type LmdbDatabase, LmdbFolder } from "../../store/lmdb.js";
 import { decodeRecord, encodeRecord, StoreError } from "../../store/store.js";
-import { readSequence, SEQUENCE_BYTES, sequenceFrame, UUID_BYTES } from "./protocol.js";
+import { readSequence, SEQUENCE_BYTES, sequenceFrame, uuidsOf } from "./protocol.js";
 
 /** A stored key. */
 export interface CloneStoredEntry {
@@ -131,11 +131,8 @@ export class CloneLmdbStore implements CloneStore {
         else visit(entry);
       }
       const uuids: Buffer[] = [];
-      for (const key of this.#recent.getKeys({})) {
-        const bytes = this.#recent.getBinary(key) as Buffer;
-        for (let at = 0; at + UUID_BYTES <= bytes.length; at += UUID_BYTES)
-          uuids.push(Buffer.from(bytes.subarray(at, at + UUID_BYTES)));
-      }
+      for (const key of this.#recent.getKeys({}))
+        for (const uuid of uuidsOf(this.#recent.getBinary(key) as Buffer)) uuids.push(Buffer.from(uuid));
       const sequence = this.#state.getBinary(SEQUENCE);
       const standing = this.#state.getBinary(STANDING);
       return {

@@ -28,10 +28,6 @@ export interface EntryBytes {
   readonly valueEnd: number;
 }
 
-type ValueBytes = Omit<EntryBytes, "key" | "keyEnd">;
-/** Memory of a value that is all of its bytes, from which it is copied. */
-const UNREAD = new ArrayBuffer(0);
-
 export class CloneTable {
   #capacity = MIN_CAPACITY;
   #slots = new Int32Array(MIN_CAPACITY * 2);
@@ -47,29 +43,17 @@ export class CloneTable {
   readonly #freeIds: number[] = [];
   /** Random, so that collisions differ in each table. */
   readonly #seed = randomSeed() | 0;
-  #high = 0;
-  #size = 0;
-  #bytes = 0;
-
-  get size(): number {
-    return this.#size;
-  }
-
+  /** All ids are below it. */
+  high = 0;
+  size = 0;
   /** Bytes of keys and values. */
-  get bytes(): number {
-    return this.#bytes;
-  }
+  bytes = 0;
 
   /** Bytes of memory, about. */
   get memory(): number {
     let large = 0;
     for (const value of this.#large.values()) large += value.length;
     return this.#arena.bytes + large + this.#slots.byteLength + this.#capacity * 21;
-  }
-
-  /** All ids are below it. */
-  get high(): number {
-    return this.#high;
   }
 
   /** @returns the key's id, or -1 */
@@ -93,31 +77,31 @@ export class CloneTable {
   }
 
   /** {@link put} for a key and a non-empty value in a chunk: with views of both an update takes 55 ns more, of 140. */
-  putFrom(from: EntryBytes, sequence: number): void {
-    const { bytes, key, keyEnd } = from;
+  putFrom({ bytes, memory, base, key, keyEnd, value, valueEnd }: EntryBytes, sequence: number): void {
     const id = this.#find(bytes, key, keyEnd);
-    if (id < 0 || !this.#rewrite(id, from))
-      this.put(bytes.subarray(key, keyEnd), bytes.subarray(from.value, from.valueEnd), sequence);
-    else this.#sequences[id] = sequence;
-  }
-
-  /** Overwrites a value in its place. @returns `false`, without a change, if it does not fit */
-  #rewrite(id: number, { bytes, memory, base, value, valueEnd }: ValueBytes): boolean {
-    const keyLength = this.#keyLengths[id] as number;
-    const before = this.#valueLengths[id] as number;
     const length = valueEnd - value;
-    if (keyLength + Math.max(before, length) > MAX_PIECE) return false;
-    if (before !== length) {
-      if (unitsOf(keyLength + before) !== unitsOf(keyLength + length)) return false;
-      this.#bytes += length - before;
-      this.#valueLengths[id] = length;
+    if (id < 0 || !this.#fits(id, length)) {
+      this.put(bytes.subarray(key, keyEnd), bytes.subarray(value, valueEnd), sequence);
+      return;
     }
     const address = this.#addresses[id] as number;
     const slab = this.#arena.slab(address);
-    const at = offsetOf(address) + keyLength;
-    if (length === bytes.length) slab.set(bytes, at);
-    else if (length > SHORT) slab.set(new Uint8Array(memory, base + value, length), at);
+    const at = offsetOf(address) + (keyEnd - key);
+    if (length > SHORT) slab.set(new Uint8Array(memory, base + value, length), at);
     else for (let i = 0; i < length; i++) slab[at + i] = bytes[value + i] as number;
+    this.#sequences[id] = sequence;
+  }
+
+  /** Whether a value can be written in the place of the one before, which has its length from now on. */
+  #fits(id: number, length: number): boolean {
+    const keyLength = this.#keyLengths[id] as number;
+    const before = this.#valueLengths[id] as number;
+    if (keyLength + Math.max(before, length) > MAX_PIECE) return false;
+    if (before !== length) {
+      if (unitsOf(keyLength + before) !== unitsOf(keyLength + length)) return false;
+      this.bytes += length - before;
+      this.#valueLengths[id] = length;
+    }
     return true;
   }
 
@@ -125,17 +109,19 @@ export class CloneTable {
   put(key: Uint8Array, value: Uint8Array, sequence: number): number {
     let id = this.find(key);
     if (id >= 0) {
-      const whole = { bytes: value, memory: UNREAD, base: 0, value: 0, valueEnd: value.length };
-      if (!this.#rewrite(id, whole)) {
-        this.#bytes += value.length - this.valueLength(id);
+      if (this.#fits(id, value.length)) {
+        const address = this.#addresses[id] as number;
+        this.#arena.slab(address).set(value, offsetOf(address) + key.length);
+      } else {
+        this.bytes += value.length - this.valueLength(id);
         this.#release(id);
         this.#place(id, key, value);
       }
       this.#sequences[id] = sequence;
       return id;
     }
-    if ((this.#size + 1) * 4 > this.#slots.length * 3) this.#growSlots();
-    id = this.#freeIds.pop() ?? this.#high++;
+    if ((this.size + 1) * 4 > this.#slots.length * 3) this.#growSlots();
+    id = this.#freeIds.pop() ?? this.high++;
     if (id >= this.#capacity) this.#growColumns();
     const hash = this.#hash(key, 0, key.length);
     this.#hashes[id] = hash;
@@ -146,19 +132,19 @@ export class CloneTable {
     let slot = hash & mask;
     while (this.#slots[slot] !== 0) slot = (slot + 1) & mask;
     this.#slots[slot] = id + 1;
-    this.#size += 1;
-    this.#bytes += key.length + value.length;
+    this.size += 1;
+    this.bytes += key.length + value.length;
     return id;
   }
 
   remove(id: number): void {
     this.#vacate(id);
-    this.#bytes -= this.keyLength(id) + this.valueLength(id);
+    this.bytes -= this.keyLength(id) + this.valueLength(id);
     this.#release(id);
     this.#sequences[id] = FREE;
     this.#freeIds.push(id);
-    this.#size -= 1;
-    if (this.#size === 0) this.clear();
+    this.size -= 1;
+    if (this.size === 0) this.clear();
   }
 
   clear(): void {
@@ -167,9 +153,9 @@ export class CloneTable {
     this.#freeIds.length = 0;
     this.#slots.fill(0);
     this.#sequences.fill(FREE);
-    this.#high = 0;
-    this.#size = 0;
-    this.#bytes = 0;
+    this.high = 0;
+    this.size = 0;
+    this.bytes = 0;
   }
 
   isLive(id: number): boolean {
@@ -196,14 +182,6 @@ export class CloneTable {
   /** The key's bytes, copied. */
   key(id: number): Buffer {
     return this.#copy(id, 0, this.keyLength(id));
-  }
-
-  /** Writes a short key's bytes to a position of `target`. */
-  writeKey(id: number, target: Buffer, at: number): void {
-    const address = this.#addresses[id] as number;
-    const slab = this.#arena.slab(address);
-    const from = offsetOf(address);
-    for (let i = this.keyLength(id) - 1; i >= 0; i--) target[at + i] = slab[from + i] as number;
   }
 
   /** The value: a copy, or the memory of a large one, which must not be written to. */
@@ -257,7 +235,7 @@ export class CloneTable {
   #growSlots(): void {
     const slots = new Int32Array(this.#slots.length * 2);
     const mask = slots.length - 1;
-    for (let id = 0; id < this.#high; id++) {
+    for (let id = 0; id < this.high; id++) {
       if (this.#sequences[id] === FREE) continue;
       let slot = (this.#hashes[id] as number) & mask;
       while (slots[slot] !== 0) slot = (slot + 1) & mask;

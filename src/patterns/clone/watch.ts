@@ -2,6 +2,7 @@
 import { frameCost } from "../../core/memory.js";
 import { PushIterator } from "../../core/push-iterator.js";
 import type { ClientCoder, CloneChange, WatchSettings } from "./client-options.js";
+import { hasPrefix } from "./protocol.js";
 
 interface QueuedChange<V> {
   readonly change: CloneChange<V>;
@@ -32,34 +33,21 @@ export class CloneWatch<V> extends PushIterator<QueuedChange<V>, CloneChange<V>>
   /** @internal */
   readonly prefix: Buffer;
   readonly #settings: WatchSettings;
-  readonly #onEnd: (watch: CloneWatch<V>) => void;
-  readonly #onLost: () => void;
+  readonly #watches: ClientWatches<V>;
   #bytes = 0;
   #lost = 0;
 
   /** @internal */
-  constructor(
-    prefix: Buffer,
-    settings: WatchSettings,
-    onEnd: (watch: CloneWatch<V>) => void,
-    onLost: () => void,
-  ) {
+  constructor(prefix: Buffer, settings: WatchSettings, watches: ClientWatches<V>) {
     super();
     this.prefix = prefix;
     this.#settings = settings;
-    this.#onEnd = onEnd;
-    this.#onLost = onLost;
+    this.#watches = watches;
   }
 
   /** Changes dropped from a full queue, the oldest first. */
   get lost(): number {
     return this.#lost;
-  }
-
-  /** @internal */
-  matches(key: Buffer): boolean {
-    const { prefix } = this;
-    return key.length >= prefix.length && key.compare(prefix, 0, prefix.length, 0, prefix.length) === 0;
   }
 
   /** @internal */
@@ -69,7 +57,7 @@ export class CloneWatch<V> extends PushIterator<QueuedChange<V>, CloneChange<V>>
     while (this.queue.length > 1 && this.#isFull()) {
       this.#bytes -= (this.queue.shift() as QueuedChange<V>).bytes;
       this.#lost += 1;
-      this.#onLost();
+      this.#watches.overflowed(this.#lost);
     }
   }
 
@@ -81,7 +69,7 @@ export class CloneWatch<V> extends PushIterator<QueuedChange<V>, CloneChange<V>>
 
   /** @internal */
   protected override onEnd(): void {
-    this.#onEnd(this);
+    this.#watches.remove(this);
   }
 
   #isFull(): boolean {
@@ -90,13 +78,8 @@ export class CloneWatch<V> extends PushIterator<QueuedChange<V>, CloneChange<V>>
   }
 }
 
-export interface RawChange {
+export interface RawChange extends Omit<CloneChange<Buffer>, "type" | "key"> {
   readonly key: Buffer;
-  readonly old: Buffer | undefined;
-  readonly value: Buffer | undefined;
-  readonly sequence: number;
-  readonly own: boolean;
-  readonly resync: boolean;
 }
 
 /** Each change is decoded once. */
@@ -104,7 +87,8 @@ export class ClientWatches<V> {
   readonly #coder: ClientCoder;
   readonly #onOverflow: (lost: number) => void;
   readonly #watches = new Set<CloneWatch<V>>();
-  #lost = 0;
+  /** Changes that all watches lost. */
+  lost = 0;
 
   /** @param onOverflow called with the lost changes of a watch */
   constructor(coder: ClientCoder, onOverflow: (lost: number) => void) {
@@ -116,29 +100,26 @@ export class ClientWatches<V> {
     return this.#watches.size;
   }
 
-  get lost(): number {
-    return this.#lost;
-  }
-
   add(prefix: Buffer, settings: WatchSettings): CloneWatch<V> {
-    const watch = new CloneWatch<V>(
-      prefix,
-      settings,
-      (ended) => this.#watches.delete(ended),
-      () => {
-        this.#lost += 1;
-        this.#onOverflow(watch.lost);
-      },
-    );
+    const watch = new CloneWatch<V>(prefix, settings, this);
     this.#watches.add(watch);
     return watch;
+  }
+
+  remove(watch: CloneWatch<V>): void {
+    this.#watches.delete(watch);
+  }
+
+  overflowed(lost: number): void {
+    this.lost += 1;
+    this.#onOverflow(lost);
   }
 
   changed({ key, old, value, sequence, own, resync }: RawChange): void {
     let text: string | undefined;
     let values: { readonly old: V | undefined; readonly value: V | undefined } | undefined;
     for (const watch of this.#watches) {
-      if (!watch.matches(key)) continue;
+      if (!hasPrefix(key, watch.prefix)) continue;
       text ??= this.#coder.text(key);
       if (text === undefined) return;
       values ??= {

@@ -6,10 +6,10 @@ import { expect, test } from "vitest";
 import * as sequenceMeta from "../../../src/kit/sequence-meta.js";
 import * as pirate from "../../../src/kit/worker-protocol.js";
 import * as star from "../../../src/patterns/binary-star/rules.js";
-import * as cloneLink from "../../../src/patterns/clone/link.js";
 import type { Operation, OperationKind } from "../../../src/patterns/clone/operation.js";
 import * as cloneProperties from "../../../src/patterns/clone/properties.js";
 import * as cloneProtocol from "../../../src/patterns/clone/protocol.js";
+import * as cloneLink from "../../../src/patterns/clone/replication.js";
 import * as cloneStanding from "../../../src/patterns/clone/standing.js";
 import * as espresso from "../../../src/patterns/espresso/rules.js";
 import * as federation from "../../../src/patterns/federation/broker.js";
@@ -257,18 +257,20 @@ const TARGETS: Target[] = [
   },
   {
     name: "clone, updates to the other server",
-    good: (["set", "delete", "announce", "conflict"] as const).map((kind) =>
-      clone.encodeUpdate(SESSION, operation(kind)),
-    ),
-    bad: ["kind=set", "kind=take\n", "ttl=0\nkind=set\n", "kind=set\nttl=x\n"].map((properties) =>
-      clone.encodeUpdate(SESSION, operation("set")).with(4, Buffer.from(properties)),
-    ),
+    good: (["set", "delete", "announce", "conflict"] as const).map((kind) => [
+      SESSION,
+      ...clone.encodeUpdate(operation(kind)),
+    ]),
+    bad: ["kind=set", "kind=take\n", "ttl=0\nkind=set\n", "kind=set\nttl=x\n"].map((properties) => [
+      SESSION,
+      ...clone.encodeUpdate(operation("set")).with(3, Buffer.from(properties)),
+    ]),
     check: (frames) => {
       const link = clone.parseLink(frames);
-      if (link === undefined || clone.isRequest(link.frames)) return false;
+      if (link === undefined || link.frames.length === 2) return false;
       const update = clone.parseUpdate(link.frames, 0);
       if (update === undefined) return false;
-      same(clone.encodeUpdate(link.session, update), frames);
+      same([link.session, ...clone.encodeUpdate(update)], frames);
       return true;
     },
   },

@@ -71,6 +71,6 @@ export function rig(
   };
   /** An update at 0. @param result hears of its sequence */
   const set = (key = KEY, result?: (sequence: number) => void, value = VALUE): CloneCall =>
-    rules.set({ key, properties: EMPTY, value, conditional: false, timeout: -1 }, resultOf(result), 0);
+    rules.calls.add({ key, properties: EMPTY, value, conditional: false, timeout: -1 }, resultOf(result), 0);
   return { rules, start, begin, set, done, told, unsent, listeners, now };
 }

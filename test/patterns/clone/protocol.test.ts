@@ -8,8 +8,8 @@ import {
   subtreeSequence,
   timeToLive,
 } from "../../../src/patterns/clone/properties.js";
-import { endpointAt, endpointsOf, isSubtree } from "../../../src/patterns/clone/protocol.js";
-import { UuidWindow, uuidsOf } from "../../../src/patterns/clone/server-state.js";
+import { endpointAt, endpointsOf, isSubtree, uuidsOf } from "../../../src/patterns/clone/protocol.js";
+import { UuidWindow } from "../../../src/patterns/clone/server-state.js";
 
 test("a subtree is nothing, or segments between slashes", () => {
   for (const good of ["", "/a/", "/a/b/", "/\0\xff/"])

@@ -1,27 +1,24 @@
 /** A server's rules, one at a time, without a network. */
 import { expect, test } from "vitest";
 import { BinaryStarState } from "../../../src/patterns/binary-star/rules.js";
-import {
-  encodeEnd,
-  encodeEntry,
-  encodeFollow,
-  encodeMark,
-  encodeUpdate,
-  isRequest,
-} from "../../../src/patterns/clone/link.js";
 import { type Operation, operationOf } from "../../../src/patterns/clone/operation.js";
 import {
   EMPTY,
+  encodeHugz,
+  encodeRequest,
   encodeSet,
   isHugz,
   PROPERTIES,
   readSequence,
   SEQUENCE,
+  uuidsOf,
   VALUE,
 } from "../../../src/patterns/clone/protocol.js";
+import { encodeEnd, encodeUpdate } from "../../../src/patterns/clone/replication.js";
 import type { ServerRulesOptions } from "../../../src/patterns/clone/server-options.js";
 import { ServerRules } from "../../../src/patterns/clone/server-rules.js";
-import { type LoadedMap, type ServerEffects, uuidsOf } from "../../../src/patterns/clone/server-state.js";
+import type { LoadedMap, ServerEffects } from "../../../src/patterns/clone/server-state.js";
+import { encodeEntry } from "../../../src/patterns/clone/snapshots.js";
 import { encodePosition, NO_STANDING } from "../../../src/patterns/clone/standing.js";
 import type { DeliveryResult } from "../../../src/sockets/index.js";
 import { turn, watch } from "../../support/settled.js";
@@ -56,7 +53,7 @@ function serving(
   effects: Partial<ServerEffects> = {},
   options: Partial<ServerRulesOptions> = {},
 ): ServerRules {
-  const rules = new ServerRules({ ...OPTIONS, ...options }, { ...EFFECTS, ...effects }, 0);
+  const rules = new ServerRules({ ...OPTIONS, ...options }, { ...EFFECTS, ...effects });
   rules.activate(0);
   return rules;
 }
@@ -225,16 +222,16 @@ test("a server in doubt that its follower leaves has acknowledged nothing alone"
   const rules = serving({ replicate: () => "sent" }, { role: "primary" });
   rules.marked(0);
   set(rules, "k", "1", 1);
-  rules.replica(peer, encodeFollow(session), 0);
-  rules.replica(peer, encodeMark(session, 1), 0);
+  rules.replica(peer, [session, ...encodeRequest(EMPTY)], 0);
+  rules.replica(peer, [session, ...encodeHugz(1)], 0);
   rules.marked(0);
-  expect(rules.standing.standing.alone).toBe(false);
+  expect(rules.standing.wanted.alone).toBe(false);
   rules.suspend();
   set(rules, "k", "2", 2);
-  rules.replica(peer, encodeFollow(next), 0);
-  expect(rules.standing.standing).toMatchObject({ alone: false });
+  rules.replica(peer, [next, ...encodeRequest(EMPTY)], 0);
+  expect(rules.standing.wanted).toMatchObject({ alone: false });
   rules.resume(0);
-  expect(rules.standing.standing.alone).toBe(true);
+  expect(rules.standing.wanted.alone).toBe(true);
 });
 
 test("beside a follower that is in step, an update is acknowledged when that has it, and the store has the term", () => {
@@ -243,10 +240,10 @@ test("beside a follower that is in step, an update is acknowledged when that has
   const publish = ([key]: Buffer[]): void => void published.push(String(key));
   const rules = serving({ replicate: () => "sent", publish }, { hasStore: true, role: "primary" });
   const has = (sequence: number): string => {
-    rules.replica(peer, encodeMark(session, sequence), 0);
+    rules.replica(peer, [session, ...encodeHugz(sequence)], 0);
     return published.join();
   };
-  rules.replica(peer, encodeFollow(session), 0);
+  rules.replica(peer, [session, ...encodeRequest(EMPTY)], 0);
   for (const [n, key] of ["k", "l"].entries()) {
     set(rules, key, "v", n);
     rules.committed(0);
@@ -307,7 +304,7 @@ function standingBy(
   /** The time, the session of the link, and the map that the store was given. */
   const its = { now: 0, session: EMPTY, given: undefined as unknown as LoadedMap };
   const follow = ([session, ...frames]: Buffer[]): void => {
-    if (!isRequest(frames)) return;
+    if (frames.length !== 2) return;
     its.session = session as Buffer;
     asked.push(its.now);
     answer(its.session, its.now);
@@ -316,7 +313,7 @@ function standingBy(
     its.given = loaded;
   };
   const all = { ...EFFECTS, follow, replace, ...effects };
-  const rules = new ServerRules({ ...OPTIONS, ...options }, all, 0);
+  const rules = new ServerRules({ ...OPTIONS, ...options }, all);
   rules.deactivate(true, 0);
   return { rules, asked, its };
 }
@@ -332,22 +329,22 @@ function standby() {
   const fail = (until: number): void => {
     // What has not been asked for does not come.
     const count = asked.length;
-    rules.follow(encodeEnd(its.session, 4, NO_STANDING, EMPTY), its.now);
+    rules.follow([its.session, ...encodeEnd(4, NO_STANDING, EMPTY)], its.now);
     rules.replaced(its.given, its.now);
     expect(rules.stats()).toMatchObject({ replicated: true, sequence: 4 });
     for (let time = its.now; time < until; time += 500) {
       tick(time);
-      rules.follow(encodeMark(its.session, 4), time);
+      rules.follow([its.session, ...encodeHugz(4)], time);
     }
     its.now = until;
     const operation = operationOf(kvset("k", "k", 1), until) as Operation;
     operation.sequence = 5;
-    rules.follow(encodeUpdate(its.session, operation), until);
+    rules.follow([its.session, ...encodeUpdate(operation)], until);
     rules.flush(until);
     // A store of the program's may throw anything.
     rules.commitFailed(Object.create(null), until);
     // The other server has not noticed yet.
-    rules.follow(encodeMark(its.session, 4), until);
+    rules.follow([its.session, ...encodeHugz(4)], until);
     expect(rules.stats().replicated).toBe(false);
     while (asked.length === count) tick(rules.nextWakeUp() as number);
   };
@@ -359,7 +356,7 @@ test("a server that stands by asks less and less often for the map while its sto
   for (let n = 0; n < 9; n++) fail(asked.at(-1) as number);
   const pauses = asked.slice(1).map((at, n) => at - (asked[n] as number));
   // Three quarters each, by chance.
-  expect(pauses).toEqual([750, 1_500, 3_000, 6_000, 12_000, 24_000, 45_000, 45_000, 45_000]);
+  expect(pauses).toEqual([1_500, 3_000, 6_000, 12_000, 24_000, 45_000, 45_000, 45_000, 45_000]);
   const failed = (asked.at(-1) as number) + 60_000;
   fail(failed);
   expect((asked.at(-1) as number) - failed).toBe(750);
@@ -388,12 +385,12 @@ test.each([
     answers.push({ at: now + 5_000, session });
     if (entry) begin(session, now);
   });
-  const first = { key: Buffer.from("k"), value: Buffer.from("v"), sequence: 1 };
-  begin = (session, now) => rules.follow(encodeEntry(session, first, 0), now);
+  const first = encodeEntry({ key: Buffer.from("k"), sequence: 1, value: Buffer.from("v") }, EMPTY);
+  begin = (session, now) => rules.follow([session, ...first], now);
   for (let now = 0; now < 60_000 && !rules.stats().replicated; now += 100) {
     until(now);
     for (const { session } of answers.filter(({ at }) => at <= now && at > now - 100))
-      rules.follow(encodeEnd(session, 4, NO_STANDING, EMPTY), now);
+      rules.follow([session, ...encodeEnd(4, NO_STANDING, EMPTY)], now);
   }
   expect(rules.stats()).toMatchObject({ replicated: true, sequence: 4, entries: entry ? 1 : 0 });
   if (!entry) expect(asked).toEqual([0, 1_500, 4_500]);
@@ -407,7 +404,8 @@ test("a server that stands by asks ever less often without an answer, and at onc
   expect(pauses).toEqual([1_500, 3_000, 6_000, 12_000, 24_000, 45_000, 45_000, 45_000]);
   const hear = (term: number, now: number): void => {
     const position = { map: "", term, sequence: 0, alone: true, ready: false };
-    rules.hear(BinaryStarState.ACTIVE, encodePosition(position), BinaryStarState.PASSIVE, now);
+    rules.standing.compare(BinaryStarState.ACTIVE, encodePosition(position), BinaryStarState.PASSIVE);
+    rules.heard(now);
   };
   hear(3, 200_000);
   hear(3, 200_100);
@@ -435,7 +433,7 @@ test("a map for a follower does not count updates in flight as recent ones", () 
   rules.committed(0);
   set(rules, "k", "2", 2); // In the commit.
   set(rules, "k", "3", 3); // Behind it.
-  rules.replica(Buffer.from("peer"), encodeFollow(Buffer.alloc(8)), 0);
+  rules.replica(Buffer.from("peer"), [Buffer.alloc(8), ...encodeRequest(EMPTY)], 0);
   const seen = uuidsOf(sent.at(-1)?.[1 + VALUE] as Buffer).map(([first]) => first);
   expect(seen.filter((byte) => byte !== 0xff)).toEqual([1]);
 });
@@ -449,10 +447,10 @@ test("a follower may be silent until it is in step: it stores the map, or has li
     for (let now = end - 10_000; now <= end; now += 100) rules.tick(now);
   };
   set(rules, "k", "v", 1);
-  rules.replica(Buffer.from("peer"), encodeFollow(session), 0);
+  rules.replica(Buffer.from("peer"), [session, ...encodeRequest(EMPTY)], 0);
   until(10_000);
   expect(events).toEqual([]);
-  rules.replica(Buffer.from("peer"), encodeMark(session, 1), 10_000);
+  rules.replica(Buffer.from("peer"), [session, ...encodeHugz(1)], 10_000);
   set(rules, "l", "v", 2, 10_000);
   expect(rules.stats().inFlight).toBe(1); // It has to have this one, too.
   until(20_000);
@@ -465,7 +463,7 @@ test("a server that serves loses nothing when the store could not take the map o
     { hasStore: true },
     { commit: () => events.push("commit"), publish: ([key]) => events.push(String(key)) },
   );
-  rules.follow(encodeEnd(its.session, 4, NO_STANDING, EMPTY), 0);
+  rules.follow([its.session, ...encodeEnd(4, NO_STANDING, EMPTY)], 0);
   rules.activate(1);
   set(rules, "k", "v", 1, 1);
   rules.replaceFailed(its.given, new Error("disk"), 2);
@@ -491,7 +489,7 @@ test("the last sequence of a subtree is not later than the map that a server too
   rules.tick(1_000);
   // The other server serves, and its map is shorter.
   rules.deactivate(true, 1_000);
-  rules.follow(encodeEnd(session, 4, NO_STANDING, EMPTY), 1_000);
+  rules.follow([session, ...encodeEnd(4, NO_STANDING, EMPTY)], 1_000);
   rules.activate(2_000);
   rules.tick(2_000);
   const last = heartbeats.at(-1) as Buffer[];
@@ -521,4 +519,27 @@ test("10,000 clients wait for a snapshot, and a further one is refused", () => {
   for (let n = 0; n <= OPTIONS.maxSnapshots + 10_000; n++)
     rules.request(Buffer.from(String(n)), Buffer.alloc(0), 0);
   expect(lost).toEqual(["too-many"]);
+});
+
+test("requests wait while it is not known who serves: they are answered if this server does, and dropped with the votes", () => {
+  const told: string[] = [];
+  const rules = new ServerRules(OPTIONS, {
+    ...EFFECTS,
+    reply: (_, [key]): DeliveryResult => {
+      told.push(String(key));
+      return "sent";
+    },
+    event: (event) => void (event.type === "snapshot:lost" && told.push(event.reason)),
+  });
+  rules.request(CLIENT, EMPTY, 0);
+  rules.tick(1_000);
+  expect([told, rules.stats().snapshots.waiting]).toEqual([[], 1]);
+  rules.dropRequests();
+  expect([told, rules.stats().snapshots]).toMatchObject([[], { waiting: 0, lost: 0 }]);
+  rules.request(CLIENT, EMPTY, 2_000);
+  rules.activate(2_000);
+  rules.dropRequests();
+  expect(rules.busy).toBe(true);
+  rules.pump(2_000);
+  expect(told).toEqual(["KTHXBAI"]);
 });

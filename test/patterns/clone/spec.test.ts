@@ -1,19 +1,10 @@
 /** docs/spec/clone.md: its vectors are what this code writes, and read back what it says. */
 import { expect, test } from "vitest";
 import {
-  encodeEnd,
-  encodeEntry,
-  encodeFollow,
-  encodeMark,
-  encodeUpdate,
-  parseLink,
-  parseUpdate,
-  standingOf,
-} from "../../../src/patterns/clone/link.js";
-import {
   conditionOf,
   encodeSetProperties,
   encodeSupport,
+  encodeTimeToLive,
   encodeUnchanged,
   isConflict,
   REFUSED_FULL,
@@ -21,7 +12,22 @@ import {
   SubtreeSequences,
   supportsConditions,
 } from "../../../src/patterns/clone/properties.js";
-import { EMPTY, encodeGoodbye, encodeSet, sequenceFrame } from "../../../src/patterns/clone/protocol.js";
+import {
+  EMPTY,
+  encodeGoodbye,
+  encodeHugz,
+  encodeRequest,
+  encodeSet,
+  sequenceFrame,
+} from "../../../src/patterns/clone/protocol.js";
+import {
+  encodeEnd,
+  encodeUpdate,
+  parseLink,
+  parseUpdate,
+  standingOf,
+} from "../../../src/patterns/clone/replication.js";
+import { encodeEntry } from "../../../src/patterns/clone/snapshots.js";
 import { encodePosition, encodeStanding } from "../../../src/patterns/clone/standing.js";
 import { framesOf, hexOf, vectorsOf } from "../vectors.js";
 
@@ -58,30 +64,35 @@ const WRITTEN: Readonly<Record<string, readonly Buffer[]>> = {
   "KVPUB at 19: a conflict, `k` is `v` since 17": published(encodeUnchanged(0, 17, true), V),
   "KVPUB at 19: a conflict, `k` is missing": published(encodeUnchanged(0, 0, true), EMPTY),
   "KVPUB: no room for the update of `k`": encodeSet(K, UUID, REFUSED_FULL, EMPTY),
-  "ICANHAZ of a follower": encodeFollow(SESSION),
-  "HUGZ at 42": encodeMark(SESSION, 42),
-  "KVSYNC of `k`, revision 17, 5 s left, `v`": encodeEntry(
+  "ICANHAZ of a follower": [SESSION, ...encodeRequest(EMPTY)],
+  "HUGZ at 42": [SESSION, ...encodeHugz(42)],
+  "KVSYNC of `k`, revision 17, 5 s left, `v`": [
     SESSION,
-    { key: K, sequence: 17, value: V },
-    5_000,
-  ),
-  "KTHXBAI at 42, one UUID, standing as below": encodeEnd(SESSION, 42, STANDING, UUID),
-  "KVPUB 18: `k` set to `v` for 5 s": encodeUpdate(SESSION, {
-    ...UPDATE,
-    kind: "set",
-    properties: Buffer.from("ttl=5\n"),
-    value: V,
-    expires: 6_000,
-    sequence: 18,
-  }),
-  "KVPUB 19: a conflict at `k`": encodeUpdate(SESSION, {
-    ...UPDATE,
-    kind: "conflict",
-    properties: encodeSetProperties(0, 0),
-    value: EMPTY,
-    expires: 0,
-    sequence: 19,
-  }),
+    ...encodeEntry({ key: K, sequence: 17, value: V }, encodeTimeToLive(5_000)),
+  ],
+  "KTHXBAI at 42, one UUID, standing as below": [SESSION, ...encodeEnd(42, STANDING, UUID)],
+  "KVPUB 18: `k` set to `v` for 5 s": [
+    SESSION,
+    ...encodeUpdate({
+      ...UPDATE,
+      kind: "set",
+      properties: Buffer.from("ttl=5\n"),
+      value: V,
+      expires: 6_000,
+      sequence: 18,
+    }),
+  ],
+  "KVPUB 19: a conflict at `k`": [
+    SESSION,
+    ...encodeUpdate({
+      ...UPDATE,
+      kind: "conflict",
+      properties: encodeSetProperties(0, 0),
+      value: EMPTY,
+      expires: 0,
+      sequence: 19,
+    }),
+  ],
   "standing: alone, map `11…11`, term 4": [encodeStanding(STANDING)],
   "position: ready, map `11…11`, term 4, sequence 9": [
     encodePosition({ map: MAP, term: 4, sequence: 9, alone: false, ready: true }),

@@ -1,14 +1,12 @@
 /** Which of two copies of a map is the newer, and what their servers may do with it. */
 import { describe, expect, test } from "vitest";
 import { BinaryStarState } from "../../../src/patterns/binary-star/rules.js";
-import { standingOf } from "../../../src/patterns/clone/link.js";
 import { EMPTY } from "../../../src/patterns/clone/protocol.js";
+import { standingOf } from "../../../src/patterns/clone/replication.js";
 import {
-  beginTerm,
   encodePosition,
   encodeStanding,
   NO_MAP,
-  NO_STANDING,
   orderOf,
   type Position,
   parsePosition,
@@ -43,9 +41,12 @@ test("a peer's term has later ones: a server that begins to serve would look for
   expect(parsePosition(text(2 ** 53 - 1))).toBeUndefined();
   const end = [EMPTY, EMPTY, EMPTY, Buffer.from(`standing=${text(2 ** 53 - 1)}\n`), EMPTY];
   expect(standingOf(end)).toBeUndefined();
-  const { term } = parsePosition(text(2 ** 52)) as Position;
-  for (const author of [0, 1, 2])
-    expect(beginTerm(NO_STANDING, author, term, true, Buffer.alloc(8)).term % 3).toBe(author);
+  for (const [author, role] of (["primary", "backup"] as const).entries()) {
+    const { standing } = server(role);
+    expect(standing.compare(PASSIVE, text(2 ** 52), PRIMARY)).toBe("older");
+    standing.begin(true);
+    expect([standing.wanted.term > 2 ** 52, standing.wanted.term % 3]).toEqual([true, author]);
+  }
 });
 
 test("the later term is newer, then the later sequence, then the one that served alone", () => {
@@ -59,7 +60,7 @@ test("the later term is newer, then the later sequence, then the one that served
 });
 
 /** A server's standing at a sequence, with a store whose answers the test gives. */
-function server(role: "primary" | "backup" | undefined, sequence = 10, random = () => 1) {
+function server(role: "primary" | "backup" | undefined, sequence = 10) {
   const marks: Standing[] = [];
   const ready: boolean[] = [];
   let unmet = 0;
@@ -69,7 +70,6 @@ function server(role: "primary" | "backup" | undefined, sequence = 10, random = 
       ...(role === undefined ? {} : { role }),
       hasStore: true,
       heartbeatInterval: 100,
-      random,
       token: Buffer.from(MAP, "hex"),
     },
     {
@@ -85,15 +85,15 @@ function server(role: "primary" | "backup" | undefined, sequence = 10, random = 
   return { standing, marks, ready, unmet: () => unmet, diverged: () => diverged };
 }
 
-const old = (alone: boolean): Buffer =>
-  encodeStanding({ ...beginTerm(NO_STANDING, 0, 0, false, Buffer.from(MAP, "hex")), alone });
+/** Of a primary that has served once. */
+const old = (alone: boolean): Buffer => encodeStanding({ map: MAP, term: 3, alone });
 
 describe("a server", () => {
   test("asks a store that refused again, and counts on nothing meanwhile", () => {
     const { standing, marks } = server("primary");
     standing.begin(false);
     standing.markFailed(1_000);
-    expect([standing.alone, standing.next()]).toEqual([false, 1_100]);
+    expect([standing.alone, standing.retryAt]).toEqual([false, 1_100]);
     standing.tick(1_099);
     standing.tick(1_100);
     standing.marked();
@@ -103,7 +103,7 @@ describe("a server", () => {
   test("alone, whose store never was one of a pair, writes no term", () => {
     const { standing, marks } = server(undefined);
     standing.begin(false);
-    expect([standing.alone, standing.term, marks.length]).toEqual([true, 0, 0]);
+    expect([standing.alone, standing.wanted.term, marks.length]).toEqual([true, 0, 0]);
   });
 
   test.each([
@@ -154,7 +154,7 @@ describe("a server", () => {
     ["with the map of a server without a pair", undefined, 10, 1],
     ["with a new store", undefined, 0, 0],
   ])("%s, at the other one's map", (_, bytes, sequence, events) => {
-    const theirs = beginTerm(NO_STANDING, 1, 3, false, Buffer.from(MAP, "hex"));
+    const theirs = { map: MAP, term: 4, alone: true };
     const { standing, diverged } = server("primary", sequence);
     standing.restore(bytes);
     standing.adopt(theirs);
@@ -166,9 +166,9 @@ describe("a server", () => {
     const { standing } = server(undefined);
     standing.restore(old(false));
     standing.begin(false);
-    const { term } = standing;
+    const { term } = standing.wanted;
     expect(term).toBeGreaterThan(3_000_000);
     standing.begin(false);
-    expect(standing.term).toBe(term + 3);
+    expect(standing.wanted.term).toBe(term + 3);
   });
 });
