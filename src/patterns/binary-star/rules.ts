@@ -24,7 +24,8 @@
  *   ACTIVE ──held up──> doubt: reads what came ──no 3──> sends 3 ──a heartbeat without a 3──> ACTIVE, as before
  *                               │                           └── hears 3: the peer took over ──> PASSIVE
  *                               ├── 3 came last ──> PASSIVE
- *                               └── 3, then another: it served for a while ──> PRIMARY or BACKUP
+ *                               ├── 3, then another: it served for a while ──> PRIMARY or BACKUP
+ *                               └── nothing, and the replica may lack what the peer served ──> PRIMARY or BACKUP
  *
  * A take-over is published at once, and a state takes less than half a heartbeat each way: a heartbeat after its own 3
  * the doubting server has heard of it. For as long, a server that has just taken over is not fenced by a 3.
@@ -115,7 +116,10 @@ export interface BinaryStarReplica {
    * @returns `undefined` for an unreadable position, as an error does: the peer counts as silent
    */
   compare(peer: BinaryStarState, theirs: Uint8Array, own: BinaryStarState): BinaryStarOrder | undefined;
-  /** Whether a client's request may make this server ACTIVE while its peer is silent. */
+  /**
+   * Whether a client's request may make this server ACTIVE while its peer is silent. For an ACTIVE one: whether it may
+   * go on after a pause since which nothing was heard of the peer, which may have served and be gone.
+   */
   mayTakeOver(own: BinaryStarState): boolean;
   /** `passive`: this replica yields to the peer's, even if newer. */
   resolved(choice: "active" | "passive"): void;
@@ -430,7 +434,8 @@ export class BinaryStarRules {
       this.#doubt = { ...doubt, caughtUp: true, at: Math.min(now + this.#listen, deafUntil) };
       return;
     }
-    if (!doubt.rival) this.#doubt = { step: "asking", at: now + this.#interval };
+    if (this.#peer === undefined && !this.#mayTakeOver) this.#leave(this.#initial, "stalled", now);
+    else if (!doubt.rival) this.#doubt = { step: "asking", at: now + this.#interval };
     // A peer that was active meanwhile and no longer is: both start over.
     else if (this.#peer === BinaryStarState.ACTIVE) this.#leave(BinaryStarState.PASSIVE, "peer", now);
     else this.#leave(this.#initial, "peer", now);

@@ -235,6 +235,8 @@ export class ServerStanding implements BinaryStarReplica {
   }
 
   mayTakeOver(own: BinaryStarState): boolean {
+    // What the peer said before the pause is outdated.
+    if (own === BinaryStarState.ACTIVE) this.#peer = undefined;
     const may = this.#mayTakeOver(own);
     if (!may && this.#peer === undefined && !this.#unmetReported) {
       this.#unmetReported = true;

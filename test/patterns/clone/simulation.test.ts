@@ -556,3 +556,40 @@ it(
     if (mayCount(runs)) expect(lost).toBeGreaterThan(0);
   },
 );
+
+it("a server that hears nothing after a pause waits, since the other may have served", LIMIT, async () => {
+  await simulate({ seed: 1, runs: 1, network: { latency: [1, 5] } }, async (world) => {
+    const servers = new Map<Role, CloneServer>();
+    const starts = (role: Role, peer: Role) =>
+      world.node(role).start(async () => {
+        const server = new CloneServer({
+          heartbeatInterval: HEARTBEAT,
+          pair: { role, peer: `tcp://${peer}:5550` },
+        });
+        servers.set(role, server);
+        await server.bind("tcp://*:5550");
+      });
+    starts("primary", "backup");
+    starts("backup", "primary");
+    const states = (role: Role) => servers.get(role)?.stats();
+    let client: CloneClient | undefined;
+    world.node("client").start(() => {
+      client = new CloneClient(ENDPOINTS, { heartbeatInterval: HEARTBEAT });
+    });
+    await world.advance(3_000);
+    expect(states("primary")).toMatchObject({ serving: true, replicated: true });
+    // It never hears that the other one took over, acknowledged an update, and died.
+    world.reset(...ROLES);
+    world.node("primary").stall(2_000);
+    const set = world.node("client").run(() => client?.set("key", "value"));
+    await world.advance(1_700);
+    await set;
+    world.node("backup").crash({ disk: true });
+    await world.advance(PEACE);
+    expect(states("primary")?.serving).toBe(false);
+    // The other one comes back, and one of them serves.
+    starts("backup", "primary");
+    await world.advance(PEACE);
+    expect(ROLES.filter((role) => states(role)?.serving)).toHaveLength(1);
+  });
+});
