@@ -1,8 +1,7 @@
 /** shoal lvc: a forwarder that sends new subscribers the last value of each topic. */
 import type { Command } from "commander";
 import { defined } from "../core/arguments.js";
-import { LastValueCache } from "../patterns/last-value-cache/last-value-cache.js";
-import { OPTIONS as CACHE } from "../patterns/last-value-cache/options.js";
+import { OPTIONS as CACHE, LastValueCache } from "../patterns/last-value-cache/last-value-cache.js";
 import { withEndpoints } from "./endpoints.js";
 import { asUsage, describe } from "./failure.js";
 import { Log } from "./log.js";

@@ -3,7 +3,8 @@ import crypto from "node:crypto";
 import { symlinkSync } from "node:fs";
 import { beforeEach, expect, test, vi } from "vitest";
 import { CloneLmdbStore, LmdbStore } from "../../src/patterns/index.js";
-import { LmdbValueStore } from "../../src/patterns/last-value-cache/store.js";
+import { WriteBehind } from "../../src/patterns/last-value-cache/store.js";
+import { ValueCache } from "../../src/patterns/last-value-cache/value-cache.js";
 import { LmdbFolder } from "../../src/store/lmdb.js";
 import { StoreError } from "../../src/store/store.js";
 import { removeAfterEach } from "../support/folders.js";
@@ -14,10 +15,12 @@ beforeEach(() => {
   folder = makeFolder();
 });
 
+const BOUNDS = { maxTopics: 1, maxBytes: 1_000, maxTopicBytes: 10, maxValueBytes: 100 };
+const CACHE = new ValueCache(BOUNDS, { evicted: () => undefined, uncached: () => undefined }, true);
 const KINDS: Record<string, (directory: string) => { close(): Promise<void> }> = {
   Titanic: (directory) => LmdbStore.open(directory),
   Clone: (directory) => CloneLmdbStore.open(directory),
-  "last value cache": (directory) => new LmdbValueStore(directory),
+  "last value cache": (directory) => new WriteBehind(CACHE, directory, 100, () => undefined),
 };
 
 test.for(Object.keys(KINDS))("a folder that %s has open is refused to every kind of store", async (name) => {

@@ -8,7 +8,7 @@
  * is silent, for `attemptTimeout` of a client; a lost connection ends an attempt at once.
  */
 import { quoted, refuseExtra } from "../../core/arguments.js";
-import { InvalidArgumentError, InvalidStateError, type ShoalError } from "../../core/errors.js";
+import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import type { EventsOf } from "../../core/event-stream.js";
 import { withTimeout } from "../../core/waiter.js";
 import { BodyShape } from "../../kit/body.js";
@@ -31,7 +31,6 @@ import {
 } from "../../kit/options.js";
 import { RequestClient, requestClientOptions } from "../../kit/request-client.js";
 import { OpenedSockets } from "../../kit/sockets.js";
-import type { Codec } from "../../sockets/codec.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import { Envelope } from "../../sockets/envelope.js";
 import { endpointsOf } from "../../sockets/internal.js";
@@ -50,11 +49,9 @@ import {
 
 const OPTIONS = { ...HANDLER_OPTIONS, star: object<BinaryStarOptions>() };
 
-export type BinaryStarServerOptions<T = Raw> = Omit<Given<typeof OPTIONS>, "star" | "codec"> & {
+export type BinaryStarServerOptions<T = Raw> = GivenWithCodec<typeof OPTIONS, T> & {
   /** The pair: role and peer. */
   readonly star: BinaryStarOptions;
-  /** Encodes and decodes bodies as one frame. Default: raw frames. */
-  readonly codec?: Codec<T> | undefined;
 };
 
 const HAND_OVER_OPTIONS = {
@@ -110,7 +107,6 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
   readonly star: BinaryStar;
   readonly #router: Router;
   readonly #gate: BinaryStarGate;
-  readonly #reading: Promise<void>;
   readonly #jobs: HandlerJobs<Taken>;
   #handingOver = false;
   readonly #repliesDropped = { notServing: 0, unroutable: 0 };
@@ -129,13 +125,14 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
     });
     const sockets = new OpenedSockets();
     this.star = sockets.open(() => new BinaryStar(star));
-    this.#router = sockets.open(() => new Router({ linger: 0, ...socketOptions, receiveTimeout: -1 }));
+    const routerOptions = { linger: 0, mandatory: true, ...socketOptions, receiveTimeout: -1 };
+    this.#router = sockets.open(() => new Router(routerOptions));
     for (const type of Object.keys(BINARY_STAR_EVENTS) as BinaryStarEvent["type"][])
       this.star.events.on(type, this.#starOnEvent);
     this.#gate = new BinaryStarGate(this.star);
     this.#gate.events.on("request:dropped", (event) => this.events.emit(event));
     this.#gate.passTo((message) => this.#take(message));
-    this.#reading = this.#read();
+    void this.#read();
   }
 
   get endpoints(): BinaryStarEndpoints {
@@ -214,7 +211,6 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
     await this.star.close();
     await this.#router.close({ linger });
     await this.#gate.close();
-    await this.#reading;
   }
 
   async #read(): Promise<void> {
@@ -258,15 +254,9 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
       this.#repliesDropped.notServing += 1;
       return false;
     }
-    try {
-      await this.#router.reply(envelope, reply);
-      return true;
-    } catch (error) {
-      const { code } = error as ShoalError;
-      if (code !== "EHOSTUNREACH" && code !== "EAGAIN" && code !== "EBADF") throw error;
-      this.#repliesDropped.unroutable += 1;
-      return false;
-    }
+    if (this.#router.tryDeliver(envelope.wrap(reply)) === "sent") return true;
+    this.#repliesDropped.unroutable += 1;
+    return false;
   }
 
   #starOnEvent = (event: BinaryStarEvent): void => {

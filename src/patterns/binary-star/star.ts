@@ -178,7 +178,6 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
   #running = false;
   /** States received before it have been read. */
   #readUntil = Number.NEGATIVE_INFINITY;
-  #reading: Promise<void> = Promise.resolve();
 
   /**
    * @param check internal: throws for an endpoint to refuse
@@ -219,11 +218,18 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     const sockets = new OpenedSockets();
     this.#publisher = sockets.open(() => new Publisher(publisher));
     this.#subscriber = sockets.open(() => new Subscriber(subscriber));
-    this.#rules = new BinaryStarRules(
-      { role, heartbeatInterval, liveness, replica },
-      this.#effects(),
-      this.#timer.now(),
-    );
+    const effects: BinaryStarEffects = {
+      publish: (own) => {
+        if (this.closed) return; // By a listener of the change.
+        const frame = encodeState(own);
+        this.#publisher.trySend(replica === undefined ? frame : [frame, replica.position()]);
+      },
+      changed: (reason) => this.#changed(reason),
+      votesDropped: () => this.events.emit({ type: "votes:dropped" }),
+      sameRole: (peer) => this.events.emit({ type: "peer:misconfigured", role: peer }),
+    };
+    const rulesOptions = { role, heartbeatInterval, liveness, replica };
+    this.#rules = new BinaryStarRules(rulesOptions, effects, this.#timer.now());
     this.#state = this.state;
   }
 
@@ -337,7 +343,6 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     const last = linger < 0 ? LAST_STATE_LINGER : Math.min(linger, LAST_STATE_LINGER);
     this.#peerSource?.stop();
     await Promise.all([this.#publisher.close({ linger: last }), this.#subscriber.close({ linger: 0 })]);
-    await this.#reading;
   }
 
   async #bind(endpoint: string): Promise<string> {
@@ -348,7 +353,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     this.#running = true;
     this.#rules.connection(false);
     listen(this.#subscriber, (event) => this.#subscriberOnEvent(event));
-    this.#reading = this.#read();
+    void this.#read();
     this.#timer.start({ nextWakeUp: () => this.#rules.nextWakeUp(), tick: (now) => this.#tick(now) });
     return resolved;
   }
@@ -388,20 +393,6 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
 
   #assertRunning(): void {
     if (this.closed || !this.#running) throw new ClosedError("EBADF", "The Binary Star does not run");
-  }
-
-  #effects(): BinaryStarEffects {
-    return {
-      publish: (state: BinaryStarState) => {
-        if (this.closed) return; // By a listener of the change.
-        const { replica } = this.#settings;
-        const frame = encodeState(state);
-        this.#publisher.trySend(replica === undefined ? frame : [frame, replica.position()]);
-      },
-      changed: (reason) => this.#changed(reason),
-      votesDropped: () => this.events.emit({ type: "votes:dropped" }),
-      sameRole: (role) => this.events.emit({ type: "peer:misconfigured", role }),
-    };
   }
 
   #changed(reason: BinaryStarReason | BinaryStarFenceReason): void {

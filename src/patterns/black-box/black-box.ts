@@ -10,7 +10,7 @@ import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Worker } from "node:worker_threads";
-import { invalidArgument } from "../../core/arguments.js";
+import { invalidArgument, thrownText } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { builtFile } from "../../core/packages.js";
@@ -72,10 +72,9 @@ export type BlackBoxOptions = GivenWith<typeof OPTIONS, "handler">;
 function resolveBox(options: BlackBoxOptions) {
   const settings = checkOptions("BlackBox", OPTIONS, options);
   const { subscribe = "", socketOptions } = settings;
-  const connect: readonly (string | EndpointSource)[] = isEndpointSource(settings.connect)
-    ? [settings.connect]
-    : listOf("connect", settings.connect);
-  const bind = listOf("bind", settings.bind);
+  const connect = [settings.connect ?? []].flat() as (string | EndpointSource)[];
+  for (const endpoint of connect) if (!isEndpointSource(endpoint)) checkEndpoint("connect", endpoint);
+  const bind = [settings.bind ?? []].flat().map((endpoint) => checkEndpoint("bind", endpoint, "bind"));
   if (connect.length + bind.length === 0)
     throw new InvalidArgumentError("A BlackBox must have an endpoint: option connect, bind or both");
   return {
@@ -94,13 +93,6 @@ function resolveBox(options: BlackBoxOptions) {
   };
 }
 
-function listOf(name: "connect" | "bind", value: string | readonly string[] | undefined): string[] {
-  const list: unknown = value === undefined ? [] : typeof value === "string" ? [value] : value;
-  if (!Array.isArray(list))
-    throw invalidArgument(`Option ${name} must be an endpoint, or a list of them`, list);
-  return list.map((endpoint) => checkEndpoint(name, endpoint, name));
-}
-
 function moduleOf(handler: unknown): string {
   if (handler instanceof URL) return handler.href;
   if (typeof handler !== "string" || handler === "")
@@ -115,10 +107,6 @@ function moduleOf(handler: unknown): string {
  * may have no options of V8.
  */
 const UNFIT = /^(?:--input-type|--eval|-e|--print|-p|-pe|--check|-c|--interactive|-i)(?:=|$)/;
-
-function isUnfit(argument: string): boolean {
-  return UNFIT.test(argument);
-}
 
 interface ThreadOwner {
   batchFinished(shard: number, failed: number, first: Failure | undefined): void;
@@ -136,15 +124,16 @@ class ShardThread {
 
   constructor(data: WorkerData, owner: ThreadOwner) {
     const { shard, module } = data;
+    const execArgv = process.execArgv.filter((argument) => !UNFIT.test(argument));
     const worker = new Worker(builtFile("dist/patterns/black-box/worker-thread.js"), {
       workerData: data,
-      ...(process.execArgv.some(isUnfit) && { execArgv: process.execArgv.filter((each) => !isUnfit(each)) }),
+      ...(execArgv.length < process.execArgv.length && { execArgv }),
       name: `black box ${shard}`,
     });
     this.#worker = worker;
     let cause: Error | undefined;
     worker.on("error", (error) => {
-      cause = error instanceof Error ? error : new Error(String(error));
+      cause = error instanceof Error ? error : new Error(thrownText(error));
     });
     this.#exited = new Promise((resolve) => worker.once("exit", () => resolve()));
     this.ready = new Promise((resolve, reject) => {
@@ -152,7 +141,6 @@ class ShardThread {
       worker.on("message", (message: FromWorker | null | undefined) => {
         // The module may post messages of its own: they are ignored.
         if (message?.type === "finished") owner.batchFinished(shard, message.failed, message.first);
-        else if (message?.type === "unusable") cause = fromPlain(message.error);
         else if (message?.type === "ready") {
           isReady = true;
           resolve();
@@ -160,8 +148,10 @@ class ShardThread {
       });
       worker.once("exit", (code) => {
         const error = cause ?? new Error(`The thread ended with exit code ${code}`);
-        if (!isReady) reject(unusable(module, error));
-        else if (!this.#isClosing) owner.threadCrashed(shard, error);
+        if (!isReady) {
+          const text = `The handler's module ${shorten(module)} cannot be used: ${error.message}`;
+          reject(new InvalidArgumentError(text, { cause: error }));
+        } else if (!this.#isClosing) owner.threadCrashed(shard, error);
       });
     });
     this.ready.catch(() => undefined); // start() reports it.
@@ -180,13 +170,6 @@ class ShardThread {
     }
     await this.#worker.terminate();
   }
-}
-
-function unusable(module: string, cause: Error): InvalidArgumentError {
-  return new InvalidArgumentError(
-    `The handler's module ${shorten(module)} cannot be used: ${cause.message}`,
-    { cause },
-  );
 }
 
 function shorten(url: string): string {
@@ -282,12 +265,8 @@ export class BlackBox extends Driver<BlackBoxEvent, BlackBoxStats> {
    * @throws InvalidArgumentError `EINVAL` for an unusable module (`cause`) or a bad prefix; TransportError as a
    *   socket's `bind`; ClosedError `EBADF` when closed
    */
-  start(): Promise<void> {
-    try {
-      this.assertOpen();
-    } catch (error) {
-      return Promise.reject(error);
-    }
+  async start(): Promise<void> {
+    this.assertOpen();
     this.#starting ??= this.#start().catch(async (error: unknown) => {
       const isClosed = this.closed;
       await this.close({ linger: 0 });

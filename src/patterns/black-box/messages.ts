@@ -1,7 +1,7 @@
 /**
  * Messages between a Black Box and its worker threads.
  *
- *   BlackBox ──batch, CLOSE──> worker thread ──ready or unusable, finished batches──> BlackBox
+ *   BlackBox ──batch, CLOSE──> worker thread ──ready, finished batches──> BlackBox
  *
  * A batch is a transferred ArrayBuffer.
  */
@@ -22,7 +22,6 @@ export interface Failure {
 
 export type FromWorker =
   | { readonly type: "ready" }
-  | { readonly type: "unusable"; readonly error: PlainError }
   /** A batch, with so many failed messages and the first of them. */
   | { readonly type: "finished"; readonly failed: number; readonly first: Failure | undefined };
 
@@ -66,16 +65,11 @@ export function fromPlain({ name, message, stack, code }: PlainError): Error {
 /**
  * Batch of messages as one ArrayBuffer, transferred without a copy.
  *
- *   offset  bytes
- *        0      4  n, how many messages
- *   then for each message
- *        0      4  f, how many frames
- *        4    4 f  their lengths
- *            …     the frames, one after the other
+ *   @0  4  number of messages
+ *   @4     each message: number of frames 4 | each frame: length 4 | bytes
  *
  * Numbers are little-endian: both ends are threads of one process.
  */
-
 export function pack(messages: readonly (readonly Buffer[])[]): ArrayBuffer {
   let total = 4 + 4 * messages.length;
   for (const frames of messages) for (const { length } of frames) total += 4 + length;
@@ -83,13 +77,10 @@ export function pack(messages: readonly (readonly Buffer[])[]): ArrayBuffer {
   const memory = new ArrayBuffer(total);
   const target = Buffer.from(memory);
   let offset = target.writeUInt32LE(messages.length, 0);
-  for (let m = 0; m < messages.length; m++) {
-    const frames = messages[m] as readonly Buffer[];
+  for (const frames of messages) {
     offset = target.writeUInt32LE(frames.length, offset);
-    for (let i = 0; i < frames.length; i++)
-      offset = target.writeUInt32LE((frames[i] as Buffer).length, offset);
-    for (let i = 0; i < frames.length; i++) {
-      const frame = frames[i] as Buffer;
+    for (const frame of frames) {
+      offset = target.writeUInt32LE(frame.length, offset);
       target.set(frame, offset);
       offset += frame.length;
     }
@@ -104,12 +95,10 @@ export function unpack(memory: ArrayBuffer): Buffer[][] {
   let offset = 4;
   for (let m = 0; m < messages.length; m++) {
     const frames = new Array<Buffer>(source.readUInt32LE(offset));
-    let lengths = offset + 4;
-    offset = lengths + 4 * frames.length;
+    offset += 4;
     for (let i = 0; i < frames.length; i++) {
-      const end = offset + source.readUInt32LE(lengths);
-      frames[i] = source.subarray(offset, end);
-      lengths += 4;
+      const end = offset + 4 + source.readUInt32LE(offset);
+      frames[i] = source.subarray(offset + 4, end);
       offset = end;
     }
     messages[m] = frames;

@@ -66,23 +66,19 @@ interface Entry {
 /** Messages. */
 type Batch = readonly (readonly Buffer[])[];
 
-/**
- * A shard: its queue, and batches in flight to its thread.
- *
- *   offer ──> queue (bounded) ──next──> in flight ──finished──> handled, failed
- *     │              │                     │
- *     └── dropped <──┘                     └──close──> lost
- */
+/** A shard: its queue, and batches in flight to its thread. */
 class Shard {
   readonly #limits: ShardLimits;
+  readonly #send: (messages: Batch) => void;
   readonly #queue = new RingBuffer<Entry>();
   /** Sizes of unfinished batches. */
   readonly #batches = new RingBuffer<number>();
   readonly #dropped = drops();
   readonly #counts = counts();
 
-  constructor(limits: ShardLimits) {
+  constructor(limits: ShardLimits, send: (messages: Batch) => void) {
     this.#limits = limits;
+    this.#send = send;
   }
 
   get idle(): boolean {
@@ -95,20 +91,18 @@ class Shard {
     return this.#queue.length > maxQueue || this.#counts.queuedBytes > maxQueueBytes;
   }
 
-  hasRoom(bytes: number): boolean {
-    const { maxQueue, maxQueueBytes } = this.#limits;
-    return this.#queue.length < maxQueue && this.#counts.queuedBytes + bytes <= maxQueueBytes;
-  }
-
   /** Queues a message, or drops it or older ones. */
-  offer(frames: readonly Buffer[], bytes: number): void {
+  offer(frames: readonly Buffer[]): void {
     const { full, maxQueueBytes } = this.#limits;
+    const bytes = costOf(frames);
+    // The thread may take queued messages.
+    if (!this.#hasRoom(bytes)) this.pump();
     this.#counts.received += 1;
     if (bytes > maxQueueBytes) {
       this.#dropped["too-large"] += 1;
       return;
     }
-    while (full !== "wait" && !this.hasRoom(bytes)) {
+    while (full !== "wait" && !this.#hasRoom(bytes)) {
       if (full === "drop-newest") {
         this.#dropped.newest += 1;
         return;
@@ -120,13 +114,14 @@ class Shard {
     this.#queue.push({ frames, bytes });
   }
 
-  /** @returns `undefined`: empty queue, or enough in flight */
-  next(): Batch | undefined {
-    if (this.#batches.length >= this.#limits.maxInFlight || this.#queue.length === 0) return undefined;
-    const batch = this.#gather();
-    this.#batches.push(batch.length);
-    this.#counts.inFlight += batch.length;
-    return batch;
+  /** Sends batches to the thread until enough are in flight. */
+  pump(): void {
+    while (this.#batches.length < this.#limits.maxInFlight && this.#queue.length > 0) {
+      const batch = this.#gather();
+      this.#batches.push(batch.length);
+      this.#counts.inFlight += batch.length;
+      this.#send(batch);
+    }
   }
 
   /** Its oldest batch had `failed` errors. */
@@ -136,6 +131,7 @@ class Shard {
     this.#counts.handled += messages - failed;
     this.#counts.failed += failed;
     this.#counts.inFlight -= messages;
+    this.pump();
   }
 
   close(): void {
@@ -149,6 +145,11 @@ class Shard {
 
   stats(): BlackBoxShardStats {
     return { ...this.#counts, queued: this.#queue.length, dropped: { ...this.#dropped } };
+  }
+
+  #hasRoom(bytes: number): boolean {
+    const { maxQueue, maxQueueBytes } = this.#limits;
+    return this.#queue.length < maxQueue && this.#counts.queuedBytes + bytes <= maxQueueBytes;
   }
 
   #take(): Entry {
@@ -182,12 +183,13 @@ export interface BoxRulesStats extends BlackBoxShardStats {
 }
 
 export class BoxRules {
-  readonly #sendBatch: SendBatch;
-  readonly #shards: Shard[];
+  readonly #shards: readonly Shard[];
 
   constructor(options: BoxRulesOptions, sendBatch: SendBatch) {
-    this.#sendBatch = sendBatch;
-    this.#shards = Array.from({ length: options.shards }, () => new Shard(options));
+    this.#shards = Array.from(
+      { length: options.shards },
+      (_, shard) => new Shard(options, (messages) => sendBatch(shard, messages)),
+    );
   }
 
   /** Reading must stop (`wait`). */
@@ -196,23 +198,16 @@ export class BoxRules {
   }
 
   receive(messages: readonly (readonly Buffer[])[]): void {
-    for (let i = 0; i < messages.length; i++) {
-      const frames = messages[i] as readonly Buffer[];
+    for (const frames of messages) {
       const index = (seededHash(frames[0] as Buffer, 0) >>> 0) % this.#shards.length;
-      const shard = this.#shards[index] as Shard;
-      const bytes = costOf(frames);
-      // The thread may take queued messages.
-      if (!shard.hasRoom(bytes)) this.#send(shard, index);
-      shard.offer(frames, bytes);
+      this.#shards[index]?.offer(frames);
     }
-    for (let index = 0; index < this.#shards.length; index++) this.#send(this.#shards[index] as Shard, index);
+    for (const shard of this.#shards) shard.pump();
   }
 
   /** A thread has finished its oldest batch with `failed` errors. */
   finished(index: number, failed: number): void {
-    const shard = this.#shards[index] as Shard;
-    shard.finished(failed);
-    this.#send(shard, index);
+    this.#shards[index]?.finished(failed);
   }
 
   get idle(): boolean {
@@ -227,9 +222,5 @@ export class BoxRules {
   stats(): BoxRulesStats {
     const shards = this.#shards.map((shard) => shard.stats());
     return { ...sumOf(shards), shards };
-  }
-
-  #send(shard: Shard, index: number): void {
-    for (let batch = shard.next(); batch !== undefined; batch = shard.next()) this.#sendBatch(index, batch);
   }
 }

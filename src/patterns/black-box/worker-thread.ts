@@ -20,7 +20,7 @@ function post(message: FromWorker): void {
   main.postMessage(message);
 }
 
-async function run(handler: BlackBoxHandler, batch: ArrayBuffer): Promise<void> {
+async function run(batch: ArrayBuffer): Promise<void> {
   let failed = 0;
   let first: Failure | undefined;
   for (const frames of unpack(batch)) {
@@ -48,21 +48,15 @@ async function load(): Promise<HandlerModule> {
   return loaded;
 }
 
-try {
-  const { default: handler, teardown } = await load();
-  let work = Promise.resolve();
-  main.on("message", (message: ArrayBuffer | typeof CLOSE) => {
-    work = work.then(async () => {
-      if (message === CLOSE) {
-        await teardown?.(context);
-        main.close();
-      } else await run(handler, message);
-    });
+// An error of it ends the thread.
+const { default: handler, teardown } = await load();
+let work = Promise.resolve();
+main.on("message", (message: ArrayBuffer | typeof CLOSE) => {
+  work = work.then(async () => {
+    if (message === CLOSE) {
+      await teardown?.(context);
+      main.close();
+    } else await run(message);
   });
-  post({ type: "ready" });
-} catch (error) {
-  post({ type: "unusable", error: toPlain(error) });
-  // The module may keep this thread alive.
-  main.close();
-  setImmediate(() => process.exit(1));
-}
+});
+post({ type: "ready" });

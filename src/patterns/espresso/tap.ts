@@ -77,7 +77,6 @@ export class EspressoTap extends Driver<EspressoTapEvent, EspressoTapStats> {
   readonly capture: (from: ProxySide, frames: readonly Buffer[]) => void;
   readonly #socket: XPublisher;
   readonly #rules: TapRules;
-  readonly #reading: Promise<void>;
   #failures = 0;
   #lastFailure = Number.NEGATIVE_INFINITY;
 
@@ -102,7 +101,7 @@ export class EspressoTap extends Driver<EspressoTapEvent, EspressoTapStats> {
     this.capture = (from, frames) => {
       if (!this.stopping) this.#rules.offer(from, frames);
     };
-    this.#reading = this.#readSubscriptions();
+    void this.#readSubscriptions();
   }
 
   /** Wildcards filled in. */
@@ -129,7 +128,6 @@ export class EspressoTap extends Driver<EspressoTapEvent, EspressoTapStats> {
   /** @internal */
   protected async onClose(linger: number): Promise<void> {
     await this.#socket.close({ linger });
-    await this.#reading;
   }
 
   async #readSubscriptions(): Promise<void> {

@@ -21,23 +21,11 @@ import type { Raw } from "../../sockets/message.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { FREELANCE_CLIENT } from "../../statistics/patterns.js";
 import type { StatisticsOf } from "../../statistics/rows.js";
-import {
-  type FreelanceFailure,
-  type FreelanceOutbox,
-  FreelanceRules,
-  type FreelanceServerStatus,
-} from "./client-rules.js";
+import { FreelanceRules, type FreelanceServerStatus, SERVER_EVENTS } from "./client-rules.js";
 import { parseClientMessage } from "./protocol.js";
 
 const EVENTS = {
-  /** A server answered for the first time, or again. */
-  "server:joined": event<{ readonly server: string }>(),
-  "server:left": event<{
-    readonly server: string;
-    readonly reason: "silent" | "disconnected" | "stopping";
-  }>(),
-  /** A request goes to another server. */
-  "request:retried": event<{ readonly from: string; readonly reason: "timeout" | "dead" }>(),
+  ...SERVER_EVENTS,
   /** The peer's Identity differs from its endpoint. Only if the engine reports routing ids. */
   "peer:invalid": event<{ readonly address: string; readonly routingId: Buffer | undefined }>(),
   /** A message that servers may not send. */
@@ -88,11 +76,9 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
   readonly #router: Router;
   readonly #rules: FreelanceRules<PendingCall<BodyOf<T>>>;
   readonly #timer: DriverTimer;
-  readonly #timeout: number;
   readonly #pending: PendingCalls;
-  readonly #endpoints = new Set<string>();
+  readonly #timeout: number;
   readonly #list: EndpointList;
-  readonly #reading: Promise<void>;
   #invalid = 0;
 
   /**
@@ -123,12 +109,35 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
       mandatory: true,
       receiveTimeout: -1,
     });
-    this.#rules = new FreelanceRules(settings, this.#effects());
+    this.#rules = new FreelanceRules(settings, {
+      send: (server, frames) => {
+        try {
+          return this.#router.tryDeliver([server, ...frames]);
+        } catch (error) {
+          // The request exceeds the context's byte limit. The rules are in the middle of it.
+          queueMicrotask(() => this.#rules.cancel(Number(frames[0]))?.reject(error as ShoalError));
+          return "sent";
+        }
+      },
+      replied: (call, _server, body) => {
+        try {
+          call.resolve(this.#shape.decode(body));
+        } catch (error) {
+          call.reject(error as ShoalError);
+        }
+      },
+      failed: (call, server, text) => call.reject(new ServiceError("worker-failed", server, text)),
+      timedOut: (call) => {
+        const text = "The request ended: no server replied in time";
+        call.reject(lateError(text, this.#rules.endpoints, lastFailure(this.#router)));
+      },
+      event: (event) => this.events.emit(event),
+    });
     this.#router.events.on("peer:join", ({ address, routingId }) => this.#joined(address, routingId));
     this.#router.events.on("peer:leave", ({ address, routingId }) =>
       this.#timer.run((now) => this.#rules.left(this.#nameOf(address, routingId), now)),
     );
-    this.#reading = this.#read();
+    void this.#read();
     this.#timer.start(this.#rules);
     try {
       for (const endpoint of this.#list.current) this.#connect(endpoint);
@@ -142,18 +151,16 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
   #follow(list: readonly string[]): void {
     if (this.closed) return;
     for (const endpoint of list) this.#list.connect(endpoint, () => this.#connect(endpoint));
-    for (const endpoint of this.#endpoints) {
+    for (const endpoint of this.#rules.endpoints) {
       if (list.includes(endpoint)) continue;
-      this.#endpoints.delete(endpoint);
       this.#router.disconnect(endpoint);
       this.#timer.run((now) => this.#rules.removeServer(endpoint, now));
     }
   }
 
   #connect(endpoint: string): void {
-    if (this.#endpoints.has(endpoint)) return;
+    if (this.#rules.endpoints.includes(endpoint)) return;
     this.#router.connect(endpoint);
-    this.#endpoints.add(endpoint);
     this.#timer.run((now) => this.#rules.addServer(endpoint, now));
   }
 
@@ -179,9 +186,7 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
       // The rules have the timeout.
       const onGivenUp = (): void => void this.#rules.cancel(sequence);
       const call = this.#pending.add<BodyOf<T>>(costOf(frames), { signal, onGivenUp });
-      const deadline = timeout < 0 ? NEVER : timeout;
-      this.#rules.request(call, frames, deadline, this.#timer.now());
-      this.#timer.update();
+      this.#timer.run((now) => this.#rules.request(call, frames, timeout < 0 ? NEVER : timeout, now));
       return call.promise;
     } catch (error) {
       return Promise.reject(error);
@@ -216,7 +221,6 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
     this.#pending.close();
     this.#router.events.close();
     await this.#router.close({ linger: 0 });
-    await this.#reading;
   }
 
   async #read(): Promise<void> {
@@ -233,7 +237,7 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
 
   #joined(address: string, routingId: Buffer | undefined): void {
     const name = this.#nameOf(address, routingId);
-    if (routingId !== undefined && !this.#endpoints.has(name))
+    if (routingId !== undefined && !this.#rules.endpoints.includes(name))
       this.events.emit({ type: "peer:invalid", address, routingId });
     this.#timer.run((now) => this.#rules.joined(routingId === undefined ? undefined : name, now));
   }
@@ -241,35 +245,5 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
   /** Engines without routing ids report the dialled endpoint. */
   #nameOf(address: string, routingId: Buffer | undefined): string {
     return routingId?.toString() ?? address;
-  }
-
-  #effects(): FreelanceOutbox<PendingCall<BodyOf<T>>> {
-    return {
-      send: (server, frames) => {
-        try {
-          return this.#router.tryDeliver([server, ...frames]);
-        } catch (error) {
-          // The request exceeds the context's byte limit. The rules are in the middle of it.
-          queueMicrotask(() => this.#rules.cancel(Number(frames[0]))?.reject(error as ShoalError));
-          return "sent";
-        }
-      },
-      replied: (call, _server, body) => {
-        try {
-          call.resolve(this.#shape.decode(body));
-        } catch (error) {
-          call.reject(error as ShoalError);
-        }
-      },
-      failed: (call, server, why, text) => call.reject(this.#failureOf(why, server, text)),
-      alive: (server) => this.events.emit({ type: "server:joined", server }),
-      dead: (server, reason) => this.events.emit({ type: "server:left", server, reason }),
-      failedOver: (_call, from, reason) => this.events.emit({ type: "request:retried", from, reason }),
-    };
-  }
-
-  #failureOf(why: FreelanceFailure, server: string | undefined, text: string): ShoalError {
-    if (why === "server-error") return new ServiceError("worker-failed", server ?? "freelance", text);
-    return lateError(`The request ended: ${text}`, [...this.#endpoints], lastFailure(this.#router));
   }
 }

@@ -22,8 +22,8 @@ import type { MessageLike } from "../../sockets/message.js";
 
 export type FreelanceModel = 1 | 2 | 3;
 
-const PING = Buffer.from("PING");
-const PONG = Buffer.from("PONG");
+export const PING: Buffer = Buffer.from("PING");
+export const PONG: Buffer = Buffer.from("PONG");
 const ERROR = Buffer.from("ERROR");
 const EMPTY = Buffer.alloc(0);
 export const STOPPING = "stopping";
@@ -63,17 +63,8 @@ export function parseServerMessage(
   return { type: "request", head: [...hops, sequence], client, body: rest };
 }
 
-export function pong(client: Buffer): MessageLike[] {
-  return [client, PONG];
-}
-
 export function errorReply(model: FreelanceModel, text: string): MessageLike[] {
   return model === 2 ? [ERROR] : [ERROR, text];
-}
-
-/** Without the server's routing id. */
-export function ping(): MessageLike[] {
-  return [PING];
 }
 
 /** Without the server's routing id; `undefined` if invalid. */

@@ -32,8 +32,8 @@ import type { StatisticsOf } from "../../statistics/rows.js";
 import {
   errorReply,
   type FreelanceModel,
+  PONG,
   parseServerMessage,
-  pong,
   type ServerCommand,
   STOPPING,
 } from "./protocol.js";
@@ -82,7 +82,6 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
   readonly #jobs: HandlerJobs<RequestCommand>;
   readonly #counts = { received: 0, pings: 0, unroutable: 0, notServing: 0 };
   readonly #binding = new Mutex();
-  #reading: Promise<void> | undefined;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(handler: RequestHandler<NoInfer<T>>, options: FreelanceServerOptions<T> = {}) {
@@ -99,6 +98,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
     if (this.#identity !== undefined) this.#assertDialable(this.#identity);
     this.#router = new Router({ linger: 0, mandatory: true, ...settings.socketOptions, receiveTimeout: -1 });
     this.#gate?.passTo((frames) => this.#serve(parseServerMessage(this.#model, frames) as ServerCommand));
+    void this.#read();
   }
 
   /** Bound endpoint, wildcards filled in; `null` before {@link bind}. */
@@ -137,9 +137,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
       }
       this.#router.routingId = this.#identity ?? endpoint;
     }
-    const bound = await this.#router.bind(endpoint);
-    this.#reading ??= this.#read();
-    return bound;
+    return this.#router.bind(endpoint);
   }
 
   stats(): FreelanceServerStats {
@@ -156,7 +154,6 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
     await withTimeout(this.onDrain(), linger);
     this.#jobs.abort();
     await this.#router.close({ linger });
-    await this.#reading;
   }
 
   #assertDialable(name: string): void {
@@ -178,7 +175,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
   #serve(command: ServerCommand): void {
     if (command.type === "ping") {
       this.#counts.pings += 1;
-      if (!this.stopping) this.#send(pong(command.client));
+      if (!this.stopping) this.#send([command.client, PONG]);
     } else if (this.stopping) this.#fail(command, STOPPING);
     else if (!this.#jobs.hasSlot) this.#fail(command, "overloaded");
     else this.#jobs.start(command.client, command, command.body);

@@ -10,31 +10,14 @@
  */
 import type { ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
-import { costOf } from "../../core/memory.js";
-import { type BodyFor, type BodyOf, BodyShape } from "../../kit/body.js";
-import {
-  CALL_LIMITS,
-  CALL_OPTIONS,
-  type CallOptions,
-  type PendingCall,
-  PendingCalls,
-} from "../../kit/calls.js";
-import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
-import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../../kit/endpoint-list.js";
-import { lateError, ServiceError } from "../../kit/errors.js";
-import {
-  checkOptions,
-  codec,
-  type GivenWithCodec,
-  integer,
-  object,
-  type Settings,
-} from "../../kit/options.js";
+import { BodyShape } from "../../kit/body.js";
+import type { PendingCall } from "../../kit/calls.js";
+import { DEALER_CLIENT_OPTIONS, DealerClient, DealerServer } from "../../kit/dealer-client.js";
+import { ENDPOINT_SOURCE_EVENTS, type PatternEndpoints } from "../../kit/endpoint-list.js";
+import { ServiceError } from "../../kit/errors.js";
+import { checkOptions, codec, type GivenWithCodec, integer } from "../../kit/options.js";
 import { RequestClient, requestClientOptions } from "../../kit/request-client.js";
-import { connected, OpenedSockets } from "../../kit/sockets.js";
-import { lastFailure, whenWritable } from "../../sockets/internal.js";
 import type { MessageLike, Raw } from "../../sockets/message.js";
-import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { FREELANCE_SHOTGUN_CLIENT } from "../../statistics/patterns.js";
 import type { StatisticsOf } from "../../statistics/rows.js";
 import { errorTextOf, parseSequence, STOPPING } from "./protocol.js";
@@ -108,30 +91,21 @@ export type FreelanceShotgunClientStats = StatisticsOf<typeof FREELANCE_SHOTGUN_
 const OPTIONS = {
   /** -1: no limit. Default 3,000. */
   timeout: integer({ default: 3_000, min: -1 }),
-  ...CALL_LIMITS,
+  ...DEALER_CLIENT_OPTIONS,
   /** Pending calls; more reject with `ERR_TOO_MANY_PENDING`. Default 1,000. */
   maxPending: integer({ default: 1_000 }),
   codec: codec(),
-  /** Options of the sockets, such as security. */
-  socketOptions: object<DealerOptions>(["codec"]),
 };
 
 export type FreelanceShotgunClientOptions<T = Raw> = GivenWithCodec<typeof OPTIONS, T>;
 
-interface Call<T> {
+interface Call {
   readonly sequence: number;
   readonly message: MessageLike[];
-  readonly failed: Set<Dealer>;
+  readonly pending: PendingCall<unknown>;
+  readonly failed: Set<DealerServer>;
   /** Servers with the request on this connection. */
-  readonly sent: Set<Dealer>;
-  readonly pending: PendingCall<BodyOf<T>>;
-}
-
-interface Server {
-  readonly server: string;
-  readonly dealer: Dealer;
-  isJoined: boolean;
-  isFull: boolean;
+  readonly sent: Set<DealerServer>;
 }
 
 /**
@@ -150,16 +124,15 @@ interface Server {
  * await Promise.all(servers.map((server) => server.close()));
  * ```
  */
-export class FreelanceShotgunClient<T = Raw> extends Driver<
+export class FreelanceShotgunClient<T = Raw> extends DealerClient<
+  T,
+  T,
+  Call,
+  DealerServer,
   FreelanceShotgunClientEvent,
   FreelanceShotgunClientStats
 > {
-  readonly #endpoints: EndpointList;
-  readonly #settings: Settings<typeof OPTIONS>;
-  readonly #servers: Server[] = [];
-  readonly #shape: BodyShape<T>;
-  readonly #pending: PendingCalls;
-  readonly #calls = new Map<number, Call<T>>();
+  readonly #open = new Map<number, Call>();
   readonly #counts = { requests: 0, replies: 0, late: 0, invalid: 0 };
   #sequence = 0;
 
@@ -168,194 +141,94 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
    * @throws InvalidArgumentError `EINVAL` for an unknown option, a bad value or a bad endpoint
    */
   constructor(endpoints: PatternEndpoints, options: FreelanceShotgunClientOptions<T> = {}) {
-    super("FreelanceShotgunClient", EVENTS);
     const settings = checkOptions("FreelanceShotgunClient", OPTIONS, options);
-    this.#settings = settings;
-    const socket = (): Dealer => new Dealer(settings.socketOptions);
-    this.#endpoints = new EndpointList("FreelanceShotgunClient", endpoints, { socket });
-    this.#pending = new PendingCalls(settings);
-    this.#shape = new BodyShape(options.codec);
-    const sockets = new OpenedSockets();
-    for (const server of this.#endpoints.current) sockets.open(() => this.#connect(server));
-    this.#endpoints.start((list) => this.#follow(list), this.events);
-  }
-
-  /** Requests at removed servers are at the others, too. */
-  #follow(list: readonly string[]): void {
-    if (this.closed) return;
-    const wanted = new Set(list);
-    for (const each of [...this.#servers]) {
-      if (wanted.delete(each.server)) continue;
-      this.#servers.splice(this.#servers.indexOf(each), 1);
-      each.dealer.events.close();
-      void each.dealer.close({ linger: 0 });
-      if (each.isJoined) this.events.emit({ type: "server:left", server: each.server });
-    }
-    for (const server of wanted) this.#endpoints.connect(server, () => this.#connect(server));
-    // The removed servers may have been the last ones.
-    for (const [sequence, call] of this.#calls) this.#endFailed(sequence, call);
-  }
-
-  /**
-   * Asks all servers and returns the first reply. Calls run concurrently.
-   * @returns the reply's frames, or with a codec the value
-   * @throws TimeoutError `ETIMEDOUT`; ServiceError `ERR_SERVICE`: all servers' handlers failed
-   * @throws AbortedError `ABORT_ERR`; InvalidStateError `ERR_TOO_MANY_PENDING`; InvalidMessageError
-   * `ERR_INVALID_MESSAGE` when the codec refuses the request or reply
-   * @throws ClosedError `EBADF`; `EAGAIN` while draining or when it closes
-   */
-  request(body: BodyFor<T>, options: CallOptions = {}): Promise<BodyOf<T>> {
-    try {
-      const { timeout = this.#settings.timeout, signal } = checkOptions(
-        "FreelanceShotgunClient.request",
-        CALL_OPTIONS,
-        options,
-      );
-      const frames = this.#shape.encode(body);
-      this.assertOpen();
-      const sequence = this.#sequence + 1;
-      const terms = { timeout, signal, onGivenUp: () => this.#calls.delete(sequence) };
-      const pending = this.#pending.add<BodyOf<T>>(costOf(frames), terms, () =>
-        this.#late(`No reply came within ${timeout} ms`),
-      );
-      this.#sequence = sequence;
-      const message = [null, String(sequence), ...frames];
-      const call: Call<T> = {
-        sequence,
-        message,
-        failed: new Set(),
-        sent: new Set(),
-        pending,
-      };
-      this.#calls.set(sequence, call);
-      this.#counts.requests += 1;
-      for (const server of this.#servers) this.#shoot(server, call);
-      return pending.promise;
-    } catch (error) {
-      return Promise.reject(error);
-    }
-  }
-
-  /**
-   * Settles when a server is connected.
-   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN`
-   */
-  ready(options: PatternWaitOptions = {}): Promise<void> {
-    return this.whenReached(
-      this.#servers.some(({ isJoined }) => isJoined),
-      options,
-      () => this.#late(`No server was connected within ${options.timeout} ms`),
-    );
+    const shape = new BodyShape(options.codec);
+    const terms = { requests: shape, replies: shape, Server: DealerServer };
+    super("FreelanceShotgunClient", EVENTS, endpoints, settings, terms);
+    this.start();
   }
 
   stats(): FreelanceShotgunClientStats {
-    return { ...this.#counts, pending: this.#pending.size, pendingBytes: this.#pending.bytes };
+    return { ...this.#counts, pending: this.calls.size, pendingBytes: this.calls.bytes };
   }
 
   /** @internal */
-  protected override onDrain(): Promise<void> {
-    return this.#pending.idle();
+  protected override async onClose(): Promise<void> {
+    this.#open.clear();
+    await super.onClose();
   }
 
-  /** @internal */
-  protected async onClose(): Promise<void> {
-    this.#pending.close();
-    this.#calls.clear();
-    this.#endpoints.stop();
-    for (const { dealer } of this.#servers) dealer.events.close();
-    await Promise.all(this.#servers.map(({ dealer }) => dealer.close({ linger: 0 })));
+  protected override prepare(frames: Buffer[], pending: PendingCall<unknown>): Call {
+    const sequence = ++this.#sequence;
+    const message = [null, String(sequence), ...frames];
+    return { sequence, message, pending, failed: new Set(), sent: new Set() };
   }
 
-  #connect(server: string): Dealer {
-    const { socketOptions } = this.#settings;
-    const dealer = new Dealer({ linger: 0, ...socketOptions, immediate: true, receiveTimeout: -1 });
-    const entry: Server = { server, dealer, isJoined: false, isFull: false };
-    dealer.events.on("peer:join", () => {
-      entry.isJoined = true;
-      this.reached();
-      this.events.emit({ type: "server:joined", server });
-      this.#shootAll(entry);
-    });
-    dealer.events.on("peer:leave", () => {
-      entry.isJoined = false;
-      this.events.emit({ type: "server:left", server });
-      for (const { sent } of this.#calls.values()) sent.delete(dealer);
-    });
-    connected(dealer, server);
-    this.#servers.push(entry);
-    void this.#read(dealer, server);
-    return dealer;
+  protected override begin(call: Call): void {
+    this.#open.set(call.sequence, call);
+    this.#counts.requests += 1;
+    for (const server of this.servers) this.#shoot(server, call);
   }
 
-  #shootAll(server: Server): void {
-    if (server.dealer.closed) return;
-    for (const call of this.#calls.values()) this.#shoot(server, call);
+  protected override givenUp({ sequence }: Call): void {
+    this.#open.delete(sequence);
+  }
+
+  protected override joined({ endpoint }: DealerServer): void {
+    this.events.emit({ type: "server:joined", server: endpoint });
+  }
+
+  protected override left(server: DealerServer): void {
+    this.events.emit({ type: "server:left", server: server.endpoint });
+    for (const { sent } of this.#open.values()) sent.delete(server);
+  }
+
+  /** Requests at removed servers are at the others, too, unless those have failed. */
+  protected override proceed(server: DealerServer | undefined): void {
+    for (const call of this.#open.values()) {
+      if (server === undefined) this.#endFailed(call);
+      else this.#shoot(server, call);
+    }
+  }
+
+  protected override receive(server: DealerServer, frames: Buffer[]): void {
+    const [delimiter, sequence, ...body] = frames;
+    const number = sequence === undefined ? undefined : parseSequence(sequence);
+    if (delimiter?.length !== 0 || number === undefined || body.length === 0) {
+      this.#counts.invalid += 1;
+      this.events.emit({ type: "message:invalid", server: server.endpoint, frames: frames.length });
+      return;
+    }
+    const call = this.#open.get(number);
+    if (call === undefined) this.#counts.late += 1;
+    else if (errorTextOf(2, body) !== undefined) {
+      call.failed.add(server);
+      this.#endFailed(call);
+    } else {
+      this.#open.delete(number);
+      this.#counts.replies += 1;
+      this.settle(call, body);
+    }
   }
 
   /** Once per connection. */
-  #shoot(server: Server, call: Call<T>): void {
-    const { dealer, isFull } = server;
-    if (isFull || call.pending.settled || call.sent.has(dealer)) return;
+  #shoot(server: DealerServer, call: Call): void {
+    if (server.isFull || call.pending.settled || call.sent.has(server)) return;
     try {
-      if (dealer.trySend(call.message)) {
-        call.sent.add(dealer);
-        return;
-      }
+      if (this.trySend(server, call.message)) call.sent.add(server);
     } catch (error) {
-      if (dealer.closed) return;
       // The request exceeds the context's byte limit.
-      this.#calls.delete(call.sequence);
-      call.pending.reject(error as ShoalError);
-      return;
-    }
-    server.isFull = true;
-    void whenWritable(dealer).then(() => {
-      server.isFull = false;
-      this.#shootAll(server);
-    });
-  }
-
-  #late(text: string): ShoalError {
-    const servers = this.#servers.map(({ server }) => server);
-    const failures = this.#servers.map(({ dealer }) => lastFailure(dealer));
-    const cause = failures.find((error) => error !== undefined);
-    return lateError(text, servers, cause);
-  }
-
-  async #read(dealer: Dealer, server: string): Promise<void> {
-    for await (const frames of dealer) {
-      const [delimiter, sequence, ...body] = frames;
-      const number = sequence === undefined ? undefined : parseSequence(sequence);
-      if (delimiter?.length !== 0 || number === undefined || body.length === 0) {
-        this.#counts.invalid += 1;
-        this.events.emit({ type: "message:invalid", server, frames: frames.length });
-      } else this.#reply(dealer, number, body);
+      this.#end(call, error as ShoalError);
     }
   }
 
-  #endFailed(sequence: number, call: Call<T>): void {
-    if (this.#servers.length === 0 || this.#servers.some(({ dealer }) => !call.failed.has(dealer))) return;
-    this.#calls.delete(sequence);
-    call.pending.reject(new ServiceError("worker-failed", "freelance", "every server's handler failed"));
+  #endFailed(call: Call): void {
+    if (this.servers.length === 0 || this.servers.some((server) => !call.failed.has(server))) return;
+    this.#end(call, new ServiceError("worker-failed", "freelance", "every server's handler failed"));
   }
 
-  #reply(dealer: Dealer, sequence: number, body: Buffer[]): void {
-    const call = this.#calls.get(sequence);
-    if (call === undefined) {
-      this.#counts.late += 1;
-      return;
-    }
-    if (errorTextOf(2, body) !== undefined) {
-      call.failed.add(dealer);
-      this.#endFailed(sequence, call);
-      return;
-    }
-    this.#calls.delete(sequence);
-    this.#counts.replies += 1;
-    try {
-      call.pending.resolve(this.#shape.decode(body));
-    } catch (error) {
-      call.pending.reject(error as ServiceError);
-    }
+  #end(call: Call, error: ShoalError): void {
+    this.#open.delete(call.sequence);
+    call.pending.reject(error);
   }
 }

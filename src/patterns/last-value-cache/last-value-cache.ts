@@ -23,11 +23,23 @@
 
 import { invalidArgument, refuseExtra } from "../../core/arguments.js";
 import { isBytes } from "../../core/bytes.js";
+import { type EventsOf, event } from "../../core/event-stream.js";
+import { INT32 } from "../../core/option-spec.js";
 import { IdleWaits } from "../../core/waiter.js";
 import { Driver } from "../../kit/driver.js";
-import { relaySourceEvents } from "../../kit/endpoint-list.js";
-import type { PublisherGate } from "../../kit/options.js";
-import { OpenedSockets } from "../../kit/sockets.js";
+import { ENDPOINT_SOURCE_EVENTS, relaySourceEvents } from "../../kit/endpoint-list.js";
+import {
+  anything,
+  bytes,
+  checkOptions,
+  type Given,
+  integer,
+  object,
+  type PublisherGate,
+  publisherGate,
+  text,
+} from "../../kit/options.js";
+import { OpenedSockets, WITHOUT_LIMIT } from "../../kit/sockets.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import {
   answersSubscribers,
@@ -38,20 +50,85 @@ import {
   senderOf,
   trySendTo,
 } from "../../sockets/internal.js";
-import { XPublisher, XSubscriber } from "../../sockets/pub-sub.js";
-import { type ProxySide, Pump } from "../../sockets/pump.js";
 import {
-  cacheSettings,
-  EVENTS,
-  type LastValueCacheEvent,
-  type LastValueCacheOptions,
-  type LastValueCacheStats,
-} from "./options.js";
+  XPublisher,
+  type XPublisherOptions,
+  XSubscriber,
+  type XSubscriberOptions,
+} from "../../sockets/pub-sub.js";
+import { type ProxySide, Pump } from "../../sockets/pump.js";
+import type { LAST_VALUE_CACHE, LastValueCacheUncachedReason } from "../../statistics/patterns.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 import { Snapshots } from "./snapshots.js";
 import { WriteBehind } from "./store.js";
 import { ValueCache } from "./value-cache.js";
 
-const FOREVER = { timeout: -1 } as const;
+/** Bytes of the longest topic kept. */
+const MAX_TOPIC_BYTES = 1_024;
+/** Room for live messages next to a full snapshot. */
+const LIVE_ROOM = 1_000;
+const OWN = ["manual", "noDrop", "verbosity", "invertMatching", "welcomeMessage"];
+
+export const OPTIONS = {
+  /** Topic prefixes to subscribe to at publishers. Default: everything. */
+  topics: anything<readonly string[]>(),
+  /** Topics kept. Default 100,000. */
+  maxTopics: integer({ default: 100_000 }),
+  /** Bytes of topics and values; each frame after a value's first adds 64. Default 268,435,456. */
+  maxBytes: bytes({ default: 268_435_456, min: 1 }),
+  /** Bytes of one value; larger messages are forwarded but not kept. Default 1,048,576. */
+  maxValueBytes: bytes({ default: 1_048_576, min: 1 }),
+  /**
+   * Subscriptions waiting for values, except those of late joiners without room; at the limit reading stops. Default
+   * 1,000.
+   */
+  maxSnapshots: integer({ default: 1_000 }),
+  /** Folder of an LMDB store. Default: none. */
+  store: text(),
+  /** ms between commits to the store. Default 100. */
+  storeInterval: integer({ default: 100 }),
+  /**
+   * A `BinaryStarGate` makes the cache half of a pair. It always keeps messages, but forwards them and values only
+   * while active. On becoming active it publishes all values. Default: none.
+   */
+  gate: publisherGate(),
+  /** Options of the publishers' socket, such as security. */
+  frontendOptions: object<XSubscriberOptions>(),
+  /**
+   * Options of the subscribers' socket. Default `sendHighWaterMark`: `maxTopics` + 1,000, of which a snapshot uses
+   * half.
+   */
+  backendOptions: object<XPublisherOptions>(OWN),
+};
+
+export type LastValueCacheOptions = Given<typeof OPTIONS>;
+
+const EVENTS = {
+  /** A late joiner's values were sent. */
+  "snapshot:sent": event<{ readonly prefix: Buffer; readonly topics: number }>(),
+  /** The least recently updated topic of a full cache. */
+  "topic:evicted": event<{ readonly topic: Buffer }>(),
+  /** A message was forwarded but not kept. */
+  "message:uncached": event<{
+    readonly topic: Buffer;
+    readonly reason: LastValueCacheUncachedReason;
+    readonly bytes: number;
+  }>(),
+  /** A subscriber's message is not a subscription. */
+  "message:invalid": event<{ readonly frames: number }>(),
+  /** A commit failed and will be retried. */
+  "store:failed": event<{ readonly error: unknown }>(),
+  /** A message was dropped by an unexpected error. */
+  "message:failed": event<{ readonly error: unknown }>(),
+  /** Unreadable records were removed. */
+  "store:damaged": event<{ readonly records: number }>(),
+  ...ENDPOINT_SOURCE_EVENTS,
+};
+
+export type LastValueCacheEvent = EventsOf<typeof EVENTS>;
+
+export type LastValueCacheStats = StatisticsOf<typeof LAST_VALUE_CACHE>;
+
 /** Values per turn of the event loop. */
 const SNAPSHOT_BATCH = 256;
 
@@ -103,15 +180,18 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
    */
   constructor(options: LastValueCacheOptions = {}) {
     super("LastValueCache", EVENTS);
-    const settings = cacheSettings(options);
+    const settings = checkOptions("LastValueCache", OPTIONS, options);
+    const { topics = [""], store } = settings;
+    if (!Array.isArray(topics) || topics.some((topic) => typeof topic !== "string"))
+      throw invalidArgument("Option topics must be an array of prefixes, each a text", topics);
     this.#cache = new ValueCache(
-      settings,
+      { ...settings, maxTopicBytes: MAX_TOPIC_BYTES },
       {
         evicted: (topic) => this.events.emit({ type: "topic:evicted", topic }),
         uncached: (topic, reason, bytes) =>
           this.events.emit({ type: "message:uncached", topic, reason, bytes }),
       },
-      settings.store !== undefined,
+      store !== undefined,
     );
     this.#snapshots = new Snapshots(
       this.#cache,
@@ -124,17 +204,20 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
     );
     this.#gate = settings.gate;
     const sockets = new OpenedSockets();
-    const frontend = sockets.open(() => new XSubscriber(settings.frontend));
-    const backend = sockets.open(() => new XPublisher(settings.backend));
+    const frontend = sockets.open(() => new XSubscriber({ linger: 0, ...settings.frontendOptions }));
+    const subscribers: XPublisherOptions = {
+      sendHighWaterMark: Math.min(settings.maxTopics + LIVE_ROOM, INT32),
+      ...settings.backendOptions,
+      verbosity: "allSubs",
+    };
+    const backend = sockets.open(() => new XPublisher(subscribers));
     forwards(backend);
     for (const socket of [frontend, backend]) relaySourceEvents(socket, (event) => this.events.emit(event));
     this.#sockets = { frontend, backend };
-    const { store } = settings;
     this.#writer =
       store === undefined ? undefined : sockets.open(() => this.#openStore(store, settings.storeInterval));
     settings.gate?.onServing(this.#gateOnServing);
-    for (const topic of settings.topics)
-      frontend.trySend(Buffer.concat([Buffer.of(SUBSCRIBE), Buffer.from(topic)]));
+    for (const topic of topics) frontend.trySend(Buffer.concat([Buffer.of(SUBSCRIBE), Buffer.from(topic)]));
     this.#pump = new Pump(frontend, backend, {
       // Batches or messages, by engine.
       filter: (batch) => {
@@ -252,7 +335,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
       }
       let frames: Buffer[];
       try {
-        frames = await this.#sockets.backend.receive(FOREVER);
+        frames = await this.#sockets.backend.receive(WITHOUT_LIMIT);
       } catch {
         return; // It closed: nothing else ends a receive without limit.
       }

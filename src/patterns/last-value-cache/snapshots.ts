@@ -56,7 +56,6 @@ export class Snapshots<P> {
   readonly #turns = new RingBuffer<LateJoiner<P>>();
   /** Of unparked joiners. */
   #runnable = 0;
-  #parked = 0;
   readonly #counts = { merged: 0, done: 0, abandoned: 0, values: 0 };
 
   /** @param max waiting snapshots, except parked ones */
@@ -87,19 +86,15 @@ export class Snapshots<P> {
       return;
     }
     joiner.waiting.set(prefix, { prefix, last: undefined, topics: 0 });
-    if (joiner.parked) {
-      this.#parked += 1;
-      if (joiner.waiting.size > joiner.prune) this.#prune(joiner);
-    } else this.#runnable += 1;
+    if (!joiner.parked) this.#runnable += 1;
+    else if (joiner.waiting.size > joiner.prune) this.#prune(joiner);
   }
 
   ready(peer: P): void {
     const joiner = this.#joiners.get(peer);
     if (joiner?.parked !== true) return;
     joiner.parked = false;
-    const owed = owedTo(joiner);
-    this.#parked -= owed;
-    this.#runnable += owed;
+    this.#runnable += owedTo(joiner);
     this.#turns.push(joiner);
   }
 
@@ -115,7 +110,9 @@ export class Snapshots<P> {
   }
 
   stats(): LastValueCacheSnapshotStats {
-    return { ...this.#counts, waiting: this.#runnable + this.#parked, parked: this.#parked };
+    let waiting = 0;
+    for (const joiner of this.#joiners.values()) waiting += owedTo(joiner);
+    return { ...this.#counts, waiting, parked: waiting - this.#runnable };
   }
 
   /** @returns the work done; an empty lookup counts, too */
@@ -137,7 +134,8 @@ export class Snapshots<P> {
       // It is removed at its next turn.
       if (result === "gone") return i + 1;
       if (result === "full") {
-        this.#park(joiner);
+        joiner.parked = true;
+        this.#runnable -= owedTo(joiner);
         return i + 1;
       }
       snapshot.last = value.name;
@@ -152,19 +150,11 @@ export class Snapshots<P> {
     return values.length + 1;
   }
 
-  #park(joiner: LateJoiner<P>): void {
-    joiner.parked = true;
-    const owed = owedTo(joiner);
-    this.#runnable -= owed;
-    this.#parked += owed;
-  }
-
   /** A joiner may subscribe and cancel without receiving. */
   #prune(joiner: LateJoiner<P>): void {
     for (const prefix of joiner.waiting.keys()) {
       if (this.#outbox.wants(joiner.peer, prefix)) continue;
       joiner.waiting.delete(prefix);
-      this.#parked -= 1;
       this.#counts.abandoned += 1;
     }
     joiner.prune = MIN_PRUNE + 2 * joiner.waiting.size;

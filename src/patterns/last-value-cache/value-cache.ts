@@ -207,8 +207,6 @@ export type LastValueCacheValueStats = Pick<
 
 export interface CacheChanges {
   readonly changed: CachedValue[];
-  /** Changed ones that were not stored before. */
-  readonly added: CachedValue[];
   /** One character per byte. */
   readonly removed: string[];
 }
@@ -313,37 +311,21 @@ export class ValueCache {
     }
   }
 
-  /** They count as stored. */
+  /** They count as stored: write them, again if that fails, before the next ones. */
   takeChanges(max: number): CacheChanges {
     this.#settle();
-    const changes: CacheChanges = { changed: [], added: [], removed: [] };
+    const changes: CacheChanges = { changed: [], removed: [] };
     for (const name of this.#changed) {
       if (changes.changed.length + changes.removed.length >= max) break;
       const value = this.#byTopic.get(Buffer.from(name, "latin1"));
       if (value === undefined) changes.removed.push(name);
       else {
         changes.changed.push(value);
-        if (!value.stored) changes.added.push(value);
         value.stored = true;
       }
       this.#changed.delete(name);
     }
     return changes;
-  }
-
-  /** The store failed to write these. */
-  putBack({ changed, added, removed }: CacheChanges): void {
-    for (const { name } of changed) this.#changed.add(name);
-    for (const { key, name } of added) {
-      const value = this.#byTopic.get(key);
-      if (value !== undefined) value.stored = false;
-      else this.#changed.delete(name);
-    }
-    for (const name of removed) {
-      this.#changed.add(name);
-      const value = this.#byTopic.get(Buffer.from(name, "latin1"));
-      if (value !== undefined) value.stored = true;
-    }
   }
 
   stats(): LastValueCacheValueStats {

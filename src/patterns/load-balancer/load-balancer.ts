@@ -14,38 +14,27 @@ import { randomStart } from "../../core/bytes.js";
 import { Link, LinkedList } from "../../core/collections/queues.js";
 import type { ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
-import { costOf } from "../../core/memory.js";
-import { type BodyFor, type BodyOf, BodyShape } from "../../kit/body.js";
+import { BodyShape } from "../../kit/body.js";
 import { BROKER_OPTIONS, BrokerDriver } from "../../kit/broker-driver.js";
-import {
-  CALL_LIMITS,
-  CALL_OPTIONS,
-  type CallOptions,
-  type PendingCall,
-  PendingCalls,
-} from "../../kit/calls.js";
+import type { PendingCall } from "../../kit/calls.js";
+import { DEALER_CLIENT_OPTIONS, DealerClient, DealerServer } from "../../kit/dealer-client.js";
 import {
   type PirateQueueEvent,
   type PirateQueueStats,
   QUEUE_EVENTS,
   QueueRules,
 } from "../../kit/dispatcher.js";
-import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
-import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../../kit/endpoint-list.js";
-import { lateError, parseErrorReply, ServiceError } from "../../kit/errors.js";
+import { ENDPOINT_SOURCE_EVENTS, type PatternEndpoints } from "../../kit/endpoint-list.js";
+import { parseErrorReply, ServiceError } from "../../kit/errors.js";
 import {
   checkOptions,
   codec,
   type Given,
   type GivenWithCodecs,
   integer,
-  object,
   type Settings,
 } from "../../kit/options.js";
-import { connected, OpenedSockets } from "../../kit/sockets.js";
-import { lastFailure, whenWritable } from "../../sockets/internal.js";
 import type { Raw } from "../../sockets/message.js";
-import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { LOAD_BALANCER_CLIENT } from "../../statistics/patterns.js";
 import type { StatisticsOf } from "../../statistics/rows.js";
 
@@ -120,13 +109,11 @@ const OPTIONS = {
   timeout: integer({ default: 30_000, min: -1 }),
   /** Repetitions after an ended connection. Those after a stopping broker's answer do not count. Default 2. */
   retries: integer({ default: 2, min: 0 }),
-  ...CALL_LIMITS,
+  ...DEALER_CLIENT_OPTIONS,
   /** Requests in flight per broker; more wait here. Default 1,000. */
   maxInFlight: integer({ default: 1_000 }),
   requestCodec: codec(),
   replyCodec: codec(),
-  /** Options of the DEALERs, such as security. */
-  socketOptions: object<DealerOptions>(["codec"]),
 };
 
 /** Times in ms. */
@@ -136,31 +123,41 @@ const DELIMITER = Buffer.alloc(0);
 /** ms without requests for a stopping broker that stays connected. */
 const STOPPING_PAUSE = 1_000;
 
-interface Call {
+class Call {
   readonly id: string;
   readonly message: Buffer[];
   readonly pending: PendingCall<unknown>;
-  attempts: number;
-  broker: Broker | undefined;
-  link: Link<Call>;
+  readonly link: Link<Call> = new Link<Call>(this);
+  attempts = 0;
+  broker: Broker | undefined = undefined;
+
+  constructor(id: Buffer, frames: readonly Buffer[], pending: PendingCall<unknown>) {
+    this.id = id.toString("latin1");
+    this.message = [id, DELIMITER, ...frames];
+    this.pending = pending;
+  }
 }
 
-interface Broker {
-  readonly endpoint: string;
-  readonly dealer: Dealer;
-  readonly inFlight: Map<string, Call>;
-  joined: boolean;
+class Broker extends DealerServer {
+  readonly inFlight = new Map<string, Call>();
   /** A stopping broker gets no requests until it reconnects or this timer ends: another may be behind the endpoint. */
-  pause: NodeJS.Timeout | undefined;
-  /** Its socket has no room. */
-  full: boolean;
-  /** Removed from the source: closed after its last reply. */
-  leaving: boolean;
+  pause: NodeJS.Timeout | undefined = undefined;
+
+  /** A removed one is closed after its last reply. */
+  override get isBusy(): boolean {
+    return this.inFlight.size > 0;
+  }
+
+  resume(): void {
+    clearTimeout(this.pause);
+    this.pause = undefined;
+  }
 }
 
 /**
  * Sends concurrent requests to workers behind one or more load balancers. A request goes to the connected broker with
- * the fewest in flight, and to another if that connection ends: it may be handled twice.
+ * the fewest in flight, and to another if that connection ends: it may be handled twice. It fails with `broker-lost` after
+ * more than `retries` ended connections.
  *
  * @example
  * ```ts
@@ -176,16 +173,15 @@ interface Broker {
  * await Promise.all([worker.close(), broker.close()]);
  * ```
  */
-export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
+export class LoadBalancerClient<Req = Raw, Rep = Raw> extends DealerClient<
+  Req,
+  Rep,
+  Call,
+  Broker,
   LoadBalancerClientEvent,
   LoadBalancerClientStats
 > {
   readonly #settings: Settings<typeof OPTIONS>;
-  readonly #requests: BodyShape<Req>;
-  readonly #replies: BodyShape<Rep>;
-  readonly #endpoints: EndpointList;
-  #brokers: readonly Broker[] = [];
-  readonly #calls: PendingCalls;
   readonly #waiting = new LinkedList<Call>();
   readonly #counts = {
     requests: 0,
@@ -204,196 +200,60 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
    * @throws InvalidArgumentError `EINVAL` for an unknown option, a bad value or a bad endpoint
    */
   constructor(endpoints: PatternEndpoints, options: LoadBalancerClientOptions<Req, Rep> = {}) {
-    super("LoadBalancerClient", EVENTS);
     const settings = checkOptions("LoadBalancerClient", OPTIONS, options);
+    super("LoadBalancerClient", EVENTS, endpoints, settings, {
+      requests: new BodyShape(options.requestCodec),
+      replies: new BodyShape(options.replyCodec),
+      Server: Broker,
+    });
     this.#settings = settings;
-    const socket = (): Dealer => new Dealer(settings.socketOptions);
-    this.#endpoints = new EndpointList("LoadBalancerClient", endpoints, { socket });
-    this.#requests = new BodyShape(options.requestCodec);
-    this.#replies = new BodyShape(options.replyCodec);
-    this.#calls = new PendingCalls(settings);
-    const sockets = new OpenedSockets();
-    for (const endpoint of this.#endpoints.current) sockets.open(() => this.#connect(endpoint));
-    this.#endpoints.start((list) => this.#follow(list), this.events);
-  }
-
-  /**
-   * @returns the reply's frames, or with a codec the value
-   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; InvalidMessageError `ERR_INVALID_MESSAGE` when a codec
-   *   refuses the request or reply; InvalidStateError `ERR_TOO_MANY_PENDING`; ServiceError `ERR_SERVICE`: a worker's
-   *   handler failed, the broker gave up, or the connection ended more than `retries` times (`broker-lost`);
-   *   ClosedError `EBADF`; `EAGAIN` while draining or when it closes
-   */
-  request(body: BodyFor<Req>, options: CallOptions = {}): Promise<BodyOf<Rep>> {
-    try {
-      const { timeout = this.#settings.timeout, signal } = checkOptions(
-        "LoadBalancerClient.request",
-        CALL_OPTIONS,
-        options,
-      );
-      const frames = this.#requests.encode(body);
-      this.assertOpen();
-      const id = Buffer.allocUnsafeSlow(8);
-      id.writeBigUInt64BE(this.#nextId);
-      const pending = this.#calls.add<BodyOf<Rep>>(costOf(frames), {
-        timeout,
-        signal,
-        onGivenUp: (why) => {
-          if (why === "timeout") this.#counts.errors += 1;
-          else this.#counts.cancelled += 1;
-          this.#forget(call);
-        },
-      });
-      this.#nextId += 1n;
-      const call: Call = {
-        id: id.toString("latin1"),
-        message: [id, DELIMITER, ...frames],
-        pending: pending as PendingCall<unknown>,
-        attempts: 0,
-        broker: undefined,
-        link: undefined as never,
-      };
-      call.link = new Link(call);
-      this.#counts.requests += 1;
-      this.#waiting.push(call.link);
-      this.#dispatch();
-      return pending.promise;
-    } catch (error) {
-      return Promise.reject(error);
-    }
-  }
-
-  /**
-   * Settles when a broker is connected.
-   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN`
-   */
-  ready(options: PatternWaitOptions = {}): Promise<void> {
-    return this.whenReached(
-      this.#brokers.some(({ joined }) => joined),
-      options,
-      () => {
-        const failures = this.#brokers.map(({ dealer }) => lastFailure(dealer));
-        const text = `No broker was connected within ${options.timeout} ms`;
-        return lateError(text, this.#endpoints.current, failures.find(Boolean));
-      },
-    );
+    this.start();
   }
 
   stats(): LoadBalancerClientStats {
     return {
       ...this.#counts,
-      pending: this.#calls.size,
-      pendingBytes: this.#calls.bytes,
-      inFlight: this.#brokers.reduce((sum, { inFlight }) => sum + inFlight.size, 0),
+      pending: this.calls.size,
+      pendingBytes: this.calls.bytes,
+      inFlight: this.servers.reduce((sum, { inFlight }) => sum + inFlight.size, 0),
     };
   }
 
   /** @internal */
-  protected override onDrain(): Promise<void> {
-    return this.#calls.idle();
+  protected override async onClose(): Promise<void> {
+    this.#counts.cancelled += this.calls.size;
+    for (const broker of this.servers) {
+      broker.resume();
+      broker.inFlight.clear();
+    }
+    await super.onClose();
   }
 
-  /** @internal */
-  protected async onClose(): Promise<void> {
-    this.#endpoints.stop();
-    this.#counts.cancelled += this.#calls.size;
-    this.#calls.close();
-    for (const { pause, inFlight } of this.#brokers) {
-      clearTimeout(pause);
-      inFlight.clear();
-    }
-    for (const { dealer } of this.#brokers) dealer.events.close();
-    await Promise.all(this.#brokers.map(({ dealer }) => dealer.close({ linger: 0 })));
+  protected override prepare(frames: Buffer[], pending: PendingCall<unknown>): Call {
+    const id = Buffer.allocUnsafeSlow(8);
+    id.writeBigUInt64BE(this.#nextId++);
+    return new Call(id, frames, pending);
   }
 
-  #follow(list: readonly string[]): void {
-    if (this.closed) return;
-    const wanted = new Set(list);
-    for (const broker of this.#brokers) {
-      broker.leaving = !wanted.delete(broker.endpoint);
-    }
-    for (const endpoint of wanted) {
-      this.#endpoints.connect(endpoint, () => this.#connect(endpoint));
-    }
-    this.#closeLeft();
-    this.#dispatch();
+  protected override begin(call: Call): void {
+    this.#counts.requests += 1;
+    this.#waiting.push(call.link);
+    this.proceed();
   }
 
-  #closeLeft(): void {
-    for (const broker of this.#brokers) {
-      if (!broker.leaving || broker.inFlight.size > 0) continue;
-      this.#brokers = this.#brokers.filter((each) => each !== broker);
-      this.#resume(broker);
-      if (broker.joined) this.events.emit({ type: "broker:left", endpoint: broker.endpoint, inFlight: 0 });
-      broker.joined = false;
-      broker.dealer.events.close();
-      void broker.dealer.close({ linger: 0 });
-    }
-  }
-
-  #connect(endpoint: string): Dealer {
-    // Requests of a lost connection are repeated here, not by the socket.
-    const { socketOptions } = this.#settings;
-    const dealer = new Dealer({ linger: 0, ...socketOptions, immediate: true, receiveTimeout: -1 });
-    const states = { joined: false, pause: undefined, full: false, leaving: false };
-    const broker: Broker = { endpoint, dealer, inFlight: new Map(), ...states };
-    dealer.events.on("peer:join", () => {
-      broker.joined = true;
-      this.reached();
-      this.#resume(broker);
-      this.events.emit({ type: "broker:joined", endpoint });
-      this.#dispatch();
-    });
-    dealer.events.on("peer:leave", () => this.#left(broker));
-    connected(dealer, endpoint);
-    this.#brokers = [...this.#brokers, broker];
-    void this.#read(broker);
-    return dealer;
-  }
-
-  async #read(broker: Broker): Promise<void> {
-    for await (const frames of broker.dealer) {
-      const [id, delimiter, ...body] = frames;
-      if (id?.length !== 8 || delimiter?.length !== 0 || body.length === 0) {
-        this.#counts.invalid += 1;
-        this.events.emit({ type: "message:invalid", endpoint: broker.endpoint, frames: frames.length });
-      } else this.#reply(broker, id.toString("latin1"), body);
-      this.#dispatch();
-    }
-  }
-
-  #reply(broker: Broker, id: string, body: Buffer[]): void {
-    const call = broker.inFlight.get(id);
-    if (call === undefined) {
-      this.#counts.lateReplies += 1;
-      return;
-    }
+  protected override givenUp(call: Call, why: "timeout" | "aborted"): void {
+    if (why === "timeout") this.#counts.errors += 1;
+    else this.#counts.cancelled += 1;
     this.#forget(call);
-    const error = parseErrorReply(body, broker.endpoint);
-    if (error?.reason === "stopping") {
-      this.#pause(broker);
-      this.#again(call, "stopping");
-      call.attempts -= 1; // No worker had it.
-    } else if (error !== undefined) this.#fail(call, error);
-    else {
-      try {
-        call.pending.resolve(this.#replies.decode(body));
-        this.#counts.replies += 1;
-      } catch (cause) {
-        this.#fail(call, cause as ShoalError);
-      }
-    }
   }
 
-  #fail(call: Call, error: ShoalError): void {
-    this.#counts.errors += 1;
-    call.pending.reject(error);
+  protected override joined(broker: Broker): void {
+    broker.resume();
+    this.events.emit({ type: "broker:joined", endpoint: broker.endpoint });
   }
 
   /** Its requests return to the front, oldest first. */
-  #left(broker: Broker): void {
-    if (!broker.joined) return;
-    broker.joined = false;
+  protected override left(broker: Broker): void {
     const lost = [...broker.inFlight.values()].reverse();
     this.events.emit({ type: "broker:left", endpoint: broker.endpoint, inFlight: lost.length });
     for (const call of lost) {
@@ -406,30 +266,20 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
       if (call.attempts <= this.#settings.retries) this.#again(call, "disconnected");
       else this.#fail(call, new ServiceError("broker-lost", broker.endpoint, text));
     }
-    if (broker.leaving) this.#closeLeft();
-    this.#dispatch();
+    this.closeLeft();
+    this.proceed();
   }
 
-  #pause(broker: Broker): void {
-    clearTimeout(broker.pause);
-    broker.pause = setTimeout(() => {
-      broker.pause = undefined;
-      this.#dispatch();
-    }, STOPPING_PAUSE).unref();
+  protected override receive(broker: Broker, frames: Buffer[]): void {
+    const [id, delimiter, ...body] = frames;
+    if (id?.length !== 8 || delimiter?.length !== 0 || body.length === 0) {
+      this.#counts.invalid += 1;
+      this.events.emit({ type: "message:invalid", endpoint: broker.endpoint, frames: frames.length });
+    } else this.#reply(broker, id.toString("latin1"), body);
+    this.proceed();
   }
 
-  #resume(broker: Broker): void {
-    clearTimeout(broker.pause);
-    broker.pause = undefined;
-  }
-
-  #again(call: Call, reason: "disconnected" | "stopping"): void {
-    this.#counts.retries += 1;
-    this.events.emit({ type: "request:retried", reason, attempt: call.attempts });
-    if (!call.pending.settled) this.#waiting.unshift(call.link);
-  }
-
-  #dispatch(): void {
+  protected override proceed(): void {
     if (this.closed) return;
     for (let call = this.#waiting.first; call !== undefined; call = this.#waiting.first) {
       const broker = this.#choose();
@@ -438,13 +288,44 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     }
   }
 
+  #reply(broker: Broker, id: string, body: Buffer[]): void {
+    const call = broker.inFlight.get(id);
+    if (call === undefined) {
+      this.#counts.lateReplies += 1;
+      return;
+    }
+    this.#forget(call);
+    const error = parseErrorReply(body, broker.endpoint);
+    if (error?.reason === "stopping") {
+      broker.resume();
+      broker.pause = setTimeout(() => {
+        broker.pause = undefined;
+        this.proceed();
+      }, STOPPING_PAUSE).unref();
+      this.#again(call, "stopping");
+      call.attempts -= 1; // No worker had it.
+    } else if (error !== undefined) this.#fail(call, error);
+    else if (this.settle(call, body)) this.#counts.replies += 1;
+    else this.#counts.errors += 1;
+  }
+
+  #fail(call: Call, error: ShoalError): void {
+    this.#counts.errors += 1;
+    call.pending.reject(error);
+  }
+
+  #again(call: Call, reason: "disconnected" | "stopping"): void {
+    this.#counts.retries += 1;
+    this.events.emit({ type: "request:retried", reason, attempt: call.attempts });
+    if (!call.pending.settled) this.#waiting.unshift(call.link);
+  }
+
   #choose(): Broker | undefined {
     let best: Broker | undefined;
-    const { maxInFlight } = this.#settings;
-    for (const broker of this.#brokers) {
-      const { joined, leaving, pause, full, inFlight } = broker;
-      if (!joined || leaving || pause !== undefined || full || inFlight.size >= maxInFlight) continue;
-      if (best === undefined || inFlight.size < best.inFlight.size) best = broker;
+    for (const broker of this.servers) {
+      const { isJoined, isLeaving, isFull, pause, inFlight } = broker;
+      if (!isJoined || isLeaving || isFull || pause !== undefined) continue;
+      if (inFlight.size < (best?.inFlight.size ?? this.#settings.maxInFlight)) best = broker;
     }
     return best;
   }
@@ -456,7 +337,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     broker.inFlight.set(call.id, call);
     try {
       // A transport of the program may call this client, or give the call up.
-      if (broker.dealer.trySend(call.message)) return;
+      if (this.trySend(broker, call.message)) return;
     } catch (error) {
       this.#forget(call);
       this.#fail(call, error as ShoalError);
@@ -466,11 +347,6 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     call.broker = undefined;
     broker.inFlight.delete(call.id);
     this.#waiting.unshift(call.link);
-    broker.full = true;
-    void whenWritable(broker.dealer).then(() => {
-      broker.full = false;
-      this.#dispatch();
-    });
   }
 
   #forget(call: Call): void {
@@ -479,6 +355,6 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     call.broker = undefined;
     if (broker === undefined) return;
     broker.inFlight.delete(call.id);
-    if (broker.leaving) this.#closeLeft();
+    if (broker.isLeaving) this.closeLeft();
   }
 }

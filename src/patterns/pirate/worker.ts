@@ -215,8 +215,13 @@ class Connection {
     this.#timer = new DriverTimer(options.heartbeatInterval);
     const effects: WorkerEffects = {
       open: () => {
-        if (this.#isStarted) this.#reopen();
-        else this.#open();
+        try {
+          this.#open();
+        } catch (error) {
+          if (!this.#isStarted) throw error;
+          // The queue appears silent, and the rules retry.
+          shared.emit({ type: "endpoint:refused", endpoint, error: error as ShoalError });
+        }
       },
       abandon: () => {
         void this.#dealer?.close({ linger: 0 });
@@ -274,15 +279,6 @@ class Connection {
     // Without a request only READY and heartbeats are queued.
     const last = this.#hadRequest ? (linger < 0 ? CLOSE_LINGER : linger) : 0;
     await this.#dealer?.close({ linger: last });
-  }
-
-  /** On failure the queue appears silent, and the rules retry. */
-  #reopen(): void {
-    try {
-      this.#open();
-    } catch (error) {
-      this.#shared.emit({ type: "endpoint:refused", endpoint: this.endpoint, error: error as ShoalError });
-    }
   }
 
   /** Messages to the old routing id are lost. */

@@ -20,10 +20,7 @@ import type { SEQUENCED_SUBSCRIBER } from "../../statistics/patterns.js";
 import type { StatisticsOf } from "../../statistics/rows.js";
 import { EndStatus, encodeRequest, parseAnswer, parseEnd } from "./protocol.js";
 
-export interface ReplayedFrames {
-  readonly sequence: number;
-  /** ms since 1970 by the publisher's clock. */
-  readonly time: number;
+export interface ReplayedFrames extends SequencedPlace {
   readonly body: Buffer[];
 }
 
@@ -139,24 +136,25 @@ export class ReplayRules {
   }
 
   #message(call: ReplayCall, frames: readonly Buffer[], now: number): void {
-    const { range } = call;
-    const [, topic, second, ...body] = frames;
+    const { publisher, topic, stream, to } = call.range;
+    const [, name, second, ...body] = frames;
     const meta = second === undefined ? undefined : parseMeta(second);
     const fits =
       meta !== undefined &&
-      hex(meta.publisher) === range.publisher &&
-      meta.stream === range.stream &&
-      topic?.equals(range.topic) === true &&
+      hex(meta.publisher) === publisher &&
+      meta.stream === stream &&
+      name?.equals(topic) === true &&
       body.length > 0 &&
       meta.sequence >= call.next &&
-      meta.sequence <= range.to;
+      meta.sequence <= to;
     if (!fits) {
       this.#counts.invalid += 1;
       return;
     }
     this.#counts.replayed += 1;
-    call.messages.push({ sequence: meta.sequence, time: meta.time / 1_000, body });
-    call.next = meta.sequence + 1;
+    const { sequence, time } = meta;
+    call.messages.push({ publisher, topic, stream, sequence, time: time / 1_000, body });
+    call.next = sequence + 1;
     const cost = costOf(body);
     call.bytes += cost;
     this.#bytes += cost;

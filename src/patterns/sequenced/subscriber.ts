@@ -28,7 +28,6 @@ import type { SEQUENCED_SUBSCRIBER } from "../../statistics/patterns.js";
 import type { StatisticsOf } from "../../statistics/rows.js";
 import {
   type ReplayCall,
-  type ReplayedFrames,
   ReplayRules,
   type SequencedPlace,
   type SequencedRange,
@@ -225,7 +224,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<SequencedSubscriberEven
         return new TimeoutError("ETIMEDOUT", `Publisher ${range.publisher} ${why}`);
       });
       replay = this.#replays.request(newest, this.#timer.now(), (outcome, replayed) => {
-        const messages = this.#messages(range, replayed);
+        const messages = replayed.flatMap(({ body, ...place }) => this.#decode(place, body) ?? []);
         call.resolve({ messages, missing: range.to - range.from + 1 - messages.length, outcome });
       });
       // A transport of the program may have aborted it.
@@ -270,18 +269,6 @@ export class SequencedSubscriber<T = Raw> extends Driver<SequencedSubscriberEven
       this.#replays.receive(String(publisher), frames, this.#timer.now());
       this.#timer.update();
     }
-  }
-
-  #messages(
-    { publisher, topic, stream }: SequencedRange,
-    replayed: readonly ReplayedFrames[],
-  ): SequencedMessage<T>[] {
-    const messages: SequencedMessage<T>[] = [];
-    for (const { sequence, time, body } of replayed) {
-      const message = this.#decode({ publisher, topic, stream, sequence, time }, body);
-      if (message !== undefined) messages.push(message);
-    }
-    return messages;
   }
 
   #decode(place: SequencedPlace, body: Buffer[]): SequencedMessage<T> | undefined {

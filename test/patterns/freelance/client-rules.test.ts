@@ -25,8 +25,9 @@ function client(...endpoints: string[]) {
   /** What the client's program does as it hears of something. */
   const listeners = {
     sent: (): void => undefined,
-    dead: (): void => undefined,
-    failedOver: (_sequence: number): void => undefined,
+    "server:joined": (): void => undefined,
+    "server:left": (): void => undefined,
+    "request:retried": (): void => undefined,
   };
   const rules = new Asked(OPTIONS, {
     send(server, frames) {
@@ -37,15 +38,12 @@ function client(...endpoints: string[]) {
       return "sent";
     },
     replied: (sequence, server, body) => reported.push(`${sequence} ${server} ${body.join(" ")}`),
-    failed: (sequence, server, why, text) => reported.push(`${sequence} ${server} ${why} ${text}`),
-    alive: (server) => reported.push(`${server} alive`),
-    dead(server, why) {
-      reported.push(`${server} ${why}`);
-      listeners.dead();
-    },
-    failedOver(sequence, from, why) {
-      reported.push(`${sequence} from ${from} ${why}`);
-      listeners.failedOver(sequence);
+    failed: (sequence, server, text) => reported.push(`${sequence} ${server} ${text}`),
+    timedOut: (sequence) => reported.push(`${sequence} timeout`),
+    event(event) {
+      const { type, ...told } = event;
+      reported.push([type.split(":")[1], ...Object.values(told)].join(" "));
+      listeners[type]();
     },
   });
   for (const endpoint of endpoints) rules.addServer(endpoint, 0);
@@ -105,7 +103,7 @@ describe("a client of model 3", () => {
     expect(due).toBeGreaterThanOrEqual(1_100);
     rules.tick(due);
     expect(sent.filter((line) => line.endsWith("x"))).toEqual(["b 1 x", "a 1 x"]);
-    expect(reported).toEqual(["1 from b timeout"]);
+    expect(reported).toEqual(["retried b timeout"]);
     rules.receive("b", reply(1, "late"), due + 1);
     expect(reported.at(-1)).toBe("1 b late");
     rules.receive("a", reply(1, "later"), due + 2);
@@ -118,7 +116,7 @@ describe("a client of model 3", () => {
     for (const body of ["x", "y"]) rules.ask([body], 30_000, 100);
     rules.receive("b", reply(1, "ERROR", "stopping"), 110);
     expect(requests()).toEqual(["b 1 x", "b 2 y", "a 1 x", "a 2 y"]);
-    expect(reported).toEqual(["b stopping", "1 from b dead", "2 from b dead"]);
+    expect(reported).toEqual(["left b stopping", "retried b dead", "retried b dead"]);
     rules.receive("b", reply(2, "ERROR", "stopping"), 111);
     for (const sequence of [1, 2]) rules.receive("a", reply(sequence, "ERROR", "stopping"), 120);
     expect(requests()).toHaveLength(4);
@@ -127,10 +125,10 @@ describe("a client of model 3", () => {
     expect(reported).toContain("2 b done");
     expect(rules.stats()).toMatchObject({ replies: 1, failures: 0, pending: 1 });
     // A request would be refused again: until a PONG it is asked nothing.
-    expect(reported).not.toContain("b alive");
+    expect(reported).not.toContain("joined b");
     expect(requests()).toHaveLength(4);
     rules.receive("b", { type: "pong" }, 140);
-    expect(reported.at(-1)).toBe("b alive");
+    expect(reported.at(-1)).toBe("joined b");
     expect(requests().slice(4)).toEqual(["b 1 x"]);
   });
 
@@ -140,22 +138,20 @@ describe("a client of model 3", () => {
     rules.ask(["x"], 3_000, 100);
     rules.left("b", 150);
     expect(sent.filter((line) => line.endsWith("x"))).toEqual(["b 1 x"]);
-    expect(reported).toEqual(["b disconnected"]);
+    expect(reported).toEqual(["left b disconnected"]);
     expect(rules.stats()).toMatchObject({ pending: 0, failOvers: 0 });
   });
 
   test("sends to no other server what is given up by who hears of the loss of the first", () => {
     const { rules, sent, unreachable, listeners } = twoLive();
     for (const body of ["x", "y", "z"]) rules.ask([body], 3_000, 100);
-    listeners.failedOver = (sequence) => {
-      if (sequence === 1) rules.cancel(2);
-      if (sequence === 3) rules.cancel(3);
-    };
+    const givenUp = [2, 3];
+    listeners["request:retried"] = () => rules.cancel(givenUp.shift() as number);
     rules.left("b", 150);
     expect(sent.filter((line) => line.startsWith("a "))).toEqual(["a 1 x"]);
     expect(rules.servers().map(({ asked }) => asked)).toEqual([1, 0]);
     unreachable.add("a");
-    listeners.dead = () => rules.cancel(4);
+    listeners["server:left"] = () => rules.cancel(4);
     expect(rules.ask(["w"], 3_000, 160)).toBe(4);
     expect(rules.stats().pending).toBe(1);
     unreachable.clear();
@@ -171,10 +167,10 @@ describe("a client of model 3", () => {
       rules.receive("a", { type: "pong" }, now);
     }
     rules.tick(6_010);
-    expect(reported).toEqual(["b silent"]);
+    expect(reported).toEqual(["left b silent"]);
     rules.joined("b", 7_000);
     rules.receive("b", { type: "pong" }, 7_010);
-    expect(reported).toEqual(["b silent", "b alive"]);
+    expect(reported).toEqual(["left b silent", "joined b"]);
   });
 
   test("asks the same server once in an attempt, and a new one first", () => {

@@ -1,9 +1,11 @@
 /** Values that outlive the cache: closed, killed, damaged, taken over. */
 import { join } from "node:path";
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { Publisher, Subscriber } from "../../../src/index.js";
 import { LastValueCache } from "../../../src/patterns/last-value-cache/index.js";
-import { openEnvironment } from "../../../src/store/lmdb.js";
+import { WriteBehind } from "../../../src/patterns/last-value-cache/store.js";
+import { ValueCache } from "../../../src/patterns/last-value-cache/value-cache.js";
+import { LmdbFolder, openEnvironment } from "../../../src/store/lmdb.js";
 import { collect, texts, until, within } from "../../contract/support/wait.js";
 import { start } from "../../process/child.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
@@ -137,5 +139,61 @@ describe("a last value cache with a store", () => {
     expect(await within(failed, "a failure")).toMatchObject({ code: "ERR_STORE", reason: "taken" });
     expect(cache.get("a")?.map(String)).toEqual(["a", "1"]);
     expect(cache.stats().store).toMatchObject({ pending: 1 });
+  });
+});
+
+describe("the store of a last value cache, while commits fail", () => {
+  function open(): { cache: ValueCache; store: WriteBehind } {
+    const bounds = { maxTopics: 3, maxBytes: 1_000, maxTopicBytes: 10, maxValueBytes: 200 };
+    const cache = new ValueCache(bounds, { evicted: () => undefined, uncached: () => undefined }, true);
+    const store = kept(new WriteBehind(cache, folder, 2_000_000_000, () => undefined));
+    return { cache, store };
+  }
+
+  const update = (cache: ValueCache, ...frames: string[]): void =>
+    cache.update(frames.map((frame) => Buffer.from(frame)));
+
+  /** @returns what makes commits succeed again */
+  function failing(): () => void {
+    const commits = vi.spyOn(LmdbFolder.prototype, "transaction").mockRejectedValue(new Error("EIO"));
+    return () => commits.mockRestore();
+  }
+
+  it("removes a topic that came and went again meanwhile", async () => {
+    const { cache, store } = open();
+    update(cache, "a", "1");
+    await store.flush();
+    cache.delete("a");
+    const repair = failing();
+    await store.flush();
+    update(cache, "a", "2");
+    await store.flush();
+    cache.delete("a");
+    repair();
+    await store.flush();
+    expect(store.stats()).toMatchObject({ pending: 0, failures: 2 });
+    await store.close();
+    expect(open().cache.topics).toBe(0);
+  });
+
+  it("has the newest values afterwards, and meanwhile keeps none of evicted topics that it never got", async () => {
+    const { cache, store } = open();
+    const repair = failing();
+    for (let round = 0; round < 100; round++) {
+      for (let i = 0; i < 3; i++) update(cache, `${round}-${i}`, "1");
+      await store.flush();
+      expect(store.stats().pending).toBeLessThan(10);
+    }
+    update(cache, "99-0", "2");
+    repair();
+    await store.flush();
+    expect(store.stats()).toMatchObject({ pending: 0, failures: 100 });
+    await store.close();
+    const { cache: second } = open();
+    expect(["99-0", "99-1", "99-2"].map((topic) => texts(second.get(topic) ?? []).at(-1))).toEqual([
+      "2",
+      "1",
+      "1",
+    ]);
   });
 });
