@@ -7,7 +7,7 @@ import { NodeLinks } from "../messaging/links.js";
 import { Messaging } from "../messaging/messaging.js";
 import type { MessagingSettings } from "../messaging/options.js";
 import { type LinkProtocol, PairStreams } from "../messaging/pair-streams.js";
-import type { LinkMember } from "../messaging/parts.js";
+import type { LinkMember, NodeLinksEffects } from "../messaging/parts.js";
 import { ipcProtocol, wsProtocol } from "../messaging/protocols.js";
 import { RouteDriver } from "../messaging/route-driver.js";
 import { MESSAGES_PROP } from "../messaging/wire.js";
@@ -51,28 +51,25 @@ export class NamespaceMessages implements MessagesPart {
       host: hostToBind(sockets.settings),
       ports: sockets.settings.ports,
     });
-    this.links = new NodeLinks({
+    const effects: NodeLinksEffects = {
       id,
-      streams: this.#streams,
-      protocols: this.#protocols(messaging),
       settings: messaging,
-      effects: {
-        onItem: (from, item) => this.#messaging.onItem(from, item),
-        onUp: (of) => this.routes.onUp(of),
-        onLost: (of, count) => this.#messaging.onLost(of, count),
-        onTooLarge: (of, prefix) => this.#messaging.onTooLarge(of, prefix),
-        member: (of) => this.#linkMember(of),
-        advertise: (advert) => this.#namespace.details.setAdvert(advert),
-        ping: (of) => this.#runtime.run((rules, now) => void rules.expect(now, of)),
-        onHeard: (of) => this.#runtime.membership?.onHeard(performance.now(), of),
-        onKeyRefused: (_of, address) => this.#namespace.sockets.refuseIdentity(address, this.#runtime.codec),
-        onProtocolFailed: (peer, protocol, reason) => {
-          const node = peer === "" ? undefined : peer;
-          if (node === undefined) this.#namespace.sockets.count("messages:listen");
-          this.#runtime.report({ type: "protocol:failed", node, protocol, reason });
-        },
+      onItem: (from, item) => this.#messaging.onItem(from, item),
+      onUp: (of) => this.routes.onUp(of),
+      onLost: (of, count) => this.#messaging.onLost(of, count),
+      onTooLarge: (of, prefix) => this.#messaging.onTooLarge(of, prefix),
+      linkMember: (of) => this.#linkMember(of),
+      advertise: (advert) => this.#namespace.details.setAdvert(advert),
+      ping: (of) => this.#runtime.run((rules, now) => void rules.expect(now, of)),
+      onHeard: (of) => this.#runtime.membership?.onHeard(performance.now(), of),
+      onKeyRefused: (address) => this.#namespace.sockets.refuseIdentity(address, this.#runtime.codec),
+      onProtocolFailed: (peer, protocol, reason) => {
+        const node = peer === "" ? undefined : peer;
+        if (node === undefined) this.#namespace.sockets.count("messages:listen");
+        this.#runtime.report({ type: "protocol:failed", node, protocol, reason });
       },
-    });
+    };
+    this.links = new NodeLinks(effects, this.#streams, this.#protocols(messaging));
     this.routes = new RouteDriver(id, messaging, this.links, () => this.#namespace.requests.onRoutes());
     this.#messaging = new Messaging(id, messaging, {
       member: (of) => this.#find(of),
