@@ -10,7 +10,7 @@ import type { MemberChange } from "../messaging/hooks.js";
 import type { NodeLinks } from "../messaging/links.js";
 import { MemberMessages } from "../messaging/member-messages.js";
 import type { MemberMessagesStats } from "../messaging/member-types.js";
-import type { MessagingStats } from "../messaging/messaging.js";
+import { Messaging, type MessagingStats } from "../messaging/messaging.js";
 import type { RouteDriver } from "../messaging/route-driver.js";
 import type { Candidate } from "../requests/balancer.js";
 import { Requests } from "../requests/requests.js";
@@ -19,7 +19,6 @@ import { serviceRoute } from "../requests/wire.js";
 import { hostOf } from "../resolver.js";
 import type { ClusterEvent } from "./events.js";
 import type { Member } from "./member.js";
-import { NamespaceMessages } from "./namespace-messages.js";
 import {
   type NamespaceContext,
   type NamespaceOptions,
@@ -52,7 +51,7 @@ export class NamespaceParts implements NamespaceContext {
   readonly runtime: NamespaceRuntime;
   readonly details: OwnDetails;
   readonly discovery: Discovery;
-  readonly messages: NamespaceMessages;
+  readonly messages: Messaging;
   readonly memberMessages: MemberMessages;
   readonly requests: Requests;
   readonly candidates: ServiceCandidates;
@@ -68,7 +67,7 @@ export class NamespaceParts implements NamespaceContext {
     this.owner = owner;
     this.runtime = new NamespaceRuntime(this);
     const { runtime } = this;
-    this.messages = new NamespaceMessages(this, runtime);
+    this.messages = new Messaging(this, runtime);
     const { links, routes } = this.messages;
     this.memberMessages = new MemberMessages(this, runtime, links);
     this.candidates = new ServiceCandidates(runtime, routes);

@@ -47,10 +47,10 @@ const protocolOf = (from: ClusterNode, to: ClusterNode): string => linkTo(from, 
 function itemsOf(node: ClusterNode, handler: (item: string) => Promise<void> | undefined = () => undefined) {
   const items: string[] = [];
   const { messaging } = node.parts.messages;
-  const { incoming } = messaging;
+  const { topics } = messaging;
   vi.spyOn(messaging, "onItem").mockImplementation((from, item) => {
     const { kind, frame, start, end } = item;
-    if (kind === MessageKind.PUBLISH) return incoming.onPublish(from, frame, start, end);
+    if (kind === MessageKind.PUBLISH) return topics.onPublish(from, frame, start, end);
     items.push(String(item.view()));
     return handler(String(item.view()));
   });
