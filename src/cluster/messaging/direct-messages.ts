@@ -139,13 +139,8 @@ export class DirectMessages {
     context: Buffer | undefined,
   ): Promise<void> {
     const recipient = this.#messaging.names.addresses.clients.get(id) as LocalClient;
-    const message = this.#messaging.names.message(
-      SELF_TOPIC,
-      Buffer.from(data as Uint8Array),
-      sender.address,
-      subtopic,
-      false,
-    );
+    const { names } = this.#messaging;
+    const message = names.message(SELF_TOPIC, Buffer.from(data as Uint8Array), sender.address, subtopic);
     keepMessageContext(message, context);
     const send = (): SendResult => {
       if (this.#messaging.deliveries.isFull || recipient.direct.some((each) => each.isFull)) return "full";
@@ -251,13 +246,8 @@ export class DirectMessages {
       this.#messaging.unclaimed += 1;
       return undefined;
     }
-    const message = this.#messaging.names.message(
-      SELF_TOPIC,
-      reader.rest(),
-      this.#messaging.names.senderOf(from, client),
-      subtopic,
-      false,
-    );
+    const { names } = this.#messaging;
+    const message = names.message(SELF_TOPIC, reader.rest(), names.senderOf(from, client), subtopic);
     keepMessageContext(message, context);
     return this.#messaging.deliveries.deliver(recipient.direct, message, true);
   }

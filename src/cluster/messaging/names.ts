@@ -105,7 +105,7 @@ export class MessageNames implements NumberedNames {
     data: Buffer,
     sender: ClusterAddress,
     subtopic: string | undefined,
-    retained: boolean,
+    retained = false,
   ): ReceivedMessage {
     return new ReceivedMessage(topic, data, sender, subtopic, retained, this);
   }

@@ -112,7 +112,7 @@ export class TopicMessages {
     // Copies: the program may reuse its bytes.
     let message: ReceivedMessage | undefined;
     if (subscriptions.length > 0) {
-      message = names.message(topic, Buffer.from(data as Uint8Array), sender, subtopic, false);
+      message = names.message(topic, Buffer.from(data as Uint8Array), sender, subtopic);
       if (context !== undefined) keepMessageContext(message, context);
     }
     let value: RetainedValue | undefined;
@@ -290,7 +290,7 @@ export class TopicMessages {
     }
     const data = reader.rest();
     const stamp = (flags & ItemFlag.RETAIN) === 0 ? 0 : messaging.retained.seen(incoming.stamp, Date.now());
-    const message = names.message(plan.topic, data, names.senderOf(link.id, client), subtopic, false);
+    const message = names.message(plan.topic, data, names.senderOf(link.id, client), subtopic);
     if (incoming.context !== undefined) keepMessageContext(message, incoming.context);
     return messaging.deliveries.deliver(subscriptions, message, true, stamp);
   }
