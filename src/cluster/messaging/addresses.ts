@@ -137,15 +137,10 @@ export class Addresses<Client> {
     }
   }
 
-  /** A random number, or the next free one. */
   #draw(first: number, last: number): number {
     let id = first + Math.floor(this.#effects.random() * (last - first + 1));
-    while (!this.#isFree(id)) id = id === last ? first : id + 1;
+    while (this.has(id) || this.#effects.isTaken(id)) id = id === last ? first : id + 1;
     return id;
-  }
-
-  #isFree(id: number): boolean {
-    return !this.has(id) && !this.#effects.isTaken(id);
   }
 }
 

@@ -35,6 +35,8 @@ export interface PublishOptions {
   readonly timeout?: number | undefined;
 }
 
+export const PUBLISH_KEYS = ["subtopic", "self", "retain", "onFull", "timeout"] as const;
+
 export interface SendToOptions {
   /** Name or number of the subtopic. */
   readonly subtopic?: string | number | undefined;

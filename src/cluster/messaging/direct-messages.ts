@@ -22,22 +22,21 @@ import { SELF_TOPIC } from "./subscription.js";
 
 export interface Recipient {
   readonly node: string;
-  /** Its number there. */
   readonly client: number;
   /** `undefined`: a client of this node. */
   readonly alias: Alias | undefined;
 }
 
 export class DirectMessages {
-  readonly #state: MessagingState;
+  readonly #messaging: MessagingState;
   /** Unacknowledged messages on links. */
   pending = 0;
   readonly #reader = new ItemReader();
   sent = 0;
   received = 0;
 
-  constructor(state: MessagingState) {
-    this.#state = state;
+  constructor(messaging: MessagingState) {
+    this.#messaging = messaging;
   }
 
   /** @param context of a trace */
@@ -48,20 +47,20 @@ export class DirectMessages {
     options: SendToOptions = {},
     context?: Buffer,
   ): Promise<void> {
-    this.#state.assertOpen(client);
+    this.#messaging.assertOpen(client);
     checkCallOptions("sendTo", options, ["subtopic", "timeout"]);
     checkData(data);
     const timeout = checkTimeout(options.timeout ?? 10_000);
-    const subtopic = this.#state.names.subtopicOf(options.subtopic);
-    this.#state.checkSize(directBytes(client.id, subtopic, data));
+    const subtopic = this.#messaging.names.subtopicOf(options.subtopic);
+    this.#messaging.checkSize(directBytes(client.id, subtopic, data));
     const recipient = this.recipient(to);
-    if (recipient.node === this.#state.id)
+    if (recipient.node === this.#messaging.id)
       return this.#sendLocally(client, recipient.client, subtopic, data, timeout, context);
     const { node, alias } = recipient;
     this.#checkReachable(node);
     if (alias?.closed === true)
-      throw new UnroutableError(`the client is closed, at ${this.#state.nameOf(node)}`);
-    if (this.pending + this.#state.waiting.count >= this.#state.settings.maxPending)
+      throw new UnroutableError(`the client is closed, at ${this.#messaging.nameOf(node)}`);
+    if (this.pending + this.#messaging.waiting.count >= this.#messaging.settings.maxPending)
       throw new InvalidStateError(
         "ERR_TOO_MANY_PENDING",
         "too many one-to-one messages wait: messaging.maxPending",
@@ -71,19 +70,19 @@ export class DirectMessages {
     const bytes = item.length;
     let delivered: Promise<void> | undefined;
     const send = (): SendResult => {
-      const result = this.#state.links.send(node, MessageKind.DIRECT, item);
+      const result = this.#messaging.links.send(node, MessageKind.DIRECT, item);
       if (result === "sent") delivered = this.#whenDelivered(node, deadline);
       return result;
     };
-    let result: SendResult = this.#state.waiting.has(node) ? "full" : send();
+    let result: SendResult = this.#messaging.waiting.has(node) ? "full" : send();
     if (result === "full") result = await this.#wait(node, bytes, timeout, send);
     if (result === "too-large")
-      throw new InvalidArgumentError(`${this.#state.nameOf(node)} takes no message of ${bytes} bytes`);
+      throw new InvalidArgumentError(`${this.#messaging.nameOf(node)} takes no message of ${bytes} bytes`);
     if (result === "unreachable" || delivered === undefined) {
-      if (this.#state.closed)
+      if (this.#messaging.closed)
         throw new ClosedError("EAGAIN", "the node closed while the message waited for room");
       this.#checkReachable(node);
-      throw new UnroutableError(`${this.#state.nameOf(node)} does not take messages, or is out of reach`);
+      throw new UnroutableError(`${this.#messaging.nameOf(node)} does not take messages, or is out of reach`);
     }
     this.sent += 1;
     return delivered;
@@ -91,13 +90,13 @@ export class DirectMessages {
 
   /** Settles when a node has acknowledged the message just given to its link. */
   async #whenDelivered(id: string, deadline: number): Promise<void> {
-    const { links } = this.#state;
+    const { links } = this.#messaging;
     const timeout = deadline === Infinity ? -1 : Math.max(0, deadline - performance.now());
     const late = (): TimeoutError =>
       new TimeoutError("ETIMEDOUT", "the recipient's node did not acknowledge it in time");
     this.pending += 1;
     try {
-      await waitFor(links.delivered({ id, name: this.#state.nameOf(id) }), { timeout }, late);
+      await waitFor(links.delivered({ id, name: this.#messaging.nameOf(id) }), { timeout }, late);
     } finally {
       this.pending -= 1;
     }
@@ -113,19 +112,19 @@ export class DirectMessages {
     options: SendToNodesOptions = {},
     context?: Buffer,
   ): Promise<number> {
-    this.#state.assertOpen(client);
+    this.#messaging.assertOpen(client);
     checkCallOptions("sendToNodes", options, ["subtopic"]);
     checkData(data);
-    const subtopic = this.#state.names.subtopicOf(options.subtopic);
-    this.#state.checkSize(directBytes(client.id, subtopic, data));
+    const subtopic = this.#messaging.names.subtopicOf(options.subtopic);
+    this.#messaging.checkSize(directBytes(client.id, subtopic, data));
     const item = encodeDirect(SELF_ID, client.id, subtopic, data, context);
     let count = 0;
-    for (const id of this.#state.effects.peers()) {
-      const isBehind = this.#state.waiting.has(id);
-      const result = isBehind ? "full" : this.#state.links.send(id, MessageKind.DIRECT, item);
+    for (const id of this.#messaging.peers()) {
+      const isBehind = this.#messaging.waiting.has(id);
+      const result = isBehind ? "full" : this.#messaging.links.send(id, MessageKind.DIRECT, item);
       if (result === "sent") count += 1;
-      else if (result === "full") this.#state.dropFull(id, "$direct");
-      else if (result === "too-large") this.#state.drops.dropped("size", id, "$direct");
+      else if (result === "full") this.#messaging.dropFull(id, "$direct");
+      else if (result === "too-large") this.#messaging.drops.dropped("size", id, "$direct");
     }
     this.sent += count;
     return count;
@@ -139,46 +138,41 @@ export class DirectMessages {
     timeout: number,
     context: Buffer | undefined,
   ): Promise<void> {
-    const recipient = this.#state.addresses.clients.get(id) as LocalClient;
-    const message = this.#state.names.message(
-      SELF_TOPIC,
-      Buffer.from(data as Uint8Array),
-      sender.address,
-      subtopic,
-      false,
-    );
+    const recipient = this.#messaging.names.addresses.clients.get(id) as LocalClient;
+    const { names } = this.#messaging;
+    const message = names.message(SELF_TOPIC, Buffer.from(data as Uint8Array), sender.address, subtopic);
     keepMessageContext(message, context);
     const send = (): SendResult => {
-      if (this.#state.deliveries.isFull || recipient.direct.some((each) => each.isFull)) return "full";
-      if (recipient.direct.length === 0) this.#state.unclaimed += 1;
-      else this.#state.deliveries.queue(recipient.direct, message);
+      if (this.#messaging.deliveries.isFull || recipient.direct.some((each) => each.isFull)) return "full";
+      if (recipient.direct.length === 0) this.#messaging.unclaimed += 1;
+      else this.#messaging.deliveries.queue(recipient.direct, message);
       this.sent += 1;
       return "sent";
     };
-    if (!this.#state.waiting.has(this.#state.id) && send() === "sent") return;
-    if ((await this.#wait(this.#state.id, message.bytes, timeout, send)) !== "sent")
+    if (!this.#messaging.waiting.has(this.#messaging.id) && send() === "sent") return;
+    if ((await this.#wait(this.#messaging.id, message.bytes, timeout, send)) !== "sent")
       throw new ClosedError("EAGAIN", "the node closed while the message waited for room");
   }
 
   /** @throws InvalidStateError `ERR_TOO_MANY_PENDING`; TimeoutError `ETIMEDOUT` */
   async #wait(node: string, bytes: number, timeout: number, send: () => SendResult): Promise<SendResult> {
-    if (this.#state.waiting.isFull(1, bytes))
+    if (this.#messaging.waiting.isFull(1, bytes))
       throw new InvalidStateError(
         "ERR_TOO_MANY_PENDING",
         "too many one-to-one messages wait for room: messaging.maxPending and maxPendingBytes",
       );
-    const result = await this.#state.waiting.wait(node, bytes, timeout, send);
+    const result = await this.#messaging.waiting.wait(node, bytes, timeout, send);
     if (result !== "timeout") return result;
-    const where = node === this.#state.id ? "the client" : this.#state.nameOf(node);
+    const where = node === this.#messaging.id ? "the client" : this.#messaging.nameOf(node);
     throw new TimeoutError("ETIMEDOUT", `no room at ${where} within ${timeout} ms`);
   }
 
   /** @throws UnroutableError `EHOSTUNREACH`; InvalidArgumentError `EINVAL` */
   recipient(to: MessageRecipient): Recipient {
     if (typeof to === "number") {
-      if (this.#state.addresses.clients.get(to) !== undefined)
-        return { node: this.#state.id, client: to, alias: undefined };
-      const alias = this.#state.addresses.alias(to);
+      if (this.#messaging.names.addresses.clients.get(to) !== undefined)
+        return { node: this.#messaging.id, client: to, alias: undefined };
+      const alias = this.#messaging.names.addresses.alias(to);
       if (alias === undefined)
         throw new UnroutableError(
           `no client has the id ${to} here: it is closed, or the alias was dropped, or is another node's`,
@@ -189,12 +183,14 @@ export class DirectMessages {
     if (typeof id === "string") return this.ownClientOf(id);
     if (typeof node !== "string" || typeof id !== "number")
       throw invalidArgument("a recipient must be an address, an id or a member", to);
-    if (node === this.#state.id) {
-      if (this.#state.addresses.clients.get(id) === undefined)
+    if (node === this.#messaging.id) {
+      if (this.#messaging.names.addresses.clients.get(id) === undefined)
         throw new UnroutableError(`no client of this node has the id ${id}: it is closed`);
       return { node, client: id, alias: undefined };
     }
-    const alias = isAlias(id) ? this.#state.addresses.alias(id) : this.#state.addresses.find(node, id);
+    const alias = isAlias(id)
+      ? this.#messaging.names.addresses.alias(id)
+      : this.#messaging.names.addresses.find(node, id);
     if (alias !== undefined && alias.address.node === node) return { node, client: alias.client, alias };
     if (id === SELF_ID)
       throw new UnroutableError(
@@ -203,18 +199,18 @@ export class DirectMessages {
     if (!isClient(id))
       throw new UnroutableError(`the alias ${id} is not known: it was dropped, or is another node's`);
     this.#checkReachable(node);
-    return { node, client: id, alias: this.#state.addresses.aliasOf(node, id) };
+    return { node, client: id, alias: this.#messaging.names.addresses.aliasOf(node, id) };
   }
 
   ownClientOf(node: string): Recipient {
-    if (node === this.#state.id) return { node, client: SELF_ID, alias: undefined };
+    if (node === this.#messaging.id) return { node, client: SELF_ID, alias: undefined };
     this.#checkReachable(node);
-    return { node, client: SELF_ID, alias: this.#state.addresses.aliasOf(node, SELF_ID) };
+    return { node, client: SELF_ID, alias: this.#messaging.names.addresses.aliasOf(node, SELF_ID) };
   }
 
   /** @throws UnroutableError `EHOSTUNREACH` */
   #checkReachable(node: string): void {
-    const member = this.#state.effects.member(node);
+    const member = this.#messaging.member(node);
     if (member === undefined) throw new UnroutableError(`no node has the id ${node}: it is gone`);
     if (!member.isLive) throw new UnroutableError(`the node ${member.name} is lost or has left`);
   }
@@ -224,7 +220,12 @@ export class DirectMessages {
     reader.start(item, 0);
     const flags = reader.byte();
     const to = reader.uint32();
-    if (flags === ItemFlag.CLOSED) return this.#onClosed(from, to);
+    if (flags === ItemFlag.CLOSED) {
+      if (reader.failed) return this.#messaging.refuse("direct:malformed");
+      const alias = this.#messaging.names.addresses.find(from, to);
+      if (alias !== undefined) alias.closed = true;
+      return undefined;
+    }
     const client = (flags & ItemFlag.CLIENT) === 0 ? SELF_ID : reader.uint32();
     const subtopic = (flags & ItemFlag.SUBTOPIC) === 0 ? undefined : reader.subtopic();
     const context = (flags & ItemFlag.CONTEXT) === 0 ? undefined : reader.context();
@@ -233,33 +234,21 @@ export class DirectMessages {
       (flags & ~(ItemFlag.CLIENT | ItemFlag.SUBTOPIC | ItemFlag.CONTEXT)) !== 0 ||
       !isClient(client)
     )
-      return this.#state.refuse("direct:malformed");
+      return this.#messaging.refuse("direct:malformed");
     this.received += 1;
-    const recipient = this.#state.addresses.clients.get(to);
+    const recipient = this.#messaging.names.addresses.clients.get(to);
     if (recipient === undefined) {
       // Omitted without room: the next message has another one.
-      this.#state.links.send(from, MessageKind.DIRECT, encodeClosed(to));
-      return this.#state.refuse("direct:closed");
+      this.#messaging.links.send(from, MessageKind.DIRECT, encodeClosed(to));
+      return this.#messaging.refuse("direct:closed");
     }
     if (recipient.direct.length === 0) {
-      this.#state.unclaimed += 1;
+      this.#messaging.unclaimed += 1;
       return undefined;
     }
-    const message = this.#state.names.message(
-      SELF_TOPIC,
-      reader.rest(),
-      this.#state.names.senderOf(from, client),
-      subtopic,
-      false,
-    );
+    const { names } = this.#messaging;
+    const message = names.message(SELF_TOPIC, reader.rest(), names.senderOf(from, client), subtopic);
     keepMessageContext(message, context);
-    return this.#state.deliveries.deliver(recipient.direct, message, true);
-  }
-
-  #onClosed(from: string, client: number): undefined {
-    if (this.#reader.failed) return this.#state.refuse("direct:malformed");
-    const alias = this.#state.addresses.find(from, client);
-    if (alias !== undefined) alias.closed = true;
-    return undefined;
+    return this.#messaging.deliveries.deliver(recipient.direct, message, true);
   }
 }

@@ -27,9 +27,9 @@ export const UNWRAPPING = ["protocol:receive", "channel:receive", "evaluate:rece
 const HANDLING = ["member:evaluate", "query", "event"] as const;
 const OF_MEMBERS = ["member:validate", "member:discovered", "member:lost", "member:found"] as const;
 
-/** Of a message, a query or a reply. */
 export type MessageStage = (typeof SENDING | typeof UNWRAPPING | typeof HANDLING)[number];
-/** Of a member. */
+const DECIDING = ["member:validate", "member:discovered", "member:found"] as const;
+
 export type MemberStage = (typeof OF_MEMBERS)[number];
 export type HookStage = MessageStage | MemberStage;
 
@@ -119,14 +119,36 @@ interface Entry {
 
 export type Passed = HookPayload | HookAnswer;
 
+/** `found`: it is back. */
+export type MemberChange = "discovered" | "found" | "changed" | "lost";
+
+/** `undefined`: it is admitted. */
+type Verdict = VetoError | undefined;
+
+/**
+ * The hooks of a node, and which members messaging uses: all except those vetoed by a hook of `member:validate`,
+ * `member:discovered` or `member:found`.
+ *
+ *   discovered, found ── hooks ──> a verdict until it is found again or forgotten
+ *   first message, and the first after its details changed ── member:validate ──> a verdict until they change again
+ */
 export class Hooks {
-  readonly #byStage = new Map<HookStage, Entry[]>();
+  readonly #byStage = new Map<HookStage, readonly Entry[]>();
+  readonly #onVeto: (member: Member, error: VetoError) => void;
   /** Send hooks that are being called: they may send. */
   #depth = 0;
   #size = 0;
+  /** Verdicts of `member:discovered` or `member:found`, by id. */
+  readonly #arrivals = new Map<string, Verdict>();
+  /** Of `member:validate`, for the current details. */
+  readonly #validations = new Map<string, Verdict>();
+
+  constructor(onVeto: (member: Member, error: VetoError) => void) {
+    this.#onVeto = onVeto;
+  }
 
   isEmpty(stage: HookStage): boolean {
-    return (this.#byStage.get(stage)?.length ?? 0) === 0;
+    return this.#of(stage).length === 0;
   }
 
   /**
@@ -148,16 +170,23 @@ export class Hooks {
     if (this.#size >= 256) throw new InvalidStateError("EFSM", "a node has 256 hooks at most");
 
     const entry: Entry = { stage, channels, protocols, call };
-    this.#byStage.set(stage, [...(this.#byStage.get(stage) ?? []), entry]);
-    this.#size += 1;
-    return () => this.#remove(entry);
+    this.#change(stage, [...this.#of(stage), entry]);
+    return () =>
+      this.#change(
+        stage,
+        this.#of(stage).filter((each) => each !== entry),
+      );
   }
 
-  #remove(entry: Entry): void {
-    const entries = this.#byStage.get(entry.stage) ?? [];
-    const left = entries.filter((each) => each !== entry);
-    this.#size -= entries.length - left.length;
-    this.#byStage.set(entry.stage, left);
+  #of(stage: HookStage): readonly Entry[] {
+    return this.#byStage.get(stage) ?? [];
+  }
+
+  /** All members are validated again. */
+  #change(stage: HookStage, entries: readonly Entry[]): void {
+    this.#size += entries.length - this.#of(stage).length;
+    this.#byStage.set(stage, entries);
+    this.#validations.clear();
   }
 
   /**
@@ -166,11 +195,12 @@ export class Hooks {
    * @throws VetoError; InvalidStateError `EFSM` for send hooks nested too deep, mostly one called for its own sends
    */
   pass(stages: readonly MessageStage[], payload: HookPayload, about: HookAbout): Passed {
+    if (this.#size === 0) return payload;
     if (this.#depth > 16)
       throw new InvalidStateError("EFSM", `hooks of sending send within each other ${this.#depth} deep`);
     let current = payload;
-    for (const { stage, channels, call } of this.#callsOf(stages, about.protocol)) {
-      if (channels?.has(current.channel) === false) continue;
+    for (const { stage, channels, protocols, call } of stages.flatMap((each) => this.#inOrder(each))) {
+      if (channels?.has(current.channel) === false || protocols?.has(about.protocol) === false) continue;
       const isNested = isSending(stage);
       try {
         if (isNested) this.#depth += 1;
@@ -186,26 +216,54 @@ export class Hooks {
     return current;
   }
 
-  /** @throws VetoError */
-  serve(stage: MemberStage, member: Member): void {
-    for (const { call } of this.#byStage.get(stage) ?? [])
-      try {
-        refusePromise("a hook", (call as (member: Member) => unknown)(member));
-      } catch (error) {
-        throw vetoOf(stage, error);
-      }
+  #inOrder(stage: MessageStage): readonly Entry[] {
+    const entries = this.#of(stage);
+    return isSending(stage) ? entries : entries.toReversed();
   }
 
-  #callsOf(stages: readonly MessageStage[], protocol: string): readonly Entry[] {
-    const calls: Entry[] = [];
-    if (this.#size === 0) return calls;
-    for (const stage of stages) {
-      const entries = this.#byStage.get(stage);
-      if (entries === undefined) continue;
-      const ordered = isSending(stage) ? entries : entries.toReversed();
-      for (const entry of ordered) if (entry.protocols?.has(protocol) ?? true) calls.push(entry);
+  // --- Members ---------------------------------------------------------------------------------------------------------
+
+  /** Whether hooks decide, which need the details of a member. */
+  get decides(): boolean {
+    return DECIDING.some((stage) => !this.isEmpty(stage));
+  }
+
+  onMember(what: MemberChange, member: Member): void {
+    const { id } = member;
+    if (what !== "discovered") this.#validations.delete(id);
+    if (what === "found") this.#arrivals.delete(id);
+    // A veto of a lost one is only reported.
+    const into = what === "lost" ? undefined : this.#arrivals;
+    if (what !== "changed" && !this.isEmpty(`member:${what}`)) this.#ask(`member:${what}`, member, into);
+  }
+
+  onForgotten(id: string): void {
+    this.#arrivals.delete(id);
+    this.#validations.delete(id);
+  }
+
+  verdictOf(member: Member): Verdict {
+    const arrival = this.#arrivals.get(member.id);
+    if (arrival !== undefined || this.isEmpty("member:validate")) return arrival;
+    return this.#validations.has(member.id)
+      ? this.#validations.get(member.id)
+      : this.#ask("member:validate", member, this.#validations);
+  }
+
+  /** @param into gets the verdict */
+  #ask(stage: MemberStage, member: Member, into: Map<string, Verdict> | undefined): Verdict {
+    // The hook may send to the member.
+    into?.set(member.id, undefined);
+    try {
+      for (const { call } of this.#of(stage))
+        refusePromise("a hook", (call as (member: Member) => unknown)(member));
+      return undefined;
+    } catch (error) {
+      const veto = vetoOf(stage, error);
+      into?.set(member.id, veto);
+      this.#onVeto(member, veto);
+      return veto;
     }
-    return calls;
   }
 }
 
@@ -257,83 +315,4 @@ function cut(reason: string): string {
 
 function vetoOf(stage: HookStage, error: unknown): VetoError {
   return isInstance(error, VetoError) ? error : new VetoError(stage, undefined, error);
-}
-
-// --- Hooks of members --------------------------------------------------------------------------------------
-
-const DECIDING = ["member:validate", "member:discovered", "member:found"] as const;
-
-/** `found`: it is back. */
-export type MemberChange = "discovered" | "found" | "changed" | "lost";
-
-/** `undefined`: it is admitted. */
-type Verdict = VetoError | undefined;
-
-/**
- * Which members messaging uses: all members except those vetoed by a hook of `member:validate`, `member:discovered`
- * or `member:found`.
- *
- *   discovered, found ── hooks ──> a verdict until it is found again or forgotten
- *   first message, and the first after its details changed ── member:validate ──> a verdict until they change again
- */
-export class MemberAdmission {
-  readonly #hooks: Hooks;
-  readonly #onVeto: (member: Member, error: VetoError) => void;
-  /** Verdicts of `member:discovered` or `member:found`, by id. */
-  readonly #arrivals = new Map<string, Verdict>();
-  /** Of `member:validate`, for the current details. */
-  readonly #validations = new Map<string, Verdict>();
-
-  constructor(hooks: Hooks, onVeto: (member: Member, error: VetoError) => void) {
-    this.#hooks = hooks;
-    this.#onVeto = onVeto;
-  }
-
-  /** Whether hooks decide, which need the details of a member. */
-  get decides(): boolean {
-    return DECIDING.some((stage) => !this.#hooks.isEmpty(stage));
-  }
-
-  /** All members are validated again. */
-  hooksChanged(): void {
-    this.#validations.clear();
-  }
-
-  onMember(what: MemberChange, member: Member): void {
-    const { id } = member;
-    if (what !== "discovered") this.#validations.delete(id);
-    if (what === "found") this.#arrivals.delete(id);
-    // A veto of a lost one is only reported.
-    const into = what === "lost" ? undefined : this.#arrivals;
-    if (what !== "changed" && !this.#hooks.isEmpty(`member:${what}`))
-      this.#ask(`member:${what}`, member, into);
-  }
-
-  onForgotten(id: string): void {
-    this.#arrivals.delete(id);
-    this.#validations.delete(id);
-  }
-
-  verdictOf(member: Member): Verdict {
-    const arrival = this.#arrivals.get(member.id);
-    if (arrival !== undefined || this.#hooks.isEmpty("member:validate")) return arrival;
-    return this.#validations.has(member.id)
-      ? this.#validations.get(member.id)
-      : this.#ask("member:validate", member, this.#validations);
-  }
-
-  /** @param into gets the verdict */
-  #ask(stage: MemberStage, member: Member, into: Map<string, Verdict> | undefined): Verdict {
-    // The hook may send to the member.
-    into?.set(member.id, undefined);
-    try {
-      this.#hooks.serve(stage, member);
-      return undefined;
-    } catch (error) {
-      const veto = error as VetoError;
-      into?.set(member.id, veto);
-      this.#onVeto(member, veto);
-      return veto;
-    }
-  }
 }

@@ -165,9 +165,7 @@ export class PublishItem {
   client = 1;
   subtopic: string | undefined = undefined;
   stamp = 0;
-  /** -1: none. */
   alias = -1;
-  /** Of a trace. */
   context: Buffer | undefined = undefined;
 
   /** Reads up to the topic. @returns whether it is well-formed so far */

@@ -11,10 +11,9 @@
 import { randomBytes } from "node:crypto";
 import { invalidArgument, thrownText } from "../../core/arguments.js";
 import { ClosedError, TimeoutError, UnroutableError } from "../../core/errors.js";
-import { IdleWaits, ignore, withTimeout } from "../../core/waiter.js";
+import { IdleWaits, ignore, waitFor, withTimeout } from "../../core/waiter.js";
 import { MAX_ADDRESS } from "../bounds.js";
 import { HELD_TIME, LINK_IDLE_LOOKS, LISTEN_TIMEOUT, MAX_LANES, MIN_ITEM_LIMIT } from "./bounds.js";
-import type { MessagingSettings } from "./options.js";
 import type { LinkProtocol, LinkResponder, PairStream, PairStreams } from "./pair-streams.js";
 import {
   type LinkMember,
@@ -27,7 +26,7 @@ import {
 import type { ProtocolListener } from "./protocols.js";
 import type { Publication } from "./publication.js";
 import { type FrameFault, Receiving, type ReceivingEffects } from "./receiving.js";
-import { Sending, type SendingEffects, type SendingLane } from "./sending.js";
+import { Sending, type SendingEffects } from "./sending.js";
 import type { WindowLimits } from "./window.js";
 import {
   decodeAdvert,
@@ -56,36 +55,26 @@ export type LinkRefusal =
   | "kind"
   | "handler";
 
-export interface NodeLinksOptions {
-  /** This node's. */
-  readonly id: string;
-  readonly streams: PairStreams;
-  readonly protocols: readonly LinkProtocol[];
-  readonly settings: MessagingSettings;
-  readonly effects: NodeLinksEffects;
-}
-
 export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponder {
-  readonly #options: NodeLinksOptions;
   readonly effects: NodeLinksEffects;
   readonly streams: PairStreams;
+  readonly #protocols: readonly LinkProtocol[];
   readonly heartbeat: number;
-  readonly #limits: WindowLimits;
+  readonly limits: WindowLimits;
   /** Bytes of an item that this node sends or takes. */
   readonly maxItem: number;
   readonly #life = randomBytes(8).toString("hex");
-  /** By `keyOf`. */
+  /** By id: links for everything, which have those of the other lanes. */
   readonly #sending = new Map<string, Sending>();
-  readonly #receiving = new Map<string, Receiving>();
-  /** By id: those above 0, of either direction. */
-  readonly #lanes = new Map<string, Set<number>>();
+  /** By id, then by lane. */
+  readonly #receiving = new Map<string, Map<number, Receiving>>();
   /** Some may never settle. */
   readonly #listening = new Set<Promise<ProtocolListener>>();
   readonly #refused = new Map<string, number>();
   /** Above the sessions of links of before, which receivers may remember. */
-  #firstSession = 0;
+  firstSession = 0;
   #dirty: Sending[] = [];
-  #due: Receiving[] = [];
+  readonly #due = new Set<Receiving>();
   #isFlushing = false;
   #publishesMore = false;
   readonly #dueLater = new Set<Receiving>();
@@ -95,16 +84,15 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   /** It closes, and waits for nothing any more. */
   #isGivingUp = false;
   readonly #drained = new IdleWaits();
-  /** For those that wait for listeners. */
-  readonly #ended = new IdleWaits();
+  readonly #ended = new AbortController();
 
-  constructor(options: NodeLinksOptions) {
-    const { effects, settings, streams } = options;
-    this.#options = options;
+  constructor(effects: NodeLinksEffects, streams: PairStreams, protocols: readonly LinkProtocol[]) {
+    const { settings } = effects;
     this.effects = effects;
     this.streams = streams;
+    this.#protocols = protocols;
     this.heartbeat = settings.heartbeat;
-    this.#limits = { items: settings.highWaterMark, bytes: settings.highWaterMarkBytes };
+    this.limits = { items: settings.highWaterMark, bytes: settings.highWaterMarkBytes };
     this.maxItem = settings.maxItem;
   }
 
@@ -114,14 +102,14 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   async start(): Promise<void> {
     // A namespace may be closing when its node starts.
     if (this.#closing !== undefined) return;
-    const { idle } = this.#options.settings;
+    const { idle } = this.effects.settings;
     this.#idleTimer = setInterval(() => {
       const now = performance.now();
-      for (const sending of this.#sending.values()) sending.closeIfIdle(now, idle);
-      for (const receiving of this.#receiving.values()) receiving.closeIfIdle();
+      for (const sending of this.#allSending()) sending.closeIfIdle(now, idle);
+      for (const receiving of this.#allReceiving()) receiving.closeIfIdle();
     }, idle / LINK_IDLE_LOOKS);
     this.#idleTimer.unref();
-    const opened = await Promise.all(this.#options.protocols.map((protocol) => this.#listen(protocol)));
+    const opened = await Promise.all(this.#protocols.map((protocol) => this.#listen(protocol)));
     const protocols = new Map<string, string>();
     for (const each of opened) {
       if (each === undefined) continue;
@@ -140,20 +128,18 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     const { name } = protocol;
     const listening = this.streams.listen(protocol);
     this.#listening.add(listening);
+    const late = (): TimeoutError =>
+      new TimeoutError("ETIMEDOUT", `it does not listen within ${LISTEN_TIMEOUT} ms`);
     try {
-      const isInTime = await withTimeout(Promise.race([listening, this.#ended.wait(false)]), LISTEN_TIMEOUT);
-      if (this.#closing !== undefined) return undefined;
-      if (!isInTime) {
-        this.#listening.delete(listening);
-        closeLate(listening);
-        throw new TimeoutError("ETIMEDOUT", `it does not listen within ${LISTEN_TIMEOUT} ms`);
-      }
-      const listener = await listening;
-      if (typeof listener?.close !== "function")
-        throw invalidArgument("a listener has advert and close", listener);
+      const { signal } = this.#ended;
+      const advert = advertOf(await waitFor(listening, { timeout: LISTEN_TIMEOUT, signal }, late));
       this.streams.accept(name, this);
-      return [name, advertOf(listener)];
+      return [name, advert];
     } catch (error) {
+      if (this.#closing !== undefined) return undefined;
+      // It may be late, and fail to close.
+      this.#listening.delete(listening);
+      listening.then((listener) => listener.close(0)).catch(ignore);
       this.effects.onProtocolFailed("", name, thrownText(error));
       return undefined;
     }
@@ -161,44 +147,45 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
 
   /** `alive`: changed. `lost`: may return. `gone`: left, was removed or forgotten. */
   onMember(id: string, state: "alive" | "lost" | "gone"): void {
-    const member = state === "alive" ? this.effects.member(id) : undefined;
+    const member = state === "alive" ? this.effects.linkMember(id) : undefined;
     const advert = decodeAdvert(member?.advert);
-    const keys = this.#keysOf(id);
-    if (state === "gone") this.#lanes.delete(id);
+    const isOut = advert === undefined && (state === "gone" || member?.hasDetails === true);
     let lost = 0;
-    for (const key of keys) {
-      const each = this.#sending.get(key);
-      if (each === undefined) continue;
+    for (const each of this.#sending.get(id)?.all() ?? []) {
       if (advert !== undefined) {
         each.maxItem = Math.min(this.maxItem, advert.maxItem);
         each.changed();
-      } else if (state === "lost") {
-        each.reason = "it is lost or gone";
-        if (each.lane.number === 0) each.pause();
-        else each.close();
-      } else if (state === "gone" || member?.hasDetails === true) {
+      } else if (isOut) {
         // A new member that turns out to take no messages has lost none.
         if (state === "gone") lost += each.waitingMessages;
         each.reason = state === "gone" ? "it is lost or gone" : "it takes no messages";
-        this.#remove(key, each);
+        each.close();
+        this.firstSession = Math.max(this.firstSession, each.window.session);
+      } else if (state === "lost") {
+        each.reason = "it is lost or gone";
+        if (each.lane === 0) each.pause();
+        else each.close();
       }
     }
+    if (isOut) this.#sending.delete(id);
     if (lost > 0) this.effects.onLost(id, lost);
-    if (state === "gone")
-      for (const key of keys) {
-        const receiving = this.#receiving.get(key);
-        if (receiving === undefined) continue;
-        this.#receiving.delete(key);
+    if (state === "gone") {
+      const gone = [...(this.#receiving.get(id)?.values() ?? [])];
+      this.#receiving.delete(id);
+      for (const receiving of gone) {
         receiving.restart();
         this.streams.drop(receiving);
       }
+    }
     this.noteDrained();
   }
 
-  #remove(key: string, sending: Sending): void {
-    sending.close();
-    this.#firstSession = Math.max(this.#firstSession, sending.window.session);
-    this.#sending.delete(key);
+  *#allSending(): Iterable<Sending> {
+    for (const link of this.#sending.values()) yield* link.all();
+  }
+
+  *#allReceiving(): Iterable<Receiving> {
+    for (const lanes of this.#receiving.values()) yield* lanes.values();
   }
 
   /** Resolves when waiting items are acknowledged, or after `linger` ms; -1: no limit. */
@@ -208,23 +195,23 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   }
 
   async #close(linger: number): Promise<void> {
-    this.#ended.end();
+    this.#ended.abort();
     clearInterval(this.#idleTimer);
     const until = performance.now() + linger;
     if (linger !== 0) await withTimeout(this.#drained.wait(!this.#isWaiting), linger);
     this.#isGivingUp = true;
-    for (const sending of this.#sending.values()) sending.close();
+    for (const sending of this.#allSending()) sending.close();
     this.#sending.clear();
     clearTimeout(this.#ackTimer);
     this.#dueLater.clear();
-    for (const receiving of this.#receiving.values()) receiving.acknowledge();
+    for (const receiving of this.#allReceiving()) receiving.acknowledge();
     this.streams.close();
     const left = linger < 0 ? 1_000 : Math.max(0, Math.round(until - performance.now()));
     const timeout = Math.min(1_000, left);
     const closing = [...this.#listening].map(async (listening) => (await listening).close(timeout));
     // A program's listener may fail, or never open or end.
     await withTimeout(Promise.allSettled(closing), timeout + 1_000);
-    for (const receiving of this.#receiving.values()) receiving.restart();
+    for (const receiving of this.#allReceiving()) receiving.restart();
     this.#receiving.clear();
   }
 
@@ -234,8 +221,8 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   }
 
   get #isWaiting(): boolean {
-    for (const { id, window } of this.#sending.values())
-      if (window.waiting > 0 && this.effects.member(id) !== undefined) return true;
+    for (const { id, window } of this.#allSending())
+      if (window.waiting > 0 && this.effects.linkMember(id) !== undefined) return true;
     return false;
   }
 
@@ -292,7 +279,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
    */
   room(to: string, bytes = 0): Promise<boolean> {
     // Also when it was lost before: its window has no room until it is back or forgotten.
-    if (this.effects.member(to) === undefined) return Promise.resolve(false);
+    if (this.effects.linkMember(to) === undefined) return Promise.resolve(false);
     const sending = this.#sending.get(to) ?? this.#open(to);
     return sending?.room(bytes) ?? Promise.resolve(false);
   }
@@ -304,7 +291,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
 
   /** @throws of the item just sent: UnroutableError `EHOSTUNREACH`, ClosedError `EAGAIN`: it is given up */
   delivered({ id, name }: Pick<LinkMember, "id" | "name">, lane = 0): Promise<void> {
-    const sending = this.#sending.get(keyOf(id, lane));
+    const sending = this.#sending.get(id)?.of(lane);
     return new Promise((resolve, reject) => {
       const done = (isDelivered: boolean): void => {
         if (isDelivered) resolve();
@@ -318,7 +305,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
 
   /** Calls back when the item just sent is delivered, or with `false` if it is given up. */
   onDelivered(to: string, done: (isDelivered: boolean) => void, lane = 0): void {
-    const sending = this.#sending.get(keyOf(to, lane));
+    const sending = this.#sending.get(to)?.of(lane);
     // The write of the item may have run the program, which ends links.
     if (sending === undefined || sending.offeredIn !== sending.window.session) done(false);
     else sending.onDelivered(done);
@@ -327,28 +314,12 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   /** The lane for named protocols, each a bit; -1 if this node has none of them. */
   laneOf(names: readonly string[]): number {
     let lane = 0;
-    for (const [place, { name }] of this.#options.protocols.entries())
-      if (names.includes(name)) lane |= 1 << place;
+    for (const [place, { name }] of this.#protocols.entries()) if (names.includes(name)) lane |= 1 << place;
     return lane === 0 ? -1 : lane;
   }
 
-  #lane(number: number): SendingLane {
-    const { protocols } = this.#options;
-    return {
-      number,
-      protocols: number === 0 ? protocols : protocols.filter((_, place) => (number & (1 << place)) !== 0),
-    };
-  }
-
-  #addLane(id: string, lane: number): void {
-    if (lane === 0) return;
-    const lanes = this.#lanes.get(id);
-    if (lanes === undefined) this.#lanes.set(id, new Set([lane]));
-    else lanes.add(lane);
-  }
-
-  #keysOf(id: string): readonly string[] {
-    return [0, ...(this.#lanes.get(id) ?? [])].map((lane) => keyOf(id, lane));
+  protocolsOf(lane: number): readonly LinkProtocol[] {
+    return this.#protocols.filter((_, place) => lane === 0 || (lane & (1 << place)) !== 0);
   }
 
   /** Empty without a session. */
@@ -364,7 +335,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
 
   stats(): MessageLinksStats {
     const peers = new Map<string, MessageLinkStats>();
-    for (const { id, name, window, dropped, protocol, state, reason } of this.#sending.values()) {
+    for (const { id, name, window, dropped, protocol, state, reason } of this.#allSending()) {
       const { delivered, waiting, waitingBytes, lost, resent } = window;
       const link = peers.get(id);
       const shown = state === "waiting" && reason !== "" ? `waiting: ${reason}` : state;
@@ -390,15 +361,15 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
 
   /** Whether it is a live member that takes messages, or whose details have not come yet: items wait for them. */
   takesPart(id: string): boolean {
-    const member = this.effects.member(id);
+    const member = this.effects.linkMember(id);
     return member?.hasDetails === false || decodeAdvert(member?.advert) !== undefined;
   }
 
   #open(to: string): Sending | undefined {
-    const member = this.effects.member(to);
+    const member = this.effects.linkMember(to);
     if (this.#closing !== undefined || member === undefined || !this.takesPart(to)) return undefined;
     const advert = decodeAdvert(member.advert);
-    const sending = new Sending(member, this.#lane(0), this.#limits, this.#firstSession, this);
+    const sending = new Sending(this, member, 0);
     sending.maxItem = Math.min(this.maxItem, advert?.maxItem ?? MIN_ITEM_LIMIT);
     this.#sending.set(to, sending);
     return sending;
@@ -408,39 +379,36 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   #linkTo(to: string, number: number): Sending | undefined {
     const link = this.#sending.get(to) ?? this.#open(to);
     if (link === undefined || number === 0) return link;
-    const key = keyOf(to, number);
-    let sending = this.#sending.get(key);
+    let sending = link.of(number);
     if (sending === undefined) {
-      sending = new Sending(link, this.#lane(number), this.#limits, this.#firstSession, this);
+      sending = new Sending(this, link, number);
       sending.maxItem = link.maxItem;
-      this.#addLane(to, number);
-      this.#sending.set(key, sending);
+      link.lanes.set(number, sending);
     }
     return sending.ways.length > 0 ? sending : undefined;
   }
 
   // --- What the sending ends call ------------------------------------------------------------------------------------
 
+  /** The greeting, with the window's session. */
   hello({ id: to, window: { session, everSent } }: Sending): Buffer {
     return encodeHello({
       to,
-      from: this.#options.id,
+      from: this.effects.id,
       life: this.#life,
       session,
-      maxWaiting: this.#limits.items,
-      maxWaitingBytes: this.#limits.bytes,
+      maxWaiting: this.limits.items,
+      maxWaitingBytes: this.limits.bytes,
       sent: everSent,
     });
   }
 
-  onUp({ id, lane }: Sending): void {
-    if (lane.number === 0) this.effects.onUp(id);
-  }
-
+  /** In one write with items. */
   acknowledge({ id, lane }: Sending): void {
-    if (lane.number === 0) this.#receiving.get(id)?.acknowledgeAlong();
+    if (lane === 0) this.#receiving.get(id)?.get(0)?.acknowledgeAlong();
   }
 
+  /** Sends at the end of this turn. */
   flushSoon(sending: Sending): void {
     sending.isDirty = true;
     this.#dirty.push(sending);
@@ -491,32 +459,19 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   }
 
   acknowledgeSoon(receiving: Receiving): void {
-    receiving.isDue = true;
     // After all reads of this turn.
-    if (this.#due.push(receiving) === 1) setImmediate(this.#acknowledgeAll);
+    if (this.#due.size === 0) setImmediate(() => acknowledgeAll(this.#due));
+    this.#due.add(receiving);
   }
-
-  #acknowledgeAll = (): void => {
-    const due = this.#due;
-    this.#due = [];
-    for (const receiving of due) {
-      receiving.isDue = false;
-      receiving.acknowledge();
-    }
-  };
 
   /** One timer for all links. */
   acknowledgeLater(receiving: Receiving): void {
     this.#dueLater.add(receiving);
-    this.#ackTimer ??= setTimeout(this.#acknowledgeLate, HELD_TIME).unref();
+    this.#ackTimer ??= setTimeout(() => {
+      this.#ackTimer = undefined;
+      acknowledgeAll(this.#dueLater);
+    }, HELD_TIME).unref();
   }
-
-  #acknowledgeLate = (): void => {
-    this.#ackTimer = undefined;
-    const late = [...this.#dueLater];
-    this.#dueLater.clear();
-    for (const receiving of late) receiving.acknowledge();
-  };
 
   onFault(receiving: Receiving, fault: FrameFault): void {
     const { stream, lane } = receiving;
@@ -542,49 +497,50 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
 
   /** @returns why it is refused */
   #admit(stream: PairStream, lane: number, hello: Hello): LinkRefusal | undefined {
-    const { id } = this.#options;
+    const { id } = this.effects;
     const { from } = hello;
     if (hello.to !== id || from === id) return "other-node";
     // Hooks that decide about the sender need its details.
-    if (this.#closing !== undefined || this.effects.member(from)?.hasDetails !== true) return "stranger";
+    if (this.#closing !== undefined || this.effects.linkMember(from)?.hasDetails !== true) return "stranger";
     if (stream.node !== undefined && stream.node.id !== from) {
-      this.effects.onKeyRefused(from, stream.remote);
+      this.effects.onKeyRefused(stream.remote);
       return "key";
     }
-    let lanes = 0;
-    for (const each of this.#keysOf(from)) {
-      const other = this.#receiving.get(each);
-      if (other !== undefined && other.lane !== 0) lanes += 1;
-      if (other?.stream === undefined || (other.stream === stream && other.lane === lane)) continue;
-      if (other.window.life !== hello.life) return "session";
+    const lanes = this.#receiving.get(from) ?? new Map<number, Receiving>();
+    for (const other of lanes.values()) {
+      if (other.stream === undefined || (other.stream === stream && other.lane === lane)) continue;
+      if (other.life !== hello.life) return "session";
     }
-    const key = keyOf(from, lane);
-    let receiving = this.#receiving.get(key);
+    let receiving = lanes.get(lane);
     if (receiving === undefined) {
-      if (lane !== 0 && lanes >= MAX_LANES) return "lanes";
-      this.#addLane(from, lane);
+      const named = lanes.size - (lanes.has(0) ? 1 : 0);
+      if (lane !== 0 && named >= MAX_LANES) return "lanes";
       receiving = new Receiving(from, this.maxItem, this, lane);
-      this.#receiving.set(key, receiving);
+      lanes.set(lane, receiving);
+      this.#receiving.set(from, lanes);
     }
-    const { window } = receiving;
     const result = receiving.hello(hello);
     if (result === "stale" || result === "forgotten") return result;
     this.streams.take(stream, receiving);
     receiving.connected(stream.protocol);
     receiving.setMarks(hello.maxWaiting, hello.maxWaitingBytes);
-    window.acked = window.delivered;
-    this.streams.answer(stream, lane, encodeAck(hello.session, window.acked));
+    receiving.acked = receiving.delivered;
+    this.streams.answer(stream, lane, encodeAck(hello.session, receiving.acked));
     return undefined;
   }
 }
 
-/** The program's listener may fail, or never end. */
-function closeLate(listening: Promise<ProtocolListener>): void {
-  listening.then((listener) => listener.close(0)).catch(ignore);
+/** @param due emptied */
+function acknowledgeAll(due: Set<Receiving>): void {
+  const all = [...due];
+  due.clear();
+  for (const receiving of all) receiving.acknowledge();
 }
 
-/** @throws InvalidArgumentError `EINVAL` for the advert of a program's protocol */
-function advertOf({ advert }: ProtocolListener): string {
+/** @throws InvalidArgumentError `EINVAL` for a listener of a program's protocol */
+function advertOf(listener: ProtocolListener): string {
+  const { advert, close } = Object(listener) as ProtocolListener;
+  if (typeof close !== "function") throw invalidArgument("a listener has advert and close", listener);
   if (
     typeof advert !== "string" ||
     Buffer.byteLength(advert) > MAX_ADDRESS ||
@@ -595,8 +551,4 @@ function advertOf({ advert }: ProtocolListener): string {
       advert,
     );
   return advert;
-}
-
-function keyOf(id: string, lane: number): string {
-  return lane === 0 ? id : `${id}/${lane}`;
 }

@@ -26,9 +26,9 @@ import {
 import { checkOptions } from "../../kit/options.js";
 import { MAX_MEMBERS } from "../bounds.js";
 import type { Member } from "../node/member.js";
-import type { ResolverStep } from "../resolver.js";
+import { CompiledResolver, type ResolverStep } from "../resolver.js";
 import { MIN_ITEM_LIMIT } from "./bounds.js";
-import { type ClusterChannels, checkChannel } from "./channels.js";
+import { checkChannel } from "./channels.js";
 import {
   ENCODING,
   HookAnswer,
@@ -44,10 +44,10 @@ import {
   TRANSMITTING,
 } from "./hooks.js";
 import { dataBytes } from "./items.js";
-import { MemberContext, SELF } from "./member-context.js";
+import type { NodeLinks } from "./links.js";
+import { MemberContext, type MembersNamespace, type MembersRuntime, SELF } from "./member-context.js";
 import { MemberReceiver } from "./member-receiver.js";
 import {
-  type MemberMessagesEffects,
   type MemberMessagesStats,
   type MemberQueryOptions,
   type MemberSelection,
@@ -57,40 +57,64 @@ import {
   QUERY_OPTIONS,
   SEND_OPTIONS,
 } from "./member-types.js";
-import { encodeMemberItem, MemberOp } from "./member-wire.js";
-import { checkedData, checkRuid, type MessagingSettings } from "./options.js";
+import { DATAGRAM_HEADER, encodeDatagrams, encodeMemberItem, MemberOp } from "./member-wire.js";
+import { checkedData, checkRuid } from "./options.js";
 import { MessageKind } from "./parts.js";
 import { Query } from "./query.js";
 
 type Hook = MessageHook | MemberHook;
-
-type Asked = Pick<Outgoing, "id" | "members" | "payload" | "protocols" | "lane">;
 
 interface Selected {
   readonly members: readonly Member[];
   readonly failed: MemberSendFailure[];
 }
 
-export class MemberMessages {
-  readonly #context: MemberContext;
+/** What a member gets: an item, a hook's answer to the program in its place, or nothing for this reason. */
+type Outcome = Buffer | HookAnswer | ShoalError;
+
+/** A message or query on its way. */
+interface Outgoing {
+  readonly kind: "message" | "query";
+  /** Of a query; else 0. */
+  readonly id: number;
+  readonly members: readonly Member[];
+  /** Then what the hooks of sending make of it. */
+  payload: HookPayload;
+  /** By one datagram to the group where it fits. */
+  readonly byDatagram: boolean;
+  /** By which alone it goes; `undefined`: all. */
+  readonly protocols: readonly string[] | undefined;
+  /** Of these protocols, as links have it. */
+  readonly lane: number;
+  readonly context: Buffer | undefined;
+  /** Nothing was selected: also for members that are not known here yet. */
+  readonly isForAll: boolean;
+  /** By protocol. */
+  readonly outcomes: Map<string, Outcome>;
+  /** Settle when members have a message that names protocols. */
+  readonly arriving: Promise<void>[];
+  /** @param result how it was sent, or what came in place of that */
+  settle(member: Member, result: "links" | "datagram" | HookAnswer | ShoalError): void;
+}
+
+type Asked = Pick<Outgoing, "id" | "members" | "payload" | "byDatagram" | "protocols" | "lane">;
+
+export class MemberMessages extends MemberContext {
   readonly receiver: MemberReceiver;
-  readonly #sender: MemberSender;
   /** Valid names in `protocols`. */
   readonly #protocols: readonly string[];
 
-  constructor(effects: MemberMessagesEffects, { channels, protocols = [] }: MessagingSettings) {
-    this.#context = new MemberContext(effects, channels, (from, item) =>
-      this.receiver.onBytes(from, item, SELF),
-    );
-    this.receiver = new MemberReceiver(this.#context);
-    this.#sender = new MemberSender(this.#context, this.receiver);
+  constructor(namespace: MembersNamespace, runtime: MembersRuntime, links: NodeLinks) {
+    super(namespace, runtime, links);
+    this.receiver = new MemberReceiver(this);
+    const { protocols = [] } = namespace.settings.messaging;
     const names = protocols.map((each) => (typeof each === "string" ? each : each.name));
     // A protocol that this node does not have reaches no member.
     this.#protocols = [...new Set(["ipc", "tcp", "ws", "tls", "udp", SELF, ...names])];
   }
 
-  get channels(): ClusterChannels {
-    return this.#context.channels;
+  protected override onOwn(from: string, item: Buffer): void {
+    this.receiver.onBytes(from, item, SELF);
   }
 
   // --- What programs call --------------------------------------------------------------------------------------------
@@ -103,12 +127,7 @@ export class MemberMessages {
     checkCallOptions("hook", options, ["channels", "protocols"]);
     // A hook for an unknown name would never be called, and not encrypt what it was meant to.
     protocolsOf(options?.protocols, this.#protocols);
-    const remove = this.#context.hooks.add(stage, options ?? {}, call);
-    this.#context.admission.hooksChanged();
-    return () => {
-      remove();
-      this.#context.admission.hooksChanged();
-    };
+    return this.hooks.add(stage, options ?? {}, call);
   }
 
   send(options: MemberSendOptions): Promise<MemberSendResult> {
@@ -133,12 +152,9 @@ export class MemberMessages {
 
     const sent: Member[] = [];
     const used = new Set<"links" | "datagram">();
-    const arriving: (Promise<void> | undefined)[] = [];
-    const fail = (member: Member, error: ShoalError): void => {
-      failed.push({ name: member.name, member, error });
-    };
+    const arriving: Promise<void>[] = [];
     let byProtocol: string | Buffer | undefined;
-    const answer = this.#sender.send({
+    const answer = this.#give({
       ...means,
       kind: "message",
       id: 0,
@@ -146,30 +162,27 @@ export class MemberMessages {
       payload,
       context,
       isForAll: isUnselected(settings),
-      items: new Map(),
-      sent: (member, by) => {
-        const done = (): void => {
+      outcomes: new Map(),
+      arriving,
+      settle: (member, result) => {
+        if (result instanceof HookAnswer) byProtocol = result.data;
+        else if (result instanceof Error) failed.push({ name: member.name, member, error: result });
+        else {
           sent.push(member);
-          used.add(by);
-        };
-        if (by === "datagram") done();
-        else arriving.push(this.#whenSent(member, means.lane, done, (error) => fail(member, error)));
-      },
-      failed: fail,
-      answered: (_, data) => {
-        byProtocol = data;
+          used.add(result);
+        }
       },
     });
     if (answer !== undefined) return { sent: [], failed: [], means: "none", answer: answer.data };
-    if (means.lane > 0) await Promise.all(arriving);
-    this.#context.counts.sent += sent.length;
-    this.#context.counts.failed += failed.length;
+    if (arriving.length > 0) await Promise.all(arriving);
+    this.counts.sent += sent.length;
+    this.counts.failed += failed.length;
     const [by = "none"] = used;
     return { sent, failed, means: used.size > 1 ? "both" : by, answer: byProtocol };
   }
 
   query(options: MemberQueryOptions): Query {
-    if (this.#context.closed) throw new ClosedError("EBADF", "the node is closed");
+    if (this.closed) throw new ClosedError("EBADF", "the node is closed");
     const settings = checkOptions("query", QUERY_OPTIONS, options);
     const { protocols, channel = 0, id, data = "", timeout, signal, maxReplyBytes } = settings;
     const means = this.#meansOf(protocols, false);
@@ -180,15 +193,15 @@ export class MemberMessages {
     const unknown = failed.find(({ member }) => member === undefined);
     if (unknown !== undefined) throw unknown.error;
     const gone = failed.map(({ member }) => member as Member);
-    const number = this.#context.pending.take();
+    const number = this.pending.take();
     const ruid = id ?? String(number);
     let operation: MessageSendOperation | undefined;
     const query: Query = new Query(ruid, [...members, ...gone], maxReplyBytes, (ended) => {
-      this.#context.pending.remove(number);
+      this.pending.remove(number);
       if (operation !== undefined) endOperation(operation, ended, timeout);
     });
     const isAborted = signal?.aborted === true;
-    this.#context.pending.add(number, query, { timeout, signal: isAborted ? undefined : signal });
+    this.pending.add(number, query, { timeout, signal: isAborted ? undefined : signal });
     if (isObserved(MESSAGE_SEND)) operation = startMessageSend("query", channelDestination(channel), checked);
     if (isAborted) query.end("cancelled");
     for (const { member, error } of failed) query.respond({ member: member as Member, error });
@@ -201,24 +214,49 @@ export class MemberMessages {
     return query;
   }
 
+  #ask(query: Query, asked: Asked, context: Buffer | undefined): void {
+    const { members } = asked;
+    const settle: Outgoing["settle"] = (member, result) => {
+      if (result instanceof HookAnswer) query.respond({ member, data: result.data });
+      else if (!(result instanceof Error)) this.counts.sent += 1;
+      // Its answer may have come by another link.
+      else if (query.respond({ member, error: result })) this.counts.failed += 1;
+    };
+    try {
+      const answer = this.#give({
+        ...asked,
+        byDatagram: false,
+        kind: "query",
+        context,
+        isForAll: false,
+        outcomes: new Map(),
+        arriving: [],
+        settle,
+      });
+      if (answer !== undefined) for (const member of members) settle(member, answer);
+    } catch (error) {
+      for (const member of members) if (query.awaits(member.id)) settle(member, error as ShoalError);
+    }
+  }
+
   stats(): MemberMessagesStats {
-    const { counts, pending, queues, refused } = this.#context;
+    const { counts, pending, queues, receiver } = this;
     return {
       ...counts,
       queries: pending.size,
       awaited: pending.awaited,
-      handling: this.receiver.handling,
-      handlingBytes: this.receiver.handlingBytes,
-      refused: { ...refused, ...(queues.dropped > 0 && { "member:unread": queues.dropped }) },
+      handling: receiver.handling,
+      handlingBytes: receiver.handlingBytes,
+      refused: { ...this.refused, ...(queues.dropped > 0 && { "member:unread": queues.dropped }) },
     };
   }
 
   // --- What the namespace brings -------------------------------------------------------------------------------------------
 
   onMember(what: MemberChange, member: Member): void {
-    this.#context.admission.onMember(what, member);
+    this.hooks.onMember(what, member);
     if (what !== "lost") return;
-    this.#context.pending.onGone(member.id, (gone) => ({
+    this.pending.onGone(member.id, (gone) => ({
       member: gone,
       error: new UnroutableError(`${gone.name} is gone`),
     }));
@@ -226,13 +264,13 @@ export class MemberMessages {
 
   /** A member is gone for good. */
   onForgotten(id: string): void {
-    this.#context.admission.onForgotten(id);
+    this.hooks.onForgotten(id);
   }
 
   close(): void {
-    this.#context.closed = true;
-    this.#context.queues.close();
-    this.#context.pending.close();
+    this.closed = true;
+    this.queues.close();
+    this.pending.close();
   }
 
   // --- Whom it goes to ----------------------------------------------------------------------------------------------
@@ -241,7 +279,9 @@ export class MemberMessages {
     const { members, resolver, resolve, self } = options;
     const found = new Map<string, Member>();
     const failed = new Map<string, MemberSendFailure>();
-    const add = (member: Member): void => void found.set(member.id, member);
+    const add = (some: Iterable<Member>): void => {
+      for (const member of some) found.set(member.id, member);
+    };
     if (members !== undefined) {
       if (typeof members === "string" || typeof members?.[Symbol.iterator] !== "function")
         throw invalidArgument("members must be a list", members);
@@ -249,82 +289,45 @@ export class MemberMessages {
         const name = typeof each === "string" ? each : each?.id;
         if (typeof name !== "string")
           throw invalidArgument("members must be a list of members, ids or names", each);
-        const live = this.#context.effects.find(name);
-        if (live !== undefined) add(live);
+        const live = this.#find(name);
+        const member = typeof each === "string" ? undefined : each;
+        const shown = member?.name ?? name;
+        if (live !== undefined) add([live]);
         // An unknown name ends a query, also if its member is given too.
-        else if (typeof each === "string" || !failed.has(name)) {
-          const shown = typeof each === "string" ? each : each.name;
-          failed.set(name, {
-            name: shown,
-            member: typeof each === "string" ? undefined : each,
-            error: new UnroutableError(`no live member is called ${quoted(shown)}`),
-          });
+        else if (member === undefined || !failed.has(name)) {
+          const error = new UnroutableError(`no live member is called ${quoted(shown)}`);
+          failed.set(name, { name: shown, member, error });
         }
       }
     }
-    if (resolver !== undefined)
-      for (const member of isSteps(resolver)
-        ? this.#context.effects.resolve(resolver as readonly ResolverStep[])
-        : membersOf(resolver as Iterable<Member>))
-        add(member);
+    if (isSteps(resolver)) add(this.#resolve(resolver));
+    else if (resolver !== undefined) add(membersOf(resolver));
     if (resolve !== undefined)
-      for (const member of this.#context.effects.resolve([
-        { has: typeof resolve === "string" ? [resolve] : resolve },
-      ]))
-        add(member);
+      add(this.#resolve([{ has: typeof resolve === "string" ? [resolve] : resolve }]));
     if (isUnselected(options)) {
       if (!all)
         throw new InvalidArgumentError(
           `${call} takes members, resolver or resolve${call === "send" ? ", or broadcast: true for all" : ""}`,
         );
-      for (const member of this.#context.effects.resolve([])) add(member);
+      add(this.#resolve([]));
     }
-    if (self !== true) found.delete(this.#context.selfId);
+    if (self !== true) found.delete(this.id);
     if (found.size > MAX_MEMBERS)
       throw new InvalidArgumentError(`${call} goes to ${MAX_MEMBERS} members at most; got ${found.size}`);
     return { members: [...found.values()], failed: [...failed.values()] };
   }
 
-  #ask(query: Query, asked: Asked, context: Buffer | undefined): void {
-    const { members } = asked;
-    const fail = (member: Member, error: ShoalError): void => {
-      // Its answer may have come by another link.
-      if (query.respond({ member, error })) this.#context.counts.failed += 1;
-    };
-    try {
-      const answer = this.#sender.send({
-        ...asked,
-        byDatagram: false,
-        kind: "query",
-        context,
-        isForAll: false,
-        items: new Map(),
-        sent: (member) => {
-          const done = (): void => {
-            this.#context.counts.sent += 1;
-          };
-          this.#whenSent(member, asked.lane, done, (error) => fail(member, error));
-        },
-        failed: fail,
-        answered: (member, data) => void query.respond({ member, data }),
-      });
-      if (answer !== undefined) for (const member of members) query.respond({ member, data: answer.data });
-    } catch (error) {
-      for (const member of members) if (query.awaits(member.id)) fail(member, error as ShoalError);
-    }
+  /** The live member with an id or a name; may be this node. */
+  #find(nameOrId: string): Member | undefined {
+    const member = this.runtime.membership && this.runtime.find(nameOrId);
+    return member?.isLive === true ? this.runtime.snapshotOf(member) : undefined;
   }
 
-  /** A message that names protocols is sent once it has arrived, and fails where none of them leads. */
-  #whenSent(
-    member: Member,
-    lane: number,
-    done: () => void,
-    failed: (error: ShoalError) => void,
-  ): Promise<void> | undefined {
-    const { links, selfId } = this.#context;
-    if (lane > 0 && member.id !== selfId) return links.delivered(member, lane).then(done, failed);
-    done();
-    return undefined;
+  /** Live members that match, including this node. */
+  #resolve(steps: readonly ResolverStep[]): Member[] {
+    const { self, live } = this.runtime.rules;
+    const found = new CompiledResolver(steps).select([self, ...live], self);
+    return found.map((member) => this.runtime.snapshotOf(member));
   }
 
   #meansOf(
@@ -333,8 +336,153 @@ export class MemberMessages {
   ): Pick<Outgoing, "byDatagram" | "protocols" | "lane"> {
     const protocols = protocolsOf(names, this.#protocols);
     const isMulticast = broadcast && protocols?.includes("udp") !== false;
-    const lane = protocols === undefined ? 0 : this.#context.links.laneOf(protocols);
+    const lane = protocols === undefined ? 0 : this.links.laneOf(protocols);
     return { byDatagram: isMulticast || protocols?.[0] === "udp", protocols, lane };
+  }
+
+  // --- To each member ------------------------------------------------------------------------------------------------
+
+  /**
+   * Passes a payload through the hooks of sending, and to each member by the best allowed means.
+   *
+   * @returns a hook's answer in place of sending
+   * @throws VetoError of a hook
+   */
+  #give(message: Outgoing): HookAnswer | undefined {
+    const { kind, members, payload } = message;
+    const passed = this.hooks.pass(ENCODING, payload, { kind, members, protocol: "" });
+    if (passed instanceof HookAnswer) {
+      this.counts.answered += 1;
+      return passed;
+    }
+    message.payload = passed;
+    const others: Member[] = [];
+    const isDatagram = message.byDatagram && this.#fitsDatagram(dataBytes(passed.data));
+    for (const member of members)
+      if (isDatagram && member.id !== this.id) others.push(member);
+      else this.#giveByLink(member, message);
+    if (others.length > 0) this.#giveByDatagram(others, message);
+    return undefined;
+  }
+
+  #giveByLink(member: Member, message: Outgoing): void {
+    this.#settle(member, this.#refusalOf(member) ?? this.#outcomeFor(member, message), message);
+  }
+
+  #settle(member: Member, outcome: Outcome, message: Outgoing): void {
+    const result = Buffer.isBuffer(outcome) ? (this.#sendItem(member, outcome, message) ?? "links") : outcome;
+    if (result === "links" && message.lane > 0 && member.id !== this.id)
+      message.arriving.push(
+        this.links.delivered(member, message.lane).then(
+          () => message.settle(member, "links"),
+          (error) => message.settle(member, error),
+        ),
+      );
+    else message.settle(member, result);
+  }
+
+  /** By datagram, or by links where it does not fit one. */
+  #giveByDatagram(members: readonly Member[], message: Outgoing): void {
+    const admitted = members.filter((member) => {
+      const error = this.#refusalOf(member);
+      if (error !== undefined) message.settle(member, error);
+      return error === undefined;
+    });
+    if (admitted.length === 0) return;
+    const outcome = this.#encode("udp", admitted, message);
+    if (!Buffer.isBuffer(outcome)) for (const member of admitted) this.#settle(member, outcome, message);
+    else if (this.#fitsDatagram(outcome.length)) {
+      const isForAll = message.isForAll && admitted.length === members.length;
+      for (const datagram of encodeDatagrams(outcome, isForAll ? [] : admitted, this.room))
+        this.runtime.membership?.multicastMessage(datagram);
+      for (const member of admitted) message.settle(member, "datagram");
+    } else for (const member of admitted) this.#giveByLink(member, message);
+  }
+
+  #fitsDatagram(size: number): boolean {
+    return size + DATAGRAM_HEADER <= this.room;
+  }
+
+  #sendItem(member: Member, item: Buffer, message: Outgoing): ShoalError | undefined {
+    const { links, queues } = this;
+    const { id, name } = member;
+    const isOwn = id === this.id;
+    if (isOwn && (this.receiver.isBusy || queues.isOwnFull))
+      return new TimeoutError("EAGAIN", "too many messages are handled, or wait for this node itself");
+    const send = () =>
+      isOwn ? queues.send(id, item) : links.send(id, MessageKind.MEMBER, item, message.lane);
+    switch (this.closed ? "unreachable" : send()) {
+      case "sent":
+        return undefined;
+      case "full":
+        links.drop(id);
+        return new TimeoutError("EAGAIN", `the link to ${name} is full`);
+      case "too-large":
+        return new InvalidArgumentError(`${name} takes no message of ${item.length} bytes`);
+      case "unreachable":
+        return this.#unreachable(member, message);
+    }
+  }
+
+  /** Why a member gets no messages. */
+  #refusalOf(member: Member): ShoalError | undefined {
+    if (this.hooks.decides && member.id !== this.id && !this.isKnown(member.id))
+      return new UnroutableError(`the details of ${member.name}, which hooks decide by, have not come`);
+    return this.hooks.verdictOf(member);
+  }
+
+  #outcomeFor(member: Member, message: Outgoing): Outcome {
+    const { lane, members, outcomes } = message;
+    if (lane < 0 && member.id !== this.id) return this.#unreachable(member, message);
+    // Without a need for the protocol one item is for all links, and may open them.
+    const isAny = this.hooks.isEmpty("protocol:send");
+    const protocol = isAny ? "" : this.protocolOf(member.id, lane);
+    if (protocol === "" && !isAny) return this.#unreachable(member, message);
+    let outcome = outcomes.get(protocol);
+    if (outcome === undefined) {
+      const group = isAny ? members : members.filter(({ id }) => this.protocolOf(id, lane) === protocol);
+      outcome = this.#encode(protocol, group, message);
+      outcomes.set(protocol, outcome);
+    }
+    return outcome;
+  }
+
+  /** Passes the hooks of the protocol, and encodes. A veto is an outcome. */
+  #encode(protocol: string, members: readonly Member[], message: Outgoing): Outcome {
+    const { kind, id, context } = message;
+    let passed: Passed = message.payload;
+    try {
+      passed = this.hooks.pass(TRANSMITTING, message.payload, { kind, members, protocol });
+    } catch (error) {
+      return error as ShoalError;
+    }
+    if (passed instanceof HookAnswer) {
+      this.counts.answered += 1;
+      return passed;
+    }
+    // Handlers take the number if the id is missing.
+    const ruid = kind === "query" && passed.ruid === String(id) ? "" : passed.ruid;
+    const op = kind === "query" ? MemberOp.QUERY : MemberOp.MESSAGE;
+    const { channel, data } = passed;
+    if (context !== undefined) {
+      const traced = encodeMemberItem({ op, channel, id, ruid, data, context });
+      // Every node takes this size, and a message that fits a datagram goes by one.
+      const isSmall = traced.length <= MIN_ITEM_LIMIT;
+      if (protocol === "udp" ? this.#fitsDatagram(traced.length) : isSmall) return traced;
+    }
+    return encodeMemberItem({ op, channel, id, ruid, data });
+  }
+
+  /** No allowed link leads to a member, and none can be opened. */
+  #unreachable({ id, name }: Member, { protocols }: Outgoing): ShoalError {
+    if (protocols === undefined) return new UnroutableError(`${name} is gone, or takes no messages`);
+    const names = protocols.join(", ");
+    const stands = this.links.protocolOf(id);
+    return new UnroutableError(
+      stands === ""
+        ? `${name} is not reached by ${names}`
+        : `the link to ${name} is ${stands}, and it is not reached by ${names}`,
+    );
   }
 }
 
@@ -352,7 +500,7 @@ function endOperation(operation: MessageSendOperation, query: Query, timeout: nu
 }
 
 /** Whether it is conditions: an array may also be of members, as `members()` gives them. */
-function isSteps(resolver: unknown): boolean {
+function isSteps(resolver: MemberSelection["resolver"]): resolver is readonly ResolverStep[] {
   if (!Array.isArray(resolver)) return false;
   // An empty filtered list does not mean all.
   if (resolver.length === 0)
@@ -362,10 +510,10 @@ function isSteps(resolver: unknown): boolean {
   return !resolver.some((each) => typeof (each as Partial<Member> | null)?.id === "string");
 }
 
-function* membersOf(members: Iterable<Member>): Iterable<Member> {
+function membersOf(members: Iterable<Member>): Iterable<Member> {
   if (typeof members?.[Symbol.iterator] !== "function" || typeof members === "string")
     throw invalidArgument("resolver must be a list of conditions, or a resolver", members);
-  yield* members;
+  return members;
 }
 
 /** Whether nothing selects members: then a message is for all. */
@@ -387,194 +535,4 @@ function protocolsOf(
         `protocols must be of ${known.join(", ")}; got ${describe(protocol)}${suggest(protocol, known)}`,
       );
   return [...protocols];
-}
-
-// --- To each member ----------------------------------------------------------------------------------------
-
-/** An item, or a hook's answer or veto. */
-type Outcome = Buffer | HookAnswer | ShoalError;
-
-/** A message or query on its way, and callbacks for each recipient. */
-interface Outgoing {
-  readonly kind: "message" | "query";
-  /** Of a query; else 0. */
-  readonly id: number;
-  readonly members: readonly Member[];
-  /** Then what the hooks of sending make of it. */
-  payload: HookPayload;
-  /** By one datagram to the group where it fits. */
-  readonly byDatagram: boolean;
-  /** By which alone it goes; `undefined`: all. */
-  readonly protocols: readonly string[] | undefined;
-  /** Of these protocols, as links have it. */
-  readonly lane: number;
-  /** Of a trace. */
-  readonly context: Buffer | undefined;
-  /** Nothing was selected: also for members that are not known here yet. */
-  readonly isForAll: boolean;
-  /** Items by protocol. */
-  readonly items: Map<string, Outcome>;
-  sent(member: Member, means: "links" | "datagram"): void;
-  failed(member: Member, error: ShoalError): void;
-  answered(member: Member, data: string | Buffer): void;
-}
-
-/** Sends messages and queries to members. MemberReceiver is the other end. */
-class MemberSender {
-  readonly #context: MemberContext;
-  /** For messages to this node itself. */
-  readonly #receiver: MemberReceiver;
-
-  constructor(context: MemberContext, receiver: MemberReceiver) {
-    this.#context = context;
-    this.#receiver = receiver;
-  }
-
-  /**
-   * Passes a payload through the hooks of sending, and to each member by the best allowed means.
-   *
-   * @returns a hook's answer in place of sending
-   * @throws VetoError of a hook
-   */
-  send(message: Outgoing): HookAnswer | undefined {
-    const { hooks, multicast, selfId } = this.#context;
-    const { kind, members, payload } = message;
-    const passed = hooks.pass(ENCODING, payload, { kind, members, protocol: "" });
-    if (passed instanceof HookAnswer) {
-      this.#context.counts.answered += 1;
-      return passed;
-    }
-    message.payload = passed;
-    const fits = message.byDatagram && multicast.fits(dataBytes(passed.data));
-    const byDatagram = fits ? members.filter(({ id }) => id !== selfId) : [];
-    this.#sendByLinks(fits ? members.filter(({ id }) => id === selfId) : members, message);
-    if (byDatagram.length > 0) this.#sendByDatagram(byDatagram, message);
-    return undefined;
-  }
-
-  /** By datagram, or by links where it does not fit one. */
-  #sendByDatagram(members: readonly Member[], message: Outgoing): void {
-    const { multicast } = this.#context;
-    const admitted: Member[] = [];
-    for (const member of members) {
-      const error = this.#refusalOf(member);
-      if (error !== undefined) message.failed(member, error);
-      else admitted.push(member);
-    }
-    const item = this.#transmit("udp", admitted, message);
-    if (!Buffer.isBuffer(item)) for (const member of admitted) this.#deliver(member, item, message);
-    else if (multicast.fits(item.length)) {
-      multicast.send(item, admitted, message.isForAll && admitted.length === members.length);
-      for (const member of admitted) message.sent(member, "datagram");
-    } else this.#sendByLinks(admitted, message);
-  }
-
-  #sendByLinks(members: readonly Member[], message: Outgoing): void {
-    for (const member of members) {
-      const refusal = this.#refusalOf(member);
-      if (refusal !== undefined) message.failed(member, refusal);
-      else this.#deliver(member, this.#itemFor(member, message), message);
-    }
-  }
-
-  #deliver(member: Member, outcome: Outcome, message: Outgoing): void {
-    if (outcome instanceof HookAnswer) message.answered(member, outcome.data);
-    else if (!Buffer.isBuffer(outcome)) message.failed(member, outcome);
-    else {
-      const error = this.#sendItem(member, outcome, message);
-      if (error === undefined) message.sent(member, "links");
-      else message.failed(member, error);
-    }
-  }
-
-  /** @returns why it was not taken */
-  #sendItem(member: Member, item: Buffer, message: Outgoing): ShoalError | undefined {
-    const { closed, links, queues, selfId } = this.#context;
-    const { id, name } = member;
-    const isOwn = id === selfId;
-    if (isOwn && (this.#receiver.isBusy || queues.isOwnFull))
-      return new TimeoutError("EAGAIN", "too many messages are handled, or wait for this node itself");
-    const send = () =>
-      isOwn ? queues.send(id, item) : links.send(id, MessageKind.MEMBER, item, message.lane);
-    switch (closed ? "unreachable" : send()) {
-      case "sent":
-        return undefined;
-      case "full":
-        links.drop(id);
-        return new TimeoutError("EAGAIN", `the link to ${name} is full`);
-      case "too-large":
-        return new InvalidArgumentError(`${name} takes no message of ${item.length} bytes`);
-      case "unreachable":
-        return this.#unreachable(member, message);
-    }
-  }
-
-  // --- What a member gets --------------------------------------------------------------------------------------------
-
-  /** Why a member gets no messages. */
-  #refusalOf(member: Member): ShoalError | undefined {
-    const { admission, effects, selfId } = this.#context;
-    if (admission.decides && member.id !== selfId && !effects.isKnown(member.id))
-      return new UnroutableError(`the details of ${member.name}, which hooks decide by, have not come`);
-    return admission.verdictOf(member);
-  }
-
-  #itemFor(member: Member, message: Outgoing): Outcome {
-    const { links, hooks, selfId } = this.#context;
-    const { id } = member;
-    const { lane, members, items } = message;
-    const protocolOf = (of: string): string => (of === selfId ? SELF : links.protocolFor(of, lane));
-    if (lane < 0 && id !== selfId) return this.#unreachable(member, message);
-    // Without a need for the protocol one item is for all links, and may open them.
-    const isAny = hooks.isEmpty("protocol:send");
-    const protocol = isAny ? "" : protocolOf(id);
-    if (protocol === "" && !isAny) return this.#unreachable(member, message);
-    let item = items.get(protocol);
-    if (item === undefined) {
-      const group = isAny ? members : members.filter((other) => protocolOf(other.id) === protocol);
-      item = this.#transmit(protocol, group, message);
-      items.set(protocol, item);
-    }
-    return item;
-  }
-
-  /** Passes the hooks of the protocol, and encodes. A veto is an outcome. */
-  #transmit(protocol: string, members: readonly Member[], message: Outgoing): Outcome {
-    const { hooks, multicast } = this.#context;
-    const { kind, id, context } = message;
-    let passed: Passed = message.payload;
-    try {
-      if (!hooks.isEmpty("protocol:send"))
-        passed = hooks.pass(TRANSMITTING, message.payload, { kind, members, protocol });
-    } catch (error) {
-      return error as ShoalError;
-    }
-    if (passed instanceof HookAnswer) {
-      this.#context.counts.answered += 1;
-      return passed;
-    }
-    // Handlers take the number if the id is missing.
-    const ruid = kind === "query" && passed.ruid === String(id) ? "" : passed.ruid;
-    const op = kind === "query" ? MemberOp.QUERY : MemberOp.MESSAGE;
-    const { channel, data } = passed;
-    if (context !== undefined) {
-      const traced = encodeMemberItem({ op, channel, id, ruid, data, context });
-      // Every node takes this size, and a message that fits a datagram goes by one.
-      const isSmall = traced.length <= MIN_ITEM_LIMIT;
-      if (protocol === "udp" ? multicast.fits(traced.length) : isSmall) return traced;
-    }
-    return encodeMemberItem({ op, channel, id, ruid, data });
-  }
-
-  /** No allowed link leads to a member, and none can be opened. */
-  #unreachable({ id, name }: Member, { protocols }: Outgoing): ShoalError {
-    if (protocols === undefined) return new UnroutableError(`${name} is gone, or takes no messages`);
-    const names = protocols.join(", ");
-    const stands = this.#context.links.protocolOf(id);
-    return new UnroutableError(
-      stands === ""
-        ? `${name} is not reached by ${names}`
-        : `the link to ${name} is ${stands}, and it is not reached by ${names}`,
-    );
-  }
 }

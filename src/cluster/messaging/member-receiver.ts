@@ -35,7 +35,7 @@ import {
   UNWRAPPING,
   type VetoError,
 } from "./hooks.js";
-import { type MemberContext, SELF } from "./member-context.js";
+import type { MemberContext } from "./member-context.js";
 import {
   HANDLER_OPTIONS,
   type HandlerOptions,
@@ -44,7 +44,13 @@ import {
   type MemberQuery,
   type MemberQueryHandler,
 } from "./member-types.js";
-import { decodeMemberItem, encodeMemberItem, type MemberItem, MemberOp } from "./member-wire.js";
+import {
+  decodeMemberItem,
+  encodeMemberItem,
+  type MemberItem,
+  MemberOp,
+  readDatagram,
+} from "./member-wire.js";
 import { checkedData } from "./options.js";
 import { QUERY_FAILURES, QueryError, type QueryFailureReason, type QueryResponse, sizeOf } from "./query.js";
 
@@ -61,7 +67,7 @@ interface Handler<H> {
 }
 
 export class MemberReceiver {
-  readonly #context: MemberContext;
+  readonly #messages: MemberContext;
   #messageHandlers: readonly Handler<MemberMessageHandler>[] = [];
   #queryHandlers: readonly Handler<MemberQueryHandler>[] = [];
   handling = 0;
@@ -69,8 +75,8 @@ export class MemberReceiver {
   /** Whether dropped messages were reported since nothing was handled. */
   #isOverloaded = false;
 
-  constructor(context: MemberContext) {
-    this.#context = context;
+  constructor(messages: MemberContext) {
+    this.#messages = messages;
   }
 
   onMessage(call: MemberMessageHandler, options: HandlerOptions = {}): () => void {
@@ -95,89 +101,58 @@ export class MemberReceiver {
     };
   }
 
-  /** A datagram of a live member. */
   onDatagram(from: string, bytes: Buffer): void {
-    const { multicast, closed, selfId } = this.#context;
-    if (closed) return;
-    const item = multicast.read(bytes, selfId);
-    if (item === undefined) return;
-    const reason = item === "filter" ? item : this.#takeDatagram(from, item);
-    if (reason !== undefined) this.#context.refuse(`datagram:${reason}`);
-  }
-
-  /** @returns the reason of a refusal */
-  #takeDatagram(from: string, bytes: Buffer): string | undefined {
-    const item = decodeMemberItem(bytes);
-    if (typeof item === "string") return item;
-    if (item.op !== MemberOp.MESSAGE) return "op";
-    if (this.isBusy) return "busy";
-    const { admission, effects } = this.#context;
+    const { closed, hooks, id } = this.#messages;
+    const data = readDatagram(bytes, id);
+    if (closed || data === undefined) return;
+    const item = data === "filter" ? data : decodeMemberItem(data);
+    if (typeof item === "string") this.#messages.refuse(`datagram:${item}`);
+    else if (item.op !== MemberOp.MESSAGE) this.#messages.refuse("datagram:op");
+    else if (this.isBusy) this.#messages.refuse("datagram:busy");
     // Hooks that decide about the member need its details.
-    if (admission.decides && !effects.isKnown(from)) return "details";
-    this.#take(from, item, "udp");
-    return undefined;
+    else if (hooks.decides && !this.#messages.isKnown(from)) this.#messages.refuse("datagram:details");
+    else this.#take(from, item, "udp");
   }
 
   onBytes(from: string, bytes: Buffer, protocol: string): void {
-    if (this.#context.closed) return;
+    if (this.#messages.closed) return;
     const item = decodeMemberItem(bytes);
-    if (typeof item === "string") this.#context.refuse(`member:${item}`);
+    if (typeof item === "string") this.#messages.refuse(`member:${item}`);
     else this.#take(from, item, protocol);
   }
 
   #take(from: string, item: MemberItem, protocol: string): void {
+    const { channels, counts, hooks } = this.#messages;
     const { op, channel } = item;
     const isRequest = op === MemberOp.MESSAGE || op === MemberOp.QUERY || op === MemberOp.ANSWER;
-    if (isRequest && !this.#context.channels.has(channel)) {
-      this.#context.counts.notJoined += 1;
+    if (isRequest && !channels.has(channel)) {
+      counts.notJoined += 1;
       return;
     }
-    const member = this.#context.effects.sender(from);
-    if (member === undefined) {
-      this.#context.refuse("member:sender");
-      return;
-    }
-    if (this.#context.admission.verdictOf(member) === undefined) this.#onItem(member, item, protocol);
-    else {
-      this.#context.counts.vetoed += 1;
-      this.#context.refuse("member:validate");
-    }
+    const member = this.#messages.sender(from);
+    if (member === undefined) this.#messages.refuse("member:sender");
+    else if (hooks.verdictOf(member) !== undefined) {
+      counts.vetoed += 1;
+      this.#messages.refuse("member:validate");
+    } else if (isRequest) this.#onRequest(member, item, protocol);
+    else if (op === MemberOp.REPLY || op === MemberOp.FAILURE) this.#onResponse(member, item, protocol);
+    else if (op === MemberOp.NOTICE) this.#onNotice(member, item);
+    else this.#messages.refuse("member:op");
   }
 
-  #onItem(member: Member, item: MemberItem, protocol: string): void {
-    switch (item.op) {
-      case MemberOp.MESSAGE:
-      case MemberOp.ANSWER:
-      case MemberOp.QUERY:
-        if (item.op === MemberOp.QUERY && item.id === 0) this.#context.refuse("member:id");
-        else this.#onRequest(member, item, protocol);
-        return;
-      case MemberOp.REPLY:
-      case MemberOp.FAILURE:
-        this.#onResponse(member, item, protocol);
-        return;
-      case MemberOp.NOTICE:
-        if (typeof item.data !== "string" || Buffer.byteLength(item.data) > MAX_VETO_REASON) {
-          this.#context.refuse("member:notice");
-          return;
-        }
-        this.#context.effects.report({
-          type: "message:vetoed",
-          member,
-          channel: item.channel,
-          ruid: item.ruid,
-          reason: item.data,
-        });
-        return;
-      default:
-        this.#context.refuse("member:op");
-    }
+  #onNotice(member: Member, { channel, ruid, data }: MemberItem): void {
+    if (typeof data !== "string" || Buffer.byteLength(data) > MAX_VETO_REASON)
+      this.#messages.refuse("member:notice");
+    else this.#messages.runtime.report({ type: "message:vetoed", member, channel, ruid, reason: data });
   }
 
-  /** A message, a query, or a hook's answer to a message. */
   #onRequest(member: Member, item: MemberItem, protocol: string): void {
     const { op, channel, id, context } = item;
     const isQuery = op === MemberOp.QUERY;
+    if (isQuery && id === 0) {
+      this.#messages.refuse("member:id");
+      return;
+    }
     // An answer is not answered: two nodes with such hooks would never end.
     const kind = isQuery ? "query" : op === MemberOp.ANSWER ? "reply" : "message";
     const ruid = isQuery && item.ruid === "" ? String(id) : item.ruid;
@@ -187,13 +162,11 @@ export class MemberReceiver {
     if (passed instanceof Error) {
       const { reason } = passed;
       if (isQuery) this.#fail(member, channel, id, "vetoed", reason ?? "");
-      else if (reason !== undefined) {
-        const notice = { op: MemberOp.NOTICE, channel, id: 0, ruid, data: reason };
-        this.#transmit(member, encodeMemberItem(notice), channel);
-      }
+      else if (reason !== undefined)
+        this.#transmit(member, { op: MemberOp.NOTICE, channel, id: 0, ruid, data: reason });
     } else if (passed instanceof HookAnswer) {
       const { data } = passed;
-      this.#context.counts.answered += 1;
+      this.#messages.counts.answered += 1;
       if (isQuery) this.#reply(member, { op: MemberOp.REPLY, id, data, channel, ruid: "" });
       else this.#reply(member, { op: MemberOp.ANSWER, id: 0, data, channel, ruid });
     } else if (passed !== undefined) {
@@ -204,9 +177,9 @@ export class MemberReceiver {
   }
 
   #onResponse(member: Member, item: MemberItem, protocol: string): void {
-    const query = this.#context.pending.find(member.id, item.id);
+    const query = this.#messages.pending.find(member.id, item.id);
     if (typeof query === "string") {
-      this.#context.refuse(`member:${query}`);
+      this.#messages.refuse(`member:${query}`);
       return;
     }
     if (item.op === MemberOp.FAILURE) {
@@ -223,33 +196,31 @@ export class MemberReceiver {
     if (passed === undefined || passed instanceof HookAnswer) return;
     const response: QueryResponse =
       passed instanceof Error ? { member, error: passed } : { member, data: passed.data };
-    if (!query.respond(response)) this.#context.refuse("member:late");
-  }
-
-  /** One event until nothing is handled any more. */
-  #dropMessage({ member }: MemberMessage): void {
-    this.#context.refuse("member:overloaded");
-    if (this.#isOverloaded) return;
-    this.#isOverloaded = true;
-    const text = `${this.handling} messages and queries are handled, and further ones are dropped`;
-    this.#context.effects.report({ type: "handler:failed", member, error: new TimeoutError("EAGAIN", text) });
+    if (!query.respond(response)) this.#messages.refuse("member:late");
   }
 
   #handleMessage(message: MemberMessage, context: Buffer | undefined): void {
+    const { member } = message;
+    const { counts, runtime } = this.#messages;
     // Those of this node itself were counted when they were sent.
-    if (this.isBusy && message.member.id !== this.#context.selfId) {
-      this.#dropMessage(message);
+    if (this.isBusy && member.id !== this.#messages.id) {
+      this.#messages.refuse("member:overloaded");
+      const text = `${this.handling} messages and queries are handled, and further ones are dropped`;
+      const error = new TimeoutError("EAGAIN", text);
+      // One event until nothing is handled any more.
+      if (!this.#isOverloaded) runtime.report({ type: "handler:failed", member, error });
+      this.#isOverloaded = true;
       return;
     }
     const handlers = this.#messageHandlers.filter(({ channels }) => channels?.has(message.channel) !== false);
     if (handlers.length === 0) {
-      this.#context.counts.unhandled += 1;
+      counts.unhandled += 1;
       return;
     }
-    this.#context.counts.received += 1;
+    counts.received += 1;
     for (const handler of handlers)
       this.#run("message", handler, message, context).catch((error: unknown) =>
-        this.#context.effects.report({ type: "handler:failed", member: message.member, error }),
+        runtime.report({ type: "handler:failed", member, error }),
       );
   }
 
@@ -264,17 +235,17 @@ export class MemberReceiver {
       return;
     }
     if (this.isBusy) {
-      this.#context.refuse("member:overloaded");
+      this.#messages.refuse("member:overloaded");
       this.#fail(member, channel, id, "overloaded", "");
       return;
     }
-    this.#context.counts.received += 1;
+    this.#messages.counts.received += 1;
     try {
       const answer = await this.#run("query", handler, query, context);
       const data = checkedData("an answer", answer ?? "");
       this.#reply(member, { op: MemberOp.REPLY, id, data, channel, ruid: "" });
     } catch (error) {
-      this.#context.effects.report({ type: "handler:failed", member, error });
+      this.#messages.runtime.report({ type: "handler:failed", member, error });
       this.#fail(member, channel, id, "handler-failed", exposedText(error) ?? "");
     }
   }
@@ -300,12 +271,10 @@ export class MemberReceiver {
 
   /** Its protocol may differ from its query's. */
   #reply(member: Member, reply: Reply): void {
-    const { hooks, links, selfId } = this.#context;
     const { op, id, channel } = reply;
-    const isSelf = member.id === selfId;
-    const protocol = isSelf ? SELF : links.protocolFor(member.id, 0);
-    if (protocol === "" && !hooks.isEmpty("protocol:send")) {
-      this.#context.refuse("member:reply");
+    const protocol = this.#messages.protocolOf(member.id, 0);
+    if (protocol === "" && !this.#messages.hooks.isEmpty("protocol:send")) {
+      this.#messages.refuse("member:reply");
       if (op === MemberOp.REPLY) this.#fail(member, channel, id, "handler-failed", "no link for the answer");
       return;
     }
@@ -314,33 +283,24 @@ export class MemberReceiver {
     if (passed === undefined || passed instanceof HookAnswer) return;
     if (!(passed instanceof Error)) {
       const { data, ruid } = passed;
-      const item = encodeMemberItem({ op, id, channel, ruid, data });
-      this.#transmit(member, item, channel, op === MemberOp.REPLY ? id : 0);
+      this.#transmit(member, { op, id, channel, ruid, data });
     } else if (op === MemberOp.REPLY) this.#fail(member, channel, id, "vetoed", passed.reason ?? "");
   }
 
   /** Answers a query by a failure, which passes no hooks. */
   #fail(member: Member, channel: ClusterChannel, id: number, reason: QueryFailureReason, text: string): void {
     const data = text.slice(0, MAX_FAILURE_TEXT);
-    this.#transmit(
-      member,
-      encodeMemberItem({ op: MemberOp.FAILURE, channel, id, ruid: reason, data }),
-      channel,
-    );
+    this.#transmit(member, { op: MemberOp.FAILURE, channel, id, ruid: reason, data });
   }
 
-  /**
-   * Waits for room; a dropped answer is counted.
-   *
-   * @param query the answered one; 0: none
-   */
-  #transmit(member: Member, item: Buffer, channel: ClusterChannel, query = 0): void {
-    this.#context.queues.answer(member.id, item, (result) => {
+  /** Waits for room; a dropped answer is counted. */
+  #transmit(member: Member, item: MemberItem): void {
+    this.#messages.queues.answer(member.id, encodeMemberItem(item), (result) => {
       if (result === "too-large") {
         // Larger than this node's or the other node's links take.
-        this.#context.refuse("member:too-large");
-        if (query !== 0) this.#fail(member, channel, query, "too-large", "");
-      } else if (result === "unreachable") this.#context.refuse("member:reply");
+        this.#messages.refuse("member:too-large");
+        if (item.op === MemberOp.REPLY) this.#fail(member, item.channel, item.id, "too-large", "");
+      } else if (result === "unreachable") this.#messages.refuse("member:reply");
     });
   }
 
@@ -354,14 +314,14 @@ export class MemberReceiver {
     payload: HookPayload,
     about: HookAbout,
   ): Passed | VetoError | undefined {
-    const { hooks, counts, effects } = this.#context;
+    const { hooks, counts, runtime } = this.#messages;
     try {
       const passed = hooks.pass(stages, payload, about);
-      return this.#context.closed ? undefined : passed;
+      return this.#messages.closed ? undefined : passed;
     } catch (thrown) {
       const error = thrown as VetoError;
       counts.vetoed += 1;
-      effects.report({ type: "hook:failed", member: about.members[0] as Member, error });
+      runtime.report({ type: "hook:failed", member: about.members[0] as Member, error });
       return error;
     }
   }

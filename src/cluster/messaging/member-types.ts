@@ -8,8 +8,6 @@ import type { Member } from "../node/member.js";
 import type { ResolverStep } from "../resolver.js";
 import type { ClusterChannel } from "./channels.js";
 import type { VetoError } from "./hooks.js";
-import type { NodeLinks } from "./links.js";
-import type { MulticastGroup } from "./member-wire.js";
 
 const SELECTION = {
   /** Members, their ids or their names. */
@@ -130,20 +128,3 @@ export const MEMBER_MESSAGES_EVENTS = {
 export type MemberMessagesEvent = EventsOf<typeof MEMBER_MESSAGES_EVENTS>;
 
 export type MemberMessagesStats = StatisticsOf<typeof MEMBER_MESSAGES>;
-
-export interface MemberMessagesEffects {
-  /** Of this node. */
-  readonly id: string;
-  /** The live member with an id or a name; may be this node. */
-  find(nameOrId: string): Member | undefined;
-  /** Live members that match, including this node. */
-  resolve(steps: readonly ResolverStep[]): Iterable<Member>;
-  readonly links: NodeLinks;
-  /** A live or lost member: one that was lost may only have been paused. */
-  sender(id: string): Member | undefined;
-  /** Whether a member's details are known. */
-  isKnown(id: string): boolean;
-  report(event: MemberMessagesEvent): void;
-  /** The cluster's group. */
-  readonly group: MulticastGroup;
-}

@@ -37,10 +37,8 @@ export const MemberOp = {
 } as const;
 export type MemberOp = (typeof MemberOp)[keyof typeof MemberOp];
 
-/** Bits of the first byte. */
 const Head = { OP: 0x07, TEXT: 0x08, CHANNEL: 0x10, ID: 0x20, RUID: 0x40, CONTEXT: 0x80 } as const;
 
-/** Bytes. */
 const NODE_ID = 16;
 
 export interface MemberItem {
@@ -118,7 +116,6 @@ export function decodeMemberItem(bytes: Buffer): MemberItem | MemberItemFault {
   return { op, channel, id, ruid, data: rest.toString(), context };
 }
 
-/** @returns `undefined` if it is malformed */
 function readChannel(reader: Reader, head: number): ClusterChannel | undefined {
   if ((head & Head.CHANNEL) === 0) return 0;
   const number = reader.uint();
@@ -130,60 +127,38 @@ function readChannel(reader: Reader, head: number): ClusterChannel | undefined {
   return isChannelName(channel) ? channel : undefined;
 }
 
-export interface MulticastGroup {
-  /** Bytes of a datagram; 0: none. */
-  room(): number;
-  send(data: Buffer): void;
+/** Bytes of a datagram to one member, without its item. */
+export const DATAGRAM_HEADER = 1 + NODE_ID;
+
+/**
+ * One that comes twice, by two interfaces, is sealed, and refused as a replay (wire/seal.ts).
+ *
+ * @param members empty: all, also those that are not known here yet @param room bytes of a datagram
+ */
+export function encodeDatagrams(item: Buffer, members: readonly Member[], room: number): Buffer[] {
+  const width = Math.max(1, Math.floor((room - item.length - 2) / NODE_ID));
+  const datagrams: Buffer[] = [];
+  for (let i = 0; i === 0 || i < members.length; i += width) {
+    const some = members.slice(i, i + width);
+    filtered.uint(some.length);
+    for (const { id } of some) filtered.id(id);
+    datagrams.push(filtered.finish(item));
+  }
+  return datagrams;
 }
 
 /**
- * Messages by datagram: one to the cluster's multicast group, for many members, without acknowledgement.
- *
- * A datagram that comes twice, by two interfaces, is sealed, and refused as a replay (wire/seal.ts).
+ * @param self this node's id
+ * @returns the item of a datagram; `undefined`: it is for others; "filter": it is malformed
  */
-export class Multicast {
-  readonly #group: MulticastGroup;
-
-  constructor(group: MulticastGroup) {
-    this.#group = group;
-  }
-
-  /** Whether an item of this size fits a datagram to one member. */
-  fits(size: number): boolean {
-    return size + 1 + NODE_ID <= this.#group.room();
-  }
-
-  /** Sends an item that fits. @param isForAll also for members that are not known here yet */
-  send(item: Buffer, members: readonly Member[], isForAll: boolean): void {
-    if (isForAll) {
-      this.#group.send(encodeFilter([], item));
-      return;
-    }
-    const width = Math.max(1, Math.floor((this.#group.room() - item.length - 2) / NODE_ID));
-    for (let i = 0; i < members.length; i += width)
-      this.#group.send(encodeFilter(members.slice(i, i + width), item));
-  }
-
-  /**
-   * @param self this node's id
-   * @returns the item of a datagram; `undefined`: it is for others; "filter": it is malformed
-   */
-  read(bytes: Buffer, self: string): Buffer | "filter" | undefined {
-    const reader = new Reader(bytes);
-    const count = reader.uint();
-    const ids = reader.view(count * NODE_ID);
-    if (reader.failed) return "filter";
-    const item = bytes.subarray(reader.at);
-    if (count === 0) return item;
-    const own = Buffer.from(self, "hex");
-    for (let at = 0; at < ids.length; at += NODE_ID)
-      if (own.compare(ids, at, at + NODE_ID) === 0) return item;
-    return undefined;
-  }
-}
-
-function encodeFilter(members: readonly Member[], item: Uint8Array): Buffer {
-  filtered.uint(members.length);
-  for (const { id } of members) filtered.id(id);
-  return filtered.finish(item);
+export function readDatagram(bytes: Buffer, self: string): Buffer | "filter" | undefined {
+  const reader = new Reader(bytes);
+  const count = reader.uint();
+  const ids = reader.view(count * NODE_ID);
+  if (reader.failed) return "filter";
+  const item = bytes.subarray(reader.at);
+  if (count === 0) return item;
+  const own = Buffer.from(self, "hex");
+  for (let at = 0; at < ids.length; at += NODE_ID) if (own.compare(ids, at, at + NODE_ID) === 0) return item;
+  return undefined;
 }

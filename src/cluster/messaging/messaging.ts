@@ -7,17 +7,19 @@
  */
 import { checkCallOptions, describe, invalidArgument } from "../../core/arguments.js";
 import { isObserved, MESSAGE_SEND } from "../../core/diagnostics.js";
-import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
+import { InvalidArgumentError, InvalidStateError, NotSupportedError } from "../../core/errors.js";
 import { observeMessageSend } from "../../core/message-operations.js";
 import { ignore } from "../../core/waiter.js";
 import { checkOptions } from "../../kit/options.js";
 import type { MESSAGING } from "../../statistics/cluster.js";
 import type { StatisticsOf } from "../../statistics/rows.js";
+import type { ClusterChange } from "../membership/context.js";
 import { serviceOfRoute } from "../requests/wire.js";
 import { type ClusterAddress, SELF_ID } from "./addresses.js";
 import {
   LocalClient,
   type MessageRecipient,
+  PUBLISH_KEYS,
   type PublishOptions,
   type SendToNodesOptions,
   type SendToOptions,
@@ -25,12 +27,18 @@ import {
   type SubscribeOptions,
 } from "./client.js";
 import { DirectMessages } from "./direct-messages.js";
-import type { MessagingSettings } from "./options.js";
+import type { PairStreams } from "./pair-streams.js";
 import { type IncomingLink, MessageKind, type MessageLinksStats, type MessageRoutesStats } from "./parts.js";
-import { type MessagingEffects, MessagingState } from "./state.js";
-import { type ClusterSubscription, type MessageHandler, SELF_TOPIC, Subscription } from "./subscription.js";
-import { SubscriptionTable } from "./subscription-table.js";
-import { IncomingItems, Publisher } from "./topic-messages.js";
+import { Retention } from "./retained.js";
+import { type MessagingNamespace, type MessagingRuntime, MessagingState } from "./state.js";
+import {
+  type ClusterSubscription,
+  type MessageHandler,
+  type ReceivedMessage,
+  SELF_TOPIC,
+  Subscription,
+} from "./subscription.js";
+import { TopicMessages } from "./topic-messages.js";
 import { checkTopic, matches } from "./topics.js";
 import type { PlacedItem } from "./wire.js";
 
@@ -47,30 +55,34 @@ export type MessagingStats = StatisticsOf<typeof MESSAGING> & {
   readonly routes: MessageRoutesStats;
 };
 
-const PUBLISH_KEYS = ["subtopic", "self", "retain", "onFull", "timeout"] as const;
+/** What a member is to messages after a change; others make no difference. */
+const STATES: Readonly<Partial<Record<ClusterChange["type"], "alive" | "lost" | "gone" | "forgotten">>> = {
+  joined: "alive",
+  back: "alive",
+  restarted: "alive",
+  rejoined: "alive",
+  moved: "alive",
+  cleared: "alive",
+  details: "alive",
+  lost: "lost",
+  left: "gone",
+  cleaned: "forgotten",
+};
 
-export class Messaging {
+export class Messaging extends MessagingState {
   readonly self: MessageClient;
-  readonly #publisher: Publisher;
-  /** For its clients, as `failed`. */
-  readonly state: MessagingState;
+  readonly retention: Retention;
+  readonly topics: TopicMessages;
   readonly directs: DirectMessages;
-  readonly incoming: IncomingItems;
-  readonly #table: SubscriptionTable<Subscription>;
-  /** Handlers' errors. */
-  failed = 0;
+  #isStarted = false;
 
-  /** @param id of this node */
-  constructor(id: string, settings: MessagingSettings, effects: MessagingEffects) {
-    this.self = new MessageClient(this, Object.freeze({ node: id, id: SELF_ID }), "");
-    this.#table = new SubscriptionTable((filter) => {
-      if (!this.state.closed) void this.state.routes.unsubscribe(filter);
-    });
-    const state = new MessagingState(settings, effects, this.self, this.#table);
-    this.state = state;
-    this.#publisher = new Publisher(state);
-    this.directs = new DirectMessages(state);
-    this.incoming = new IncomingItems(state);
+  constructor(namespace: MessagingNamespace, runtime: MessagingRuntime) {
+    super(namespace, runtime);
+    this.self = new MessageClient(this, Object.freeze({ node: this.id, id: SELF_ID }), "");
+    this.names.addresses.clients.set(SELF_ID, this.self);
+    this.retention = new Retention(this);
+    this.topics = new TopicMessages(this, this.retention);
+    this.directs = new DirectMessages(this);
   }
 
   // --- Subscriptions -------------------------------------------------------------------------------------------------
@@ -78,21 +90,21 @@ export class Messaging {
   /** @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` */
   add(subscription: Subscription): void {
     const { filter } = subscription;
-    this.#table.add(filter, subscription);
+    this.table.add(filter, subscription);
     let known: Promise<void>;
     try {
-      known = this.state.routes.subscribe(filter);
+      known = this.routes.subscribe(filter);
     } catch (error) {
       // The limit of filters per node is reached.
-      this.#table.delete(filter, subscription);
+      this.table.delete(filter, subscription);
       throw error;
     }
-    this.state.plans.changed();
+    this.plans.changed();
     if (!subscription.retained) {
       subscription.ready = known;
       return;
     }
-    const { id, names, retained, retention, deliveries } = this.state;
+    const { id, names, retained, retention, deliveries } = this;
     for (const { topic, data, client, subtopic, stamp } of retained.matching(filter)) {
       // The value's memory is that of the item for other nodes.
       const message = names.message(topic, Buffer.from(data), names.senderOf(id, client), subtopic, true);
@@ -103,27 +115,11 @@ export class Messaging {
   }
 
   delete(subscription: Subscription): void {
-    this.state.retention.forget(subscription);
-    if (this.#table.delete(subscription.filter, subscription)) this.state.plans.changed();
+    this.retention.forget(subscription);
+    if (this.table.delete(subscription.filter, subscription)) this.plans.changed();
   }
 
   // --- Publishing ----------------------------------------------------------------------------------------------------
-
-  publishBy(
-    sender: ClusterAddress,
-    topic: string,
-    data: string | Uint8Array,
-    options: PublishOptions | undefined,
-  ): Promise<number> {
-    if (!isObserved(MESSAGE_SEND)) return this.#publisher.publish(sender, topic, data, options);
-    return observeMessageSend(
-      "publish",
-      topic,
-      data,
-      async (context) => this.#publisher.publish(sender, topic, data, options, context),
-      count,
-    );
-  }
 
   /** @throws in the promise: InvalidArgumentError `EINVAL`; UnroutableError `EHOSTUNREACH` */
   publishAs(
@@ -133,14 +129,14 @@ export class Messaging {
     options: PublishOptions | undefined,
   ): Promise<number> {
     try {
-      this.state.assertOpen(this.self);
+      this.assertOpen(this.self);
       if (options !== undefined) checkCallOptions("publishAs", options, PUBLISH_KEYS);
       const { node, client } = this.directs.recipient(publisher);
-      if (node !== this.state.id)
+      if (node !== this.id)
         throw new InvalidArgumentError(
-          `publishAs must get a client of this node; got one of ${this.state.nameOf(node)}`,
+          `publishAs must get a client of this node; got one of ${this.nameOf(node)}`,
         );
-      return this.publishBy({ node, id: client }, topic, data, options);
+      return this.topics.publish({ node, id: client }, topic, data, options);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -150,10 +146,10 @@ export class Messaging {
 
   /** @throws InvalidStateError `EFSM` for too many; InvalidArgumentError `EINVAL` */
   createClient(name = ""): MessageClient {
-    this.state.assertOpen(this.self);
+    this.assertOpen(this.self);
     if (typeof name !== "string") throw invalidArgument("a client's name must be a text", name);
-    const client = this.state.addresses.add(
-      (id) => new MessageClient(this, Object.freeze({ node: this.state.id, id }), name),
+    const client = this.names.addresses.add(
+      (id) => new MessageClient(this, Object.freeze({ node: this.id, id }), name),
     );
     if (client === undefined) throw new InvalidStateError("EFSM", "a node has 65,536 clients at most");
     return client;
@@ -161,47 +157,44 @@ export class Messaging {
 
   /** @throws UnroutableError `EHOSTUNREACH` */
   addressOf(node: string): ClusterAddress {
-    this.state.assertOpen(this.self);
+    this.assertOpen(this.self);
     return this.directs.ownClientOf(node).alias?.address ?? this.self.address;
   }
 
   // --- What links bring ----------------------------------------------------------------------------------------------
 
+  /** A peer is gone or forgot the session: `count` unacknowledged items are given up. */
   onLost(peer: string, count: number): void {
-    this.state.drops.lost(peer, count);
-    this.state.retention.onLost(peer);
+    this.drops.lost(peer, count);
+    this.retention.onLost(peer);
   }
 
-  onTooLarge(peer: string, prefix: string): void {
-    this.state.drops.dropped("size", peer, prefix);
-  }
-
-  /** Publications and requests are read in place. */
+  /** The peer's next item follows the return, or the promise. Publications and requests are read in place. */
   onItem(link: IncomingLink, item: PlacedItem): Promise<void> | undefined {
     // Not acknowledged, so the sender counts it as lost. Waiters for one shared promise would never be collected.
-    if (this.state.closed) return new Promise(() => undefined);
+    if (this.closed) return new Promise(() => undefined);
     const { kind, frame, start, end } = item;
     const { id: from, protocol } = link;
     switch (kind) {
       case MessageKind.PUBLISH:
-        return this.incoming.onPublish(link, frame, start, end);
+        return this.topics.onPublish(link, frame, start, end);
       case MessageKind.DIRECT:
         return this.directs.onItem(from, item.view());
       case MessageKind.ROUTES: {
-        const reason = this.state.routes.onItem(from, item.view());
-        if (reason !== undefined) this.state.refuse(`routes:${reason}`);
+        const reason = this.routes.onItem(from, item.view());
+        if (reason !== undefined) this.refuse(`routes:${reason}`);
         return undefined;
       }
       case MessageKind.MEMBER:
-        this.state.effects.onMemberItem(from, item.view(), protocol);
+        this.namespace.memberMessages.receiver.onBytes(from, item.view(), protocol);
         return undefined;
       case MessageKind.REQUEST:
-        this.state.effects.onRequest(from, frame, start, end);
+        this.namespace.requests.onItem(from, frame, start, end);
         return undefined;
       case MessageKind.RETAINED:
-        return this.incoming.onRetained(from, item.view());
+        return this.topics.onRetained(from, item.view());
       default:
-        return this.state.refuse("kind");
+        return this.refuse("kind");
     }
   }
 
@@ -210,29 +203,94 @@ export class Messaging {
    * membership; its interest is kept longer.
    */
   onMember(id: string, state: "alive" | "lost" | "gone" | "forgotten"): void {
-    if (this.state.closed) return;
-    this.state.links.onMember(id, state === "forgotten" ? "gone" : state);
-    if (state !== "forgotten") this.state.routes.onMember(id, state);
+    if (this.closed) return;
+    this.links.onMember(id, state === "forgotten" ? "gone" : state);
+    if (state !== "forgotten") this.routes.onMember(id, state);
     if (state === "alive") {
-      this.state.retention.onMember(id);
+      this.retention.onMember(id);
       return;
     }
-    if (state !== "lost") this.state.effects.onGone(id);
-    this.state.retention.onGone(id);
+    if (state !== "lost") {
+      this.namespace.memberMessages.onForgotten(id);
+      this.namespace.requests.onForgotten(id);
+    }
+    this.retention.onGone(id);
   }
 
-  // --- Life ----------------------------------------------------------------------------------------------------------
+  onChange(change: ClusterChange): void {
+    if (!this.namespace.settings.hasMessages) return;
+    const { type } = change;
+    if (type === "removed" || type === "admitted") {
+      // While this node is removed, no other one acknowledges its subscriptions.
+      if (change.id === this.id)
+        for (const { id } of this.runtime.membership?.live ?? [])
+          this.routes.onMember(id, type === "removed" ? "lost" : "alive");
+      else if (type === "removed") this.onMember(change.id, "gone");
+      return;
+    }
+    const state = STATES[type];
+    if (state === undefined || !("member" in change) || change.member === undefined) return;
+    const { id } = change.member;
+    if (type === "restarted" || (type === "back" && change.restarted)) this.onMember(id, "gone");
+    this.onMember(id, state);
+  }
+
+  // --- Life ------------------------------------------------------------------------------------------------------
+
+  /** @throws InvalidStateError `EFSM` before the start; NotSupportedError `NOT_SUPPORTED` without messages */
+  get messaging(): this {
+    this.assertSupported();
+    if (this.#isStarted) return this;
+    throw new InvalidStateError("EFSM", `${this.namespace.what} was not started`);
+  }
+
+  /** Keeps subscriptions and numbers until the start. @throws NotSupportedError `NOT_SUPPORTED` without messages */
+  get unstarted(): this {
+    this.assertSupported();
+    return this;
+  }
+
+  /** @throws NotSupportedError `NOT_SUPPORTED` without messages */
+  assertSupported(): void {
+    if (!this.namespace.settings.hasMessages)
+      throw new NotSupportedError("the node has no messages: messaging is false");
+  }
+
+  /** `undefined` before the start, and without messages. */
+  get started(): this | undefined {
+    return this.#isStarted ? this : undefined;
+  }
+
+  get streams(): PairStreams | undefined {
+    return this.namespace.settings.hasMessages ? this.pairStreams : undefined;
+  }
+
+  /**
+   * Loads the cipher of sealed messages.
+   *
+   * @throws, also in the promise: NotSupportedError `ERR_ENGINE_UNAVAILABLE`, as without WebAssembly
+   */
+  load(): Promise<void> | undefined {
+    return this.namespace.settings.hasMessages ? this.runtime.codec.load() : undefined;
+  }
+
+  /** After a failure the node sends, and cannot be reached. */
+  async start(): Promise<void> {
+    if (!this.namespace.settings.hasMessages || this.#isStarted) return;
+    this.#isStarted = true;
+    await this.links.start();
+  }
 
   /** @param linger ms for links to send queued items; -1: no limit */
   async close(linger: number): Promise<void> {
-    if (this.state.closed) return;
-    this.state.closed = true;
-    this.state.waiting.close();
-    this.state.retention.close();
-    this.state.drops.close();
-    for (const client of [...this.state.addresses.clients.values()]) client.close();
-    this.state.routes.close();
-    await this.state.links.close(linger);
+    if (this.closed) return;
+    this.closed = true;
+    this.waiting.close();
+    this.retention.close();
+    this.drops.close();
+    for (const client of [...this.names.addresses.clients.values()]) client.close();
+    this.routes.close();
+    await this.links.close(linger);
   }
 
   /**
@@ -244,11 +302,11 @@ export class Messaging {
   listRoutes(most: number, topic?: string): ClusterRoute[] {
     if (topic !== undefined) checkTopic(topic);
     const nodes = new Map<string, string[]>();
-    for (const filter of this.#table.keys()) {
+    for (const filter of this.table.keys()) {
       if (nodes.size >= most) break;
-      if (topic === undefined || matches(filter, topic)) nodes.set(filter, [this.state.id]);
+      if (topic === undefined || matches(filter, topic)) nodes.set(filter, [this.id]);
     }
-    for (const { filter, nodes: ids } of this.state.routes.table.list(most, topic)) {
+    for (const { filter, nodes: ids } of this.routes.table.list(most, topic)) {
       // Internal topics of services.
       if (serviceOfRoute(filter) !== undefined) continue;
       const own = nodes.get(filter);
@@ -262,33 +320,31 @@ export class Messaging {
 
   stats(): MessagingStats {
     return {
-      published: this.#publisher.published,
-      sent: this.#publisher.sent,
-      droppedFull: this.state.droppedFull,
-      received: this.incoming.received,
-      delivered: this.state.deliveries.delivered,
-      droppedSlow: this.state.droppedSlow,
-      unclaimed: this.state.unclaimed,
+      published: this.topics.published,
+      sent: this.topics.sent,
+      droppedFull: this.droppedFull,
+      received: this.topics.received,
+      delivered: this.deliveries.delivered,
+      droppedSlow: this.droppedSlow,
+      unclaimed: this.unclaimed,
       directSent: this.directs.sent,
       directReceived: this.directs.received,
       directPending: this.directs.pending,
-      waiting: this.state.waiting.count,
-      waitingBytes: this.state.waiting.bytes,
-      subscriptions: this.#table.size,
-      filters: this.#table.filters,
-      clients: this.state.addresses.clients.size,
-      aliases: this.state.addresses.aliases,
-      retained: this.state.retained.values.size,
-      retainedBytes: this.state.retained.bytes,
-      retainedEvicted: this.state.retained.evicted,
+      waiting: this.waiting.count,
+      waitingBytes: this.waiting.bytes,
+      subscriptions: this.table.size,
+      filters: this.table.filters,
+      clients: this.names.addresses.clients.size,
+      aliases: this.names.addresses.aliases,
+      retained: this.retained.values.size,
+      retainedBytes: this.retained.bytes,
+      retainedEvicted: this.retained.evicted,
       failed: this.failed,
-      refused: { ...this.state.refused },
-      links: this.state.links.stats(),
-      routes: this.state.routes.stats(),
+      refused: { ...this.refused },
+      links: this.links.stats(),
+      routes: this.routes.stats(),
     };
   }
-
-  // --- Names and numbers ---------------------------------------------------------------------------------------------
 
   /**
    * The number of a topic or subtopic on this node.
@@ -296,8 +352,8 @@ export class Messaging {
    * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` above the limit; ClosedError `EBADF`
    */
   createTopic(name: string, id: number | undefined, isSubtopic: boolean): number {
-    this.state.assertOpen(this.self);
-    return this.state.names.create(name, id, isSubtopic);
+    this.assertOpen(this.self);
+    return (isSubtopic ? this.names.subtopics : this.names.topics).create(name, id);
   }
 }
 
@@ -342,8 +398,7 @@ export class MessageClient extends LocalClient {
     handler?: MessageHandler,
   ): ClusterSubscription {
     const messaging = this.#messaging;
-    const { state } = messaging;
-    state.assertOpen(this);
+    messaging.assertOpen(this);
     if (typeof given === "function" && handler !== undefined)
       throw new InvalidArgumentError(
         `subscribe takes its options before the handler; got ${describe(handler)} after it`,
@@ -353,48 +408,46 @@ export class MessageClient extends LocalClient {
     const checked = checkOptions("subscribe", SUBSCRIBE_OPTIONS, options);
     if (call !== undefined && typeof call !== "function")
       throw invalidArgument("A handler must be a function", call);
-    const { effects, names, settings } = state;
+    const { names, settings } = messaging;
     const { each, retained, maxQueue = settings.maxQueue, maxQueueBytes = settings.maxQueueBytes } = checked;
     const name =
       filter === SELF_ID ? SELF_TOPIC : typeof filter === "number" ? names.topicOf(filter) : filter;
-    const subscription: Subscription = new Subscription({
-      filter: name,
-      subtopic: names.subtopicOf(checked.subtopic),
-      each,
-      retained,
-      subscriber: this,
-      handler: call,
-      maxQueue,
-      maxQueueBytes,
-      onFailed: (error) => {
-        messaging.failed += 1;
-        effects.emit({ type: "subscription:failed", filter: name, error });
-      },
-      onDropped: ({ topic }) => {
-        state.deliveries.delivered -= 1;
-        state.dropSlow(name, topic);
-      },
-      onClosed: () => {
-        this.subscriptions.delete(subscription);
-        this.direct = this.direct.filter((other) => other !== subscription);
-        messaging.delete(subscription);
-      },
-    });
+    const subtopic = names.subtopicOf(checked.subtopic);
+    const of = { filter: name, subtopic, each, retained, handler: call, maxQueue, maxQueueBytes };
+    const subscription = new Subscription(of, this);
     if (name === SELF_TOPIC) this.direct = [...this.direct, subscription];
     else messaging.add(subscription);
     this.subscriptions.add(subscription);
     return subscription;
   }
 
+  /** @internal */
+  onFailed({ filter }: Subscription, error: unknown): void {
+    this.#messaging.failed += 1;
+    this.#messaging.runtime.report({ type: "subscription:failed", filter, error });
+  }
+
+  /** @internal */
+  onDropped({ filter }: Subscription, { topic }: ReceivedMessage): void {
+    this.#messaging.deliveries.delivered -= 1;
+    this.#messaging.dropSlow(filter, topic);
+  }
+
+  /** @internal */
+  onClosed(subscription: Subscription): void {
+    this.subscriptions.delete(subscription);
+    this.direct = this.direct.filter((other) => other !== subscription);
+    this.#messaging.delete(subscription);
+  }
+
   /** Like that of the node, by this client. @throws as that; ClosedError `EBADF` */
   publish(topic: string | number, data: string | Uint8Array, options?: PublishOptions): Promise<number> {
     try {
-      const { state } = this.#messaging;
-      state.assertOpen(this);
+      const { names, topics } = this.#messaging;
+      this.#messaging.assertOpen(this);
       if (options !== undefined) checkCallOptions("publish", options, PUBLISH_KEYS);
-      const name = typeof topic === "number" ? state.names.topicUnlessClient(topic) : topic;
-      if (name !== undefined && name !== SELF_TOPIC)
-        return this.#messaging.publishBy(this.address, name, data, options);
+      const name = typeof topic === "number" ? names.topicUnlessClient(topic) : topic;
+      if (name !== undefined && name !== SELF_TOPIC) return topics.publish(this.address, name, data, options);
       const { subtopic, timeout } = options ?? {};
       const to = name === SELF_TOPIC ? SELF_ID : (topic as number);
       return this.sendTo(to, data, { subtopic, timeout }).then(() => 1);
@@ -425,17 +478,13 @@ export class MessageClient extends LocalClient {
       SELF_TOPIC,
       data,
       (context) => directs.sendToNodes(this, data, options, context),
-      count,
+      (nodes) => nodes,
     );
   }
 
   override close(): void {
     if (this.closed) return;
     super.close();
-    this.#messaging.state.addresses.clients.delete(this.id);
+    this.#messaging.names.addresses.clients.delete(this.id);
   }
-}
-
-function count(recipients: number): number {
-  return recipients;
 }

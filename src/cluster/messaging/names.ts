@@ -3,8 +3,9 @@
  * between nodes; numbers are those of this node.
  */
 import { describe, invalidArgument } from "../../core/arguments.js";
+import { randomStart } from "../../core/bytes.js";
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
-import { type Addresses, type ClusterAddress, isAlias, SELF_ID } from "./addresses.js";
+import { Addresses, type ClusterAddress, isAlias, SELF_ID } from "./addresses.js";
 import { MAX_TOPIC_IDS } from "./bounds.js";
 import type { LocalClient } from "./client.js";
 import { type NumberedNames, ReceivedMessage } from "./subscription.js";
@@ -58,7 +59,6 @@ export class TopicIds {
     return id;
   }
 
-  /** A random id, or the next free one. */
   #free(): number {
     let id = this.#random() >>> 0;
     while (!isId(id) || this.names.has(id) || this.#taken(id)) id = (id + 1) >>> 0;
@@ -71,45 +71,28 @@ function isId(id: unknown): id is number {
 }
 
 export class MessageNames implements NumberedNames {
-  readonly #topics: TopicIds;
-  readonly #subtopics: TopicIds;
+  readonly addresses: Addresses<LocalClient>;
+  readonly topics: TopicIds;
+  readonly subtopics = new TopicIds(randomStart, undefined, checkSubtopic);
   readonly #id: string;
-  readonly #addresses: Addresses<LocalClient>;
-  readonly #isClosed: () => boolean;
 
-  /**
-   * @param id of this node
-   * @param isClosed whether names get no more numbers
-   */
-  constructor(
-    id: string,
-    topics: TopicIds,
-    subtopics: TopicIds,
-    addresses: Addresses<LocalClient>,
-    isClosed: () => boolean,
-  ) {
+  /** @param id of this node @param dropped called for an evicted alias */
+  constructor(id: string, dropped: (address: ClusterAddress) => void) {
     this.#id = id;
-    this.#topics = topics;
-    this.#subtopics = subtopics;
-    this.#addresses = addresses;
-    this.#isClosed = isClosed;
-  }
-
-  /**
-   * The number of a topic, or of a subtopic: the given one, or a random one.
-   *
-   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for too many
-   */
-  create(name: string, id: number | undefined, isSubtopic: boolean): number {
-    return (isSubtopic ? this.#subtopics : this.#topics).create(name, id);
+    this.topics = new TopicIds(randomStart, (number) => this.addresses.has(number));
+    this.addresses = new Addresses({
+      random: Math.random,
+      isTaken: (number) => this.topics.names.has(number),
+      dropped,
+    });
   }
 
   /** Of a received name, which remote nodes choose: others need room, too. 0: none. */
   numberOf(name: string, isSubtopic: boolean): number {
-    const known = isSubtopic ? this.#subtopics : this.#topics;
+    const known = isSubtopic ? this.subtopics : this.topics;
     const number = known.ids.get(name);
     if (number !== undefined) return number;
-    if (known.names.size >= MAX_TOPIC_IDS / 2 || name.length > 1_024 || this.#isClosed()) return 0;
+    if (known.names.size >= MAX_TOPIC_IDS / 2 || name.length > 1_024) return 0;
     try {
       return known.create(name);
     } catch {
@@ -122,26 +105,26 @@ export class MessageNames implements NumberedNames {
     data: Buffer,
     sender: ClusterAddress,
     subtopic: string | undefined,
-    retained: boolean,
+    retained = false,
   ): ReceivedMessage {
     return new ReceivedMessage(topic, data, sender, subtopic, retained, this);
   }
 
   senderOf(node: string, client: number): ClusterAddress {
-    if (node !== this.#id) return this.#addresses.aliasOf(node, client).address;
-    return this.#addresses.clients.get(client)?.address ?? Object.freeze({ node, id: client });
+    if (node !== this.#id) return this.addresses.aliasOf(node, client).address;
+    return this.addresses.clients.get(client)?.address ?? Object.freeze({ node, id: client });
   }
 
   /** The topic of a number; `undefined`: it is a client's. @throws InvalidArgumentError `EINVAL` */
   topicUnlessClient(number: number): string | undefined {
-    if (this.#addresses.has(number)) return undefined;
-    const name = this.#topics.names.get(number);
+    if (this.addresses.has(number)) return undefined;
+    const name = this.topics.names.get(number);
     return name === undefined && isAlias(number) ? undefined : this.topicOf(number);
   }
 
   /** @throws InvalidArgumentError `EINVAL` */
   topicOf(number: number): string {
-    const name = this.#topics.names.get(number);
+    const name = this.topics.names.get(number);
     if (name === undefined)
       throw new InvalidArgumentError(`no topic and no client has the id ${describe(number)}`);
     return name;
@@ -151,7 +134,7 @@ export class MessageNames implements NumberedNames {
   subtopicOf(subtopic: string | number | undefined): string | undefined {
     if (subtopic === undefined || subtopic === 0) return undefined;
     if (typeof subtopic === "number") {
-      const name = this.#subtopics.names.get(subtopic);
+      const name = this.subtopics.names.get(subtopic);
       if (name === undefined) throw new InvalidArgumentError(`no subtopic has the id ${subtopic}`);
       return name;
     }

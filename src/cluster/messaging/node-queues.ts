@@ -115,7 +115,6 @@ export class WaitingSends {
     for (const copy of queue.copies) this.#settle(copy, "unreachable");
   }
 
-  /** @returns whether one was settled */
   #sendAll(queue: Queue): boolean {
     let progress = false;
     for (const copy of queue.copies) {

@@ -56,7 +56,6 @@ export interface PairStreamTable {
 /** Without `connect` the node dials its own port. */
 export type LinkProtocol = Omit<MessageProtocol, "connect"> & Partial<Pick<MessageProtocol, "connect">>;
 
-/** One end of a link. */
 export interface LinkEnd {
   /** 0: for everything. Others: for messages that name protocols, of which each is a bit. */
   readonly lane: number;
@@ -105,10 +104,8 @@ export class PairStreams {
   readonly #ends = new Map<PairStream, Ends[]>();
   /** They wait for a stream. */
   readonly #waiting = new Set<DiallingEnd>();
-  /** By protocol. */
   readonly #accepting = new Map<string, LinkResponder>();
 
-  /** @param maxItem bytes of an item */
   constructor(table: PairStreamTable, codec: NamespaceCodec, maxItem: number, node: ProtocolHost) {
     this.#table = table;
     this.#codec = codec;

@@ -5,6 +5,7 @@
  *                                            └── RouteDriver: subscriptions of nodes (route-driver.ts)
  */
 
+import type { MessagingSettings } from "./options.js";
 import type { DialTarget } from "./protocols.js";
 import type { TopicPlan } from "./publication.js";
 import type { PlacedItem } from "./wire.js";
@@ -71,6 +72,9 @@ export interface LinkMember extends DialTarget {
 }
 
 export interface NodeLinksEffects {
+  /** Of this node. */
+  readonly id: string;
+  readonly settings: MessagingSettings;
   /** The peer's next item follows the return, or the promise. */
   onItem(from: IncomingLink, item: PlacedItem): void | Promise<void>;
   /** The link to a peer has a connection. */
@@ -79,7 +83,8 @@ export interface NodeLinksEffects {
   onLost(id: string, count: number): void;
   /** A publication is larger than a peer takes. @param prefix the first level of its topic */
   onTooLarge(id: string, prefix: string): void;
-  member(id: string): LinkMember | undefined;
+  /** A live member. */
+  linkMember(id: string): LinkMember | undefined;
   /** For this node's details (wire.ts). */
   advertise(advert: string | undefined): void;
   /** A protocol does not reach a live member. */
@@ -87,7 +92,7 @@ export interface NodeLinksEffects {
   /** A frame arrived. Must be cheap. */
   onHeard(id: string): void;
   /** A stream greeted as a member but proved to be another node. @param address IP address of its other end */
-  onKeyRefused(id: string, address: string): void;
+  onKeyRefused(address: string): void;
   /** A protocol failed with a peer, or a listener was not opened (`peer` is empty). */
   onProtocolFailed(peer: string, protocol: string, reason: string): void;
 }

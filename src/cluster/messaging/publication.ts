@@ -1,8 +1,8 @@
 /**
  * A publication on links: its topic, the aliases of topics, and the encoded item.
  *
- *   AliasNumbers    of a node: which topics have numbers, the same on all of its links
- *   SentAliases     of a sender's link: what its session has defined them as
+ *   TopicMessages   of a node: which topics have numbers, the same on all of its links (topic-messages.ts)
+ *   Sending         of a sender's link: which of them its session has defined
  *   IncomingLink    of a receiver's link: what they stand for, in this session (parts.ts)
  *
  * A session delivers its items in order, each once, through cuts, so a use of a number comes after its definition.
@@ -11,11 +11,10 @@
  */
 import type { Keyed } from "../../core/collections/key-table.js";
 import { Writer } from "../compact.js";
-import { MAX_SHORT_TOPIC, MAX_TOPIC_ALIASES } from "./bounds.js";
 import { contextSize, dataBytes, encodeName, fittingContext, ItemFlag } from "./items.js";
 import type { Subscription } from "./subscription.js";
 
-/** A published or received topic: its bytes, its alias on links, and its cached recipients (state.ts). */
+/** A published or received topic: its bytes, its alias on links, and its cached recipients (topic-plans.ts). */
 export class TopicPlan implements Keyed {
   readonly topic: string;
   /** As in an item. */
@@ -50,41 +49,6 @@ export function prefixOf(topic: string): string {
 
 export const TopicForm = { NAME: 0, DEFINE: 1, USE: 2 } as const;
 export type TopicForm = (typeof TopicForm)[keyof typeof TopicForm];
-
-/** Numbers topics published a second time, in turn: more topics than numbers share them. */
-export class AliasNumbers {
-  #next = 0;
-
-  look(plan: TopicPlan): void {
-    if (plan.alias >= 0) return;
-    if (plan.isRepeated && plan.key.length <= MAX_SHORT_TOPIC) {
-      plan.alias = this.#next;
-      this.#next = (this.#next + 1) % MAX_TOPIC_ALIASES;
-    }
-    plan.isRepeated = true;
-  }
-}
-
-/** Of a link's session. */
-export class SentAliases {
-  /** By number. */
-  #defined: (TopicPlan | undefined)[] = [];
-
-  formOf(plan: TopicPlan): TopicForm {
-    if (plan.alias < 0) return TopicForm.NAME;
-    return this.#defined[plan.alias] === plan ? TopicForm.USE : TopicForm.DEFINE;
-  }
-
-  /** The link has taken the item that defines it. */
-  defined(plan: TopicPlan): void {
-    while (this.#defined.length < plan.alias) this.#defined.push(undefined);
-    this.#defined[plan.alias] = plan;
-  }
-
-  reset(): void {
-    this.#defined = [];
-  }
-}
 
 /**
  * A PUBLISH item as links send it: with an alias if the link has defined one for the topic, else with the name. The head is

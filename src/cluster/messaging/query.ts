@@ -6,6 +6,7 @@
  * `PendingQueries` recognizes late, duplicate and unrequested responses.
  */
 import { NumberTable } from "../../core/collections/number-table.js";
+import { RingBuffer } from "../../core/collections/queues.js";
 import { InvalidStateError, ShoalError } from "../../core/errors.js";
 import { IdleWaits, ignore } from "../../core/waiter.js";
 import { type CallTerms, type PendingCall, PendingCalls } from "../../kit/calls.js";
@@ -86,11 +87,13 @@ export class Query implements AsyncIterable<QueryResponse> {
   readonly #waiting: Map<string, Member>;
   readonly #maxBytes: number;
   readonly #onEnd: (query: Query) => void;
-  #unread: QueryResponse[] = [];
+  readonly #unread = new RingBuffer<QueryResponse>();
   #unreadBytes = 0;
   #ended: QueryEnd | undefined;
   #isRead = false;
   readonly #changes = new IdleWaits();
+  /** @internal Pending until the end. */
+  call: PendingCall<void> | undefined;
 
   /** @internal */
   constructor(id: string, members: readonly Member[], maxBytes: number, onEnd: (query: Query) => void) {
@@ -125,9 +128,9 @@ export class Query implements AsyncIterable<QueryResponse> {
     const failed: QueryFailure[] = [];
     this.#beginRead();
     while (this.#ended === undefined) await this.#changes.wait(false);
-    for (const response of this.#unread.splice(0))
-      if (response.error === undefined) replies.push(response);
-      else failed.push(response);
+    for (let next = this.#unread.shift(); next !== undefined; next = this.#unread.shift())
+      if (next.error === undefined) replies.push(next);
+      else failed.push(next);
     return { replies, failed, missing: this.missing };
   }
 
@@ -136,15 +139,12 @@ export class Query implements AsyncIterable<QueryResponse> {
     this.#beginRead();
     try {
       for (;;) {
-        const unread = this.#unread;
-        this.#unread = [];
-        for (const response of unread) {
+        const response = this.#unread.shift();
+        if (response !== undefined) {
           this.#unreadBytes -= sizeOf(response.data);
           yield response;
-        }
-        if (this.#unread.length > 0) continue;
-        if (this.#ended !== undefined) return;
-        await this.#changes.wait(false);
+        } else if (this.#ended !== undefined) return;
+        else await this.#changes.wait(false);
       }
     } finally {
       this.end("cancelled");
@@ -183,7 +183,6 @@ export class Query implements AsyncIterable<QueryResponse> {
   }
 }
 
-/** Bytes of data, for bounds of queues. */
 export function sizeOf(data: string | Buffer | undefined): number {
   return data === undefined ? 0 : typeof data === "string" ? 2 * data.length : data.length;
 }
@@ -195,7 +194,7 @@ export type StrayReply = "late" | "double" | "foreign";
 export class PendingQueries {
   /** Awaited responses count as bytes. */
   readonly #calls = new PendingCalls({ maxPending: 1_024, maxPendingBytes: 65_536 });
-  readonly #queries = new NumberTable<{ readonly query: Query; readonly call: PendingCall<void> }>();
+  readonly #queries = new NumberTable<Query>();
   #last: number;
   readonly #first: number;
 
@@ -221,18 +220,18 @@ export class PendingQueries {
   add(number: number, query: Query, terms: CallTerms = {}): void {
     const onGivenUp = (why: "timeout" | "aborted"): void =>
       query.end(why === "timeout" ? "timeout" : "cancelled");
-    const call = this.#calls.add<void>(query.members.length, { ...terms, onGivenUp });
-    call.promise.catch(ignore);
-    this.#queries.set(number, { query, call });
+    query.call = this.#calls.add<void>(query.members.length, { ...terms, onGivenUp });
+    query.call.promise.catch(ignore);
+    this.#queries.set(number, query);
   }
 
   remove(number: number): void {
-    this.#queries.get(number)?.call.resolve();
+    this.#queries.get(number)?.call?.resolve();
     this.#queries.delete(number);
   }
 
   find(from: string, number: number): Query | StrayReply {
-    const query = this.#queries.get(number)?.query;
+    const query = this.#queries.get(number);
     if (query === undefined) return number > this.#first && number <= this.#last ? "late" : "foreign";
     if (query.awaits(from)) return query;
     return query.members.some(({ id }) => id === from) ? "double" : "foreign";
@@ -240,14 +239,11 @@ export class PendingQueries {
 
   /** A member is gone: queries stop waiting for it. */
   onGone(id: string, failure: (member: Member) => QueryFailure): void {
-    for (const { query } of this.#queries.values()) {
-      if (!query.awaits(id)) continue;
-      const member = query.members.find((each) => each.id === id) as Member;
-      query.respond(failure(member));
-    }
+    for (const query of this.#queries.values())
+      for (const member of query.missing) if (member.id === id) query.respond(failure(member));
   }
 
   close(): void {
-    for (const { query } of this.#queries.values()) query.cancel();
+    for (const query of this.#queries.values()) query.cancel();
   }
 }

@@ -1,7 +1,7 @@
 /**
  * The receiving end of a link: passes one peer's items, in order, to the program, and acknowledges them.
  *
- *   BATCH ──window.accept──> items ──onItem──> delivered ──some ms, half of what the sender keeps, 256 KiB──> ACK
+ *   BATCH ──skips what it had──> items ──onItem──> delivered ──some ms, half of what the sender keeps, 256 KiB──> ACK
  *                             │ a promise: the rest waits in the queue, bounded by the peer's window
  *
  * An acknowledgement costs a system call at both ends, as much as a message, and only makes room. It waits for enough
@@ -15,7 +15,6 @@ import { HELD_BYTES, LINK_IDLE_LOOKS, LINK_MESSAGES, LINK_WINDOW } from "./bound
 import type { PairStream, PairStreams, ReceivingEnd } from "./pair-streams.js";
 import { type IncomingLink, MessageKind, type NodeLinksEffects } from "./parts.js";
 import type { TopicPlan } from "./publication.js";
-import { ReceiveWindow } from "./window.js";
 import {
   BATCH_HEADER,
   BatchReader,
@@ -48,18 +47,22 @@ interface Queued {
 export class Receiving implements IncomingLink, ReceivingEnd {
   readonly id: string;
   readonly lane: number;
-  readonly window = new ReceiveWindow();
+  /** The sender's; empty: unknown. */
+  life = "";
+  session = 0;
+  /** Items of this session. */
+  received = 0;
+  delivered = 0;
+  acked = 0;
   stream: PairStream | undefined = undefined;
   protocol = "";
   topics: (TopicPlan | undefined)[] = [];
-  /** In the list of acknowledgements at the end of the turn. */
-  isDue = false;
   readonly #links: ReceivingEffects;
   readonly #maxItem: number;
   readonly #queue = new RingBuffer<Queued>(2);
   #queuedBytes = 0;
-  /** Frames are queued: a handler is pending, or it has settled and the rest is being delivered. */
-  #paused = false;
+  /** Frames are being delivered, or wait for a pending handler. */
+  #isBusy = false;
   #isPending = false;
   #unackedBytes = 0;
   /** Checks without items in between. */
@@ -80,10 +83,23 @@ export class Receiving implements IncomingLink, ReceivingEnd {
     this.#links = links;
   }
 
-  hello(of: Pick<Hello, "life" | "session" | "sent">): ReturnType<ReceiveWindow["hello"]> {
-    const result = this.window.hello(of.life, of.session, of.sent);
-    if (result === "new") this.restart();
-    return result;
+  /** @returns `stale`: the sender gave up the session. `forgotten`: items of it may be forgotten */
+  hello({
+    life,
+    session,
+    sent,
+  }: Pick<Hello, "life" | "session" | "sent">): "new" | "resumed" | "stale" | "forgotten" {
+    if (life === this.life) {
+      if (session === this.session) return "resumed";
+      if (session < this.session) return "stale";
+    }
+    if (sent > 0) return "forgotten";
+    this.life = life;
+    this.session = session;
+    this.received = 0;
+    this.delivered = 0;
+    this.restart();
+    return "new";
   }
 
   /** Drops undelivered items of the previous session. Its handler still holds the items of the next one. */
@@ -105,7 +121,7 @@ export class Receiving implements IncomingLink, ReceivingEnd {
 
   /** The other end would have closed it, or has vanished. */
   closeIfIdle(): void {
-    if (this.stream === undefined || this.#paused) {
+    if (this.stream === undefined || this.#isBusy) {
       this.#quietLooks = 0;
       return;
     }
@@ -133,18 +149,17 @@ export class Receiving implements IncomingLink, ReceivingEnd {
     const bytes = frame.length;
     if (bytes > this.#maxItem + BATCH_HEADER + ITEM_HEADER) return "too-large";
     // They came by an earlier stream, perhaps into the queue.
-    if (first + count <= this.window.received) return undefined;
+    if (first + count <= this.received) return undefined;
     if (this.#queuedBytes > 0 && this.#queuedBytes + bytes > LINK_WINDOW + this.#maxItem) return "flood";
     if (this.#queue.length >= LINK_MESSAGES) return "flood";
-    const skip = this.window.accept(first, count);
+    const skip = this.received - first;
     if (skip < 0) return "sequence";
-    if (this.#paused) {
-      // A smaller frame would keep the memory of its whole read, many times its own bytes.
-      this.#queue.push({ frame: bytes < 16_384 ? Buffer.from(frame) : frame, skip });
-      this.#queuedBytes += bytes;
-      return undefined;
-    }
-    return this.#deliver(frame, skip);
+    this.received = first + count;
+    // A smaller frame that waits would keep the memory of its whole read, many times its own bytes.
+    const isCopied = this.#isBusy && bytes < 16_384;
+    this.#queue.push({ frame: isCopied ? Buffer.from(frame) : frame, skip });
+    this.#queuedBytes += bytes;
+    return this.#isBusy ? undefined : this.#deliver();
   }
 
   /** Items to the peer leave: their write takes an acknowledgement along that a caller waits for. */
@@ -153,44 +168,45 @@ export class Receiving implements IncomingLink, ReceivingEnd {
   }
 
   acknowledge(): void {
-    const { window, stream } = this;
-    if (stream === undefined || window.acked === window.delivered) return;
+    const { stream } = this;
+    if (stream === undefined || this.acked === this.delivered) return;
     if (stream.isFull) {
       this.#links.acknowledgeLater(this);
       return;
     }
-    window.acked = window.delivered;
+    this.acked = this.delivered;
     this.#unackedBytes = 0;
     this.#isAwaited = false;
-    this.#links.streams.send(this, [encodeAck(window.session, window.delivered)]);
+    this.#links.streams.send(this, [encodeAck(this.session, this.delivered)]);
   }
 
-  #deliver(frame: Buffer, skip: number): FrameFault | undefined {
-    this.#unackedBytes += frame.length;
-    const reader = new BatchReader(frame);
-    for (let i = 0; i < skip; i++) reader.next();
-    this.#reader = reader;
-    this.#left = countOf(frame) - skip;
-    const fault = this.#run();
+  /** Until a handler is pending. A stream in memory may bring frames within a handler. */
+  #deliver(): FrameFault | undefined {
+    let fault: FrameFault | undefined;
+    this.#isBusy = true;
+    while (fault === undefined && !this.#isPending) {
+      this.#reader ??= this.#nextFrame();
+      if (this.#reader === undefined) break;
+      fault = this.#read(this.#reader);
+    }
+    this.#isBusy = this.#isPending;
     this.#acknowledgeInTime();
     return fault;
   }
 
-  #acknowledgeInTime(): void {
-    const { window } = this;
-    if (this.#unackedBytes >= HELD_BYTES) this.acknowledge();
-    else if (
-      this.#isAwaited ||
-      window.delivered - window.acked >= this.#ackItems ||
-      this.#unackedBytes >= this.#ackBytes
-    ) {
-      if (!this.isDue) this.#links.acknowledgeSoon(this);
-    } else if (window.delivered > window.acked) this.#links.acknowledgeLater(this);
+  #nextFrame(): BatchReader | undefined {
+    const queued = this.#queue.shift();
+    if (queued === undefined) return undefined;
+    const { frame, skip } = queued;
+    this.#queuedBytes -= frame.length;
+    this.#unackedBytes += frame.length;
+    this.#left = countOf(frame) - skip;
+    const reader = new BatchReader(frame);
+    for (let i = 0; i < skip; i++) reader.next();
+    return reader;
   }
 
-  #run(): FrameFault | undefined {
-    const reader = this.#reader as BatchReader;
-    const { window } = this;
+  #read(reader: BatchReader): FrameFault | undefined {
     const links = this.#links;
     const epoch = this.#epoch;
     while (this.#left > 0) {
@@ -202,48 +218,43 @@ export class Receiving implements IncomingLink, ReceivingEnd {
         this.#isAwaited = true;
       const done = links.onItem(this, reader);
       if (done !== undefined) {
-        this.#pause(done);
+        this.#isPending = true;
+        const go = (): void => this.#onHandled(epoch);
+        done.then(go, go);
         return undefined;
       }
       // The handler may have closed everything, or a session began.
       if (epoch !== this.#epoch) return undefined;
-      window.delivered += 1;
+      this.delivered += 1;
     }
     this.#reader = undefined;
     return reader.isWhole ? undefined : this.#malformed();
   }
 
+  #onHandled(epoch: number): void {
+    this.#isPending = false;
+    if (epoch === this.#epoch) this.delivered += 1;
+    const fault = this.#deliver();
+    if (fault !== undefined) this.#links.onFault(this, fault);
+  }
+
   /** The sender gives it again by its next stream, and it must not count as received then. */
   #malformed(): FrameFault {
+    this.#reader = undefined;
     this.#queue.clear();
     this.#queuedBytes = 0;
-    this.window.received = this.window.delivered;
+    this.received = this.delivered;
     return "malformed";
   }
 
-  #pause(done: Promise<void>): void {
-    const epoch = this.#epoch;
-    this.#paused = true;
-    this.#isPending = true;
-    const go = (): void => {
-      this.#isPending = false;
-      if (epoch === this.#epoch) this.window.delivered += 1;
-      this.#resume();
-    };
-    done.then(go, go);
-  }
-
-  /** A stream in memory may bring frames within a handler. */
-  #resume(): void {
-    let fault = this.#reader === undefined ? undefined : this.#run();
-    while (fault === undefined && !this.#isPending) {
-      const queued = this.#queue.shift();
-      if (queued === undefined) break;
-      this.#queuedBytes -= queued.frame.length;
-      fault = this.#deliver(queued.frame, queued.skip);
-    }
-    this.#paused = this.#isPending;
-    if (fault !== undefined) this.#links.onFault(this, fault);
-    this.#acknowledgeInTime();
+  #acknowledgeInTime(): void {
+    if (this.#unackedBytes >= HELD_BYTES) this.acknowledge();
+    else if (
+      this.#isAwaited ||
+      this.delivered - this.acked >= this.#ackItems ||
+      this.#unackedBytes >= this.#ackBytes
+    )
+      this.#links.acknowledgeSoon(this);
+    else if (this.delivered > this.acked) this.#links.acknowledgeLater(this);
   }
 }

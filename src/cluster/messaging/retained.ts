@@ -12,12 +12,12 @@
 
 import { TurnBudget } from "../../core/turn-budget.js";
 import { ignore, withTimeout } from "../../core/waiter.js";
-import { MAX_MEMBERS } from "../bounds.js";
+import { LatestMap, MAX_MEMBERS } from "../bounds.js";
 import { type Reader, Writer } from "../compact.js";
 import { MAX_ASK_FILTERS, MAX_TOPIC } from "./bounds.js";
-import type { NodeLinks } from "./links.js";
-import { WaitingSends, type WaitResult } from "./node-queues.js";
 import { MessageKind, type SendResult } from "./parts.js";
+import type { RetainedValue } from "./retained-values.js";
+import type { MessagingState } from "./state.js";
 import type { Subscription } from "./subscription.js";
 import { filterFault, matches } from "./topics.js";
 
@@ -27,89 +27,30 @@ const AGAIN = Buffer.from([RetainedItem.AGAIN]);
 /** Reused for one item at a time. */
 const out = new Writer();
 
-export interface RetainedValue {
-  readonly topic: string;
-  readonly client: number;
-  readonly subtopic: string | undefined;
-  readonly stamp: number;
-  /** The PUBLISH item, with the topic's name, and the data in it. */
-  readonly item: Buffer;
-  readonly data: Buffer;
-}
-
-/** Of this node. Above a bound the least recently updated value is dropped. */
-export class RetainedValues {
-  readonly #bounds: { readonly topics: number; readonly bytes: number };
-  /** By topic. */
-  readonly values = new Map<string, RetainedValue>();
-  #lastStamp = 0;
-  bytes = 0;
-  evicted = 0;
-
-  constructor(bounds: { readonly topics: number; readonly bytes: number }) {
-    this.#bounds = bounds;
-  }
-
-  /** @param wall ms since 1970 */
-  stamp(wall: number): number {
-    this.#lastStamp = Math.max(this.#lastStamp + 1, Math.floor(wall * 1_000));
-    return this.#lastStamp;
-  }
-
-  /**
-   * @param stamp of another node
-   * @returns the stamp that counts: a new one for one more than five minutes ahead of this clock
-   */
-  seen(stamp: number, wall: number): number {
-    if (stamp > Math.floor(wall * 1_000) + 300_000_000) return this.stamp(wall);
-    this.#lastStamp = Math.max(this.#lastStamp, stamp);
-    return stamp;
-  }
-
-  /** Replaces the value of its topic; empty data removes it. */
-  keep(value: RetainedValue): void {
-    this.#delete(value.topic);
-    if (value.data.length === 0) return;
-    this.values.set(value.topic, value);
-    this.bytes += sizeOf(value);
-    for (const oldest of this.values.keys()) {
-      if (this.values.size <= this.#bounds.topics && this.bytes <= this.#bounds.bytes) return;
-      this.#delete(oldest);
-      this.evicted += 1;
-    }
-  }
-
-  matching(filter: string): RetainedValue[] {
-    return [...this.values.values()].filter(({ topic }) => matches(filter, topic));
-  }
-
-  #delete(topic: string): void {
-    const value = this.values.get(topic);
-    if (value === undefined) return;
-    this.values.delete(topic);
-    this.bytes -= sizeOf(value);
-  }
-}
-
-function sizeOf({ topic, subtopic, item }: RetainedValue): number {
-  return 2 * (topic.length + (subtopic?.length ?? 0)) + item.length + 256;
-}
-
-/** Of another member. */
 interface Question {
   readonly number: number;
   readonly filters: readonly string[];
 }
 
-/** A member that is being asked, one question at a time. */
-class Asked {
+/** A member, with the questions to it, one at a time, and those that it asked. */
+class Peer {
+  /** Whether it was asked for the readers' filters when it was met. */
+  isMet = false;
   /** To be asked for. */
   readonly filters = new Set<string>();
-  /** Settles when all questions have ended. */
-  done: Promise<void> = Promise.resolve();
+  /** Settles when all questions have ended; `undefined`: none is open. */
+  asking: Promise<void> | undefined = undefined;
   /** Of the current question. */
   number = 0;
-  end: () => void = () => undefined;
+  end: () => void = ignore;
+  hasAsked: boolean;
+  /** Its last question, until it is answered. */
+  question: Question | undefined = undefined;
+  isAnswering = false;
+
+  constructor(hasAsked: boolean) {
+    this.hasAsked = hasAsked;
+  }
 
   /** As many of the filters as a question may have. */
   take(): string[] {
@@ -126,38 +67,27 @@ class Asked {
 }
 
 export class Retention {
-  readonly #retained: RetainedValues;
-  readonly #links: Pick<NodeLinks, "send" | "room">;
-  readonly #waiting: WaitingSends;
-  readonly #peers: () => readonly string[];
-  readonly #onTooLarge: (id: string) => void;
+  readonly #messaging: MessagingState;
   readonly #readers = new Set<Subscription>();
-  /** Members asked for the readers' filters. */
-  readonly #met = new Set<string>();
-  readonly #asked = new Map<string, Asked>();
-  /** By member that has asked: its last question; `undefined`: it was lost or gone since. */
-  readonly #answers = new Map<string, Question | undefined>();
-  /** Members that are being answered. */
-  readonly #answering = new Set<string>();
-  /** The longest lost first. */
-  readonly #lost = new Set<string>();
+  readonly #peers = new Map<string, Peer>();
+  /** Members that have asked, and are lost or gone: they may return, and not have noticed. */
+  readonly #gone = new LatestMap<string, true>(MAX_MEMBERS);
   /** ms of answers between turns of the event loop. */
   readonly #budget = new TurnBudget(1);
   #number = 0;
   #isClosed = false;
 
-  /** @param onTooLarge called for a value that is larger than a member takes */
-  constructor(
-    values: RetainedValues,
-    links: Pick<NodeLinks, "send" | "room">,
-    peers: () => readonly string[],
-    onTooLarge: (id: string) => void,
-  ) {
-    this.#retained = values;
-    this.#links = links;
-    this.#waiting = new WaitingSends(Infinity, Infinity, (id, bytes) => links.room(id, bytes));
-    this.#peers = peers;
-    this.#onTooLarge = onTooLarge;
+  constructor(messaging: MessagingState) {
+    this.#messaging = messaging;
+  }
+
+  #peerOf(id: string): Peer {
+    let peer = this.#peers.get(id);
+    if (peer === undefined) {
+      peer = new Peer(this.#gone.delete(id));
+      this.#peers.set(id, peer);
+    }
+    return peer;
   }
 
   // --- Asking ----------------------------------------------------------------------------------------------------------
@@ -172,7 +102,7 @@ export class Retention {
     await withTimeout(known.catch(ignore), 1_000);
     if (subscription.closed || this.#isClosed) return;
     this.#readers.add(subscription);
-    const asked = this.#peers().map((id) => this.#ask(id, [subscription]));
+    const asked = this.#messaging.peers().map((id) => this.#ask(id, [subscription]));
     await withTimeout(Promise.all(asked), 5_000);
   }
 
@@ -181,95 +111,96 @@ export class Retention {
   }
 
   onMember(id: string): void {
-    if (this.#isClosed || this.#met.has(id) || !this.#peers().includes(id)) return;
-    this.#met.add(id);
-    if (this.#lost.delete(id) && this.#answers.has(id)) void this.#send(id, () => AGAIN);
+    if (this.#isClosed || this.#peers.get(id)?.isMet || !this.#messaging.peers().includes(id)) return;
+    const isBack = this.#gone.has(id);
+    this.#peerOf(id).isMet = true;
+    if (isBack) void this.#send(id, () => AGAIN);
     void this.#ask(id, this.#readers);
   }
 
   onAgain(from: string): void {
-    this.#asked.get(from)?.end();
+    this.#peers.get(from)?.end();
     void this.#ask(from, this.#readers);
   }
 
   /** The link to a member lost items. */
   onLost(id: string): void {
-    if (this.#isClosed) return;
-    if (this.#answers.has(id)) void this.#send(id, () => AGAIN);
-    if (this.#asked.has(id)) this.onAgain(id);
+    const peer = this.#peers.get(id);
+    if (this.#isClosed || peer === undefined) return;
+    if (peer.hasAsked) void this.#send(id, () => AGAIN);
+    if (peer.asking !== undefined) this.onAgain(id);
   }
 
-  /** It may return, and not have noticed: a node that was removed goes on. */
   onGone(id: string): void {
-    this.#met.delete(id);
-    const asked = this.#asked.get(id);
-    asked?.filters.clear();
-    asked?.end();
-    if (!this.#answers.has(id)) return;
-    this.#lost.add(id);
-    this.#answers.set(id, undefined);
-    const [oldest = id] = this.#lost;
-    if (this.#lost.size > MAX_MEMBERS && this.#lost.delete(oldest)) this.#answers.delete(oldest);
+    const peer = this.#peers.get(id);
+    if (peer === undefined) return;
+    this.#peers.delete(id);
+    if (peer.hasAsked) this.#gone.set(id, true);
+    this.#drop(peer);
+  }
+
+  #drop(peer: Peer): void {
+    peer.question = undefined;
+    peer.filters.clear();
+    peer.end();
   }
 
   onEnd(from: string, number: number): void {
-    const asked = this.#asked.get(from);
-    if (asked?.number === number) asked.end();
+    const peer = this.#peers.get(from);
+    if (peer?.number === number) peer.end();
   }
 
   #ask(id: string, readers: Iterable<Subscription>): Promise<void> {
-    const known = this.#asked.get(id);
-    const asked = known ?? new Asked();
-    for (const { filter } of readers) asked.filters.add(filter);
-    if (known === undefined) {
-      this.#asked.set(id, asked);
-      asked.done = this.#askAll(id, asked);
-    }
-    return asked.done;
+    const peer = this.#peerOf(id);
+    for (const { filter } of readers) peer.filters.add(filter);
+    if (peer.filters.size === 0) return Promise.resolve();
+    peer.asking ??= this.#askAll(id, peer);
+    return peer.asking;
   }
 
-  async #askAll(id: string, asked: Asked): Promise<void> {
-    for (let some = asked.take(); some.length > 0; some = asked.take()) {
+  async #askAll(id: string, peer: Peer): Promise<void> {
+    for (let some = peer.take(); some.length > 0; some = peer.take()) {
       this.#number = (this.#number + 1) >>> 0;
-      const number = this.#number;
-      asked.number = number;
+      const question = encodeAsk(this.#number, some);
+      peer.number = this.#number;
       const ended = new Promise<void>((resolve) => {
-        asked.end = resolve;
+        peer.end = resolve;
       });
-      const question = some;
-      if ((await this.#send(id, () => encodeAsk(number, question))) === "sent") await ended;
+      if ((await this.#send(id, () => question)) === "sent") await ended;
     }
-    this.#asked.delete(id);
+    peer.asking = undefined;
   }
 
   // --- Answering -------------------------------------------------------------------------------------------------------
 
   onAsk(from: string, question: Question): void {
-    this.#answers.set(from, question);
-    if (!this.#answering.has(from)) void this.#answerAll(from);
+    const peer = this.#peerOf(from);
+    peer.hasAsked = true;
+    peer.question = question;
+    if (!peer.isAnswering) void this.#answerAll(from, peer);
   }
 
   /** The last question at a time: a member may ask without reading. */
-  async #answerAll(to: string): Promise<void> {
-    this.#answering.add(to);
-    let answered: Question | undefined;
-    for (let next = this.#answers.get(to); next !== answered; next = this.#answers.get(to)) {
-      answered = next;
-      if (next !== undefined) await this.#answer(to, next);
+  async #answerAll(to: string, peer: Peer): Promise<void> {
+    peer.isAnswering = true;
+    for (let next = peer.question; next !== undefined; next = peer.question) {
+      await this.#answer(to, peer, next);
+      if (peer.question === next) peer.question = undefined;
     }
-    this.#answering.delete(to);
+    peer.isAnswering = false;
   }
 
-  async #answer(to: string, question: Question): Promise<void> {
+  async #answer(to: string, peer: Peer, question: Question): Promise<void> {
     const { number, filters } = question;
-    const isCurrent = (): boolean => this.#answers.get(to) === question;
-    for (const topic of [...this.#retained.values.keys()]) {
-      if (this.#budget.spend()) await turn();
+    const { values } = this.#messaging.retained;
+    const isCurrent = (): boolean => peer.question === question;
+    for (const topic of [...values.keys()]) {
+      if (this.#budget.spend()) await new Promise((resolve) => setImmediate(resolve));
       if (!isCurrent()) return;
       if (!filters.some((filter) => matches(filter, topic))) continue;
       // Read when there is room: a later publication was sent before.
       const result = await this.#send(to, () => {
-        const value = isCurrent() ? this.#retained.values.get(topic) : undefined;
+        const value = isCurrent() ? values.get(topic) : undefined;
         return value === undefined ? undefined : encodeValue(value);
       });
       if (result === "unreachable") return;
@@ -278,31 +209,22 @@ export class Retention {
   }
 
   /** Waits for room: a slow peer delays only its own answers. @param item `undefined`: nothing is to be sent */
-  #send(to: string, item: () => Buffer | undefined): Promise<WaitResult> {
-    const send = (): SendResult => {
+  async #send(to: string, item: () => Buffer | undefined): Promise<SendResult> {
+    const { links, drops } = this.#messaging;
+    for (;;) {
       const bytes = item();
-      const result = bytes === undefined ? "sent" : this.#links.send(to, MessageKind.RETAINED, bytes);
-      if (result === "too-large") this.#onTooLarge(to);
-      return result;
-    };
-    const result = this.#waiting.has(to) ? "full" : send();
-    return result === "full" ? this.#waiting.wait(to, 0, -1, send) : Promise.resolve(result);
+      const result = bytes === undefined ? "sent" : links.send(to, MessageKind.RETAINED, bytes);
+      if (result === "too-large") drops.dropped("size", to, "$retained");
+      if (result !== "full") return result;
+      if (this.#isClosed || !(await links.room(to, bytes?.length))) return "unreachable";
+    }
   }
 
   close(): void {
     this.#isClosed = true;
-    this.#waiting.close();
-    this.#answers.clear();
     this.#readers.clear();
-    for (const { filters, end } of this.#asked.values()) {
-      filters.clear();
-      end();
-    }
+    for (const peer of this.#peers.values()) this.#drop(peer);
   }
-}
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
 
 // --- Items -----------------------------------------------------------------------------------------------------------

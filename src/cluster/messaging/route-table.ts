@@ -41,53 +41,46 @@ export class NodeSet {
   }
 
   has(node: number): boolean {
-    const words = this.#words;
-    const at = this.#at;
-    const { length } = this;
-    if (this.#isBits)
-      return node >>> 5 < length && (((words[at + (node >>> 5)] as number) >>> (node & 31)) & 1) === 1;
-    for (let i = at; i < at + length; i++) {
-      const word = words[i] as number;
-      if ((word & 0xffff) === node || word >>> 16 === node) return true;
-    }
-    return false;
+    return this.#isBits
+      ? node >>> 5 < this.length && ((this.#word(node >>> 5) >>> (node & 31)) & 1) === 1
+      : this.#find(node) !== -1;
   }
 
   /** Adds a new node; `false`: no room. */
   put(node: number): boolean {
-    const words = this.#words;
-    const at = this.#at;
-    const { length } = this;
-    if (this.#isBits) {
-      if (node >>> 5 >= length) return false;
-      words[at + (node >>> 5)] = (words[at + (node >>> 5)] as number) | (1 << (node & 31));
-      return true;
-    }
-    for (let i = at; i < at + length; i++) {
-      const word = words[i] as number;
-      if ((word & 0xffff) === NO_NODE) {
-        words[i] = (word & 0xffff_0000) | node;
-        return true;
-      }
-      if (word >>> 16 === NO_NODE) {
-        words[i] = (word & 0xffff) | (node << 16);
-        return true;
-      }
-    }
-    return false;
+    const place = this.#isBits ? node >>> 5 : this.#find(NO_NODE);
+    if (this.#isBits && place < this.length)
+      this.#words[this.#at + place] = this.#word(place) | (1 << (node & 31));
+    else if (!this.#isBits && place !== -1) this.#set(place, node);
+    else return false;
+    return true;
   }
 
-  /** Removes a node that is there. */
   take(node: number): void {
-    const words = this.#words;
-    const at = this.#at;
-    if (this.#isBits) words[at + (node >>> 5)] = (words[at + (node >>> 5)] as number) & ~(1 << (node & 31));
-    else
-      for (let i = at; i < at + this.length; i++) {
-        const word = words[i] as number;
-        if ((word & 0xffff) === node) words[i] = word | 0xffff;
-        else if (word >>> 16 === node) words[i] = word | 0xffff_0000;
-      }
+    if (this.#isBits) this.#words[this.#at + (node >>> 5)] = this.#word(node >>> 5) & ~(1 << (node & 31));
+    else this.#set(this.#find(node), NO_NODE);
+  }
+
+  #word(i: number): number {
+    return this.#words[this.#at + i] as number;
+  }
+
+  /** @returns the place of a number in a list: two in each word; -1: none */
+  #find(number: number): number {
+    for (let i = 0; i < this.length; i++) {
+      const word = this.#word(i);
+      if ((word & 0xffff) === number) return 2 * i;
+      if (word >>> 16 === number) return 2 * i + 1;
+    }
+    return -1;
+  }
+
+  #set(place: number, number: number): void {
+    const word = this.#word(place >>> 1);
+    const isHigh = (place & 1) === 1;
+    this.#words[this.#at + (place >>> 1)] = isHigh
+      ? (word & 0xffff) | (number << 16)
+      : (word & 0xffff_0000) | number;
   }
 
   /** Replaces the nodes of a new payload, which is 0. */
@@ -98,7 +91,7 @@ export class NodeSet {
 
   read(into: number[]): void {
     for (let i = 0; i < this.length; i++) {
-      let word = this.#words[this.#at + i] as number;
+      let word = this.#word(i);
       if (this.#isBits) {
         for (; word !== 0; word &= word - 1) into.push(i * 32 + 31 - Math.clz32(word & -word));
       } else {
@@ -363,16 +356,12 @@ export class RouteTable {
     }
     this.#index.tidy(256);
     if (this.#cursor < WALKED) return true;
-    this.#endSweep();
-    return this.#waiting.length > 0;
-  }
-
-  #endSweep(): void {
     for (const { number, routes } of this.#sweeping) {
       this.unswept -= routes;
       this.#free.push(number);
     }
     this.#sweeping = [];
+    return this.#waiting.length > 0;
   }
 
   bytes(): number {

@@ -25,28 +25,21 @@ import { refusePromise } from "./options.js";
 import type { DiallingEnd, LinkProtocol, PairStream, PairStreams } from "./pair-streams.js";
 import { type LinkMember, MessageKind, type NodeLinksEffects } from "./parts.js";
 import type { DialTarget } from "./protocols.js";
-import { type Publication, SentAliases, TopicForm } from "./publication.js";
+import { type Publication, TopicForm, type TopicPlan } from "./publication.js";
 import { SendWindow, type WindowLimits } from "./window.js";
 import { decodeAck, decodeAdvert, decodeRefused, LinkFrame } from "./wire.js";
-
-export interface SendingLane {
-  readonly number: number;
-  /** Allowed ones. */
-  readonly protocols: readonly LinkProtocol[];
-}
 
 export interface SendingEffects {
   readonly effects: NodeLinksEffects;
   readonly streams: PairStreams;
   readonly heartbeat: number;
-  /** The greeting, with the window's session. */
+  readonly limits: WindowLimits;
+  /** Above all sessions that peers may remember. */
+  readonly firstSession: number;
+  protocolsOf(lane: number): readonly LinkProtocol[];
   hello(sending: Sending): Buffer;
-  onUp(sending: Sending): void;
-  /** Sends at the end of this turn. */
   flushSoon(sending: Sending): void;
-  /** Items were acknowledged or given up. */
   noteDrained(): void;
-  /** In one write with items. */
   acknowledge(sending: Sending): void;
 }
 
@@ -75,7 +68,6 @@ export class Sending {
   readonly window: SendWindow;
   state: SendingState = "idle";
   dropped = 0;
-  /** Bytes. */
   maxItem = 0;
   reason = "";
   isDirty = false;
@@ -86,8 +78,12 @@ export class Sending {
   /** Whether they are only publications; and since when they wait, -1: they do not. */
   #isHoldable = true;
   #heldSince = -1;
-  readonly #aliases = new SentAliases();
-  readonly lane: SendingLane;
+  /** Topics by the alias that this session has defined for them. */
+  #aliases: (TopicPlan | undefined)[] = [];
+  readonly lane: number;
+  readonly #protocols: readonly LinkProtocol[];
+  /** Of lane 0: the other lanes to the peer. */
+  readonly lanes = new Map<number, Sending>();
   readonly #links: SendingEffects;
   #current: Attempt | undefined = undefined;
   #attempt: Attempt | undefined = undefined;
@@ -105,29 +101,30 @@ export class Sending {
   #uselessInRow = 0;
   /** When the peer last forgot a session. */
   #forgottenAt = Number.NEGATIVE_INFINITY;
-  /** For room. */
   #waiters: ((isThere: boolean) => void)[] = [];
   readonly #deliveries = new RingBuffer<DeliveryWaiter>(2);
   /** Of this session: the place of the last item that is not a change of routes. */
   #lastMessage = 0;
   #usedAt: number;
 
-  constructor(
-    { id, name }: Pick<LinkMember, "id" | "name">,
-    lane: SendingLane,
-    limits: WindowLimits,
-    session: number,
-    links: SendingEffects,
-  ) {
+  constructor(links: SendingEffects, { id, name }: Pick<LinkMember, "id" | "name">, lane: number) {
     this.id = id;
     this.name = name;
     this.lane = lane;
-    this.window = new SendWindow(limits, session);
+    this.#protocols = links.protocolsOf(lane);
+    this.window = new SendWindow(links.limits, links.firstSession);
     this.#links = links;
     this.#usedAt = performance.now();
   }
 
-  /** Empty: none. */
+  of(lane: number): Sending | undefined {
+    return lane === 0 ? this : this.lanes.get(lane);
+  }
+
+  all(): readonly Sending[] {
+    return [this, ...this.lanes.values()];
+  }
+
   get protocol(): string {
     return this.#current?.protocol.name ?? "";
   }
@@ -159,11 +156,15 @@ export class Sending {
   publish(kind: number, publication: Publication): boolean {
     if (publication.bytes >= ITEM_BY_REFERENCE) return this.offer(kind, publication.item());
     const { plan } = publication;
-    const form = this.#aliases.formOf(plan);
-    publication.encodeHead(form);
+    const { alias } = plan;
+    const isDefined = alias >= 0 && this.#aliases[alias] === plan;
+    publication.encodeHead(alias < 0 ? TopicForm.NAME : isDefined ? TopicForm.USE : TopicForm.DEFINE);
     if (!this.window.offerPublication(kind, publication)) return false;
     this.#lastMessage = this.window.offered;
-    if (form === TopicForm.DEFINE) this.#aliases.defined(plan);
+    if (alias >= 0 && !isDefined) {
+      while (this.#aliases.length < alias) this.#aliases.push(undefined);
+      this.#aliases[alias] = plan;
+    }
     this.#sendSoon(publication.head.at + publication.dataBytes, HELD_BYTES);
     return true;
   }
@@ -282,7 +283,7 @@ export class Sending {
 
   #connect(): void {
     // `changed` follows when a lost member is back, and when the details of a new one come.
-    if (this.#links.effects.member(this.id)?.hasDetails !== true) {
+    if (this.#links.effects.linkMember(this.id)?.hasDetails !== true) {
       this.state = "idle";
       this.#failingSince = -1;
       return;
@@ -296,12 +297,12 @@ export class Sending {
 
   /** By priority; recently failed ones last. */
   #find(): Candidate[] {
-    const member = this.#links.effects.member(this.id);
+    const member = this.#links.effects.linkMember(this.id);
     const advert = decodeAdvert(member?.advert);
     if (member === undefined || advert === undefined) return [];
     const { id, host, address, local } = member;
     const target = { id, host, address, local };
-    const found = this.lane.protocols.flatMap((protocol, rank) => {
+    const found = this.#protocols.flatMap((protocol, rank) => {
       const where = advert.protocols.get(protocol.name);
       return where === undefined || !this.#reaches(protocol, target)
         ? []
@@ -345,7 +346,7 @@ export class Sending {
     const now = performance.now();
     if (this.#failingSince < 0) this.#failingSince = now;
     // A peer's listener may be just opening, and a new peer may not know this node yet.
-    if (this.lane.number === 0 || now - this.#failingSince < 500) this.#rest();
+    if (this.lane === 0 || now - this.#failingSince < 500) this.#rest();
     else this.close();
   }
 
@@ -361,7 +362,7 @@ export class Sending {
   #dial(candidate: Candidate): void {
     const attempt: Attempt = {
       ...candidate,
-      lane: this.lane.number,
+      lane: this.lane,
       address: "",
       stream: undefined,
       onOpen: () => this.#onOpen(attempt),
@@ -413,21 +414,19 @@ export class Sending {
     const { name } = attempt.protocol;
     this.reason = `${name}: ${reason}`;
     this.#report(name, reason);
-    const now = performance.now();
+    this.#failedAt.set(name, performance.now());
     if (attempt === this.#attempt) {
       this.#attempt = undefined;
-      this.#failedAt.set(name, now);
       this.#next();
     } else if (attempt === this.#current) {
       this.#current = undefined;
-      this.#failedAt.set(name, now);
       this.window.disconnected();
       clearTimeout(this.#upgrade);
       const isUseless = this.window.delivered === attempt.deliveredBefore;
       this.#uselessInRow = isUseless ? this.#uselessInRow + 1 : 0;
       if (!isUseless) this.#rounds = 0;
       // The receiver's program may take its time: the protocol worked until now.
-      const isGood = this.#uselessInRow <= this.lane.protocols.length;
+      const isGood = this.#uselessInRow <= this.#protocols.length;
       if (isGood) this.#failingSince = -1;
       if (this.#attempt !== undefined) this.state = "connecting";
       else if (this.window.waiting > 0 && isGood) this.#connect();
@@ -474,26 +473,16 @@ export class Sending {
   // --- What the peer says ----------------------------------------------------------------------------------------------
 
   #onFrame(attempt: Attempt, frame: Buffer): void {
-    switch (frame[0]) {
-      case LinkFrame.ACK:
-        this.#onAck(attempt, decodeAck(frame));
-        break;
-      case LinkFrame.REFUSED:
-        this.#refused(attempt, decodeRefused(frame) ?? "malformed");
-        break;
-      default:
-        this.#failed(attempt, "malformed");
-    }
+    const ack = decodeAck(frame);
+    if (frame[0] === LinkFrame.REFUSED) this.#refused(attempt, decodeRefused(frame) ?? "malformed");
+    else if (ack === undefined) this.#failed(attempt, "malformed");
+    // This end gave up another session.
+    else if (ack.session === this.window.session) this.#onAck(attempt, ack.delivered);
   }
 
-  #onAck(attempt: Attempt, ack: ReturnType<typeof decodeAck>): void {
-    if (ack === undefined) {
-      this.#failed(attempt, "malformed");
-      return;
-    }
-    if (ack.session !== this.window.session) return; // This end gave it up.
-    if (attempt === this.#attempt) this.#greeted(attempt, ack.delivered);
-    else if (this.#ack(ack.delivered)) {
+  #onAck(attempt: Attempt, delivered: number): void {
+    if (attempt === this.#attempt) this.#greeted(attempt, delivered);
+    else if (this.#ack(delivered)) {
       this.#usedAt = performance.now();
       if (this.window.hasUnsent) this.flush();
     } else this.#failed(attempt, "sequence");
@@ -524,8 +513,17 @@ export class Sending {
       if (lost > 0) this.#links.effects.onLost(this.id, lost);
       return;
     }
-    this.#take(attempt);
-    this.#links.onUp(this);
+    attempt.timer?.clear();
+    const before = this.#current;
+    if (before !== undefined && before !== attempt) this.#drop(before);
+    this.#current = attempt;
+    if (this.#attempt === attempt) this.#attempt = undefined;
+    this.#candidates = [];
+    this.#reported.delete(attempt.protocol.name);
+    this.state = "up";
+    this.#usedAt = performance.now();
+    this.#tryBetterLater(attempt);
+    if (this.lane === 0) this.#links.effects.onUp(this.id);
     this.flush();
   }
 
@@ -536,34 +534,20 @@ export class Sending {
     this.#lastMessage = 0;
     this.#failingSince = -1;
     this.#giveUpDeliveries();
-    this.#aliases.reset();
+    this.#aliases = [];
     this.#links.noteDrained();
     return lost;
   }
 
-  #take(attempt: Attempt): void {
-    attempt.timer?.clear();
-    const before = this.#current;
-    if (before !== undefined && before !== attempt) this.#drop(before);
-    this.#current = attempt;
-    if (this.#attempt === attempt) this.#attempt = undefined;
-    this.#candidates = [];
-    this.#reported.delete(attempt.protocol.name);
-    this.state = "up";
-    this.#usedAt = performance.now();
+  #tryBetterLater(current: Attempt): void {
     clearTimeout(this.#upgrade);
-    if (attempt.rank > 0) {
-      this.#upgrade = setTimeout(() => this.#tryBetter(attempt), PROTOCOL_RETRY);
-      this.#upgrade.unref();
-    }
-  }
-
-  #tryBetter(current: Attempt): void {
-    if (this.#current !== current || this.#attempt !== undefined) return;
-    this.#candidates = this.#find().filter(({ rank }) => rank < current.rank);
-    this.#upgrade = setTimeout(() => this.#tryBetter(current), PROTOCOL_RETRY);
-    this.#upgrade.unref();
-    this.#next();
+    if (current.rank === 0) return;
+    this.#upgrade = setTimeout(() => {
+      if (this.#current !== current || this.#attempt !== undefined) return;
+      this.#candidates = this.#find().filter(({ rank }) => rank < current.rank);
+      this.#tryBetterLater(current);
+      this.#next();
+    }, PROTOCOL_RETRY).unref();
   }
 
   // --- Room ------------------------------------------------------------------------------------------------------------

@@ -1,181 +1,179 @@
-/** Shared state of messaging's parts, with the recipients of each topic, which are looked up once. */
-
-import { isUtf8 } from "node:buffer";
-import { randomStart } from "../../core/bytes.js";
-import { KeyTable } from "../../core/collections/key-table.js";
+/** What the parts of messaging share: the cluster, links, routes, names, queues and counts. */
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
+import { MACHINE } from "../../engine/zmtp/transport/transports.js";
 import type { Member } from "../membership/members.js";
-import { Addresses, SELF_ID } from "./addresses.js";
+import type { Membership } from "../membership/membership.js";
+import { splitAddress } from "../net/addresses.js";
+import type { NamespaceCodec } from "../net/namespace-codec.js";
+import type { NodeSockets } from "../node/node-sockets.js";
+import type { NamespaceSettings } from "../node/options.js";
+import type { OwnDetails } from "../node/own-details.js";
+import type { Requests } from "../requests/requests.js";
+import { hostOf } from "../resolver.js";
 import type { LocalClient } from "./client.js";
 import { DropReports, type MessagingEvent } from "./events.js";
-import type { NodeLinks } from "./links.js";
-import { MessageNames, TopicIds } from "./names.js";
+import { NodeLinks } from "./links.js";
+import type { MemberMessages } from "./member-messages.js";
+import { MessageNames } from "./names.js";
 import { WaitingSends } from "./node-queues.js";
 import type { MessagingSettings } from "./options.js";
-import { prefixOf, TopicPlan } from "./publication.js";
-import { RetainedValues, Retention } from "./retained.js";
-import type { RouteDriver } from "./route-driver.js";
+import { type LinkProtocol, PairStreams } from "./pair-streams.js";
+import type { IncomingLink, LinkMember, NodeLinksEffects } from "./parts.js";
+import { ipcProtocol, wsProtocol } from "./protocols.js";
+import { prefixOf } from "./publication.js";
+import { RetainedValues } from "./retained-values.js";
+import { RouteDriver } from "./route-driver.js";
 import { Deliveries, type Subscription } from "./subscription.js";
-import type { SubscriptionTable } from "./subscription-table.js";
-import { checkSubtopic, checkTopic, topicFault } from "./topics.js";
+import { SubscriptionTable } from "./subscription-table.js";
+import { TopicPlans } from "./topic-plans.js";
+import { MESSAGES_PROP, type PlacedItem } from "./wire.js";
 
-/**
- * Cached results for a topic: its bytes, the members with interest, this node's own subscriptions. Received topics are
- * found by their bytes, without making a text.
- */
-class TopicPlans {
-  readonly #routes: RouteDriver;
-  readonly #table: SubscriptionTable<Subscription>;
-  readonly #plans = new Map<string, TopicPlan>();
-  /** The same ones, by the topic's bytes. */
-  readonly #byKey = new KeyTable<TopicPlan>();
-  /** Changes with the subscriptions. */
-  #version = 0;
-
-  constructor(routes: RouteDriver, table: SubscriptionTable<Subscription>) {
-    this.#routes = routes;
-    this.#table = table;
-  }
-
-  /** The subscriptions have changed. */
-  changed(): void {
-    this.#version += 1;
-  }
-
-  /** @throws InvalidArgumentError `EINVAL` for an invalid topic */
-  of(topic: string): TopicPlan {
-    const known = this.#plans.get(topic);
-    if (known !== undefined) return known;
-    checkTopic(topic);
-    return this.#add(topic);
-  }
-
-  /** The topic of a received item. @returns `undefined` for an invalid one */
-  ofBytes(item: Buffer, start: number, end: number): TopicPlan | undefined {
-    const known = this.#byKey.getAt(item, start, end);
-    if (known !== undefined) return known;
-    if (!isUtf8(item.subarray(start, end))) return undefined;
-    const topic = item.toString("utf8", start, end);
-    return topicFault(topic) === undefined ? this.#add(topic) : undefined;
-  }
-
-  /** Current ids of members with interest, and of new ones without known interest. Not to be kept. */
-  targets(plan: TopicPlan): readonly string[] {
-    const { version } = this.#routes;
-    if (plan.routesVersion !== version) {
-      const targets: string[] = [];
-      this.#routes.table.match(plan.topic, targets);
-      const isSettling = this.#routes.isSettling();
-      plan.targets = isSettling ? [...new Set([...targets, ...this.#routes.unsettled.keys()])] : targets;
-      plan.routesVersion = version;
-    }
-    return plan.targets;
-  }
-
-  /** Currently matching subscriptions. Not to be changed. */
-  subscriptions(plan: TopicPlan): readonly Subscription[] {
-    if (plan.subscriptionsVersion !== this.#version) {
-      const subscriptions: Subscription[] = [];
-      this.#table.match(plan.topic, subscriptions);
-      // A client gets a message once, by its oldest one.
-      subscriptions.sort((one, other) => one.age - other.age);
-      plan.subscriptions = subscriptions;
-      plan.subscriptionsVersion = this.#version;
-    }
-    return plan.subscriptions;
-  }
-
-  #add(topic: string): TopicPlan {
-    const plan = new TopicPlan(topic);
-    if (plan.key.length > 1_024) return plan;
-    // All at once: an order of use would cost each message more.
-    if (this.#plans.size >= 8_192) {
-      this.#plans.clear();
-      this.#byKey.clear();
-    }
-    this.#plans.set(topic, plan);
-    this.#byKey.set(plan);
-    return plan;
-  }
+/** The cluster on this node. */
+export interface MessagingNamespace {
+  /** Class name, for errors. */
+  readonly what: string;
+  readonly identity: { readonly id: string; readonly name: string };
+  readonly sockets: NodeSockets;
+  readonly settings: Pick<NamespaceSettings, "hasMessages" | "messaging">;
+  readonly details: Pick<OwnDetails, "setAdvert">;
+  readonly memberMessages: Pick<MemberMessages, "receiver" | "onForgotten">;
+  readonly requests: Pick<Requests, "onItem" | "onForgotten" | "onRoutes">;
 }
 
-/** What messaging needs of its cluster. */
-export interface MessagingEffects {
-  /** Another node, live or gone; `undefined`: not known, or forgotten. */
-  member(id: string): Readonly<Member> | undefined;
-  /** Ids of the live members that take messages, without this node. */
-  peers(): readonly string[];
-  /** What they bring is for Messaging and its `incoming`. */
-  readonly links: NodeLinks;
-  readonly routes: RouteDriver;
-  emit(event: MessagingEvent): void;
-  /** An item of the kind MEMBER. */
-  onMemberItem(from: string, item: Buffer, protocol: string): void;
-  /** An item of the kind REQUEST. */
-  onRequest(from: string, bytes: Buffer, start: number, end: number): void;
-  /** A node is gone for good. */
-  onGone(id: string): void;
+export interface MessagingRuntime {
+  readonly codec: NamespaceCodec;
+  readonly membership: Membership | undefined;
+  run(call: (rules: Membership, now: number) => void): void;
+  report(event: MessagingEvent): void;
 }
 
-export class MessagingState {
+export abstract class MessagingState implements NodeLinksEffects {
   /** Of this node. */
   readonly id: string;
   readonly settings: MessagingSettings;
-  readonly effects: MessagingEffects;
-  readonly addresses: Addresses<LocalClient>;
-  readonly self: LocalClient;
-  readonly names: MessageNames;
+  readonly namespace: MessagingNamespace;
+  readonly runtime: MessagingRuntime;
   readonly links: NodeLinks;
   readonly routes: RouteDriver;
+  readonly names: MessageNames;
   readonly plans: TopicPlans;
-  readonly deliveries: Deliveries;
+  readonly deliveries = new Deliveries();
   readonly waiting: WaitingSends;
   readonly retained: RetainedValues;
-  readonly retention: Retention;
   readonly drops: DropReports;
+  protected readonly pairStreams: PairStreams;
+  protected readonly table: SubscriptionTable<Subscription>;
   readonly refused: Record<string, number> = {};
   closed = false;
   droppedFull = 0;
   droppedSlow = 0;
   unclaimed = 0;
+  /** Handlers' errors. */
+  failed = 0;
 
-  constructor(
-    settings: MessagingSettings,
-    effects: MessagingEffects,
-    self: LocalClient,
-    table: SubscriptionTable<Subscription>,
-  ) {
-    const id = self.address.node;
+  constructor(namespace: MessagingNamespace, runtime: MessagingRuntime) {
+    const { identity, sockets, settings } = namespace;
+    const { id } = identity;
+    const { messaging } = settings;
     this.id = id;
-    this.settings = settings;
-    this.effects = effects;
-    const topics = new TopicIds(randomStart, (number) => this.addresses.has(number));
-    const subtopics = new TopicIds(randomStart, undefined, checkSubtopic);
-    this.addresses = new Addresses({
-      random: Math.random,
-      isTaken: (number) => topics.names.has(number),
-      dropped: (address) => effects.emit({ type: "address:dropped", address }),
+    this.settings = messaging;
+    this.namespace = namespace;
+    this.runtime = runtime;
+    this.pairStreams = new PairStreams(sockets.streams, runtime.codec, messaging.maxItem, {
+      cluster: runtime.codec.name,
+      id,
+      host: hostToBind(sockets.settings),
+      ports: sockets.settings.ports,
     });
-    this.self = self;
-    this.addresses.clients.set(SELF_ID, self);
-    const isClosed = (): boolean => this.closed || self.closed;
-    this.names = new MessageNames(id, topics, subtopics, this.addresses, isClosed);
-    this.links = effects.links;
-    this.routes = effects.routes;
-    this.plans = new TopicPlans(this.routes, table);
-    this.waiting = new WaitingSends(settings.maxPending, settings.maxPendingBytes, (peer, bytes) =>
+    this.links = new NodeLinks(this, this.pairStreams, this.#protocols());
+    this.routes = new RouteDriver(id, messaging, this.links, () => namespace.requests.onRoutes());
+    this.names = new MessageNames(id, (address) => runtime.report({ type: "address:dropped", address }));
+    this.table = new SubscriptionTable((filter) => {
+      if (!this.closed) void this.routes.unsubscribe(filter);
+    });
+    this.plans = new TopicPlans(this.routes, this.table);
+    this.waiting = new WaitingSends(messaging.maxPending, messaging.maxPendingBytes, (peer, bytes) =>
       peer === id ? this.#localRoom() : this.links.room(peer, bytes),
     );
-    this.retained = new RetainedValues({ topics: settings.maxRetained, bytes: settings.maxRetainedBytes });
-    this.deliveries = new Deliveries();
-    this.drops = new DropReports((event) => effects.emit(event));
-    this.retention = new Retention(
-      this.retained,
-      this.links,
-      () => effects.peers(),
-      (peer) => this.drops.dropped("size", peer, "$retained"),
-    );
+    this.retained = new RetainedValues({
+      topics: messaging.maxRetained,
+      bytes: messaging.maxRetainedBytes,
+    });
+    this.drops = new DropReports((event) => runtime.report(event));
   }
+
+  abstract onItem(link: IncomingLink, item: PlacedItem): Promise<void> | undefined;
+
+  abstract onLost(peer: string, count: number): void;
+
+  #protocols(): LinkProtocol[] {
+    const { platform, tls } = this.namespace.sockets;
+    return (this.settings.protocols ?? ["tcp"]).flatMap((each) => {
+      if (each === "tcp" || each === "tls") return [this.pairStreams.ownProtocol()];
+      if (typeof each === "object") return [each];
+      // A simulation has only tcp.
+      if (platform !== MACHINE) return [];
+      return [each === "ipc" ? ipcProtocol() : wsProtocol(platform.transports, tls)];
+    });
+  }
+
+  /** Another node, live or gone; `undefined`: not known, or forgotten. */
+  member(id: string): Member | undefined {
+    return id === this.id ? undefined : this.runtime.membership?.get(id);
+  }
+
+  /** Ids of the live members that take messages, without this node. */
+  peers(): string[] {
+    const live = this.runtime.membership?.live ?? [];
+    return live.filter(({ details }) => details.props[MESSAGES_PROP] !== undefined).map(({ id }) => id);
+  }
+
+  linkMember(id: string): LinkMember | undefined {
+    const member = this.member(id);
+    if (member?.isLive !== true) return undefined;
+    const { name, address, hasDetails, details } = member;
+    return {
+      id,
+      name,
+      hasDetails,
+      host: splitAddress(address)?.host ?? "",
+      address,
+      local: hostOf(name) === hostOf(this.namespace.identity.name),
+      advert: details.props[MESSAGES_PROP],
+    };
+  }
+
+  advertise(advert: string | undefined): void {
+    this.namespace.details.setAdvert(advert);
+  }
+
+  ping(id: string): void {
+    this.runtime.run((rules, now) => void rules.expect(now, id));
+  }
+
+  onHeard(id: string): void {
+    this.runtime.membership?.onHeard(performance.now(), id);
+  }
+
+  onUp(id: string): void {
+    this.routes.onUp(id);
+  }
+
+  onTooLarge(id: string, prefix: string): void {
+    this.drops.dropped("size", id, prefix);
+  }
+
+  onKeyRefused(address: string): void {
+    this.namespace.sockets.refuseIdentity(address, this.runtime.codec);
+  }
+
+  onProtocolFailed(peer: string, protocol: string, reason: string): void {
+    const node = peer === "" ? undefined : peer;
+    if (node === undefined) this.namespace.sockets.count("messages:listen");
+    this.runtime.report({ type: "protocol:failed", node, protocol, reason });
+  }
+
+  // --- For its parts ---------------------------------------------------------------------------------------------------
 
   /** An item was not given to a link, whose mark is reached. */
   dropFull(id: string, prefix: string): void {
@@ -191,7 +189,7 @@ export class MessagingState {
   }
 
   nameOf(node: string): string {
-    return this.effects.member(node)?.name ?? node;
+    return this.member(node)?.name ?? node;
   }
 
   /** @throws InvalidArgumentError `EINVAL` */
@@ -215,9 +213,14 @@ export class MessagingState {
   async #localRoom(): Promise<boolean> {
     await this.deliveries.drained();
     const full: Promise<void>[] = [];
-    for (const { subscriptions } of this.addresses.clients.values())
+    for (const { subscriptions } of this.names.addresses.clients.values())
       for (const each of subscriptions) if (each.isFull) full.push(each.room());
     if (full.length > 0) await Promise.race(full);
     return true;
   }
+}
+
+function hostToBind({ scope, interface: wanted, ipv6 }: NodeSockets["settings"]): string {
+  if (scope === "host") return "127.0.0.1";
+  return wanted ?? (ipv6 ? "::" : "*");
 }

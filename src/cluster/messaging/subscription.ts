@@ -56,7 +56,7 @@ export class ReceivedMessage implements ClusterMessage {
   readonly retained: boolean;
   readonly #names: NumberedNames;
   /** Received trace context, if messages are observed. */
-  #context: Buffer | undefined = undefined;
+  context: Buffer | undefined = undefined;
 
   constructor(
     topic: string,
@@ -72,14 +72,6 @@ export class ReceivedMessage implements ClusterMessage {
     this.subtopic = subtopic;
     this.retained = retained;
     this.#names = names;
-  }
-
-  get context(): Buffer | undefined {
-    return this.#context;
-  }
-
-  set context(context: Buffer | undefined) {
-    this.#context = context;
   }
 
   get topicId(): number {
@@ -118,23 +110,24 @@ export interface ClusterSubscription extends AsyncIterable<ClusterMessage> {
   close(): void;
 }
 
+/** The client of a subscription. */
 export interface Subscriber {
-  /** Number of the last delivery to this client, which gets each message once. */
+  /** Number of its last delivery: it gets each message once. */
   lastDelivery: number;
+  onFailed(subscription: Subscription, error: unknown): void;
+  onDropped(subscription: Subscription, message: ReceivedMessage): void;
+  onClosed(subscription: Subscription): void;
 }
 
-export interface SubscriptionOptions {
+export interface SubscriptionSettings {
   readonly filter: string;
   readonly subtopic: string | undefined;
   readonly each: boolean;
+  /** Whether it gets retained values first, and later no older retained messages. */
   readonly retained: boolean;
-  readonly subscriber: Subscriber;
   readonly handler: MessageHandler | undefined;
   readonly maxQueue: number;
   readonly maxQueueBytes: number;
-  onFailed(error: unknown): void;
-  onDropped(message: ReceivedMessage): void;
-  onClosed(): void;
 }
 
 let created = 0;
@@ -145,12 +138,11 @@ export class Subscription implements ClusterSubscription {
   readonly filter: string;
   readonly subtopic: string | undefined;
   readonly each: boolean;
-  /** Whether it gets retained values first, and later no older retained messages. */
   readonly retained: boolean;
   readonly subscriber: Subscriber;
   ready: Promise<void> = Promise.resolve();
   readonly #handler: MessageHandler | undefined;
-  readonly #options: SubscriptionOptions;
+  readonly #settings: SubscriptionSettings;
   readonly #queue = new RingBuffer<ReceivedMessage>(2);
   #bytes = 0;
   /** Memory of the last queued message, while any is queued, and the bytes of the messages in it. */
@@ -167,14 +159,14 @@ export class Subscription implements ClusterSubscription {
   /** With `retained`: of each topic. */
   readonly #latest = new LatestMap<string, { readonly stamp: number; readonly node: string }>(100_000);
 
-  constructor(options: SubscriptionOptions) {
-    this.filter = options.filter;
-    this.subtopic = options.subtopic;
-    this.each = options.each;
-    this.retained = options.retained;
-    this.subscriber = options.subscriber;
-    this.#handler = options.handler;
-    this.#options = options;
+  constructor(settings: SubscriptionSettings, subscriber: Subscriber) {
+    this.filter = settings.filter;
+    this.subtopic = settings.subtopic;
+    this.each = settings.each;
+    this.retained = settings.retained;
+    this.subscriber = subscriber;
+    this.#handler = settings.handler;
+    this.#settings = settings;
   }
 
   get waiting(): number {
@@ -190,7 +182,7 @@ export class Subscription implements ClusterSubscription {
   }
 
   get isFull(): boolean {
-    return this.#queue.length >= this.#options.maxQueue || this.#bytes >= this.#options.maxQueueBytes;
+    return this.#queue.length >= this.#settings.maxQueue || this.#bytes >= this.#settings.maxQueueBytes;
   }
 
   /**
@@ -212,7 +204,7 @@ export class Subscription implements ClusterSubscription {
     }
     if (this.isFull && (!holds || handler === undefined || this.#isStalled)) {
       this.#dropped += 1;
-      this.#options.onDropped(message);
+      this.subscriber.onDropped(this, message);
       return undefined;
     }
     this.#own(message);
@@ -265,7 +257,7 @@ export class Subscription implements ClusterSubscription {
     this.#release();
     for (let reader = this.#readers.shift(); reader !== undefined; reader = this.#readers.shift())
       reader({ done: true, value: undefined });
-    this.#options.onClosed();
+    this.subscriber.onClosed(this);
   }
 
   /** @throws ClosedError `EBADF` if it has a handler */
@@ -297,15 +289,13 @@ export class Subscription implements ClusterSubscription {
     if (message === undefined) return undefined;
     this.#bytes -= message.bytes;
     if (this.#queue.length === 0) this.#read = undefined;
-    if (this.#waits.isAwaited || this.#isStalled) this.#look();
+    if (!this.#waits.isAwaited && !this.#isStalled) return message;
+    const { maxQueue, maxQueueBytes } = this.#settings;
+    if (this.#queue.length <= maxQueue / 2 && this.#bytes <= maxQueueBytes / 2) {
+      this.#isStalled = false;
+      this.#release();
+    }
     return message;
-  }
-
-  #look(): void {
-    const { maxQueue, maxQueueBytes } = this.#options;
-    if (this.#queue.length > maxQueue / 2 || this.#bytes > maxQueueBytes / 2) return;
-    this.#isStalled = false;
-    this.#release();
   }
 
   #release(): void {
@@ -327,14 +317,14 @@ export class Subscription implements ClusterSubscription {
         Promise.resolve(result).then(
           () => this.#next(handler),
           (error: unknown) => {
-            this.#options.onFailed(error);
+            this.subscriber.onFailed(this, error);
             this.#next(handler);
           },
         );
         return true;
       }
     } catch (error) {
-      this.#options.onFailed(error);
+      this.subscriber.onFailed(this, error);
     }
     this.#isBusy = false;
     return false;

@@ -7,8 +7,9 @@
  *
  *   at a mark       drop: counted, and reported; wait: a copy waits for that node alone (node-queues.ts)
  */
+import { isObserved, MESSAGE_SEND } from "../../core/diagnostics.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError, TimeoutError } from "../../core/errors.js";
-import { keepMessageContext } from "../../core/message-operations.js";
+import { keepMessageContext, observeMessageSend } from "../../core/message-operations.js";
 import { TurnBudget } from "../../core/turn-budget.js";
 import { ignore } from "../../core/waiter.js";
 import type { ClusterAddress } from "./addresses.js";
@@ -18,40 +19,64 @@ import { encodeName, ItemFlag, ItemReader, PublishItem } from "./items.js";
 import type { WaitResult } from "./node-queues.js";
 import { checkBoolean, checkData, checkOnFull, checkTimeout } from "./options.js";
 import { type IncomingLink, MessageKind, type SendResult } from "./parts.js";
-import { AliasNumbers, Publication, type TopicPlan } from "./publication.js";
-import { RetainedItem, type RetainedValue, readFilters } from "./retained.js";
+import { Publication, type TopicPlan } from "./publication.js";
+import { RetainedItem, type Retention, readFilters } from "./retained.js";
+import type { RetainedValue } from "./retained-values.js";
 import type { MessagingState } from "./state.js";
 import { type ReceivedMessage, SELF_TOPIC, type Subscription } from "./subscription.js";
 
 const COUNTS: readonly Promise<number>[] = Array.from({ length: 65 }, (_, count) => Promise.resolve(count));
 const NONE: readonly Subscription[] = [];
 
-export class Publisher {
-  readonly #state: MessagingState;
+export class TopicMessages {
+  readonly #messaging: MessagingState;
+  readonly #retention: Retention;
   /** ms of publishes between turns of the event loop. */
   readonly #budget = new TurnBudget(1);
-  readonly #aliases = new AliasNumbers();
+  #nextAlias = 0;
   /** For the next publish. */
   #spare: Publication | undefined = undefined;
   /** Settles in the next turn. */
   #turn: Promise<void> | undefined = undefined;
+  /** Of the item that is being read. */
+  readonly #incoming = new PublishItem();
+  readonly #reader = new ItemReader();
   published = 0;
   sent = 0;
+  received = 0;
 
-  constructor(state: MessagingState) {
-    this.#state = state;
+  constructor(messaging: MessagingState, retention: Retention) {
+    this.#messaging = messaging;
+    this.#retention = retention;
+  }
+
+  /** @throws also in the promise */
+  publish(
+    sender: ClusterAddress,
+    topic: string,
+    data: string | Uint8Array,
+    options: PublishOptions | undefined,
+  ): Promise<number> {
+    if (!isObserved(MESSAGE_SEND)) return this.#publish(sender, topic, data, options);
+    return observeMessageSend(
+      "publish",
+      topic,
+      data,
+      async (context) => this.#publish(sender, topic, data, options, context),
+      (recipients) => recipients,
+    );
   }
 
   /** @param context of a trace */
-  publish(
+  #publish(
     sender: ClusterAddress,
     topic: string,
     data: string | Uint8Array,
     options: PublishOptions | undefined,
     context?: Buffer,
   ): Promise<number> {
-    const state = this.#state;
-    const { id, names, plans, deliveries, waiting, retained } = state;
+    const messaging = this.#messaging;
+    const { id, names, plans, deliveries, waiting, retained } = messaging;
     const plan = plans.of(topic);
     if (topic === SELF_TOPIC)
       throw new InvalidArgumentError('the topic "self" is each client\'s own: sendTo reaches it');
@@ -81,13 +106,13 @@ export class Publisher {
       const name = subtopic === undefined ? undefined : encodeName(subtopic);
       publication.set(plan, client, name, stamp, data, context);
       // A VALUE has its head before the PUBLISH item.
-      state.checkSize(retain ? publication.bytes + 1 : publication.bytes);
-      this.#aliases.look(plan);
+      messaging.checkSize(retain ? publication.bytes + 1 : publication.bytes);
+      this.#giveAlias(plan);
     }
     // Copies: the program may reuse its bytes.
     let message: ReceivedMessage | undefined;
     if (subscriptions.length > 0) {
-      message = names.message(topic, Buffer.from(data as Uint8Array), sender, subtopic, false);
+      message = names.message(topic, Buffer.from(data as Uint8Array), sender, subtopic);
       if (context !== undefined) keepMessageContext(message, context);
     }
     let value: RetainedValue | undefined;
@@ -114,17 +139,17 @@ export class Publisher {
     let count = 0;
     if (targets.length > 0) {
       const open = waiting.count === 0 ? targets : this.#notBehind(targets, fulls);
-      count = state.links.publish(open, publication, fulls);
+      count = messaging.links.publish(open, publication, fulls);
       this.sent += count;
     }
     let copies = waits && fulls.length > 0 ? this.#waitForNodes(publication, timeout) : undefined;
-    while (fulls.length > 0) state.dropFull(fulls.pop() as string, plan.prefix);
+    while (fulls.length > 0) messaging.dropFull(fulls.pop() as string, plan.prefix);
     if (message !== undefined) {
       const isBehind = waiting.count > 0 && waiting.has(id);
       if (waits && (isBehind || this.#isFullHere(subscriptions))) {
         copies ??= [];
         copies.push(this.#waitHere(subscriptions, message, stamp, bytes, timeout));
-      } else if (isBehind || deliveries.isFull) state.dropSlow(topic, topic);
+      } else if (isBehind || deliveries.isFull) messaging.dropSlow(topic, topic);
       else {
         deliveries.queue(subscriptions, message, stamp);
         count += 1;
@@ -135,11 +160,21 @@ export class Publisher {
     return copies === undefined ? this.#settled(count) : this.#settleAll(count, copies, timeout);
   }
 
+  /** Topics published a second time have numbers, in turn: more topics than numbers share them. */
+  #giveAlias(plan: TopicPlan): void {
+    if (plan.alias >= 0) return;
+    if (plan.isRepeated && plan.key.length <= MAX_SHORT_TOPIC) {
+      plan.alias = this.#nextAlias;
+      this.#nextAlias = (this.#nextAlias + 1) % MAX_TOPIC_ALIASES;
+    }
+    plan.isRepeated = true;
+  }
+
   /** A loop of publishes must let links, timers and heartbeats run. */
   #settled(count: number): Promise<number> {
     if (this.#turn === undefined) {
       if (!this.#budget.spend()) return COUNTS[count] ?? Promise.resolve(count);
-      this.#state.links.publishesMore();
+      this.#messaging.links.publishesMore();
       this.#turn = new Promise((resolve) => setImmediate(resolve)).then(() => {
         this.#turn = undefined;
       });
@@ -150,7 +185,7 @@ export class Publisher {
   /** @param fulls gets nodes with waiting copies, which a message must not overtake @returns the others */
   #notBehind(targets: readonly string[], fulls: string[]): readonly string[] {
     return targets.filter((id) => {
-      const isBehind = this.#state.waiting.has(id);
+      const isBehind = this.#messaging.waiting.has(id);
       if (isBehind) fulls.push(id);
       return !isBehind;
     });
@@ -162,7 +197,7 @@ export class Publisher {
     const item = publication.item();
     return fulls
       .splice(0)
-      .map((id) => this.#state.waiting.wait(id, bytes, timeout, () => this.#send(id, item, plan.prefix)));
+      .map((id) => this.#messaging.waiting.wait(id, bytes, timeout, () => this.#send(id, item, plan.prefix)));
   }
 
   #waitHere(
@@ -172,7 +207,7 @@ export class Publisher {
     bytes: number,
     timeout: number,
   ): Promise<WaitResult> {
-    const { id, deliveries, waiting } = this.#state;
+    const { id, deliveries, waiting } = this.#messaging;
     return waiting.wait(id, bytes, timeout, () => {
       if (this.#isFullHere(subscriptions)) return "full";
       deliveries.queue(subscriptions, message, stamp);
@@ -187,7 +222,7 @@ export class Publisher {
     bytes: number,
     subscriptions: readonly Subscription[],
   ): boolean {
-    const { id: self, links, waiting } = this.#state;
+    const { id: self, links, waiting } = this.#messaging;
     if (!waiting.isFull(targets.length + 1, bytes)) return false;
     let copies = 0;
     for (const id of targets) if (waiting.has(id) || !links.hasRoom(id, publication.mostBytes)) copies += 1;
@@ -197,13 +232,13 @@ export class Publisher {
   }
 
   #isFullHere(subscriptions: readonly Subscription[]): boolean {
-    return this.#state.deliveries.isFull || subscriptions.some((each) => each.isFull);
+    return this.#messaging.deliveries.isFull || subscriptions.some((each) => each.isFull);
   }
 
   #send(id: string, item: Buffer, prefix: string): SendResult {
-    const result = this.#state.links.send(id, MessageKind.PUBLISH, item);
+    const result = this.#messaging.links.send(id, MessageKind.PUBLISH, item);
     if (result === "sent") this.sent += 1;
-    else if (result === "too-large") this.#state.drops.dropped("size", id, prefix);
+    else if (result === "too-large") this.#messaging.drops.dropped("size", id, prefix);
     return result;
   }
 
@@ -211,7 +246,7 @@ export class Publisher {
     const results = await Promise.all(copies);
     const sent = count + results.filter((result) => result === "sent").length;
     const late = results.filter((result) => result === "timeout").length;
-    if (this.#state.closed)
+    if (this.#messaging.closed)
       throw new ClosedError("EAGAIN", "the node closed while the message waited for room");
     if (late > 0)
       throw new TimeoutError(
@@ -220,53 +255,44 @@ export class Publisher {
       );
     return sent;
   }
-}
 
-export class IncomingItems {
-  readonly #state: MessagingState;
-  readonly #incoming = new PublishItem();
-  readonly #reader = new ItemReader();
-  received = 0;
-
-  constructor(state: MessagingState) {
-    this.#state = state;
-  }
+  // --- What links bring ----------------------------------------------------------------------------------------------
 
   onPublish(link: IncomingLink, bytes: Buffer, start: number, end: number): Promise<void> | undefined {
-    const state = this.#state;
-    const { names, plans } = state;
+    const messaging = this.#messaging;
+    const { names, plans } = messaging;
     const incoming = this.#incoming;
     const { reader } = incoming;
-    if (!incoming.readHead(bytes, start, end)) return state.refuse("publish:malformed");
+    if (!incoming.readHead(bytes, start, end)) return messaging.refuse("publish:malformed");
     const { alias } = incoming;
     let plan: TopicPlan | undefined;
     if ((incoming.flags & ItemFlag.ALIAS) !== 0) {
       plan = link.topics[alias];
-      if (plan === undefined) return state.refuse("publish:alias");
+      if (plan === undefined) return messaging.refuse("publish:alias");
     } else {
       const { nameStart, nameEnd } = reader;
       plan = plans.ofBytes(bytes, nameStart, nameEnd);
       if (alias >= 0) {
         if (alias >= MAX_TOPIC_ALIASES || nameEnd - nameStart > MAX_SHORT_TOPIC)
-          return state.refuse("publish:alias");
+          return messaging.refuse("publish:alias");
         while (link.topics.length < alias) link.topics.push(undefined);
         link.topics[alias] = plan;
       }
     }
-    if (plan === undefined || plan.topic === SELF_TOPIC) return state.refuse("publish:topic");
-    if (!incoming.readTail()) return state.refuse("publish:malformed");
+    if (plan === undefined || plan.topic === SELF_TOPIC) return messaging.refuse("publish:topic");
+    if (!incoming.readTail()) return messaging.refuse("publish:malformed");
     const { client, subtopic, flags } = incoming;
     this.received += 1;
     const subscriptions = plans.subscriptions(plan);
     if (subscriptions.length === 0) {
-      state.unclaimed += 1;
+      messaging.unclaimed += 1;
       return undefined;
     }
     const data = reader.rest();
-    const stamp = (flags & ItemFlag.RETAIN) === 0 ? 0 : state.retained.seen(incoming.stamp, Date.now());
-    const message = names.message(plan.topic, data, names.senderOf(link.id, client), subtopic, false);
+    const stamp = (flags & ItemFlag.RETAIN) === 0 ? 0 : messaging.retained.seen(incoming.stamp, Date.now());
+    const message = names.message(plan.topic, data, names.senderOf(link.id, client), subtopic);
     if (incoming.context !== undefined) keepMessageContext(message, incoming.context);
-    return state.deliveries.deliver(subscriptions, message, true, stamp);
+    return messaging.deliveries.deliver(subscriptions, message, true, stamp);
   }
 
   onRetained(from: string, item: Buffer): Promise<void> | undefined {
@@ -277,7 +303,7 @@ export class IncomingItems {
         const number = reader.varint();
         const filters = readFilters(reader);
         if (filters === undefined) break;
-        this.#state.retention.onAsk(from, { number, filters });
+        this.#retention.onAsk(from, { number, filters });
         return undefined;
       }
       case RetainedItem.VALUE:
@@ -285,27 +311,27 @@ export class IncomingItems {
       case RetainedItem.END: {
         const question = reader.varint();
         if (reader.failed) break;
-        this.#state.retention.onEnd(from, question);
+        this.#retention.onEnd(from, question);
         return undefined;
       }
       case RetainedItem.AGAIN:
-        this.#state.retention.onAgain(from);
+        this.#retention.onAgain(from);
         return undefined;
     }
-    return this.#state.refuse("retained:malformed");
+    return this.#messaging.refuse("retained:malformed");
   }
 
   #onValue(from: string, item: Buffer, at: number): Promise<void> | undefined {
-    const { deliveries, names, plans, retained } = this.#state;
+    const { deliveries, names, plans, retained } = this.#messaging;
     const incoming = this.#incoming;
     const { reader } = incoming;
     const isRead = incoming.readHead(item, at, item.length);
     if (!isRead || incoming.alias >= 0 || (incoming.flags & ItemFlag.RETAIN) === 0)
-      return this.#state.refuse("retained:malformed");
+      return this.#messaging.refuse("retained:malformed");
     const { nameStart, nameEnd } = reader;
-    if (!incoming.readTail()) return this.#state.refuse("retained:malformed");
+    if (!incoming.readTail()) return this.#messaging.refuse("retained:malformed");
     const plan = plans.ofBytes(item, nameStart, nameEnd);
-    if (plan === undefined || plan.topic === SELF_TOPIC) return this.#state.refuse("retained:topic");
+    if (plan === undefined || plan.topic === SELF_TOPIC) return this.#messaging.refuse("retained:topic");
     const stamp = retained.seen(incoming.stamp, Date.now());
     const sender = names.senderOf(from, incoming.client);
     const message = names.message(plan.topic, reader.rest(), sender, incoming.subtopic, true);

@@ -356,39 +356,3 @@ export class SendWindow {
     this.#open = undefined;
   }
 }
-
-export class ReceiveWindow {
-  /** Of the sender; empty: unknown. */
-  life = "";
-  session = 0;
-  /** Items of this session. */
-  received = 0;
-  delivered = 0;
-  acked = 0;
-  /**
-   * @param sent items of this session so far
-   * @returns `stale`: the sender gave up the session. `forgotten`: items of it may be forgotten
-   */
-  hello(life: string, session: number, sent: number): "new" | "resumed" | "stale" | "forgotten" {
-    if (life === this.life) {
-      if (session === this.session) return "resumed";
-      if (session < this.session) return "stale";
-    }
-    if (sent > 0) return "forgotten";
-    this.life = life;
-    this.session = session;
-    this.received = 0;
-    this.delivered = 0;
-    return "new";
-  }
-
-  /**
-   * @param first number of the first item of a batch that is not repeated as a whole
-   * @returns number of repeated items at its beginning, which are skipped; -1: earlier items are missing
-   */
-  accept(first: number, count: number): number {
-    const had = this.received - first;
-    if (had >= 0) this.received = first + count;
-    return Math.max(-1, had);
-  }
-}

@@ -30,7 +30,6 @@ export const ITEM_HEADER = 6;
 export const ACK_SIZE = 11;
 
 export const MESSAGES_PROP = "shoal-messages";
-/** Of the advert. */
 const VERSION = "1";
 
 export interface Hello {
@@ -84,7 +83,6 @@ export function encodeRefused(reason: string): Buffer {
   return out.take();
 }
 
-/** @returns the reason */
 export function decodeRefused(frame: Buffer): string | undefined {
   if (frame[0] !== LinkFrame.REFUSED) return undefined;
   const reader = new Reader(frame, 1);
@@ -101,7 +99,6 @@ export function encodeAck(session: number, delivered: number): Buffer {
   return frame;
 }
 
-/** @returns `undefined` for an invalid frame */
 export function decodeAck(
   frame: Buffer,
 ): { readonly session: number; readonly delivered: number } | undefined {
@@ -170,9 +167,7 @@ export class BatchReader {
  * Where a node takes messages, as other nodes have it in its details: a separate prop, next to those of the program.
  */
 export interface MessagesAdvert {
-  /** Bytes of an item. */
   readonly maxItem: number;
-  /** By the protocol's name. */
   readonly protocols: ReadonlyMap<string, string>;
 }
 

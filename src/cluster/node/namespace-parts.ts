@@ -10,16 +10,15 @@ import type { MemberChange } from "../messaging/hooks.js";
 import type { NodeLinks } from "../messaging/links.js";
 import { MemberMessages } from "../messaging/member-messages.js";
 import type { MemberMessagesStats } from "../messaging/member-types.js";
-import type { MessagingStats } from "../messaging/messaging.js";
+import { Messaging, type MessagingStats } from "../messaging/messaging.js";
 import type { RouteDriver } from "../messaging/route-driver.js";
 import type { Candidate } from "../requests/balancer.js";
 import { Requests } from "../requests/requests.js";
 import { MAX_CALLED_SERVICES, type RequestsStats } from "../requests/types.js";
 import { serviceRoute } from "../requests/wire.js";
-import { CompiledResolver, hostOf } from "../resolver.js";
+import { hostOf } from "../resolver.js";
 import type { ClusterEvent } from "./events.js";
 import type { Member } from "./member.js";
-import { NamespaceMessages } from "./namespace-messages.js";
 import {
   type NamespaceContext,
   type NamespaceOptions,
@@ -52,7 +51,7 @@ export class NamespaceParts implements NamespaceContext {
   readonly runtime: NamespaceRuntime;
   readonly details: OwnDetails;
   readonly discovery: Discovery;
-  readonly messages: NamespaceMessages;
+  readonly messages: Messaging;
   readonly memberMessages: MemberMessages;
   readonly requests: Requests;
   readonly candidates: ServiceCandidates;
@@ -68,9 +67,9 @@ export class NamespaceParts implements NamespaceContext {
     this.owner = owner;
     this.runtime = new NamespaceRuntime(this);
     const { runtime } = this;
-    this.messages = new NamespaceMessages(this, runtime);
+    this.messages = new Messaging(this, runtime);
     const { links, routes } = this.messages;
-    this.memberMessages = this.#createMemberMessages(links);
+    this.memberMessages = new MemberMessages(this, runtime, links);
     this.candidates = new ServiceCandidates(runtime, routes);
     this.requests = this.#createRequests(links, routes);
     this.registry = new ClientRegistry(this.requests);
@@ -86,43 +85,6 @@ export class NamespaceParts implements NamespaceContext {
     });
     this.details.advertiseAll("advertise", settings.advertised);
     this.discovery = new Discovery(settings.seeds, settings.discovery, runtime, sockets);
-  }
-
-  /** `send`, `query`, channels and hooks over members, links and the multicast group. */
-  #createMemberMessages(links: NodeLinks): MemberMessages {
-    const { runtime } = this;
-    const { hasMessages, messaging } = this.settings;
-    return new MemberMessages(
-      {
-        id: this.identity.id,
-        find: (nameOrId) => {
-          const member = runtime.membership && runtime.find(nameOrId);
-          return member?.isLive === true ? runtime.snapshotOf(member) : undefined;
-        },
-        resolve: (steps) => {
-          const { self, live } = runtime.rules;
-          const found = new CompiledResolver(steps).select([self, ...live], self);
-          return found.map((member) => runtime.snapshotOf(member));
-        },
-        links,
-        sender: (id) => {
-          const member = runtime.membership?.get(id);
-          return member === undefined || member.state === MemberState.LEFT
-            ? undefined
-            : runtime.snapshotOf(member);
-        },
-        isKnown: (id) => {
-          const member = runtime.membership?.get(id);
-          return member?.isLive !== true || member.hasDetails;
-        },
-        report: (event) => runtime.report(event),
-        group: {
-          room: () => (hasMessages ? runtime.messageRoom : 0),
-          send: (data) => runtime.membership?.multicastMessage(data),
-        },
-      },
-      messaging,
-    );
   }
 
   /** `serve` and `request` over members, links and routes. */

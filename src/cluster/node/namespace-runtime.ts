@@ -53,18 +53,10 @@ export interface NamespaceOptions {
   readonly owner: NamespaceOwner;
 }
 
-export interface MessagesPart {
-  /** `undefined` before the start, and without messages. */
-  readonly started: Messaging | undefined;
-  /** `undefined` without messages. */
-  readonly streams: PairStreams | undefined;
-  onChange(change: ClusterChange): void;
-}
-
 /** Parts may use each other only when called, not while they are constructed. */
 export interface NamespaceContext extends NamespaceOptions {
   readonly details: OwnDetails;
-  readonly messages: MessagesPart;
+  readonly messages: Messaging;
   readonly memberMessages: MemberMessages;
   readonly requests: Requests;
   /** After hooks of members and requests that wait for its member. */

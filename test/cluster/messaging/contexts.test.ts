@@ -42,8 +42,8 @@ test("an item that is larger with its context than what every node takes goes wi
   const messaging = (name: string) => name !== "b" || { maxItem: MIN_ITEM_LIMIT };
   return withMessaging(messaging, ["a", "b"], async ({ a, b }, world) => {
     const items: Buffer[] = [];
-    const { incoming } = b.parts.messages.messaging;
-    vi.spyOn(incoming, "onPublish").mockImplementation((_, bytes, start, end) => {
+    const { topics } = b.parts.messages.messaging;
+    vi.spyOn(topics, "onPublish").mockImplementation((_, bytes, start, end) => {
       items.push(Buffer.from(bytes.subarray(start, end)));
     });
     const publication = new Publication(new TopicPlan("t"));

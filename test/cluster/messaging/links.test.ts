@@ -45,10 +45,10 @@ const protocolOf = (from: ClusterNode, to: ClusterNode): string => linkTo(from, 
 function itemsOf(node: ClusterNode, handler: (item: string) => Promise<void> | undefined = () => undefined) {
   const items: string[] = [];
   const { messaging } = node.parts.messages;
-  const { incoming } = messaging;
+  const { topics } = messaging;
   vi.spyOn(messaging, "onItem").mockImplementation((from, item) => {
     const { kind, frame, start, end } = item;
-    if (kind === MessageKind.PUBLISH) return incoming.onPublish(from, frame, start, end);
+    if (kind === MessageKind.PUBLISH) return topics.onPublish(from, frame, start, end);
     items.push(String(item.view()));
     return handler(String(item.view()));
   });
@@ -160,10 +160,10 @@ describe("links with a node that was just met", () => {
   /** @returns changes what a node knows of the other one */
   function knows(node: ClusterNode, other: ClusterNode): (details: Partial<LinkMember>) => void {
     const { links } = node.parts.messages;
-    const { member } = links.effects;
+    const linkMember = links.effects.linkMember.bind(links.effects);
     let known: Partial<LinkMember> = {};
-    vi.spyOn(links.effects, "member").mockImplementation((id) => ({
-      ...(member(id) as LinkMember),
+    vi.spyOn(links.effects, "linkMember").mockImplementation((id) => ({
+      ...(linkMember(id) as LinkMember),
       ...known,
     }));
     return (details) => {
@@ -484,8 +484,8 @@ describe("protocols", () => {
   it("that a message names fail, too, where each of their connections breaks before anything is delivered", () =>
     named(async ({ a, b, wire, send }, world) => {
       itemsOf(b, never);
-      vi.spyOn(a.parts.messages.links, "onUp").mockImplementation(
-        ({ lane }) => void (lane.number > 0 && setImmediate(() => wire.cut())),
+      vi.spyOn(a.parts.messages.links, "acknowledge").mockImplementation(
+        ({ lane }) => void (lane > 0 && setImmediate(() => wire.cut())),
       );
       const start = world.now;
       expect(await send("1", ["wire"])).toContain("EHOSTUNREACH");
@@ -560,7 +560,7 @@ describe("protocols", () => {
       await world.advance(SETTLED);
       expect(linkTo(a, b)).toMatchObject({ sent: 3, delivered: 1, waiting: 2 });
       // A member that restarted is known when its earlier life is gone.
-      if (state === "lost") vi.spyOn(links.effects, "member").mockReturnValue(undefined);
+      if (state === "lost") vi.spyOn(links.effects, "linkMember").mockReturnValue(undefined);
       links.onMember(b.id, state);
       const failed = `EHOSTUNREACH: ${b.self.name} is not reached: it is lost or gone`;
       expect(await Promise.all(sends)).toEqual([failed, failed]);

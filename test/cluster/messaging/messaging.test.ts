@@ -12,12 +12,8 @@ import { Addresses } from "../../../src/cluster/messaging/addresses.js";
 import { MAX_TOPIC_IDS } from "../../../src/cluster/messaging/bounds.js";
 import { encodeDirect, encodeName, ItemFlag } from "../../../src/cluster/messaging/items.js";
 import { type IncomingLink, MessageKind } from "../../../src/cluster/messaging/parts.js";
-import {
-  encodeAsk,
-  encodeValue,
-  RetainedItem,
-  RetainedValues,
-} from "../../../src/cluster/messaging/retained.js";
+import { encodeAsk, encodeValue, RetainedItem } from "../../../src/cluster/messaging/retained.js";
+import { RetainedValues } from "../../../src/cluster/messaging/retained-values.js";
 import { InvalidStateError } from "../../../src/core/errors.js";
 import { ignore } from "../../../src/core/waiter.js";
 import { simulate } from "../../../src/testing/index.js";
@@ -407,7 +403,7 @@ describe("subscriptions", () => {
     onOneHost(["a", "b"], async ({ a, b }) => {
       const subscription = b.subscribe("t");
       const reads = new Set<ArrayBufferLike>();
-      const { incoming } = b.parts.messages.messaging;
+      const { topics } = b.parts.messages.messaging;
       const link: IncomingLink = { id: a.id, protocol: "tcp", topics: [] };
       const receive = (messages: number): void => {
         const read = Buffer.alloc(65_536);
@@ -416,7 +412,7 @@ describe("subscriptions", () => {
           const item = publishItem("t", { data: "x".repeat(1_000) });
           const start = i * item.length;
           item.copy(read, start);
-          void incoming.onPublish(link, read, start, start + item.length);
+          void topics.onPublish(link, read, start, start + item.length);
         }
       };
       const kept = async (): Promise<number> => {
@@ -704,7 +700,7 @@ describe("retained values", () => {
   ] as const)("a member %s is asked again", (_, happens) =>
     onOneHost(["a", "b"], async ({ a, b }, world) => {
       await keep(b, "t", "x");
-      vi.spyOn(b.parts.messages.messaging.incoming, "onRetained").mockReturnValueOnce(undefined);
+      vi.spyOn(b.parts.messages.messaging.topics, "onRetained").mockReturnValueOnce(undefined);
       const { got, ready } = retained(a, "t");
       await world.advance(SETTLED);
       expect(got).toEqual([]);
@@ -951,7 +947,7 @@ describe("what an evil node sends", () => {
   test("notes to ask again, over and over, make a node ask one question at a time", () =>
     evil(async (e, n, settle) => {
       await n.subscribe("t", { retained: true }).ready;
-      vi.spyOn(e.parts.messages.messaging.incoming, "onRetained").mockReturnValue(undefined);
+      vi.spyOn(e.parts.messages.messaging.topics, "onRetained").mockReturnValue(undefined);
       const send = vi.spyOn(n.parts.messages.links, "send");
       const take = bring(n, e);
       for (let i = 0; i < 10_000; i++) void take(MessageKind.RETAINED, Buffer.from([RetainedItem.AGAIN]));
@@ -998,7 +994,7 @@ describe("a node lets the event loop turn", () => {
       return "sent";
     });
     const ask = (number: number, ...filters: string[]): void =>
-      void a.parts.messages.messaging.incoming.onRetained("b".repeat(32), encodeAsk(number, filters));
+      void a.parts.messages.messaging.topics.onRetained("b".repeat(32), encodeAsk(number, filters));
     const many = Array.from({ length: 100 }, (_, i) => `nothing/of/this/kind/${i}`);
     ask(0, ...many);
     expect(answers, "before the next turn").toEqual([]);

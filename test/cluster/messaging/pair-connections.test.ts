@@ -173,7 +173,7 @@ it("a link that is quiet keeps none of the memory that its last frame came in", 
   const read = give();
   await turn();
   collectGarbage();
-  expect([receiving.window.delivered, read.deref()]).toEqual([1, undefined]);
+  expect([receiving.delivered, read.deref()]).toEqual([1, undefined]);
 });
 
 it("who waits for a node at an address is not served by another one that claims it", () => {

@@ -1,7 +1,7 @@
 /** Items of the kind PUBLISH as a publisher makes them. */
 import { encodeName } from "../../../src/cluster/messaging/items.js";
 import { Publication, TopicPlan } from "../../../src/cluster/messaging/publication.js";
-import type { RetainedValue } from "../../../src/cluster/messaging/retained.js";
+import type { RetainedValue } from "../../../src/cluster/messaging/retained-values.js";
 
 export interface PublishFields {
   readonly client?: number;

@@ -1,58 +1,56 @@
-/** Lists of subscriptions by their rules alone: bounds, and what evil nodes send. How whole nodes learn them is in routes-simulated.test.ts. */
-import { describe, expect, it } from "vitest";
+/** Lists of subscriptions without links: bounds, and what evil nodes send. How whole nodes learn them is in routes-simulated.test.ts. */
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { ROUTE_PARTS, ROUTE_PARTS_TIME } from "../../../src/cluster/messaging/bounds.js";
-import { type RouteLimits, RouteLists } from "../../../src/cluster/messaging/route-lists.js";
+import type { RouteLimits } from "../../../src/cluster/messaging/route-copy.js";
+import { RouteDriver } from "../../../src/cluster/messaging/route-driver.js";
 import { ASK, RouteChangesWriter } from "../../../src/cluster/messaging/route-own.js";
-import { RouteTable } from "../../../src/cluster/messaging/route-table.js";
+import { ignore } from "../../../src/core/waiter.js";
 
 const LIMITS = { nodeRoutes: 1_000, nodeBytes: 20_000, routes: 2_500, bytes: 100_000 };
 
+beforeAll(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] }));
+afterAll(() => void vi.useRealTimers());
+
 interface Flight {
-  done?: (now: number, isDelivered: boolean) => void;
+  done?: (isDelivered: boolean) => void;
 }
 
-/** Lists that know each other; each item arrives after 1 ms. */
+/** Nodes that know each other; each item arrives after 1 ms. */
 class Lists {
   now = 0;
-  readonly #all = new Map<string, RouteLists>();
-  readonly #tables = new Map<string, RouteTable>();
+  readonly #all = new Map<string, RouteDriver>();
   #flights: (() => void)[] = [];
+  /** Nodes that take no part. */
+  readonly absent = new Set<string>();
   /** Sees to whom an item is sent. */
   onSend = (_to: string): void => undefined;
 
-  add(id: string, limits?: RouteLimits): RouteLists {
-    const store = new RouteTable();
+  add(id: string, limits?: RouteLimits): RouteDriver {
     const last = new Map<string, Flight>();
-    const lists = new RouteLists({
-      id,
-      store,
-      grace: 60_000,
-      settle: 1_000,
-      limits,
-      effects: {
-        send: (to, item) => {
-          const flight: Flight = {};
-          last.set(to, flight);
-          this.onSend(to);
-          const bytes = Buffer.from(item);
-          this.#flights.push(() => {
-            this.#all.get(to)?.onItem(this.now, id, bytes);
-            flight.done?.(this.now, true);
-          });
-          return "sent";
-        },
-        session: () => 0,
-        onDelivered: (to, done) => void Object.assign(last.get(to) as object, { done }),
-        changed: () => undefined,
-        progressed: () => undefined,
+    const links = {
+      send: (to: string, _kind: number, item: Uint8Array) => {
+        const flight: Flight = {};
+        last.set(to, flight);
+        this.onSend(to);
+        const bytes = Buffer.from(item);
+        this.#flights.push(() => {
+          this.#all.get(to)?.onItem(id, bytes);
+          flight.done?.(true);
+        });
+        return "sent" as const;
       },
-    });
+      room: () => Promise.resolve(true),
+      session: () => 0,
+      onDelivered: (to: string, done: (isDelivered: boolean) => void) =>
+        void Object.assign(last.get(to) as object, { done }),
+      takesPart: (of: string) => !this.absent.has(of),
+    };
+    const lists = new RouteDriver(id, { grace: 60_000, settle: 1_000 }, links, ignore, limits);
     for (const [other, its] of this.#all) {
-      lists.onMember(this.now, other, "alive");
-      its.onMember(this.now, id, "alive");
+      lists.onMember(other, "alive");
+      its.onMember(id, "alive");
     }
     this.#all.set(id, lists);
-    this.#tables.set(id, store);
     return lists;
   }
 
@@ -60,13 +58,13 @@ class Lists {
     for (let end = this.now + ms; this.now < end; ) {
       this.now += 1;
       for (const arrive of this.#flights.splice(0)) arrive();
-      for (const each of this.#all.values()) if (each.nextWakeUp() <= this.now) each.tick(this.now);
+      vi.advanceTimersByTime(1);
     }
   }
 
   /** Filters that lead from one to another. */
   routes(at: string, of: string): string[] {
-    const list = this.#tables.get(at)?.list(1_000_000) ?? [];
+    const list = this.#all.get(at)?.table.list(1_000_000) ?? [];
     return list.filter(({ nodes }) => nodes.includes(of)).map(({ filter }) => filter);
   }
 }
@@ -74,15 +72,15 @@ class Lists {
 it("the own interest is as much as others take of one node: more is an error, and nothing has changed then", () => {
   const world = new Lists();
   const [a, b] = [world.add("a", { ...LIMITS, nodeRoutes: 3, nodeBytes: 10 }), world.add("b")];
-  for (const filter of ["a", "b", "c", "c"]) a.subscribe(world.now, filter);
-  expect(() => a.subscribe(world.now, "d")).toThrow(expect.objectContaining({ code: "EFSM" }));
-  for (const filter of ["a", "a"]) a.unsubscribe(world.now, filter);
+  for (const filter of ["a", "b", "c", "c"]) a.subscribe(filter);
+  expect(() => a.subscribe("d")).toThrow(expect.objectContaining({ code: "EFSM" }));
+  for (const filter of ["a", "a"]) a.unsubscribe(filter);
   world.run(10);
-  a.unsubscribe(world.now, "b");
-  a.subscribe(world.now, "12345678");
+  a.unsubscribe("b");
+  a.subscribe("12345678");
   world.run(10);
-  expect(() => a.subscribe(world.now, "xy")).toThrow(/10 bytes/);
-  a.subscribe(world.now, "x");
+  expect(() => a.subscribe("xy")).toThrow(/10 bytes/);
+  a.subscribe("x");
   world.run(100);
   expect(a.stats().own).toMatchObject({ filters: 3, bytes: 10 });
   expect(world.routes("b", "a").sort()).toEqual(["12345678", "c", "x"]);
@@ -96,15 +94,15 @@ describe("an admitted but evil node", () => {
   function hostile() {
     const world = new Lists();
     const [a, b] = [world.add("a", LIMITS), world.add("b", LIMITS)];
-    for (const each of [a, b]) each.onMember(world.now, EVIL, "alive");
-    for (const [i, each] of [a, b].entries()) each.subscribe(world.now, `of/${i}`);
+    for (const each of [a, b]) each.onMember(EVIL, "alive");
+    for (const [i, each] of [a, b].entries()) each.subscribe(`of/${i}`);
     world.run(1_000);
     return {
       world,
       b,
-      give: (item: Buffer): unknown => b.onItem(world.now, EVIL, item),
+      give: (item: Buffer): unknown => b.onItem(EVIL, item),
       stillServes: (): void => {
-        a.subscribe(world.now, "new");
+        a.subscribe("new");
         world.run(100);
         expect(world.routes("b", "a").sort()).toEqual(["new", "of/0"]);
       },
@@ -137,7 +135,7 @@ describe("an admitted but evil node", () => {
   });
 
   it("sends a snapshot without end, and begins one after the other: each is given up, and nothing stays of them", () => {
-    const { world, b, give, stillServes } = hostile();
+    const { b, give, stillServes } = hostile();
     for (let i = 0; i < 100; i++) {
       const filters = several(100, (n) => `${i}/${n}`);
       give(partOf(filters, i === 0, false));
@@ -145,7 +143,7 @@ describe("an admitted but evil node", () => {
     expect(b.stats().refused.snapshot).toBe(1);
     for (let i = 2; i < 300; i++) give(partOf([`${i}`], true, false));
     expect(b.stats().routes).toBeLessThanOrEqual(LIMITS.nodeRoutes + 2);
-    b.onMember(world.now, EVIL, "gone");
+    b.onMember(EVIL, "gone");
     expect(b.stats().routes).toBe(1);
     stillServes();
   });
@@ -153,9 +151,9 @@ describe("an admitted but evil node", () => {
   it("asks without end: it gets parts at the pace, and others get theirs", () => {
     const world = new Lists();
     const b = world.add("b");
-    for (let i = 0; i < 5_000; i++) b.subscribe(world.now, `${"x".repeat(200)}/${i}`);
+    for (let i = 0; i < 5_000; i++) b.subscribe(`${"x".repeat(200)}/${i}`);
     world.run(2_000);
-    b.onMember(world.now, EVIL, "alive");
+    b.onMember(EVIL, "alive");
     let got = 0;
     world.onSend = (to) => {
       if (to === EVIL) got += 1;
@@ -163,7 +161,7 @@ describe("an admitted but evil node", () => {
     const a = world.add("a");
     const start = world.now;
     while (a.stats().routes < 5_000 && world.now - start < 1_000) {
-      b.onItem(world.now, EVIL, ASK);
+      b.onItem(EVIL, ASK);
       world.run(1);
     }
     const took = world.now - start;
@@ -197,10 +195,11 @@ describe("an admitted but evil node", () => {
 
   it("is not heard at all before it is a member, and after it left", () => {
     const { world, b, give, stillServes } = hostile();
-    b.onMember(world.now, EVIL, "gone");
+    world.absent.add(EVIL);
+    b.onMember(EVIL, "gone");
     expect(give(partOf(["x"], true, true))).toBe("stranger");
     expect(b.stats().refused).toMatchObject({ stranger: 1 });
-    expect(b.has(EVIL)).toBe(false);
+    expect(b.stats().nodes).toBe(1);
     stillServes();
   });
 });

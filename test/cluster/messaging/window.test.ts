@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { LINK_BEHIND, LINK_MESSAGES, MAX_ITEM } from "../../../src/cluster/messaging/bounds.js";
 import { type MessagingSettings, messagingSettings } from "../../../src/cluster/messaging/options.js";
 import { Receiving, type ReceivingEffects } from "../../../src/cluster/messaging/receiving.js";
-import { ReceiveWindow, SendWindow } from "../../../src/cluster/messaging/window.js";
+import { SendWindow } from "../../../src/cluster/messaging/window.js";
 import { countOf, LinkFrame } from "../../../src/cluster/messaging/wire.js";
 import { collectGarbage } from "../../support/collect-garbage.js";
 import { gate } from "../../support/gate.js";
@@ -44,7 +44,7 @@ describe("a session", () => {
   });
 
   it("is forgotten until the sender begins another one, unless nothing of it was sent", () => {
-    const window = new ReceiveWindow();
+    const receiving = new Receiving("a", MAX_ITEM, RECEIVING_EFFECTS);
     const hellos = [
       ["life", 3, 5],
       ["life", 3, 5],
@@ -54,7 +54,7 @@ describe("a session", () => {
       ["other", 4, 1],
       ["other", 5, 0],
     ] as const;
-    expect(hellos.map(([life, session, sent]) => window.hello(life, session, sent))).toEqual([
+    expect(hellos.map(([life, session, sent]) => receiving.hello({ life, session, sent }))).toEqual([
       "forgotten",
       "forgotten",
       "new",
@@ -178,7 +178,7 @@ describe("a peer that is behind", () => {
     // Its program takes its time with the first item.
     const onItem = (): Promise<void> => new Promise(() => undefined);
     const receiving = new Receiving("a", MAX_ITEM, { ...RECEIVING_EFFECTS, onItem });
-    receiving.window.hello("life", 0, 0);
+    receiving.hello({ life: "life", session: 0, sent: 0 });
     const frame = (first: number): Buffer => {
       const bytes = Buffer.from([LinkFrame.BATCH, 0, 0, 0, 0, 0, 0, 0, 1, 2, 0]);
       bytes.writeUIntBE(first, 1, 6);
@@ -212,7 +212,7 @@ it("the items of a further session wait for the handler of the earlier one, too:
   for (const delivered of [0, 1]) {
     release();
     await turn();
-    expect(receiving.window.delivered).toBe(delivered);
+    expect(receiving.delivered).toBe(delivered);
   }
   expect(handled).toEqual([0, 2]);
 });
@@ -222,7 +222,7 @@ function ends(effects: Partial<ReceivingEffects>) {
   const acks: number[] = [];
   const streams = acksTo(({ delivered }) => acks.push(delivered));
   const receiving = new Receiving("a", MAX_ITEM, { ...RECEIVING_EFFECTS, streams, ...effects });
-  receiving.window.hello("life", 0, 0);
+  receiving.hello({ life: "life", session: 0, sent: 0 });
   receiving.setMarks(highWaterMark, highWaterMarkBytes);
   receiving.stream = new FakeStream();
   const window = new SendWindow(LIMITS);
@@ -244,7 +244,7 @@ it("items that came before are skipped, at the start of a batch or as a whole on
       return value === 2 ? passed : undefined;
     },
   });
-  receiving.window.hello("life", 0, 0);
+  receiving.hello({ life: "life", session: 0, sent: 0 });
   /** Items whose bytes are their numbers. */
   const give = (first: number, end: number): void => {
     const items = Array.from({ length: end - first }, (_, i) => [3, 1, first + i]).flat();
@@ -262,7 +262,7 @@ it("items that came before are skipped, at the start of a batch or as a whole on
   await turn();
   give(3, 7);
   expect(handled).toEqual([0, 1, 2, 3, 4, 5, 6]);
-  expect(receiving.window).toMatchObject({ received: 7, delivered: 7 });
+  expect(receiving).toMatchObject({ received: 7, delivered: 7 });
 });
 
 it("items that come within the handler of an earlier one, as by a stream in memory, are delivered behind those that waited", async () => {
@@ -282,14 +282,14 @@ it("items that come within the handler of an earlier one, as by a stream in memo
     },
     onFault: (_, fault) => void faults.push(fault),
   });
-  receiving.window.hello("life", 0, 0);
+  receiving.hello({ life: "life", session: 0, sent: 0 });
   receiving.onData(batch(0, 0, 1, 2, 3));
   receiving.onData(batch(4, 4));
   open();
   await turn();
   expect([handled, faults]).toEqual([[0, 1, 2, 3, 4, 5, 6], []]);
   receiving.onData(batch(7, 7));
-  expect([handled.at(-1), receiving.window.delivered]).toEqual([7, 8]);
+  expect([handled.at(-1), receiving.delivered]).toEqual([7, 8]);
 });
 
 it("a one-to-one message is acknowledged at the end of the turn in which it was delivered, since a caller waits for that", async () => {

@@ -1,0 +1,117 @@
+import { MAX_NODE_ROUTES } from "./bounds.js";
+import type { RouteChanges } from "./route-own.js";
+import type { RouteNode, RouteTable } from "./route-table.js";
+
+export interface RouteLimits {
+  readonly nodeRoutes: number;
+  readonly nodeBytes: number;
+  readonly routes: number;
+  readonly bytes: number;
+}
+
+/** Further routes are not taken. */
+export const ROUTE_LIMITS: RouteLimits = {
+  nodeRoutes: MAX_NODE_ROUTES,
+  nodeBytes: 268_435_456,
+  routes: 33_554_432,
+  bytes: 2_147_483_648,
+};
+
+export interface RouteCopies {
+  readonly store: RouteTable;
+  readonly limits: RouteLimits;
+  /** Counts refusals, by reason. */
+  refuse(reason: string): void;
+}
+
+/** A bounded copy of another node's subscriptions, in a table. */
+export class RouteCopy {
+  readonly id: string;
+  readonly #copies: RouteCopies;
+  /** Whether it was whole once: changes may follow. */
+  isWhole = false;
+  /** The snapshot that is being read, and the number of its changes so far. */
+  #reading: RouteNode | undefined = undefined;
+  #read = 0;
+  node: RouteNode;
+
+  constructor(id: string, copies: RouteCopies) {
+    this.id = id;
+    this.#copies = copies;
+    this.node = copies.store.takeNode();
+  }
+
+  /** A lost node's routes are kept, but lead nowhere. */
+  get isAlive(): boolean {
+    return this.node.owner !== undefined;
+  }
+
+  set isAlive(isAlive: boolean) {
+    this.node.owner = isAlive ? this.id : undefined;
+  }
+
+  end(): void {
+    this.#endReading();
+    this.#copies.store.deleteNode(this.node);
+  }
+
+  get isReading(): boolean {
+    return this.#reading !== undefined;
+  }
+
+  #endReading(): void {
+    const node = this.#reading;
+    this.#reading = undefined;
+    if (node !== undefined && node !== this.node) this.#copies.store.deleteNode(node);
+  }
+
+  /** Changes of the list, or of a snapshot that is being read. @returns why they are refused */
+  take(changes: RouteChanges): "sequence" | "snapshot" | undefined {
+    if (changes.isFirst) this.#beginReading();
+    const reading = this.#reading;
+    if (reading === undefined && (changes.isLast || !this.isWhole)) return "sequence";
+    this.#read += changes.changes.length;
+    // The list may change while it is read, but a snapshot has an end.
+    if (reading !== undefined && this.#read > 2 * this.#copies.limits.nodeRoutes) {
+      this.#endReading();
+      return "snapshot";
+    }
+    this.#apply(reading ?? this.node, changes);
+    if (reading !== undefined && changes.isLast) this.#finish(reading);
+    return undefined;
+  }
+
+  /** Into the current node while it is empty, so that it serves at once. */
+  #beginReading(): void {
+    this.#endReading();
+    const isEmpty = !this.isWhole && this.node.routes === 0;
+    this.#reading = isEmpty ? this.node : this.#copies.store.takeNode();
+    this.#read = 0;
+  }
+
+  /** Routes above a bound, and invalid filters, are left out and counted. */
+  #apply(node: RouteNode, { changes }: RouteChanges): void {
+    const { store, limits, refuse } = this.#copies;
+    for (const { filter, isAdded } of changes) {
+      const bytes = Buffer.byteLength(filter);
+      if (!isAdded) store.delete(filter, node);
+      else if (node.routes >= limits.nodeRoutes || node.bytes + bytes > limits.nodeBytes)
+        refuse("routes:node");
+      else if (store.size >= limits.routes || store.filterBytes + bytes > limits.bytes) refuse("routes:all");
+      else {
+        const result = store.add(filter, node);
+        if (result !== "added" && result !== "known") refuse(`filter:${result}`);
+      }
+    }
+  }
+
+  #finish(node: RouteNode): void {
+    const before = this.node;
+    this.#reading = undefined;
+    this.isWhole = true;
+    if (node === before) return;
+    node.owner = before.owner;
+    this.node = node;
+    this.#copies.store.deleteNode(before);
+  }
+}
