@@ -7,14 +7,7 @@
 
 import type { Duplex } from "node:stream";
 import { addAbortSignal } from "node:stream";
-import {
-  describe,
-  invalidArgument,
-  isInstance,
-  isThenable,
-  takeDuplex,
-  thrownText,
-} from "../core/arguments.js";
+import { describe, invalidArgument, isInstance, isThenable, takeDuplex } from "../core/arguments.js";
 import {
   ClosedError,
   HandshakeError,
@@ -169,8 +162,10 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
     process.nextTick(() => {
       if (first.length > 0) this.#onBytes(first);
       // It may have ended already.
-      if (duplex.readableEnded || duplex.destroyed)
-        this.#end(this.#lost("the other end closed the stream", duplex.errored ?? undefined));
+      const { errored } = duplex;
+      if (errored) this.#end(this.#lost(errored.message, errored));
+      else if (duplex.readableEnded || duplex.destroyed)
+        this.#end(this.#lost("the other end closed the stream"));
       else duplex.resume();
     });
   }
@@ -440,19 +435,15 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
       const taken = this.#taken;
       if (taken.length > 0) this.#taken = [];
       const buffers = this.#sealer === undefined ? batch.buffers : this.#sealer.seal(batch.buffers);
-      try {
-        duplex.cork();
-        const last = buffers.length - 1;
-        for (let i = 0; i < last; i++) duplex.write(buffers[i]);
-        duplex.write(buffers[last], (error) => {
-          if (error != null) this.#end(this.#lost(error.message, error));
-          for (const channel of taken) channel.flushed();
-          if (this.#rules.hasFrames) this.#flush();
-        });
-        duplex.uncork();
-      } catch (error) {
-        this.#end(this.#lost(thrownText(error), error)); // A program's stream may throw.
-      }
+      duplex.cork();
+      const last = buffers.length - 1;
+      for (let i = 0; i < last; i++) duplex.write(buffers[i]);
+      duplex.write(buffers[last], (error) => {
+        if (error != null) this.#end(this.#lost(error.message, error));
+        for (const channel of taken) channel.flushed();
+        if (this.#rules.hasFrames) this.#flush();
+      });
+      duplex.uncork();
       if (duplex.writableLength > 0) this.#batchBytes = Math.max(BATCH_BYTES, limit / 2);
       // The stream accepts batches within the call: each wakes the peer's process.
       else if (batch.bytes >= limit) this.#batchBytes = Math.min(524_288, 2 * limit);
@@ -472,7 +463,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
 export async function openLink(duplex: Duplex, options: MultiplexLinkOptions = {}): Promise<MultiplexLink> {
   const settings = checkLinkOptions("openLink", options);
   if (duplex?.destroyed) throw new TransportError("ERR_TRANSPORT", "The stream is destroyed already");
-  takeDuplex(duplex);
+  takeDuplex(duplex, true);
   (duplex as { setNoDelay?: (on: boolean) => void }).setNoDelay?.(true);
   // Failures before the handshake show in the stream's state.
   duplex.on("error", ignore);
@@ -503,13 +494,7 @@ function exchange(duplex: Duplex, handshake: Handshake, timeout: number): Promis
       fail(new TransportError("ERR_TRANSPORT", `The handshake failed: ${reason}`, { cause }));
     const onError = (error: Error): void => lost(error.message, error);
     const onClose = (): void => lost("the other end closed the stream");
-    const send = (bytes: Buffer): void => {
-      try {
-        duplex.write(bytes);
-      } catch (error) {
-        lost(thrownText(error), error); // A program's stream may throw.
-      }
-    };
+    const send = (bytes: Buffer): void => void duplex.write(bytes);
     const onData = (chunk: Buffer): void => {
       const rest = handshake.receive(chunk, send);
       if (handshake.failure !== undefined) {

@@ -276,7 +276,7 @@ export class NodeStreams implements StreamTable, PairStreamTable {
   /** @returns `false`: this node or the stream is closed */
   open(duplex: Duplex, how: Pick<OpenedStream, "protocol" | "dialled" | "caller">): boolean {
     const { protocol, dialled } = how;
-    takeDuplex(duplex);
+    takeDuplex(duplex, true);
     if (this.#closed || duplex.readable === false || duplex.writable === false) {
       duplex.on("error", () => undefined).destroy();
       if (dialled !== undefined) this.#effects.onStreamFailed(dialled, protocol, "the stream is closed");
