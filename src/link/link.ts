@@ -269,18 +269,14 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
 
   async #endStream(waits: boolean): Promise<void> {
     const duplex = this.#duplex;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, 1_000);
-      const done = (): void => {
-        clearTimeout(timer);
-        resolve();
-      };
-      duplex.once("close", done);
-      if (waits) duplex.once("end", done);
+    const ended = new Promise<void>((resolve) => {
+      duplex.once("close", resolve);
+      if (waits) duplex.once("end", resolve);
       duplex.end(() => {
-        if (!waits || duplex.readableEnded) done();
+        if (!waits || duplex.readableEnded) resolve();
       });
     });
+    await withTimeout(ended, 1_000);
     duplex.destroy();
   }
 

@@ -12,7 +12,7 @@
 import { isIP } from "node:net";
 import { isInstance, isThenable, thrownText } from "../../core/arguments.js";
 import { backOff } from "../../core/timers.js";
-import { ignore, neverLate, waitFor, withTimeout } from "../../core/waiter.js";
+import { ignore, neverLate, sleep, waitFor, withTimeout } from "../../core/waiter.js";
 import { MAX_SEEDS } from "../bounds.js";
 import {
   canonicalAddress,
@@ -21,7 +21,7 @@ import {
   readAddress,
   splitIpAddress,
 } from "../net/addresses.js";
-import { type DiscoverySelf, type DiscoverySource, type DiscoveryStatus, Scope, sleep } from "./source.js";
+import type { DiscoverySelf, DiscoverySource, DiscoveryStatus } from "./source.js";
 
 /** ms; also the pause after a source returned, and the run time that resets the delay. */
 const LONGEST_RESTART = 30_000;
@@ -206,7 +206,8 @@ class RunningSource {
     let failures = 0;
     while (!signal.aborted) {
       const startedAt = performance.now();
-      const attempt = new Scope(signal);
+      const attempt = new AbortController();
+      signal.addEventListener("abort", () => attempt.abort(), { signal: attempt.signal });
       let failure: Error | undefined;
       try {
         if (!(await this.#read(self, attempt.signal)))
@@ -214,7 +215,7 @@ class RunningSource {
       } catch (error) {
         failure = isInstance(error, Error) ? error : new Error(thrownText(error));
       }
-      attempt.end();
+      attempt.abort();
       if (signal.aborted) return;
       if (performance.now() - startedAt >= LONGEST_RESTART) failures = 0;
       if (failure === undefined)

@@ -16,7 +16,16 @@ import {
   type ShoalError,
   TransportError,
 } from "../../core/errors.js";
-import { anything, boolean, checkOptions, type GivenWith, integer, text } from "../../kit/options.js";
+import { sleep } from "../../core/waiter.js";
+import {
+  anything,
+  boolean,
+  checkOptions,
+  type GivenWith,
+  integer,
+  type Settings,
+  text,
+} from "../../kit/options.js";
 import { MAX_MEMBERS, MAX_NAME, MAX_SERVERS } from "../bounds.js";
 import {
   checkDiscoveryTls,
@@ -27,7 +36,7 @@ import {
   originOf,
   requestJson,
 } from "./http.js";
-import { type DiscoverySelf, type DiscoverySource, pauseAfter, sleep } from "./source.js";
+import { type DiscoverySelf, type DiscoverySource, pauseAfter } from "./source.js";
 
 const OPTIONS = {
   /** 1 to 16 servers, "http://host:port" or "https://host:port". Default scheme: https with `tls`, else http. */

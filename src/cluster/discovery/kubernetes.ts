@@ -22,6 +22,7 @@ import {
   type ShoalError,
   TransportError,
 } from "../../core/errors.js";
+import { sleep } from "../../core/waiter.js";
 import {
   anything,
   checkOptions,
@@ -32,8 +33,8 @@ import {
   text,
 } from "../../kit/options.js";
 import { MAX_MEMBERS, MAX_NAME } from "../bounds.js";
-import { fieldsOf, type HttpAnswer, itemsOf, originOf, requestJson } from "./http.js";
-import { type DiscoverySource, pauseAfter, sleep } from "./source.js";
+import { fieldsOf, firstLine, type HttpAnswer, itemsOf, originOf, requestJson } from "./http.js";
+import { type DiscoverySource, pauseAfter } from "./source.js";
 
 const OPTIONS = {
   /** Service name, preferably headless with `publishNotReadyAddresses`. */
