@@ -74,8 +74,6 @@ export interface MembershipOptions {
   readonly now: number;
   /** Whether only streams, which prove the peer's identity, may add and remove members. Default `false`. */
   readonly provesNodes?: boolean;
-  /** `false` measures the effect. Default `true`. */
-  readonly localHealth?: boolean;
 }
 
 export class Context {
@@ -89,7 +87,6 @@ export class Context {
    * lower it. Probe intervals and timeouts are multiplied by the score plus 1.
    */
   healthScore = 0;
-  readonly localHealth: boolean;
   readonly provesNodes: boolean;
   overStream = false;
   /** An update was ignored because it did not come over a stream. */
@@ -118,21 +115,12 @@ export class Context {
   #lastGossip = Number.NEGATIVE_INFINITY;
   #cursor = 0;
 
-  constructor({
-    self,
-    profile,
-    random,
-    effects,
-    now,
-    localHealth = true,
-    provesNodes = false,
-  }: MembershipOptions) {
+  constructor({ self, profile, random, effects, now, provesNodes = false }: MembershipOptions) {
     this.profile = profile;
     this.random = random;
     this.effects = effects;
     this.self = new Member({ ...self, count: 0 }, now);
     this.members = new Members(this.self);
-    this.localHealth = localHealth;
     this.provesNodes = provesNodes;
     this.wallOffset = self.start - now;
     this.now = now;
@@ -153,7 +141,7 @@ export class Context {
   }
 
   changeHealth(by: number): void {
-    if (this.localHealth) this.healthScore = Math.max(0, Math.min(8, this.healthScore + by));
+    this.healthScore = Math.max(0, Math.min(8, this.healthScore + by));
   }
 
   scaled(ms: number): number {

@@ -230,7 +230,7 @@ export class Membership extends Context {
 
   onDelay(now: number, ms: number): void {
     this.now = now;
-    if (!this.localHealth || this.removed || ms <= 0) return;
+    if (this.removed || ms <= 0) return;
     this.stalledFor += ms;
     this.changeHealth(Math.ceil(ms / Math.max(1, this.profile.probeInterval)));
     this.#parts.prober.shift(ms);
