@@ -141,15 +141,11 @@ async function tokenOf({ account, token }: KubernetesSettings): Promise<string |
   return token.startsWith("/") ? (await readFile(token, "utf8")).trim() : token;
 }
 
-async function accountFile(
-  account: string,
-  name: "token" | "ca.crt" | "namespace",
-): Promise<string | undefined> {
+async function accountFile(account: string, name: string): Promise<string | undefined> {
   try {
     return (await readFile(`${account}/${name}`, "utf8")).trim();
   } catch {
-    // No token: the server decides.
-    return undefined;
+    return undefined; // No token: the server decides.
   }
 }
 
@@ -158,8 +154,7 @@ function refused(
   { server, service }: KubernetesSettings,
   namespace: string,
 ): ShoalError {
-  const said = fieldsOf(body).message;
-  const message = typeof said === "string" ? said.split("\n", 1)[0]?.slice(0, 300) : "";
+  const message = firstLine(fieldsOf(body).message ?? "");
   const details = { endpoint: server };
   if (status === 401 || status === 403) {
     const needs =
@@ -200,14 +195,9 @@ function labelOf(name: string, given: string | undefined): string {
 
 // --- EndpointSlices --------------------------------------------------------------------------------------------------
 
-export interface SliceRules {
-  readonly service: string;
+export interface SliceRules
+  extends Pick<KubernetesSettings, "service" | "port" | "addressType" | "suffix" | "family"> {
   readonly namespace: string;
-  /** Default: the only port, or the one named `shoal`. */
-  readonly port: number | string | undefined;
-  readonly addressType: "ip" | "dns";
-  readonly suffix: string;
-  readonly family: 4 | 6 | undefined;
 }
 
 /**
