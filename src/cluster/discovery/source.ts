@@ -47,8 +47,6 @@ export interface DiscoveryStatus {
   readonly addresses: readonly string[];
   /** Why it is down; if up, its last failed lookup. */
   readonly error?: Error;
-  /** Wall clock in ms of the last change. */
-  readonly since: number;
 }
 
 /** Numbers duplicate names. @throws InvalidArgumentError `EINVAL` */
