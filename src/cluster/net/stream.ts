@@ -116,9 +116,7 @@ export class NodeStream implements Sink, PairStream {
   peer = "";
   /** Of the node at the other end, from its first packet. */
   id = "";
-  readonly startedAt = performance.now();
-  /** -1: not verified. */
-  verifiedAt = -1;
+  verified = false;
   usedAt: number;
   users = 0;
   readonly protocol: string;
@@ -196,10 +194,6 @@ export class NodeStream implements Sink, PairStream {
 
   get isGiven(): boolean {
     return this.caller !== undefined;
-  }
-
-  get verified(): boolean {
-    return this.verifiedAt >= 0;
   }
 
   get ended(): boolean {
@@ -579,7 +573,7 @@ export class NodeStream implements Sink, PairStream {
 
   #verify(): void {
     if (this.ended) return; // By a listener of the refusal, or within the write.
-    this.verifiedAt = performance.now();
+    this.verified = true;
     this.#limit.clear();
     this.#table.onVerified(this);
     this.#flush();
