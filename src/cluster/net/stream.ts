@@ -25,7 +25,7 @@ import type { Fault } from "../../engine/zmtp/mechanism/mechanism.js";
 import type { ReadTarget, Sink } from "../../engine/zmtp/transport/reader.js";
 import type { Stream } from "../../engine/zmtp/transport/transport.js";
 import type { IdentityExchange, NodeIdentities, ProvedNode } from "../admission/identities.js";
-import type { Hellos, LinkRole, RefusedNamespace } from "../admission/proof.js";
+import type { CheckedNamespaces, Hellos, LinkRole } from "../admission/proof.js";
 import { MAX_ADDRESS } from "../bounds.js";
 import type { PairStream } from "../messaging/pair-streams.js";
 import type { Packet } from "../wire/packets.js";
@@ -65,11 +65,7 @@ export interface StreamNode {
   accepts(address: string): boolean;
   prove(role: LinkRole, hellos: Hellos): readonly NamespaceProof[];
   /** @param role of the other end */
-  check(
-    role: LinkRole,
-    hellos: Hellos,
-    shown: readonly NamespaceProof[],
-  ): { readonly proved: boolean; readonly refused: readonly RefusedNamespace[] };
+  check(role: LinkRole, hellos: Hellos, shown: readonly NamespaceProof[]): CheckedNamespaces;
   /** `undefined`: this node has no key. */
   readonly identities: NodeIdentities | undefined;
   /** One end does not admit the other. @param namespace `undefined`: unknown, or both have none in common */
