@@ -61,7 +61,6 @@ const EVENTS = {
   /** By this end (`isOwn`) or the peer. */
   "channel:opened": event<{ readonly name: string; readonly id: number; readonly isOwn: boolean }>(),
   "channel:closed": event<{ readonly name: string; readonly id: number; readonly isOwn: boolean }>(),
-  "channel:refused": event<{ readonly name: string; readonly reason: string }>(),
   "handler:failed": event<{ readonly name: string; readonly error: unknown }>(),
   /** The peer accepts no new channels. */
   "link:draining": event<{ readonly reason: string }>(),
@@ -297,7 +296,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
   #onIncoming(state: ChannelState): string | undefined {
     const { onChannel } = this.#settings;
     const { name } = state;
-    if (onChannel === undefined || this.stopping) return this.#refused(name, "no channels are accepted");
+    if (onChannel === undefined || this.stopping) return "no channels are accepted";
     const channel = this.#admit(state);
     const failed = (error: unknown): void => {
       if (!isInstance(error, UnroutableError)) this.events.emit({ type: "handler:failed", name, error });
@@ -310,13 +309,8 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
       return undefined;
     } catch (error) {
       failed(error);
-      return this.#refused(name, "refused");
+      return "refused";
     }
-  }
-
-  #refused(name: string, reason: string): string {
-    this.events.emit({ type: "channel:refused", name, reason });
-    return reason;
   }
 
   #onAccepted(state: ChannelState): void {
