@@ -83,9 +83,8 @@ export interface MultiplexLinkStats {
 
 type OnChannel = NonNullable<MultiplexLinkOptions["onChannel"]>;
 
-interface PendingOpen {
-  readonly waiter: Waiter<LinkChannel>;
-}
+/** Owner of an own channel that the peer has not accepted. */
+type PendingOpen = Waiter<LinkChannel>;
 
 /**
  * Many channels over one stream, created by {@link openLink}.
@@ -215,7 +214,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
         this.#noteIdle();
       },
     );
-    state.owner = { waiter } satisfies PendingOpen;
+    state.owner = waiter;
     if (signal === undefined) return waiter.promise;
     return waiter.promise.then((channel) => addAbortSignal(signal, channel));
   }
@@ -314,12 +313,12 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
   }
 
   #onAccepted(state: ChannelState): void {
-    const { waiter } = state.owner as PendingOpen;
+    const pending = state.owner as PendingOpen;
     const channel = this.#admit(state);
     // The next frame may end it before a promise's reactions run.
     channel.on("error", ignore);
-    setImmediate(stopIgnoring, channel);
-    waiter.resolve(channel);
+    setImmediate(() => channel.off("error", ignore)); // The program has had a turn to listen.
+    pending.resolve(channel);
   }
 
   #admit(state: ChannelState): LinkChannel {
@@ -350,7 +349,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
       );
     } else {
       const refusal = code === LinkCode.LIMIT ? "EMFILE" : "ECONNREFUSED";
-      (state.owner as PendingOpen).waiter.reject(new TransportError(refusal, `${text}was refused`));
+      (state.owner as PendingOpen).reject(new TransportError(refusal, `${text}was refused`));
     }
     this.#noteIdle();
   }
@@ -388,7 +387,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
       if (state.owner instanceof LinkChannel) continue;
       // Its acceptance may follow in the bytes that are being read.
       this.#rules.reset(state, LinkCode.CLOSED, "the link has ended");
-      (state.owner as PendingOpen).waiter.abandon(own);
+      (state.owner as PendingOpen).abandon(own);
     }
     for (const channel of this.channels) if (error !== undefined || !channel.hasAll) channel.destroy(error);
     this.events.emit({ type: "link:ended", error });
@@ -529,9 +528,4 @@ function addressOf(duplex: Duplex): string | undefined {
   if (remoteAddress === undefined) return undefined;
   const host = remoteAddress.includes(":") ? `[${remoteAddress}]` : remoteAddress;
   return `${host}:${remotePort}`;
-}
-
-/** The program has had a turn to listen. */
-function stopIgnoring(channel: LinkChannel): void {
-  channel.off("error", ignore);
 }

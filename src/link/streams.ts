@@ -77,6 +77,8 @@ const DIAL_OPTIONS = {
 
 export type DialLinkOptions = Given<typeof DIAL_OPTIONS>;
 
+const OF_PEER = [HandshakeError, ProtocolError, TimeoutError, TransportError];
+
 /** Sockets of links, by any call of `acceptLinks`. */
 const taken = new WeakSet<Socket>();
 
@@ -115,7 +117,7 @@ export function acceptLinks(
       new Promise((resolve) => resolve(onStream(socket, request))).catch((error: unknown) => {
         socket.destroy();
         if (onError !== undefined) onError(error, request);
-        else if (!isOfPeer(error)) throw error;
+        else if (!OF_PEER.some((type) => error instanceof type)) throw error;
       });
     };
     // The listener stays, since the program may listen later.
@@ -157,10 +159,6 @@ export function acceptLinks(
     isActive = false;
     if (server.emit === (intercept as typeof server.emit)) server.emit = emit as typeof server.emit;
   };
-}
-
-function isOfPeer(error: unknown): boolean {
-  return [HandshakeError, ProtocolError, TimeoutError, TransportError].some((type) => error instanceof type);
 }
 
 function detach(request: IncomingMessage, response: ServerResponse): Socket {
@@ -352,25 +350,16 @@ class WebSocketStream extends Duplex {
     webSocket.addEventListener("error", this.#onError);
   }
 
-  override _construct(callback: Callback): void {
-    if (this.#webSocket.readyState === OPEN) callback();
-    else {
-      const onOpen = (): void => {
-        this.#webSocket.removeEventListener("open", onOpen);
-        this.#failConstruction = undefined;
-        callback();
-      };
-      this.#webSocket.addEventListener("open", onOpen);
-      // Its constructor destroys a stream before its construction.
-      this.#failConstruction = callback;
-    }
-  }
-
-  #failConstruction: Callback | undefined;
-
   override _read(): void {}
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: Callback): void {
+  override _write(chunk: Buffer, encoding: BufferEncoding, callback: Callback): void {
+    if (this.#webSocket.readyState < OPEN) {
+      this.#callback = callback;
+      this.#webSocket.addEventListener("open", () => {
+        if (!this.destroyed) this._write(chunk, encoding, callback);
+      });
+      return;
+    }
     try {
       // A closing WebSocket discards data; a link reports the end that follows.
       if (this.#webSocket.readyState === OPEN) this.#webSocket.send(chunk);
@@ -424,7 +413,6 @@ class WebSocketStream extends Duplex {
   readonly #onClose = (): void => {
     if (this.#ended) return;
     this.#ended = true;
-    this.#failConstruction?.(new TransportError("ERR_TRANSPORT", "The WebSocket was closed"));
     this.push(null);
   };
 
