@@ -87,14 +87,15 @@ export class Drain {
   /** @param timeout ms @returns the remaining counts */
   async run(timeout: number): Promise<ProxyDrainResult> {
     const sources = this.#pumps.all.filter(({ carries }) => carries === "messages");
-    const canAskToLeave = sources.every(({ oneWay, source }) => oneWay && source.canRetire);
+    const canAskToLeave = sources.every(({ oneWay, source }) => oneWay && canRetire(source.socket));
     const rules = new DrainRules(systemClock.now(), timeout, canAskToLeave);
     let last: DrainStep = "take";
     while (!this.#stop.signal.aborted) {
       const step = rules.step(this.#view(), systemClock.now());
-      if (step !== "take" && last === "take") for (const { source } of sources) source.retire(canAskToLeave);
+      if (step !== "take" && last === "take")
+        for (const { source } of sources) retire(source.socket, canAskToLeave);
       if (step === "finish" && last !== "finish")
-        for (const { pump, source } of sources) pump.finish(source.received);
+        for (const { pump, source } of sources) pump.finish(engineStats(source.socket).queuedIn);
       if (step === "done") break;
       last = step;
       await sleep(CHECK_INTERVAL, this.#stop.signal);
@@ -111,15 +112,17 @@ export class Drain {
     let peers = 0;
     let taken = 0;
     let received = 0;
+    // As far as the engine can count.
     for (const { pump, source, carries } of this.#pumps.all) {
+      const engine = engineStats(source.socket);
       if (carries === "messages") {
-        peers += source.peers;
+        peers += engine.peers ?? 0;
         taken += countersOf(source.socket).received;
       }
-      received += Math.min(pump.quota, source.received) + pump.inFlight;
+      received += Math.min(pump.quota, engine.queuedIn) + pump.inFlight;
     }
     let queued = 0;
-    for (const side of this.#sides) queued += side.queued;
+    for (const { socket } of this.#sides) queued += engineStats(socket).queuedOut ?? 0;
     return { peers, taken, received, queued, unanswered: this.#pumps.unanswered };
   }
 }
