@@ -161,9 +161,10 @@ const given = new WeakSet<Duplex>();
 /**
  * Takes a stream that has not been given before, by any call.
  *
+ * @param destroysOnThrow whether what the stream throws from now on destroys it
  * @throws InvalidArgumentError `EINVAL` also for a stream with an encoding or in object mode
  */
-export function takeDuplex(duplex: Duplex): void {
+export function takeDuplex(duplex: Duplex, destroysOnThrow = false): void {
   if (CALLS.some((call) => typeof duplex?.[call] !== "function"))
     throw invalidArgument("the stream must be a Duplex", duplex);
   const { readableObjectMode, writableObjectMode, readableEncoding } = duplex;
@@ -171,6 +172,19 @@ export function takeDuplex(duplex: Duplex): void {
     throw new InvalidArgumentError("the stream must be of bytes, without an encoding or objectMode");
   if (given.has(duplex)) throw new InvalidArgumentError("the stream has been given before");
   given.add(duplex);
+  if (!destroysOnThrow) return;
+  const calls = duplex as unknown as Record<string, (...given: unknown[]) => unknown>;
+  for (const call of ["write", "uncork", "end"]) {
+    const inner = calls[call] as (...given: unknown[]) => unknown;
+    calls[call] = (...values) => {
+      try {
+        return inner.apply(duplex, values);
+      } catch (error) {
+        duplex.destroy(isInstance(error, Error) ? error : new Error(thrownText(error)));
+        return false;
+      }
+    };
+  }
 }
 
 /**

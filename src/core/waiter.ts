@@ -204,6 +204,11 @@ export async function waitFor<T>(
   return waiter.promise;
 }
 
+/** @param signal ends it */
+export function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  return new Waiter<void>(ms, signal, neverLate, ignore).promise.catch(ignore);
+}
+
 /** @param timeout ms; -1: no limit @returns whether the promise was fulfilled in time; rejects as it does */
 export async function withTimeout(promise: Promise<unknown>, timeout: number): Promise<boolean> {
   if (timeout < 0) {

@@ -246,13 +246,13 @@ export function linksOf(processes: readonly DashboardProcess[]): DashboardLink[]
   );
   for (const { id, side, bound = [] } of sides)
     for (const endpoint of bound)
-      for (const key of keysOfBound(endpoint))
+      for (const key of keysOf(endpoint, (host) => [EVERY_HOST.has(host) ? "*" : host]))
         if (!listeners.has(key)) listeners.set(key, { to: id, toSide: side });
   const links: DashboardLink[] = [];
   for (const { id, side, connected = [] } of sides)
     for (const endpoint of connected) {
       if (links.length === MAX_LINKS) return links;
-      const found = keysOfConnected(endpoint)
+      const found = keysOf(endpoint, (host) => [host, "*"])
         .map((key) => listeners.get(key))
         .find(Boolean);
       links.push({ from: id, fromSide: side, endpoint, ...found });
@@ -270,29 +270,20 @@ export function linksOf(processes: readonly DashboardProcess[]): DashboardLink[]
   return links;
 }
 
-const TCP = /^([a-z][a-z0-9+]*):\/\/(\[[^\]]*\]|[^/:]*):(\d+)(\/.*)?$/i;
+/** A connected endpoint may have a source address: tcp://SOURCE;HOST:PORT. */
+const TCP = /^([a-z][a-z0-9+]*):\/\/(?:[^;/]*;)?(\[[^\]]*\]|[^/:]*):(\d+)(\/.*)?$/i;
 const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
 const EVERY_HOST = new Set(["0.0.0.0", "[::]", "*", ""]);
 
 /** Wildcard listeners match by port, since endpoints do not show their machine. */
-function keysOfBound(endpoint: string): string[] {
+function keysOf(endpoint: string, hostsFor: (host: string) => readonly string[]): string[] {
   const match = TCP.exec(endpoint);
   if (match === null) return [endpoint];
   const [, scheme = "", host = "", port = "", path = ""] = match;
-  return [key(scheme, EVERY_HOST.has(host) ? "*" : host, port, path)];
-}
-
-function keysOfConnected(endpoint: string): string[] {
-  // An endpoint may have a source address: tcp://SOURCE;HOST:PORT.
-  const match = TCP.exec(endpoint.replace(/^([a-z]+:\/\/)[^;/]*;/i, "$1"));
-  if (match === null) return [endpoint];
-  const [, scheme = "", host = "", port = "", path = ""] = match;
-  return [key(scheme, host, port, path), key(scheme, "*", port, path)];
-}
-
-function key(scheme: string, host: string, port: string, path: string): string {
-  const name = host.toLowerCase();
-  return `${scheme}://${LOOPBACK.has(name) ? "loopback" : name}:${port}${path === "/" ? "" : path}`;
+  return hostsFor(host.toLowerCase()).map((name) => {
+    const place = LOOPBACK.has(name) ? "loopback" : name;
+    return `${scheme}://${place}:${port}${path === "/" ? "" : path}`;
+  });
 }
 
 // --- Lists -----------------------------------------------------------------------------------------------------------

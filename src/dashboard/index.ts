@@ -4,6 +4,5 @@
  * @module
  */
 export type { DashboardSources, DashboardSourcesByName } from "./local.js";
-export { serveDashboard } from "./serve.js";
-export type { DashboardOptions, DashboardServer } from "./server.js";
+export { type DashboardOptions, type DashboardServer, serveDashboard } from "./server.js";
 export type * from "./state.js";

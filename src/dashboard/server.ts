@@ -34,6 +34,7 @@ import { ignore, Once } from "../core/waiter.js";
 import { MAX_PAGE, pageOf, type Subject } from "./build.js";
 import { Collector, type Snapshot } from "./collector.js";
 import { PAGE, STYLE } from "./document.js";
+import { type DashboardSources, LocalSubject } from "./local.js";
 import type { DashboardAction } from "./state.js";
 
 const INTERVAL_DEFAULT = 2_000;
@@ -68,6 +69,27 @@ export interface DashboardServer {
   readonly url: string;
   /** Ends the server and its streams, not the shown sources. A second call joins the first. */
   close(): Promise<void>;
+}
+
+/**
+ * Serves a page with live connections, rates, queues and drops of a program's sockets, drivers, proxies and cluster
+ * nodes, read only while a client is connected. The page loads nothing from other servers.
+ *
+ *   const dashboard = await serveDashboard("127.0.0.1:9465", { orders: broker, feed: publisher });
+ *
+ * Anyone who reaches the address can read the page: use a local address, or an authenticating proxy.
+ *
+ * @param address HOST:PORT; `:9465` is 127.0.0.1, `*:9465` every address of the machine, port 0 a free one
+ * @throws InvalidArgumentError `EINVAL` for another address, an invalid option, or anything but sockets, drivers and
+ *   sources
+ * @throws TransportError `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL` and others, with the address as endpoint
+ */
+export async function serveDashboard(
+  address: string,
+  sources: DashboardSources,
+  options: DashboardOptions = {},
+): Promise<DashboardServer> {
+  return startDashboard(address, [new LocalSubject(sources)], options);
 }
 
 /** The subjects stay open. @throws as `serveDashboard` */
@@ -114,7 +136,7 @@ class Pages {
   readonly #token: TokenCheck | undefined;
   readonly #hosts: readonly string[];
   readonly #script = readFileSync(builtFile("dist/dashboard/page/main.js"), "utf8");
-  readonly #streams = new Set<Stream>();
+  readonly #streams = new Set<ServerResponse>();
 
   constructor(collector: Collector, token: string | undefined, hosts: readonly string[]) {
     this.#collector = collector;
@@ -189,21 +211,35 @@ class Pages {
     return pageOf(items, options);
   }
 
+  /**
+   * A slow client misses states, and gets the newest next. The server bounds its connections, and so the streams: one
+   * more ends the oldest, whose page reconnects.
+   */
   #openStream(request: IncomingMessage, response: ServerResponse): void {
     response.writeHead(200, { ...SECURITY_HEADERS, "Content-Type": "text/event-stream; charset=utf-8" });
     if (request.method === "HEAD") {
       response.end();
       return;
     }
-    const stream = new Stream(response);
-    this.#streams.add(stream);
-    const stop = this.#collector.subscribe((snapshot) => stream.send(snapshot));
+    response.write(`retry: ${STREAM_RETRY}\n\n`);
+    const heartbeat = setInterval(() => {
+      if (response.writableLength < MAX_UNSENT) response.write(":\n\n");
+    }, STREAM_BEAT).unref();
+    let time = 0;
+    const send = ({ state, text }: Snapshot): void => {
+      if (response.destroyed || response.writableEnded || state.time === time) return;
+      if (response.writableLength >= MAX_UNSENT) return;
+      time = state.time;
+      response.write(`event: state\ndata: ${text}\n\n`);
+    };
+    this.#streams.add(response);
+    const stop = this.#collector.subscribe(send);
     response.on("close", () => {
       stop();
-      stream.end();
-      this.#streams.delete(stream);
+      clearInterval(heartbeat);
+      this.#streams.delete(response);
     });
-    this.#collector.snapshot().then((snapshot) => stream.send(snapshot), ignore);
+    this.#collector.snapshot().then(send, ignore);
   }
 
   async #control(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -240,37 +276,6 @@ class Pages {
       throw new HttpError(409, code, thrownText(error));
     }
     response.writeHead(204, SECURITY_HEADERS).end();
-  }
-}
-
-/**
- * A slow client misses states, and gets the newest next. The server bounds its connections, and so the streams: one
- * more ends the oldest, whose page reconnects.
- */
-class Stream {
-  readonly #response: ServerResponse;
-  readonly #heartbeat: NodeJS.Timeout;
-  #time = 0;
-
-  constructor(response: ServerResponse) {
-    this.#response = response;
-    response.write(`retry: ${STREAM_RETRY}\n\n`);
-    this.#heartbeat = setInterval(() => {
-      if (response.writableLength < MAX_UNSENT) response.write(":\n\n");
-    }, STREAM_BEAT);
-    this.#heartbeat.unref();
-  }
-
-  send({ state, text }: Snapshot): void {
-    if (this.#response.destroyed || this.#response.writableEnded || state.time === this.#time) return;
-    if (this.#response.writableLength >= MAX_UNSENT) return;
-    this.#time = state.time;
-    this.#response.write(`event: state\ndata: ${text}\n\n`);
-  }
-
-  end(): void {
-    clearInterval(this.#heartbeat);
-    this.#response.end();
   }
 }
 

@@ -4,7 +4,7 @@
  *   state ── process (an address, or the program itself) ── source (proxy, broker, socket, node …) ── side
  *        └── link (a side's connection to an endpoint, with the side that listens there if it is watched)
  */
-import type { ProcessReading, RatedSide } from "../metrics/reading.js";
+import type { ProcessReading, RatedSide, SourceReading } from "../metrics/reading.js";
 
 export type { Counts as DashboardCounts } from "../metrics/reading.js";
 
@@ -21,13 +21,10 @@ export interface DashboardSide extends RatedSide {
 
 export type DashboardAction = "pause" | "resume" | "drain";
 
-export interface DashboardSource {
+/** `kind`: of metrics, or a socket's type. */
+export interface DashboardSource extends Omit<SourceReading, "sides"> {
   /** Stable while the dashboard runs. */
   readonly id: string;
-  readonly name: string;
-  /** `kind` of metrics, or a socket's type. */
-  readonly kind: string;
-  readonly state: string;
   readonly sides: readonly DashboardSide[];
   /** The other members of a node's cluster, at most 32: NAME, or "NAME, STATE" unless it is alive. */
   readonly members?: readonly string[];

@@ -32,25 +32,16 @@ type Callback = (error?: Error | null) => void;
 
 /**
  * A channel of a {@link MultiplexLink}: a `Duplex` of bytes, async iterable, with half-close and backpressure. An
- * unread one stops only its sender. `destroy()` ends it at both ends.
- *
- * @example
- * ```ts
- * import { duplexPair } from "node:stream"; // In place of two sockets.
- * import { openLink } from "shoal/link";
- *
- * const [here, there] = duplexPair();
- * const password = "correct horse battery staple";
- * const serving = openLink(there, { role: "responder", password, onChannel: (channel) => channel.pipe(channel) });
- * const link = await openLink(here, { role: "initiator", password });
- * const channel = await link.open("echo");
- * channel.end("hello");
- * for await (const piece of channel) console.log(String(piece)); // hello
- * await link.close();
- * await (await serving).close();
- * ```
+ * unread one stops only its sender. `destroy()` ends it at both ends. The link's class has an example.
  */
 export class LinkChannel extends Duplex {
+  readonly name: string;
+  readonly id: number;
+  /** 0 to 7, lower first; chosen by the opening end. */
+  readonly urgency: number;
+  readonly isOwn: boolean;
+  /** @internal 0: bytes, 1: messages. */
+  readonly kind: number;
   readonly #link: ChannelLink;
   readonly #state: ChannelState;
   #backlog: RingBuffer<Buffer> | undefined = undefined;
@@ -68,31 +59,14 @@ export class LinkChannel extends Duplex {
   /** @internal */
   constructor(link: ChannelLink, state: ChannelState) {
     super({ readableHighWaterMark: 1, writableHighWaterMark: WRITE_AHEAD });
+    this.name = state.name;
+    this.id = state.id;
+    this.urgency = state.urgency;
+    this.isOwn = state.isOwn;
+    this.kind = state.kind;
     this.#link = link;
     this.#state = state;
     state.owner = this;
-  }
-
-  get name(): string {
-    return this.#state.name;
-  }
-
-  get id(): number {
-    return this.#state.id;
-  }
-
-  /** 0 to 7, lower first; chosen by the opening end. */
-  get urgency(): number {
-    return this.#state.urgency;
-  }
-
-  get isOwn(): boolean {
-    return this.#state.isOwn;
-  }
-
-  /** @internal 0: bytes, 1: messages. */
-  get kind(): number {
-    return this.#state.kind;
   }
 
   /** @internal Whether both directions have ended. */

@@ -69,48 +69,10 @@ export const ChannelKind = {
   MESSAGES: 1,
 } as const;
 
-/** Receives whole frames, whose payloads are views. A returned text refuses one and ends the reading. */
-export interface FrameSink {
-  onData(id: number, flags: number, bytes: Buffer): string | undefined;
-  /** Other frames; the payload is valid only during the call. */
-  onControl(type: number, flags: number, id: number, payload: Buffer): string | undefined;
-}
-
-export class FrameReader {
-  readonly #sink: FrameSink;
-  readonly #frames = new UnitReader(
-    FRAME_HEAD,
-    FRAME_HEAD + MAX_PAYLOAD,
-    (bytes, at) => FRAME_HEAD + bytes.readUInt16BE(at + 2),
-  );
-
-  constructor(sink: FrameSink) {
-    this.#sink = sink;
-  }
-
-  /**
-   * @param chunk must not change
-   * @returns why the stream is invalid; stop reading then
-   */
-  read(chunk: Buffer): string | undefined {
-    this.#frames.push(chunk);
-    for (let frame = this.#frames.next(); frame !== undefined; frame = this.#frames.next()) {
-      const failure = this.#take(frame);
-      if (failure !== undefined) return failure;
-    }
-    return this.#frames.excess > 0 ? `a frame has ${this.#frames.excess - FRAME_HEAD} bytes` : undefined;
-  }
-
-  #take(frame: Buffer): string | undefined {
-    const type = frame[0] as number;
-    const flags = frame[1] as number;
-    const id = frame.readUInt32BE(4);
-    const payload = frame.subarray(FRAME_HEAD);
-    if (type === FrameType.DATA) return this.#sink.onData(id, flags, payload);
-    // A name of 255 bytes and its fields have less.
-    if (payload.length > 512) return `a frame of type ${type} has ${payload.length} bytes`;
-    return this.#sink.onControl(type, flags, id, payload);
-  }
+/** Whole frames are views of the chunks. */
+export function frameReader(): UnitReader {
+  const sizeOf = (bytes: Buffer, at: number): number => FRAME_HEAD + bytes.readUInt16BE(at + 2);
+  return new UnitReader(FRAME_HEAD, FRAME_HEAD + MAX_PAYLOAD, sizeOf);
 }
 
 export function writeHead(

@@ -7,14 +7,7 @@
 
 import type { Duplex } from "node:stream";
 import { addAbortSignal } from "node:stream";
-import {
-  describe,
-  invalidArgument,
-  isInstance,
-  isThenable,
-  takeDuplex,
-  thrownText,
-} from "../core/arguments.js";
+import { describe, invalidArgument, isInstance, isThenable, takeDuplex } from "../core/arguments.js";
 import {
   ClosedError,
   HandshakeError,
@@ -68,7 +61,6 @@ const EVENTS = {
   /** By this end (`isOwn`) or the peer. */
   "channel:opened": event<{ readonly name: string; readonly id: number; readonly isOwn: boolean }>(),
   "channel:closed": event<{ readonly name: string; readonly id: number; readonly isOwn: boolean }>(),
-  "channel:refused": event<{ readonly name: string; readonly reason: string }>(),
   "handler:failed": event<{ readonly name: string; readonly error: unknown }>(),
   /** The peer accepts no new channels. */
   "link:draining": event<{ readonly reason: string }>(),
@@ -91,9 +83,8 @@ export interface MultiplexLinkStats {
 
 type OnChannel = NonNullable<MultiplexLinkOptions["onChannel"]>;
 
-interface PendingOpen {
-  readonly waiter: Waiter<LinkChannel>;
-}
+/** Owner of an own channel that the peer has not accepted. */
+type PendingOpen = Waiter<LinkChannel>;
 
 /**
  * Many channels over one stream, created by {@link openLink}.
@@ -169,8 +160,10 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
     process.nextTick(() => {
       if (first.length > 0) this.#onBytes(first);
       // It may have ended already.
-      if (duplex.readableEnded || duplex.destroyed)
-        this.#end(this.#lost("the other end closed the stream", duplex.errored ?? undefined));
+      const { errored } = duplex;
+      if (errored) this.#end(this.#lost(errored.message, errored));
+      else if (duplex.readableEnded || duplex.destroyed)
+        this.#end(this.#lost("the other end closed the stream"));
       else duplex.resume();
     });
   }
@@ -221,7 +214,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
         this.#noteIdle();
       },
     );
-    state.owner = { waiter } satisfies PendingOpen;
+    state.owner = waiter;
     if (signal === undefined) return waiter.promise;
     return waiter.promise.then((channel) => addAbortSignal(signal, channel));
   }
@@ -274,18 +267,14 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
 
   async #endStream(waits: boolean): Promise<void> {
     const duplex = this.#duplex;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, 1_000);
-      const done = (): void => {
-        clearTimeout(timer);
-        resolve();
-      };
-      duplex.once("close", done);
-      if (waits) duplex.once("end", done);
+    const ended = new Promise<void>((resolve) => {
+      duplex.once("close", resolve);
+      if (waits) duplex.once("end", resolve);
       duplex.end(() => {
-        if (!waits || duplex.readableEnded) done();
+        if (!waits || duplex.readableEnded) resolve();
       });
     });
+    await withTimeout(ended, 1_000);
     duplex.destroy();
   }
 
@@ -306,7 +295,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
   #onIncoming(state: ChannelState): string | undefined {
     const { onChannel } = this.#settings;
     const { name } = state;
-    if (onChannel === undefined || this.stopping) return this.#refused(name, "no channels are accepted");
+    if (onChannel === undefined || this.stopping) return "no channels are accepted";
     const channel = this.#admit(state);
     const failed = (error: unknown): void => {
       if (!isInstance(error, UnroutableError)) this.events.emit({ type: "handler:failed", name, error });
@@ -319,22 +308,17 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
       return undefined;
     } catch (error) {
       failed(error);
-      return this.#refused(name, "refused");
+      return "refused";
     }
   }
 
-  #refused(name: string, reason: string): string {
-    this.events.emit({ type: "channel:refused", name, reason });
-    return reason;
-  }
-
   #onAccepted(state: ChannelState): void {
-    const { waiter } = state.owner as PendingOpen;
+    const pending = state.owner as PendingOpen;
     const channel = this.#admit(state);
     // The next frame may end it before a promise's reactions run.
     channel.on("error", ignore);
-    setImmediate(stopIgnoring, channel);
-    waiter.resolve(channel);
+    setImmediate(() => channel.off("error", ignore)); // The program has had a turn to listen.
+    pending.resolve(channel);
   }
 
   #admit(state: ChannelState): LinkChannel {
@@ -365,7 +349,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
       );
     } else {
       const refusal = code === LinkCode.LIMIT ? "EMFILE" : "ECONNREFUSED";
-      (state.owner as PendingOpen).waiter.reject(new TransportError(refusal, `${text}was refused`));
+      (state.owner as PendingOpen).reject(new TransportError(refusal, `${text}was refused`));
     }
     this.#noteIdle();
   }
@@ -403,7 +387,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
       if (state.owner instanceof LinkChannel) continue;
       // Its acceptance may follow in the bytes that are being read.
       this.#rules.reset(state, LinkCode.CLOSED, "the link has ended");
-      (state.owner as PendingOpen).waiter.abandon(own);
+      (state.owner as PendingOpen).abandon(own);
     }
     for (const channel of this.channels) if (error !== undefined || !channel.hasAll) channel.destroy(error);
     this.events.emit({ type: "link:ended", error });
@@ -440,19 +424,15 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
       const taken = this.#taken;
       if (taken.length > 0) this.#taken = [];
       const buffers = this.#sealer === undefined ? batch.buffers : this.#sealer.seal(batch.buffers);
-      try {
-        duplex.cork();
-        const last = buffers.length - 1;
-        for (let i = 0; i < last; i++) duplex.write(buffers[i]);
-        duplex.write(buffers[last], (error) => {
-          if (error != null) this.#end(this.#lost(error.message, error));
-          for (const channel of taken) channel.flushed();
-          if (this.#rules.hasFrames) this.#flush();
-        });
-        duplex.uncork();
-      } catch (error) {
-        this.#end(this.#lost(thrownText(error), error)); // A program's stream may throw.
-      }
+      duplex.cork();
+      const last = buffers.length - 1;
+      for (let i = 0; i < last; i++) duplex.write(buffers[i]);
+      duplex.write(buffers[last], (error) => {
+        if (error != null) this.#end(this.#lost(error.message, error));
+        for (const channel of taken) channel.flushed();
+        if (this.#rules.hasFrames) this.#flush();
+      });
+      duplex.uncork();
       if (duplex.writableLength > 0) this.#batchBytes = Math.max(BATCH_BYTES, limit / 2);
       // The stream accepts batches within the call: each wakes the peer's process.
       else if (batch.bytes >= limit) this.#batchBytes = Math.min(524_288, 2 * limit);
@@ -472,7 +452,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
 export async function openLink(duplex: Duplex, options: MultiplexLinkOptions = {}): Promise<MultiplexLink> {
   const settings = checkLinkOptions("openLink", options);
   if (duplex?.destroyed) throw new TransportError("ERR_TRANSPORT", "The stream is destroyed already");
-  takeDuplex(duplex);
+  takeDuplex(duplex, true);
   (duplex as { setNoDelay?: (on: boolean) => void }).setNoDelay?.(true);
   // Failures before the handshake show in the stream's state.
   duplex.on("error", ignore);
@@ -503,13 +483,7 @@ function exchange(duplex: Duplex, handshake: Handshake, timeout: number): Promis
       fail(new TransportError("ERR_TRANSPORT", `The handshake failed: ${reason}`, { cause }));
     const onError = (error: Error): void => lost(error.message, error);
     const onClose = (): void => lost("the other end closed the stream");
-    const send = (bytes: Buffer): void => {
-      try {
-        duplex.write(bytes);
-      } catch (error) {
-        lost(thrownText(error), error); // A program's stream may throw.
-      }
-    };
+    const send = (bytes: Buffer): void => void duplex.write(bytes);
     const onData = (chunk: Buffer): void => {
       const rest = handshake.receive(chunk, send);
       if (handshake.failure !== undefined) {
@@ -554,9 +528,4 @@ function addressOf(duplex: Duplex): string | undefined {
   if (remoteAddress === undefined) return undefined;
   const host = remoteAddress.includes(":") ? `[${remoteAddress}]` : remoteAddress;
   return `${host}:${remotePort}`;
-}
-
-/** The program has had a turn to listen. */
-function stopIgnoring(channel: LinkChannel): void {
-  channel.off("error", ignore);
 }

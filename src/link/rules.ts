@@ -21,9 +21,8 @@ import {
   encodeReason,
   FIN,
   FRAME_HEAD,
-  FrameReader,
-  type FrameSink,
   FrameType,
+  frameReader,
   LARGEST_WINDOW,
   LinkCode,
   MAX_CHANNEL_ID,
@@ -156,10 +155,10 @@ function frameLength(bytes: number, most: number): number {
   return bytes < most + SMALL_PIECE ? bytes >>> 1 : most;
 }
 
-export class LinkRules implements FrameSink {
+export class LinkRules {
   readonly #settings: LinkSettings;
   readonly #effects: LinkEffects;
-  readonly #reader: FrameReader;
+  readonly #frames = frameReader();
   readonly channels = new Map<number, ChannelState>();
   readonly #scheduler = new FairScheduler<ChannelState>();
   readonly #budget: WindowBudget;
@@ -192,7 +191,6 @@ export class LinkRules implements FrameSink {
   constructor(settings: LinkSettings, effects: LinkEffects, now: number) {
     this.#settings = settings;
     this.#effects = effects;
-    this.#reader = new FrameReader(this);
     this.#budget = { limit: settings.maxUnread, used: 0 };
     this.#nextId = settings.isFirst ? 1 : 2;
     this.#now = now;
@@ -285,8 +283,15 @@ export class LinkRules implements FrameSink {
     if (this.#failed) return;
     this.#now = now;
     this.#heardAt = now;
-    const failure = this.#reader.read(chunk);
-    if (failure !== undefined) this.#fail(LinkCode.PROTOCOL, failure);
+    this.#frames.push(chunk);
+    for (let frame = this.#frames.next(); frame !== undefined; frame = this.#frames.next()) {
+      const failure = this.#onFrame(frame);
+      if (failure === undefined) continue;
+      this.#fail(LinkCode.PROTOCOL, failure);
+      return;
+    }
+    const { excess } = this.#frames;
+    if (excess > 0) this.#fail(LinkCode.PROTOCOL, `a frame has ${excess - FRAME_HEAD} bytes`);
   }
 
   nextWakeUp(): number | undefined {
@@ -372,7 +377,19 @@ export class LinkRules implements FrameSink {
     if (isLast) this.#forgetDone(channel);
   }
 
-  onData(id: number, flags: number, bytes: Buffer): string | undefined {
+  /** @returns why the frame is refused, which ends the link */
+  #onFrame(frame: Buffer): string | undefined {
+    const type = frame[0] as number;
+    const flags = frame[1] as number;
+    const id = frame.readUInt32BE(4);
+    const payload = frame.subarray(FRAME_HEAD);
+    if (type === FrameType.DATA) return this.#onData(id, flags, payload);
+    // A name of 255 bytes and its fields have less.
+    if (payload.length > 512) return `a frame of type ${type} has ${payload.length} bytes`;
+    return this.#onControl(type, flags, id, payload);
+  }
+
+  #onData(id: number, flags: number, bytes: Buffer): string | undefined {
     const channel = this.channels.get(id);
     if (flags > FIN) return `a frame of data has flags ${flags}`;
     if (bytes.length === 0 && flags !== FIN) return "a frame of data has no bytes";
@@ -393,7 +410,7 @@ export class LinkRules implements FrameSink {
     return undefined;
   }
 
-  onControl(type: number, flags: number, id: number, payload: Buffer): string | undefined {
+  #onControl(type: number, flags: number, id: number, payload: Buffer): string | undefined {
     switch (type) {
       case FrameType.OPEN:
         return this.#onOpen(id, payload);

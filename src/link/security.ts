@@ -244,22 +244,16 @@ const RECORD_HEAD = 4;
 const TAG = 16;
 const MAX_RECORD = 65_536;
 
-/** The nonces of a direction's key, 12 bytes each: the number of the record, from 0. */
-class Counter {
-  readonly #nonce = Buffer.alloc(12);
-  #next = 0;
-
-  next(): Buffer {
-    // 48 bits: nine years of a million records per second.
-    this.#nonce.writeUIntBE(this.#next, 6, 6);
-    this.#next += 1;
-    return this.#nonce;
-  }
+/** Nonce of a record: its number, from 0. 48 bits: nine years of a million records per second. */
+function nonceOf(record: number): Buffer {
+  const nonce = Buffer.alloc(12);
+  nonce.writeUIntBE(record, 6, 6);
+  return nonce;
 }
 
 export class RecordSealer {
   readonly #key: Buffer;
-  readonly #counter = new Counter();
+  #sealed = 0;
 
   constructor(key: Buffer) {
     this.#key = key;
@@ -288,7 +282,7 @@ export class RecordSealer {
   #sealOne(pieces: readonly Buffer[], bytes: number, records: Buffer[]): void {
     const head = Buffer.allocUnsafe(RECORD_HEAD);
     head.writeUInt32BE(bytes);
-    const cipher = createCipheriv(CIPHER, this.#key, this.#counter.next());
+    const cipher = createCipheriv(CIPHER, this.#key, nonceOf(this.#sealed++));
     cipher.setAAD(head);
     records.push(head);
     for (const piece of pieces) records.push(cipher.update(piece));
@@ -300,7 +294,7 @@ export class RecordSealer {
 /** Plaintext passes only after its tag is verified. */
 export class RecordOpener {
   readonly #key: Buffer;
-  readonly #counter = new Counter();
+  #opened = 0;
   readonly #records = new UnitReader(
     RECORD_HEAD,
     RECORD_HEAD + MAX_RECORD + TAG,
@@ -324,7 +318,7 @@ export class RecordOpener {
   }
 
   #open(record: Buffer): Buffer | undefined {
-    const decipher = createDecipheriv(CIPHER, this.#key, this.#counter.next());
+    const decipher = createDecipheriv(CIPHER, this.#key, nonceOf(this.#opened++));
     decipher.setAAD(record.subarray(0, RECORD_HEAD));
     decipher.setAuthTag(record.subarray(-TAG));
     const bytes = decipher.update(record.subarray(RECORD_HEAD, -TAG));

@@ -83,7 +83,7 @@ export class LinkTransport implements Transport {
     if (!isName(site)) throw invalidArgument(`A link's name must be ${FORM}`, site);
     if (this.#sites.has(site))
       throw new InvalidArgumentError(`The name ${describe(site)} has a link already`);
-    const added = new Site(source, urgency);
+    const added = { urgency, link: linkFrom(source) };
     this.#sites.set(site, added);
     return () => {
       if (this.#sites.get(site) === added) this.#sites.delete(site);
@@ -170,35 +170,27 @@ function hostOf({ address }: MultiplexLink): string {
 /** A link, or a function that makes one when none exists or the last has ended. */
 export type LinkSource = MultiplexLink | (() => MultiplexLink | Promise<MultiplexLink>);
 
-class Site {
+interface Site {
   readonly urgency: number;
-  readonly #source: LinkSource;
-  #link: Promise<MultiplexLink> | undefined = undefined;
+  /** @throws TransportError `ERR_TRANSPORT` for an ended link without replacement; the function's errors */
+  link(): Promise<MultiplexLink>;
+}
 
-  /** @throws InvalidArgumentError `EINVAL` */
-  constructor(source: LinkSource, urgency: number) {
-    if (!(source instanceof MultiplexLink) && typeof source !== "function")
-      throw invalidArgument("The source must be a link, or a function that creates one", source);
-    this.#source = source;
-    this.urgency = urgency;
-  }
-
-  /**
-   * Made on first use, and again after its end. Concurrent users wait for one attempt.
-   *
-   * @throws TransportError `ERR_TRANSPORT` for an ended link without replacement; the function's errors
-   */
-  async link(): Promise<MultiplexLink> {
-    const source = this.#source;
-    if (source instanceof MultiplexLink) return assertUsable(source);
-    const last = this.#link;
+/** A link is made on first use, and again after its end. Concurrent users wait for one attempt. */
+function linkFrom(source: LinkSource): Site["link"] {
+  if (source instanceof MultiplexLink) return async () => assertUsable(source);
+  if (typeof source !== "function")
+    throw invalidArgument("The source must be a link, or a function that creates one", source);
+  let made: Promise<MultiplexLink> | undefined;
+  return async () => {
+    const last = made;
     // Its error went to its callers.
     const link = await last?.catch(() => undefined);
     if (link !== undefined && isUsable(link)) return link;
     // The first of several waiting callers makes another link.
-    if (this.#link === last) this.#link = make(source);
-    return this.#link as Promise<MultiplexLink>;
-  }
+    if (made === last) made = make(source);
+    return made as Promise<MultiplexLink>;
+  };
 }
 
 async function make(source: Exclude<LinkSource, MultiplexLink>): Promise<MultiplexLink> {

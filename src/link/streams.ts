@@ -26,14 +26,13 @@ import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import { describe, invalidArgument } from "../core/arguments.js";
 import { isBytes, isMemory } from "../core/bytes.js";
 import {
-  AbortedError,
   HandshakeError,
   InvalidArgumentError,
   ProtocolError,
   TimeoutError,
   TransportError,
 } from "../core/errors.js";
-import { checkWait, ignore } from "../core/waiter.js";
+import { checkWait, ignore, waitFor } from "../core/waiter.js";
 import {
   anything,
   checkFunction,
@@ -78,6 +77,8 @@ const DIAL_OPTIONS = {
 
 export type DialLinkOptions = Given<typeof DIAL_OPTIONS>;
 
+const OF_PEER = [HandshakeError, ProtocolError, TimeoutError, TransportError];
+
 /** Sockets of links, by any call of `acceptLinks`. */
 const taken = new WeakSet<Socket>();
 
@@ -116,7 +117,7 @@ export function acceptLinks(
       new Promise((resolve) => resolve(onStream(socket, request))).catch((error: unknown) => {
         socket.destroy();
         if (onError !== undefined) onError(error, request);
-        else if (!isOfPeer(error)) throw error;
+        else if (!OF_PEER.some((type) => error instanceof type)) throw error;
       });
     };
     // The listener stays, since the program may listen later.
@@ -160,10 +161,6 @@ export function acceptLinks(
   };
 }
 
-function isOfPeer(error: unknown): boolean {
-  return [HandshakeError, ProtocolError, TimeoutError, TransportError].some((type) => error instanceof type);
-}
-
 function detach(request: IncomingMessage, response: ServerResponse): Socket {
   const { socket } = request;
   response.detachSocket(socket);
@@ -191,19 +188,12 @@ export async function dialLink(url: string | URL, options: DialLinkOptions = {})
   const { timeout, signal, tls } = settings;
   checkWait({ signal });
   const credentials = credentialsOf(proxy);
-  const attempt = new AbortController();
-  const timer = setTimeout(
-    () => attempt.abort(new TimeoutError("ETIMEDOUT", `No stream within ${timeout} ms`)),
-    timeout,
-  );
-  const onAbort = (): void => attempt.abort(new AbortedError(signal?.reason));
-  signal?.addEventListener("abort", onAbort);
   const streams: Socket[] = [];
   const when = async (stream: Socket, event: string): Promise<Socket> => {
     streams.push(stream);
     // It may fail between two steps, and before the program listens; `close` reports that too.
     stream.on("error", ignore);
-    await once(stream, event, { signal: attempt.signal });
+    await once(stream, event);
     return stream;
   };
   const secure = (to: URL, over?: Socket): Promise<Socket> => {
@@ -212,7 +202,7 @@ export async function dialLink(url: string | URL, options: DialLinkOptions = {})
     const where = over === undefined ? { host, port: portOf(to) } : { socket: over, host };
     return when(connectTls({ ...name, ...tls, ...where }), "secureConnect");
   };
-  try {
+  const dial = async (): Promise<Duplex> => {
     const first = proxy ?? target;
     let stream =
       first.protocol === "https:"
@@ -221,7 +211,7 @@ export async function dialLink(url: string | URL, options: DialLinkOptions = {})
     if (proxy !== undefined) {
       const authority = `${target.hostname}:${portOf(target)}`;
       const connect = { method: "CONNECT", path: authority, headers: { Host: authority, ...credentials } };
-      const status = await ask(stream, connect, attempt.signal);
+      const status = await ask(stream, connect);
       if (status < 200 || status > 299) throw refusal("The proxy", status);
       if (target.protocol === "https:") stream = await secure(target, stream);
     }
@@ -229,22 +219,22 @@ export async function dialLink(url: string | URL, options: DialLinkOptions = {})
       path: `${target.pathname}${target.search}`,
       headers: { ...headers, Host: target.host, Connection: "Upgrade", Upgrade: PROTOCOL, SMQ: "CLUSTER" },
     };
-    const status = await ask(stream, upgrade, attempt.signal);
+    const status = await ask(stream, upgrade);
     if (status !== 101) throw refusal("The server", status);
     return stream;
+  };
+  try {
+    const late = () => new TimeoutError("ETIMEDOUT", `No stream within ${timeout} ms`);
+    return await waitFor(dial(), { timeout, signal }, late);
   } catch (error) {
     for (const stream of streams) stream.destroy();
-    throw attempt.signal.aborted ? attempt.signal.reason : failureOf(error);
-  } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener("abort", onAbort);
+    throw failureOf(error);
   }
 }
 
 /** The stream is free again after the answer. */
-function ask(stream: Socket, options: RequestOptions, signal: AbortSignal): Promise<number> {
+function ask(stream: Socket, options: RequestOptions): Promise<number> {
   return new Promise((resolve, reject) => {
-    signal.throwIfAborted();
     const request = httpRequest({ ...options, createConnection: () => stream, setHost: false });
     const opened = ({ statusCode = 0 }: IncomingMessage, socket: Duplex, head: Buffer): void => {
       if (head.length > 0) socket.unshift(head);
@@ -252,7 +242,6 @@ function ask(stream: Socket, options: RequestOptions, signal: AbortSignal): Prom
     };
     request.on("connect", opened).on("upgrade", opened).on("error", reject);
     request.on("response", ({ statusCode = 0 }) => resolve(statusCode));
-    signal.addEventListener("abort", () => reject(signal.reason));
     request.end();
   });
 }
@@ -361,25 +350,16 @@ class WebSocketStream extends Duplex {
     webSocket.addEventListener("error", this.#onError);
   }
 
-  override _construct(callback: Callback): void {
-    if (this.#webSocket.readyState === OPEN) callback();
-    else {
-      const onOpen = (): void => {
-        this.#webSocket.removeEventListener("open", onOpen);
-        this.#failConstruction = undefined;
-        callback();
-      };
-      this.#webSocket.addEventListener("open", onOpen);
-      // Its constructor destroys a stream before its construction.
-      this.#failConstruction = callback;
-    }
-  }
-
-  #failConstruction: Callback | undefined;
-
   override _read(): void {}
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: Callback): void {
+  override _write(chunk: Buffer, encoding: BufferEncoding, callback: Callback): void {
+    if (this.#webSocket.readyState < OPEN) {
+      this.#callback = callback;
+      this.#webSocket.addEventListener("open", () => {
+        if (!this.destroyed) this._write(chunk, encoding, callback);
+      });
+      return;
+    }
     try {
       // A closing WebSocket discards data; a link reports the end that follows.
       if (this.#webSocket.readyState === OPEN) this.#webSocket.send(chunk);
@@ -433,7 +413,6 @@ class WebSocketStream extends Duplex {
   readonly #onClose = (): void => {
     if (this.#ended) return;
     this.#ended = true;
-    this.#failConstruction?.(new TransportError("ERR_TRANSPORT", "The WebSocket was closed"));
     this.push(null);
   };
 

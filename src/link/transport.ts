@@ -34,7 +34,6 @@ export type NameStatus = "open" | "closed";
 export type LinkStatus = "connected" | "ended";
 
 const EVENTS = {
-  "link:opened": event<{ readonly address: string | undefined }>(),
   "link:ended": event<{ readonly address: string | undefined; readonly error?: ShoalError | undefined }>(),
   "channel:failed": event<{ readonly name: string; readonly error: unknown }>(),
   "handler:failed": event<{ readonly name: string; readonly error: unknown }>(),
@@ -303,7 +302,6 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
       this.events.emit({ type: "link:ended", address, error });
       report("ended");
     });
-    this.events.emit({ type: "link:opened", address });
     report("connected");
     for (const name of this.#names.keys()) this.#openOn(link, name);
   }

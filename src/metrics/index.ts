@@ -4,6 +4,5 @@
  * @module
  */
 export type { MetricsFamily, MetricsKind } from "./metrics-table.js";
-export type { MetricsServer, ServeMetricsOptions } from "./pages.js";
-export { serveMetrics } from "./serve.js";
+export { type MetricsServer, type ServeMetricsOptions, serveMetrics } from "./pages.js";
 export type { MetricsDriver, MetricsSource, MetricsSources, MetricsSourcesByName } from "./sources.js";

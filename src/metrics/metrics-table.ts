@@ -6,42 +6,8 @@
  */
 
 import type { SocketStats } from "../sockets/stats.js";
-import {
-  CLUSTER,
-  CONNECTIONS,
-  DISCOVERY_CLIENT,
-  DISCOVERY_SERVER,
-  MEMBER_MESSAGES,
-  MESSAGING,
-  REQUESTS,
-} from "../statistics/cluster.js";
-import {
-  BINARY_STAR,
-  BINARY_STAR_GATE,
-  BINARY_STAR_SERVER,
-  BLACK_BOX,
-  CLONE_CLIENT,
-  CLONE_SERVER,
-  ESPRESSO_LISTENER,
-  ESPRESSO_TAP,
-  FEDERATION,
-  FREELANCE_CLIENT,
-  FREELANCE_SERVER,
-  FREELANCE_SHOTGUN_CLIENT,
-  LAST_VALUE_CACHE,
-  LOAD_BALANCER_CLIENT,
-  MAJORDOMO,
-  MAJORDOMO_CLIENT,
-  MAJORDOMO_WORKER,
-  PIRATE_QUEUE,
-  PIRATE_WORKER,
-  REQUEST_CLIENT,
-  SEQUENCED_PUBLISHER,
-  SEQUENCED_SUBSCRIBER,
-  SUICIDAL_SNAIL,
-  TITANIC,
-  TITANIC_STORE,
-} from "../statistics/patterns.js";
+import * as clusters from "../statistics/cluster.js";
+import * as patterns from "../statistics/patterns.js";
 import { PROXY, PROXY_CAPTURE, PROXY_CONTROL, PROXY_SIDE } from "../statistics/proxy.js";
 import { counter, gauge, group, type MetricRow, type Row, type Rows } from "../statistics/rows.js";
 
@@ -64,10 +30,10 @@ function socket(rows: { readonly [K in keyof SocketStats]?: Row }): Row {
 const RECONNECTS = counter("Connections made again after a loss.");
 
 const NAMESPACE = {
-  ...CLUSTER,
-  messaging: group(MESSAGING),
-  memberMessages: group(MEMBER_MESSAGES),
-  requests: group(REQUESTS),
+  ...clusters.CLUSTER,
+  messaging: group(clusters.MESSAGING),
+  memberMessages: group(clusters.MEMBER_MESSAGES),
+  requests: group(clusters.REQUESTS),
 };
 
 interface Family {
@@ -89,17 +55,14 @@ function metricsOf(family: string, rows: Rows, parent = ""): readonly Metric[] {
     const path = `${parent}${member}`;
     if (inner !== undefined) return metricsOf(family, inner, `${path}.`);
     if (metric === undefined) return [];
-    const { name = snakeCase(member), label, ...rest } = metric;
+    const snakeCase = member.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+    const { name = snakeCase, label, ...rest } = metric;
     return {
       ...rest,
       name: `shoal_${family.replaceAll("-", "_")}_${name}${rest.type === "counter" ? "_total" : ""}`,
       path: label === undefined ? path : `${path}.{${label}}`,
     };
   });
-}
-
-function snakeCase(name: string): string {
-  return name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
 /** Families in export order. */
@@ -111,51 +74,66 @@ const ROWS = {
     control: group(PROXY_CONTROL),
     state: PROXY.state,
   }),
-  majordomo: family("broker", "bound", MAJORDOMO, "MajordomoBroker"),
-  "majordomo-worker": family("worker", "connected", MAJORDOMO_WORKER, "MajordomoWorker"),
-  "majordomo-client": family("client", "connected", MAJORDOMO_CLIENT, "MajordomoClient"),
-  titanic: family("titanic", "open", { ...TITANIC, store: group(TITANIC_STORE) }, "Titanic"),
-  pirate: family("queue", "bound", PIRATE_QUEUE, "PirateQueue"),
-  "pirate-worker": family("worker", "connected", PIRATE_WORKER, "PirateWorker"),
-  "pirate-client": family("client", "connected", REQUEST_CLIENT, "PirateClient"),
-  "load-balancer": family("broker", "bound", PIRATE_QUEUE, "LoadBalancer"),
-  "load-balancer-client": family("client", "connected", LOAD_BALANCER_CLIENT, "LoadBalancerClient"),
-  federation: family("broker", "bound", FEDERATION, "FederatedBroker"),
-  "freelance-server": family("server", "bound", FREELANCE_SERVER, "FreelanceServer"),
-  "freelance-client": family("client", "connected", FREELANCE_CLIENT, "FreelanceClient"),
+  majordomo: family("broker", "bound", patterns.MAJORDOMO, "MajordomoBroker"),
+  "majordomo-worker": family("worker", "connected", patterns.MAJORDOMO_WORKER, "MajordomoWorker"),
+  "majordomo-client": family("client", "connected", patterns.MAJORDOMO_CLIENT, "MajordomoClient"),
+  titanic: family(
+    "titanic",
+    "open",
+    { ...patterns.TITANIC, store: group(patterns.TITANIC_STORE) },
+    "Titanic",
+  ),
+  pirate: family("queue", "bound", patterns.PIRATE_QUEUE, "PirateQueue"),
+  "pirate-worker": family("worker", "connected", patterns.PIRATE_WORKER, "PirateWorker"),
+  "pirate-client": family("client", "connected", patterns.REQUEST_CLIENT, "PirateClient"),
+  "load-balancer": family("broker", "bound", patterns.PIRATE_QUEUE, "LoadBalancer"),
+  "load-balancer-client": family("client", "connected", patterns.LOAD_BALANCER_CLIENT, "LoadBalancerClient"),
+  federation: family("broker", "bound", patterns.FEDERATION, "FederatedBroker"),
+  "freelance-server": family("server", "bound", patterns.FREELANCE_SERVER, "FreelanceServer"),
+  "freelance-client": family("client", "connected", patterns.FREELANCE_CLIENT, "FreelanceClient"),
   "freelance-shotgun-client": family(
     "client",
     "connected",
-    FREELANCE_SHOTGUN_CLIENT,
+    patterns.FREELANCE_SHOTGUN_CLIENT,
     "FreelanceShotgunClient",
   ),
-  "freelance-failover-client": family("client", "connected", REQUEST_CLIENT, "FreelanceFailoverClient"),
-  lvc: family("cache", "bound", LAST_VALUE_CACHE, "LastValueCache"),
-  clone: family("server", "bound", CLONE_SERVER, "CloneServer"),
-  "clone-client": family("client", "connected", CLONE_CLIENT, "CloneClient"),
+  "freelance-failover-client": family(
+    "client",
+    "connected",
+    patterns.REQUEST_CLIENT,
+    "FreelanceFailoverClient",
+  ),
+  lvc: family("cache", "bound", patterns.LAST_VALUE_CACHE, "LastValueCache"),
+  clone: family("server", "bound", patterns.CLONE_SERVER, "CloneServer"),
+  "clone-client": family("client", "connected", patterns.CLONE_CLIENT, "CloneClient"),
   cluster: family("node", "open", NAMESPACE, "ClusterNode"),
   "cluster-namespace": family("namespace", "open", NAMESPACE, "ClusterNamespace"),
-  connections: family("manager", "open", CONNECTIONS, "ConnectionManager"),
-  "discovery-server": family("server", "open", DISCOVERY_SERVER, "DiscoveryServer"),
-  "discovery-client": family("client", "connected", DISCOVERY_CLIENT, "DiscoveryClient"),
-  "binary-star": family("server", "open", BINARY_STAR, "BinaryStar"),
-  "binary-star-gate": family("gate", "open", BINARY_STAR_GATE, "BinaryStarGate"),
-  "binary-star-server": family("server", "open", BINARY_STAR_SERVER, "BinaryStarServer"),
-  "binary-star-client": family("client", "connected", REQUEST_CLIENT, "BinaryStarClient"),
-  "sequenced-publisher": family("publisher", "open", SEQUENCED_PUBLISHER, "SequencedPublisher"),
-  "sequenced-subscriber": family("subscriber", "connected", SEQUENCED_SUBSCRIBER, "SequencedSubscriber"),
-  "suicidal-snail": family("subscriber", "connected", SUICIDAL_SNAIL, "SuicidalSnail"),
+  connections: family("manager", "open", clusters.CONNECTIONS, "ConnectionManager"),
+  "discovery-server": family("server", "open", clusters.DISCOVERY_SERVER, "DiscoveryServer"),
+  "discovery-client": family("client", "connected", clusters.DISCOVERY_CLIENT, "DiscoveryClient"),
+  "binary-star": family("server", "open", patterns.BINARY_STAR, "BinaryStar"),
+  "binary-star-gate": family("gate", "open", patterns.BINARY_STAR_GATE, "BinaryStarGate"),
+  "binary-star-server": family("server", "open", patterns.BINARY_STAR_SERVER, "BinaryStarServer"),
+  "binary-star-client": family("client", "connected", patterns.REQUEST_CLIENT, "BinaryStarClient"),
+  "sequenced-publisher": family("publisher", "open", patterns.SEQUENCED_PUBLISHER, "SequencedPublisher"),
+  "sequenced-subscriber": family(
+    "subscriber",
+    "connected",
+    patterns.SEQUENCED_SUBSCRIBER,
+    "SequencedSubscriber",
+  ),
+  "suicidal-snail": family("subscriber", "connected", patterns.SUICIDAL_SNAIL, "SuicidalSnail"),
   "black-box": family(
     "subscriber",
     "open",
-    { ...BLACK_BOX, socket: socket({ peers: gauge("Connected peers."), reconnects: RECONNECTS }) },
+    { ...patterns.BLACK_BOX, socket: socket({ peers: gauge("Connected peers."), reconnects: RECONNECTS }) },
     "BlackBox",
   ),
   "espresso-tap": family(
     "tap",
     "open",
     {
-      ...ESPRESSO_TAP,
+      ...patterns.ESPRESSO_TAP,
       socket: socket({
         peers: gauge("Connected listeners."),
         copies: group({ dropped: counter("Copies missed by slow listeners.", "copies_dropped") }),
@@ -166,7 +144,10 @@ const ROWS = {
   "espresso-listener": family(
     "listener",
     "connected",
-    { ...ESPRESSO_LISTENER, socket: socket({ peers: gauge("Connected taps."), reconnects: RECONNECTS }) },
+    {
+      ...patterns.ESPRESSO_LISTENER,
+      socket: socket({ peers: gauge("Connected taps."), reconnects: RECONNECTS }),
+    },
     "EspressoListener",
   ),
 };

@@ -8,9 +8,9 @@
  *
  * Only this file loads prom-client.
  */
-import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type * as PromClient from "prom-client";
-import { describe, thrownText } from "../core/arguments.js";
+import { checkKeys, describe, thrownText } from "../core/arguments.js";
 import { boundedServer, parseListenAddress, serveAt, shut } from "../core/http-server.js";
 import { thisProcess } from "../core/packages.js";
 import { Once } from "../core/waiter.js";
@@ -53,6 +53,25 @@ export interface ServeMetricsOptions {
 }
 
 /**
+ * Serves `/metrics` (Prometheus's text), `/healthz` (200 while the event loop runs) and `/readyz` (200 when every
+ * source is ready, else 503: a disconnected client, an unbound server, a draining or closed driver).
+ *
+ *   const server = await serveMetrics("127.0.0.1:9464", { orders: broker, cache });
+ *
+ * @param address HOST:PORT; `*:9464` is every address of the machine, port 0 a free one
+ * @throws InvalidArgumentError `EINVAL` for another address, an invalid option, or anything but drivers and sources
+ * @throws TransportError `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL` and others, with the address as endpoint
+ */
+export async function serveMetrics(
+  address: string,
+  sources: MetricsSources,
+  options: ServeMetricsOptions = {},
+): Promise<MetricsServer> {
+  checkKeys("serveMetrics", options, ["peers"]);
+  return startPages(address, sources, undefined, options);
+}
+
+/**
  * @param more enables /peers
  * @param unready why the process is not ready, apart from its sources
  * @throws as `serveMetrics`
@@ -61,80 +80,47 @@ export async function startPages(
   address: string,
   sources: MetricsSources,
   unready: () => string | undefined = () => undefined,
-  more: ServeMetricsOptions = {},
+  { peers = false }: ServeMetricsOptions = {},
 ): Promise<MetricsServer> {
   const listening = parseListenAddress("Metrics", address);
   if (typeof sources !== "function") namedSources(sources); // Throws for anything but sources.
-  const pages = new Pages(await Exposition.load(), sources, unready, more);
-  const server = boundedServer(pages.answer).on("close", pages.end);
-  const url = await serveAt(server, "Metrics", address, listening);
-  const closing = new Once<void>();
-  return { url, close: () => closing.call(() => shut(server)) };
-}
-
-class Pages {
-  readonly #exposition: Exposition;
-  readonly #sources: MetricsSources;
-  readonly #unready: () => string | undefined;
-  readonly #more: ServeMetricsOptions;
-  readonly #reader = new StatsReader();
-  readonly #readiness = new StatsReader<string | undefined>();
-  readonly #ended = new AbortController();
+  const { contentType } = processRegistry(await import("prom-client"));
+  const reader = new StatsReader();
+  const readiness = new StatsReader<string | undefined>();
+  const ended = new AbortController();
   /** Shared by requests that arrive meanwhile. */
-  #writing: Promise<string> | undefined;
-
-  constructor(
-    exposition: Exposition,
-    sources: MetricsSources,
-    unready: () => string | undefined,
-    more: ServeMetricsOptions,
-  ) {
-    this.#more = more;
-    this.#exposition = exposition;
-    this.#sources = sources;
-    this.#unready = unready;
-  }
-
-  /** A silent source does not hold the process. */
-  readonly end = (): void => this.#ended.abort();
-
-  readonly answer: RequestListener = (request, response) => {
-    void this.#answer(request, response).catch((error: unknown) => {
-      reply(response, 500, `the sources cannot be read: ${thrownText(error)}\n`);
-    });
-  };
-
-  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  let writing: Promise<string> | undefined;
+  const whyUnready = ({ name, given, unready: stats }: NamedSource): Promise<string | undefined> =>
+    readiness
+      .read({ name, given, stats }, STATS_TIME, ended.signal)
+      .catch((error: unknown) => oneLine(`not read: ${thrownText(error)}`));
+  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const [path, query] = (request.url ?? "").split("?", 2);
     switch (path) {
       case "/metrics": {
-        this.#writing ??= this.#write().finally(() => {
-          this.#writing = undefined;
+        writing ??= metricsOf(sources, reader, ended.signal).finally(() => {
+          writing = undefined;
         });
-        reply(response, 200, await this.#writing, this.#exposition.contentType);
+        reply(response, 200, await writing, contentType);
         return;
       }
       case "/healthz":
         reply(response, 200, "ok\n");
         return;
       case "/readyz": {
-        const sources = namedSources(this.#sources);
-        const { ready, text } = readinessOf(
-          await Promise.all(
-            sources.map(
-              async (source) => [source.name, this.#unready() ?? (await this.#whyUnready(source))] as const,
-            ),
-          ),
+        const reasons = namedSources(sources).map(
+          async (source) => [source.name, unready() ?? (await whyUnready(source))] as const,
         );
+        const { ready, text } = readinessOf(await Promise.all(reasons));
         reply(response, ready ? 200 : 503, text);
         return;
       }
       case "/peers": {
-        if (this.#more.peers !== true) {
+        if (!peers) {
           reply(response, 404, "peers are off: set the option peers of serveMetrics\n");
           return;
         }
-        const found = this.#peers(new URLSearchParams(query));
+        const found = peersOf(sources, new URLSearchParams(query));
         if (found === undefined) reply(response, 404, "unknown list\n");
         else reply(response, 200, JSON.stringify(found), "application/json; charset=utf-8");
         return;
@@ -145,47 +131,49 @@ class Pages {
       default:
         reply(response, 404, "unknown path: the pages are /metrics, /healthz and /readyz\n");
     }
-  }
-
-  #whyUnready({ name, given, unready }: NamedSource): Promise<string | undefined> {
-    return this.#readiness
-      .read({ name, given, stats: unready }, STATS_TIME, this.#ended.signal)
-      .catch((error: unknown) => oneLine(`not read: ${thrownText(error)}`));
-  }
-
-  /** All lists with their lengths, or one list. */
-  #peers(query: URLSearchParams): object | undefined {
-    const sources = typeof this.#sources === "function" ? this.#sources() : this.#sources;
-    const name = query.get("source");
-    if (name !== null) {
-      if (!Object.hasOwn(sources, name)) return undefined;
-      const lists = peerListsOf(sources[name]);
-      const list = query.get("list") ?? "";
-      return Object.hasOwn(lists, list) ? { peers: lists[list]?.items() } : undefined;
-    }
-    const lengths = Object.entries(sources).map(([each, source]) => [
-      each,
-      Object.fromEntries(Object.entries(peerListsOf(source)).map(([list, { length }]) => [list, length])),
-    ]);
-    return { sources: Object.fromEntries(lengths) };
-  }
-
-  async #write(): Promise<string> {
-    const failures: string[] = [];
-    const samples = namedSources(this.#sources).map(async (source) => {
-      try {
-        const stats: unknown = await this.#reader.read(source, STATS_TIME, this.#ended.signal);
-        if (typeof stats !== "object" || stats === null)
-          throw new TypeError(`statistics must be an object; got ${describe(stats)}`);
-        return samplesOf({ name: source.name, kind: source.kind, stats });
-      } catch (error) {
-        failures.push(`# ${oneLine(`${source.name}: not read: ${thrownText(error)}`)}\n`);
-        return samplesOf({ name: source.name, kind: source.kind, stats: undefined });
-      }
+  };
+  const server = boundedServer((request, response) => {
+    void answer(request, response).catch((error: unknown) => {
+      reply(response, 500, `the sources cannot be read: ${thrownText(error)}\n`);
     });
-    const text = await this.#exposition.text((await Promise.all(samples)).flat());
-    return `${failures.join("")}${text}`;
+  }).on("close", () => ended.abort()); // A silent source does not hold the process.
+  const url = await serveAt(server, "Metrics", address, listening);
+  const closing = new Once<void>();
+  return { url, close: () => closing.call(() => shut(server)) };
+}
+
+/** All lists with their lengths, or one list. */
+function peersOf(given: MetricsSources, query: URLSearchParams): object | undefined {
+  const sources = typeof given === "function" ? given() : given;
+  const name = query.get("source");
+  if (name !== null) {
+    if (!Object.hasOwn(sources, name)) return undefined;
+    const lists = peerListsOf(sources[name]);
+    const list = query.get("list") ?? "";
+    return Object.hasOwn(lists, list) ? { peers: lists[list]?.items() } : undefined;
   }
+  const lengths = Object.entries(sources).map(([each, source]) => [
+    each,
+    Object.fromEntries(Object.entries(peerListsOf(source)).map(([list, { length }]) => [list, length])),
+  ]);
+  return { sources: Object.fromEntries(lengths) };
+}
+
+async function metricsOf(sources: MetricsSources, reader: StatsReader, signal: AbortSignal): Promise<string> {
+  const failures: string[] = [];
+  const samples = namedSources(sources).map(async (source) => {
+    try {
+      const stats: unknown = await reader.read(source, STATS_TIME, signal);
+      if (typeof stats !== "object" || stats === null)
+        throw new TypeError(`statistics must be an object; got ${describe(stats)}`);
+      return samplesOf({ name: source.name, kind: source.kind, stats });
+    } catch (error) {
+      failures.push(`# ${oneLine(`${source.name}: not read: ${thrownText(error)}`)}\n`);
+      return samplesOf({ name: source.name, kind: source.kind, stats: undefined });
+    }
+  });
+  const text = await expositionOf((await Promise.all(samples)).flat());
+  return `${failures.join("")}${text}`;
 }
 
 /** A line break would end a comment or a source's line. */
@@ -214,56 +202,28 @@ function reply(
 let ofProcess: PromClient.Registry | undefined;
 
 /** Samples of sources and process as Prometheus's text. */
-export class Exposition {
-  readonly #client: typeof PromClient;
-  readonly #process: PromClient.Registry;
-
-  private constructor(client: typeof PromClient) {
-    this.#client = client;
-    ofProcess ??= processRegistry(client);
-    this.#process = ofProcess;
-  }
-
-  static async load(): Promise<Exposition> {
-    return new Exposition(await import("prom-client"));
-  }
-
-  get contentType(): string {
-    return this.#process.contentType;
-  }
-
-  /** A new registry each time forgets removed sources. */
-  async text(samples: readonly Sample[]): Promise<string> {
-    const registry = new this.#client.Registry();
-    const named = byName(samples);
-    for (const metric of [INFO, UP]) this.#add(registry, metric, metric.labels, named);
-    for (const [family, { metrics }] of Object.entries(FAMILIES))
-      for (const metric of metrics)
-        this.#add(registry, metric, labelsOf(family as MetricsFamily, metric), named);
-    return `${await registry.metrics()}\n${await this.#process.metrics()}`;
-  }
-
-  #add(
-    registry: PromClient.Registry,
-    { name, help, type }: Omit<Metric, "path">,
-    labels: readonly string[],
-    named: ReturnType<typeof byName>,
-  ): void {
-    const samples = named.get(name);
-    if (samples === undefined) return;
-    const { Counter, Gauge } = this.#client;
-    const metric = new (type === "counter" ? Counter : Gauge)({
-      name,
-      help,
-      labelNames: [...labels],
-      registers: [registry],
-    });
-    for (const sample of samples) metric.inc(sample.labels, sample.value);
-  }
+export async function expositionOf(samples: readonly Sample[]): Promise<string> {
+  const client = await import("prom-client");
+  // A new one each time forgets removed sources.
+  const registry = new client.Registry();
+  const named = byName(samples);
+  const add = ({ name, help, type }: Omit<Metric, "path">, labels: readonly string[]): void => {
+    const found = named.get(name);
+    if (found === undefined) return;
+    const options = { name, help, labelNames: [...labels], registers: [registry] };
+    const metric = type === "counter" ? new client.Counter(options) : new client.Gauge(options);
+    for (const sample of found) metric.inc(sample.labels, sample.value);
+  };
+  for (const metric of [INFO, UP]) add(metric, metric.labels);
+  for (const [family, { metrics }] of Object.entries(FAMILIES))
+    for (const metric of metrics) add(metric, labelsOf(family as MetricsFamily, metric));
+  return `${await registry.metrics()}\n${await processRegistry(client).metrics()}`;
 }
 
 function processRegistry(client: typeof PromClient): PromClient.Registry {
+  if (ofProcess !== undefined) return ofProcess;
   const registry = new client.Registry();
+  ofProcess = registry;
   client.collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LOOP_RESOLUTION });
   for (const name of UNSAFE) registry.removeSingleMetric(name);
   const { version } = thisProcess();

@@ -156,16 +156,11 @@ function isBound({ endpoints, endpoint, lastEndpoint }: KnownDriver): boolean {
   return bound !== null;
 }
 
-export interface Readiness {
+/** @param sources why each is not ready; empty: nothing is open yet @returns a text of one line per source */
+export function readinessOf(sources: readonly (readonly [name: string, why: string | undefined])[]): {
   readonly ready: boolean;
-  /** One line per source. */
   readonly text: string;
-}
-
-/** @param sources why each is not ready; empty: nothing is open yet */
-export function readinessOf(
-  sources: readonly (readonly [name: string, why: string | undefined])[],
-): Readiness {
+} {
   const ready = sources.length > 0 && sources.every(([, why]) => why === undefined);
   const lines = sources.map(([name, why]) => `${name}: ${why ?? "ready"}\n`);
   return { ready, text: lines.length === 0 ? "nothing is running yet\n" : lines.join("") };
@@ -177,17 +172,17 @@ export interface Sample {
   readonly value: number;
 }
 
-export interface SourceStats {
-  readonly name: string;
-  readonly kind: MetricsKind;
-  /** `undefined` if they could not be read. */
-  readonly stats: unknown;
-}
-
 type Labels = Readonly<Record<string, string>>;
 
-/** Samples in table order, without unknown values. @throws what a getter of the statistics throws */
-export function samplesOf({ name, kind, stats }: SourceStats): Sample[] {
+/**
+ * Samples in table order, without unknown values.
+ *
+ * @param source its `stats` are `undefined` if they could not be read @throws what a getter of the statistics throws
+ */
+export function samplesOf(
+  source: Pick<NamedSource, "name" | "kind"> & { readonly stats: unknown },
+): Sample[] {
+  const { name, kind, stats } = source;
   const { label, metrics } = FAMILIES[familyOf(kind)];
   const samples: Sample[] = [
     { name: INFO.name, labels: { name, kind }, value: 1 },

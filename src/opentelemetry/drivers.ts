@@ -56,10 +56,7 @@ export function observeDrivers(sources: MetricsSources, options: ObserveOptions 
   };
   const observed = [...instruments.values()];
   if (observed.length > 0) meter.addBatchObservableCallback(observe, observed);
-  let isOver = false;
   const stop = (): void => {
-    if (isOver) return;
-    isOver = true;
     if (observed.length > 0) meter.removeBatchObservableCallback(observe, observed);
   };
   return { stop, [Symbol.dispose]: stop };

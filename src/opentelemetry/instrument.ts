@@ -95,14 +95,13 @@ export function instrument(options: InstrumentOptions = {}): Instrumentation {
   if (typeof messages !== "boolean" && typeof messages !== "function")
     throw invalidArgument("messages must be true, false or a function", messages);
   const of = new Telemetry(tracerProvider, meterProvider);
-  const observer = new Observer(of, messages);
-  observer.subscribe();
+  const unsubscribe = observe(of, messages);
   setActiveTelemetry(of);
   const disable = (): void => {
     if (current !== instrumentation) return;
     current = undefined;
     setActiveTelemetry(undefined);
-    observer.unsubscribe();
+    unsubscribe();
   };
   const instrumentation: Instrumentation = { disable, [Symbol.dispose]: disable };
   current = instrumentation;
@@ -111,115 +110,86 @@ export function instrument(options: InstrumentOptions = {}): Instrumentation {
 
 type Subscription = readonly [Channel, (message: unknown) => void];
 
-class Observer {
-  readonly #telemetry: Telemetry;
-  readonly #running = new WeakMap<Operation, Running>();
-  readonly #services: readonly Subscription[];
-  /** Set while a socket is traced, since the channel has every socket's messages. */
-  readonly #sockets: readonly Subscription[];
-  readonly #messages: readonly Subscription[];
-
-  constructor(of: Telemetry, messages: boolean | ((destination: string) => boolean)) {
-    this.#telemetry = of;
-    const isWanted = typeof messages === "function" ? messages : () => messages;
-    const messageChannels = [
-      guarded<MessageSendOperation>(MESSAGE_SEND.start, (each) => {
-        if (isWanted(each.destination)) this.#started(each, beginMessageSend(of, each));
-      }),
-      guarded<MessageSendOperation>(MESSAGE_SEND.end, (each) => this.#messageSent(each)),
-      guarded<MessageProcessOperation>(MESSAGE_PROCESS.start, (each) => {
-        const { received } = each;
-        if (isWanted(received.destination)) this.#started(each, beginReceived(of, "process", received));
-      }),
-      guarded<Operation>(MESSAGE_PROCESS.end, (each) => this.#end(each)),
-      guarded<ObservedMessage>(MESSAGE_RECEIVE, (each) => {
-        if (isWanted(each.destination)) reportMessageReceive(of, each);
-      }),
-      guarded<ObservedMessage>(MESSAGE_ACKNOWLEDGE, (each) => {
-        if (isWanted(each.destination)) reportMessageAcknowledge(of, each);
-      }),
-    ];
-    this.#messages = messages === false ? [] : messageChannels;
-    this.#services = [
-      guarded<RequestOperation>(REQUEST.start, (each) => this.#request(each)),
-      guarded<Operation>(REQUEST.end, (each) => this.#end(each)),
-      guarded<ProcessOperation>(PROCESS.start, (each) => this.#process(each)),
-      guarded<Operation>(PROCESS.end, (each) => this.#end(each)),
-    ];
-    this.#sockets = [
-      guarded<SendOperation>(SEND.start, (each) => this.#send(each)),
-      guarded<Operation>(SEND.end, (each) => this.#end(each)),
-      guarded<ReceivedMessage>(RECEIVE, (each) => this.#receive(each)),
-    ];
-  }
-
-  subscribe(): void {
-    for (const [channel, listener] of [...this.#services, ...this.#messages]) channel.subscribe(listener);
-    onFirstTraced(() => {
-      for (const [channel, listener] of this.#sockets) channel.subscribe(listener);
-    });
-  }
-
-  unsubscribe(): void {
+/** @returns ends it */
+function observe(of: Telemetry, messages: boolean | ((destination: string) => boolean)): () => void {
+  const running = new WeakMap<Operation, Running>();
+  const isWanted = typeof messages === "function" ? messages : () => messages;
+  const started = (operation: Operation, begun: Running): void => {
+    running.set(operation, begun);
+    operation.wrap((run) => context.with(begun.context, run));
+  };
+  const ended = (operation: Operation): void => {
+    running.get(operation)?.end(operation.error);
+    running.delete(operation);
+  };
+  const onServices = [
+    guarded<RequestOperation>(REQUEST.start, (operation) => {
+      const { service } = operation;
+      const begun = of.begin("request", service, context.active(), serviceAttributes(operation));
+      started(operation, begun);
+      for (const [name, value] of Object.entries(injected(begun.context) ?? {}))
+        operation.setHeader(name, value);
+    }),
+    guarded(REQUEST.end, ended),
+    guarded<ProcessOperation>(PROCESS.start, (operation) => {
+      // The active context belongs to the call that triggered the read.
+      const parent = extracted(operation.headers) ?? ROOT_CONTEXT;
+      const attributes = serviceAttributes(operation);
+      started(operation, of.begin("process", operation.service, parent, attributes));
+    }),
+    guarded(PROCESS.end, ended),
+  ];
+  const onMessages = [
+    guarded<MessageSendOperation>(MESSAGE_SEND.start, (each) => {
+      if (isWanted(each.destination)) started(each, beginMessageSend(of, each));
+    }),
+    guarded<MessageSendOperation>(MESSAGE_SEND.end, (each) => {
+      running.get(each)?.set(SHOAL_MESSAGE_RECIPIENTS, each.recipients);
+      ended(each);
+    }),
+    guarded<MessageProcessOperation>(MESSAGE_PROCESS.start, (each) => {
+      const { received } = each;
+      if (isWanted(received.destination)) started(each, beginReceived(of, "process", received));
+    }),
+    guarded(MESSAGE_PROCESS.end, ended),
+    guarded<ObservedMessage>(MESSAGE_RECEIVE, (each) => {
+      if (isWanted(each.destination)) reportMessageReceive(of, each);
+    }),
+    guarded<ObservedMessage>(MESSAGE_ACKNOWLEDGE, (each) => {
+      if (isWanted(each.destination)) reportMessageAcknowledge(of, each);
+    }),
+  ];
+  const onSockets = [
+    guarded<SendOperation>(SEND.start, (operation) => {
+      const destination = tracedName(operation.socket);
+      if (destination === undefined) return;
+      const attributes = {
+        [MESSAGING_MESSAGE_BODY_SIZE]: operation.bytes,
+        [SHOAL_SOCKET_TYPE]: operation.socketType,
+      };
+      started(operation, of.begin("send", destination, context.active(), attributes));
+    }),
+    guarded(SEND.end, ended),
+    guarded<ReceivedMessage>(RECEIVE, ({ socket, socketType, message, bytes }) => {
+      const destination = tracedName(socket);
+      if (destination === undefined) return;
+      const attributes = { [MESSAGING_MESSAGE_BODY_SIZE]: bytes, [SHOAL_SOCKET_TYPE]: socketType };
+      // The active context belongs to the call that triggered the read.
+      const begun = of.begin("receive", destination, ROOT_CONTEXT, attributes);
+      keepContext(message, begun.context, destination);
+      begun.end(undefined);
+    }),
+  ];
+  const always = messages === false ? onServices : [...onServices, ...onMessages];
+  for (const [channel, listener] of always) channel.subscribe(listener);
+  // Only while a socket is traced, since the channel has every socket's messages.
+  onFirstTraced(() => {
+    for (const [channel, listener] of onSockets) channel.subscribe(listener);
+  });
+  return () => {
     onFirstTraced(undefined);
-    for (const [channel, listener] of [...this.#services, ...this.#messages, ...this.#sockets])
-      channel.unsubscribe(listener);
-  }
-
-  #request(operation: RequestOperation): void {
-    const running = this.#telemetry.begin(
-      "request",
-      operation.service,
-      context.active(),
-      serviceAttributes(operation),
-    );
-    this.#started(operation, running);
-    const headers = injected(running.context);
-    if (headers === undefined) return;
-    for (const [name, value] of Object.entries(headers)) operation.setHeader(name, value);
-  }
-
-  #process(operation: ProcessOperation): void {
-    // The active context belongs to the call that triggered the read.
-    const parent = extracted(operation.headers) ?? ROOT_CONTEXT;
-    const attributes = serviceAttributes(operation);
-    this.#started(operation, this.#telemetry.begin("process", operation.service, parent, attributes));
-  }
-
-  #send(operation: SendOperation): void {
-    const destination = tracedName(operation.socket);
-    if (destination === undefined) return;
-    const running = this.#telemetry.begin("send", destination, context.active(), {
-      [MESSAGING_MESSAGE_BODY_SIZE]: operation.bytes,
-      [SHOAL_SOCKET_TYPE]: operation.socketType,
-    });
-    this.#started(operation, running);
-  }
-
-  #receive({ socket, socketType, message, bytes }: ReceivedMessage): void {
-    const destination = tracedName(socket);
-    if (destination === undefined) return;
-    const attributes = { [MESSAGING_MESSAGE_BODY_SIZE]: bytes, [SHOAL_SOCKET_TYPE]: socketType };
-    // The active context belongs to the call that triggered the read.
-    const running = this.#telemetry.begin("receive", destination, ROOT_CONTEXT, attributes);
-    keepContext(message, running.context, destination);
-    running.end(undefined);
-  }
-
-  #messageSent(operation: MessageSendOperation): void {
-    this.#running.get(operation)?.set(SHOAL_MESSAGE_RECIPIENTS, operation.recipients);
-    this.#end(operation);
-  }
-
-  #started(operation: Operation, running: Running): void {
-    this.#running.set(operation, running);
-    operation.wrap((run) => context.with(running.context, run));
-  }
-
-  #end(operation: Operation): void {
-    this.#running.get(operation)?.end(operation.error);
-    this.#running.delete(operation);
-  }
+    for (const [channel, listener] of [...always, ...onSockets]) channel.unsubscribe(listener);
+  };
 }
 
 function serviceAttributes({ system, method }: RequestOperation | ProcessOperation): Record<string, string> {

@@ -29,13 +29,7 @@ import type { ProxyControlStats } from "./stats.js";
 /** Maximum bytes of a command. */
 const MAX_COMMAND = 4_096;
 
-const WORDS = {
-  PAUSE: "pause",
-  RESUME: "resume",
-  TERMINATE: "terminate",
-  KILL: "kill",
-  STATISTICS: "statistics",
-} as const;
+const WORDS = ["PAUSE", "RESUME", "TERMINATE", "KILL", "STATISTICS"] as const;
 
 const COMMANDS = {
   status: {},
@@ -58,7 +52,7 @@ const COMMANDS = {
   kill: {},
 } as const satisfies CommandTable;
 
-export type ControlAction = (typeof WORDS)[keyof typeof WORDS] | keyof typeof COMMANDS;
+export type ControlAction = Lowercase<(typeof WORDS)[number]> | keyof typeof COMMANDS;
 
 export interface ControlCommand {
   readonly action: ControlAction;
@@ -71,11 +65,12 @@ export interface ControlCommand {
 /** @throws InvalidArgumentError `EINVAL` for anything else */
 export function parseControl(frames: readonly Buffer[]): ControlCommand {
   const text = commandText(frames, MAX_COMMAND);
-  if (Object.hasOwn(WORDS, text)) return { action: WORDS[text as keyof typeof WORDS], as: "word" };
+  if (WORDS.some((word) => word === text))
+    return { action: text.toLowerCase() as Lowercase<(typeof WORDS)[number]>, as: "word" };
   const value = jsonOf(text);
   if (value === undefined)
     throw new InvalidArgumentError(
-      `expected ${Object.keys(WORDS).join(", ")} or JSON such as {"command":"status"}; got ${frames[0]?.length} bytes`,
+      `expected ${WORDS.join(", ")} or JSON such as {"command":"status"}; got ${frames[0]?.length} bytes`,
     );
   const { name, members } = parseCommand(value, COMMANDS);
   return { action: name, as: "json", ...(members as Pick<ControlCommand, "timeout" | "side">) };
@@ -104,7 +99,7 @@ export function wordReply(): Buffer[] {
   return [Buffer.alloc(0)];
 }
 
-/** All but `status` and `steering` may throw, with a code. */
+/** All but `status` may throw, with a code. */
 export interface ControlHost {
   pause(): void;
   resume(): void;
@@ -112,10 +107,9 @@ export interface ControlHost {
   drain(timeout: number | undefined): void;
   /** @param kill without waiting for messages to leave */
   stop(kill: boolean): void;
-  status(): object;
+  status(): Readonly<Record<ProxySide, SteeringCounts>>;
   /** Up to 10,000 peers of a side. */
   peers(side: ProxySide): readonly PeerView[];
-  steering(): readonly [frontend: SteeringCounts, backend: SteeringCounts];
 }
 
 export class Control {
@@ -141,8 +135,10 @@ export class Control {
   #carryOut(command: ControlCommand): ControlAnswer {
     const host = this.#host;
     switch (command.action) {
-      case "statistics":
-        return { reply: statisticsReply(...host.steering()) };
+      case "statistics": {
+        const { frontend, backend } = host.status();
+        return { reply: statisticsReply(frontend, backend) };
+      }
       case "status":
         return { reply: jsonReply(host.status()) };
       case "peers": {

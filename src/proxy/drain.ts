@@ -8,7 +8,8 @@
  * the timeout, to leave time for the rest.
  */
 import { systemClock } from "../core/timers.js";
-import { countersOf } from "../sockets/internal.js";
+import { sleep } from "../core/waiter.js";
+import { canRetire, countersOf, engineStats, retire } from "../sockets/internal.js";
 import type { ProxySocket } from "./proxy-socket.js";
 import type { Pumps } from "./pumps.js";
 import type { ProxyDrainResult } from "./stats.js";
@@ -76,8 +77,7 @@ export class DrainRules {
 export class Drain {
   readonly #pumps: Pumps;
   readonly #sides: readonly ProxySocket[];
-  #cutShort = false;
-  #wake: (() => void) | undefined;
+  readonly #stop = new AbortController();
 
   constructor(pumps: Pumps, sides: readonly ProxySocket[]) {
     this.#pumps = pumps;
@@ -87,50 +87,42 @@ export class Drain {
   /** @param timeout ms @returns the remaining counts */
   async run(timeout: number): Promise<ProxyDrainResult> {
     const sources = this.#pumps.all.filter(({ carries }) => carries === "messages");
-    const canAskToLeave = sources.every(({ oneWay, source }) => oneWay && source.canRetire);
+    const canAskToLeave = sources.every(({ oneWay, source }) => oneWay && canRetire(source.socket));
     const rules = new DrainRules(systemClock.now(), timeout, canAskToLeave);
     let last: DrainStep = "take";
-    while (!this.#cutShort) {
+    while (!this.#stop.signal.aborted) {
       const step = rules.step(this.#view(), systemClock.now());
-      if (step !== "take" && last === "take") for (const { source } of sources) source.retire(canAskToLeave);
+      if (step !== "take" && last === "take")
+        for (const { source } of sources) retire(source.socket, canAskToLeave);
       if (step === "finish" && last !== "finish")
-        for (const { pump, source } of sources) pump.finish(source.received);
+        for (const { pump, source } of sources) pump.finish(engineStats(source.socket).queuedIn);
       if (step === "done") break;
       last = step;
-      await this.#wait();
+      await sleep(CHECK_INTERVAL, this.#stop.signal);
     }
     const { received, queued, unanswered } = this.#view();
     return { drained: received + queued + unanswered === 0, received, queued, unanswered };
   }
 
   cut(): void {
-    this.#cutShort = true;
-    this.#wake?.();
+    this.#stop.abort();
   }
 
   #view(): DrainView {
     let peers = 0;
     let taken = 0;
     let received = 0;
+    // As far as the engine can count.
     for (const { pump, source, carries } of this.#pumps.all) {
+      const engine = engineStats(source.socket);
       if (carries === "messages") {
-        peers += source.peers;
+        peers += engine.peers ?? 0;
         taken += countersOf(source.socket).received;
       }
-      received += Math.min(pump.quota, source.received) + pump.inFlight;
+      received += Math.min(pump.quota, engine.queuedIn) + pump.inFlight;
     }
     let queued = 0;
-    for (const side of this.#sides) queued += side.queued;
+    for (const { socket } of this.#sides) queued += engineStats(socket).queuedOut ?? 0;
     return { peers, taken, received, queued, unanswered: this.#pumps.unanswered };
-  }
-
-  #wait(): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, CHECK_INTERVAL);
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
   }
 }

@@ -17,18 +17,7 @@ import type { ProxySide } from "../sockets/pump.js";
 
 export type { ProxySide };
 
-export type ProxySocketType =
-  | "router"
-  | "dealer"
-  | "pair"
-  | "pull"
-  | "push"
-  | "sub"
-  | "pub"
-  | "xsub"
-  | "xpub";
-
-export const SIDE_TYPES: Readonly<Record<ProxySocketType, SocketTypeName>> = {
+export const SIDE_TYPES = {
   router: "Router",
   dealer: "Dealer",
   pair: "Pair",
@@ -38,7 +27,9 @@ export const SIDE_TYPES: Readonly<Record<ProxySocketType, SocketTypeName>> = {
   pub: "Publisher",
   xsub: "XSubscriber",
   xpub: "XPublisher",
-};
+} satisfies Readonly<Record<string, SocketTypeName>>;
+
+export type ProxySocketType = keyof typeof SIDE_TYPES;
 
 /** Types whose messages have topics. */
 export const WITH_TOPICS: readonly string[] = ["sub", "xsub", "pub", "xpub"];

@@ -3,7 +3,6 @@ import { checkKeys } from "../core/arguments.js";
 import { ignore } from "../core/waiter.js";
 import { checkOption } from "../sockets/check-options.js";
 import type { Context } from "../sockets/context.js";
-import { canRetire, engineStats, retire } from "../sockets/internal.js";
 import { Pair } from "../sockets/pair.js";
 import { Pull, Push } from "../sockets/pipeline.js";
 import { Publisher, Subscriber, XPublisher, XSubscriber } from "../sockets/pub-sub.js";
@@ -103,29 +102,5 @@ export class ProxySocket {
       else socket.unsubscribe(prefix);
     } else if (socket instanceof XSubscriber)
       void socket.send(Buffer.concat([Buffer.of(on ? 1 : 0), prefix]), { timeout: -1 }).catch(ignore);
-  }
-
-  /** 0 if the engine cannot tell. */
-  get peers(): number {
-    return engineStats(this.socket).peers ?? 0;
-  }
-
-  get canRetire(): boolean {
-    return canRetire(this.socket);
-  }
-
-  /** Accepts no more peers, if the engine can. @param halfClose also asks peers to leave and receives what they sent */
-  retire(halfClose: boolean): void {
-    retire(this.socket, halfClose);
-  }
-
-  /** Incoming messages to take, as far as the engine can count. */
-  get received(): number {
-    return engineStats(this.socket).queuedIn;
-  }
-
-  /** Unsent messages or copies, as far as the engine can count. */
-  get queued(): number {
-    return engineStats(this.socket).queuedOut ?? 0;
   }
 }

@@ -52,11 +52,6 @@ export class ProxySockets {
     for (const { name, connect } of this.#plans) this.#refuseOwn(name, connect);
   }
 
-  /** @throws as a socket's `connect` */
-  connectAll(): void {
-    for (const opened of this.all.values()) opened.connect();
-  }
-
   side(name: ProxySide): ProxySocket {
     return this.all.get(name) as ProxySocket;
   }
@@ -190,8 +185,8 @@ export class Capture {
   }
 
   stats(): ProxyCaptureStats {
-    const { queued, socket } = this.opened;
-    return { captured: this.#captured, missed: this.#missed, queued, peers: engineStats(socket).peers };
+    const { peers, queuedOut: queued = 0 } = engineStats(this.opened.socket);
+    return { captured: this.#captured, missed: this.#missed, queued, peers };
   }
 }
 

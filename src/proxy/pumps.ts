@@ -55,7 +55,10 @@ export class Pumps {
     const upstream = names.find((name) => types[name] === "xsub" || types[name] === "sub");
     this.#upstream = upstream === undefined ? undefined : sides[upstream];
     const { plan } = this.#upstream ?? {};
-    for (const prefix of plan?.type === "sub" ? plan.subscribe : []) this.#subscribe(Buffer.from(prefix));
+    for (const prefix of plan?.type === "sub" ? plan.subscribe : []) {
+      const bytes = Buffer.from(prefix);
+      if (this.#gate?.change(bytes, true) !== false) this.#upstream?.subscribe(bytes, true);
+    }
     this.all = directions.map((direction) => {
       const { from, to } = direction;
       const source = sides[from];
@@ -110,10 +113,6 @@ export class Pumps {
   end(): void {
     clearInterval(this.#ticking);
     for (const { pump } of this.all) pump.end();
-  }
-
-  #subscribe(prefix: Buffer): void {
-    if (this.#gate?.change(prefix, true) !== false) this.#upstream?.subscribe(prefix, true);
   }
 
   get #asked(): number {

@@ -62,9 +62,6 @@ export interface ProxyCloseOptions {
  * message or batch of 1,000 per direction. Closing drops and counts messages in flight; {@link SocketProxy.drain}
  * passes them on.
  *
- *   const proxy = new SocketProxy({ frontend: { type: "sub", connect: upstream }, backend: { type: "pub", bind: here } });
- *   await proxy.start();
- *
  * @example
  * ```ts
  * import { SocketProxy } from "shoal/proxy";
@@ -342,7 +339,7 @@ export class SocketProxy {
       if (!goesOn()) return;
     }
     await this.#sockets.bindAll(goesOn);
-    if (goesOn()) this.#sockets.connectAll();
+    if (goesOn()) for (const opened of this.#sockets.all.values()) opened.connect();
   }
 
   #steering(): ControlHost {
@@ -356,10 +353,6 @@ export class SocketProxy {
       },
       stop: (kill) => void this.close(kill ? { linger: 0 } : {}),
       status: () => ({ ...this.stats(), endpoints: this.endpoints, process: thisProcess() }),
-      steering: () => {
-        const { frontend, backend } = this.stats();
-        return [frontend, backend];
-      },
     };
   }
 

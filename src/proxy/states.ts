@@ -19,18 +19,9 @@ import type { StatisticsOf } from "../statistics/rows.js";
 /** `drained`: the drain has ended; `stats().drain` is its result. */
 export type ProxyState = StatisticsOf<typeof PROXY>["state"];
 
-export type ProxyCall =
-  | "start"
-  | "started"
-  | "change"
-  | "pause"
-  | "resume"
-  | "drain"
-  | "drained"
-  | "stop"
-  | "stopped";
+type Steps = Partial<Record<ProxyState, ProxyState>>;
 
-const TABLE: Readonly<Record<ProxyCall, Partial<Record<ProxyState, ProxyState>>>> = {
+const TABLE = {
   start: { idle: "starting" },
   started: { starting: "running" },
   change: { running: "running", paused: "paused" },
@@ -49,17 +40,20 @@ const TABLE: Readonly<Record<ProxyCall, Partial<Record<ProxyState, ProxyState>>>
     stopped: "stopped",
   },
   stopped: { stopping: "stopped", stopped: "stopped" },
-};
+} satisfies Record<string, Steps>;
+
+export type ProxyCall = keyof typeof TABLE;
 
 /** Whether a drain gives a result: it can start, or has started. */
 export function canDrain(state: ProxyState): boolean {
-  return TABLE.drain[state] !== undefined;
+  return state in TABLE.drain;
 }
 
 /** @throws InvalidStateError `EFSM` for a call that the state does not allow */
 export function next(state: ProxyState, call: ProxyCall): ProxyState {
-  const after = TABLE[call][state];
+  const steps: Steps = TABLE[call];
+  const after = steps[state];
   if (after !== undefined) return after;
-  const fits = Object.keys(TABLE[call]).join(" or ");
+  const fits = Object.keys(steps).join(" or ");
   throw new InvalidStateError("EFSM", `A proxy that is ${state} cannot ${call}; it has to be ${fits}`);
 }

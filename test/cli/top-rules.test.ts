@@ -4,7 +4,7 @@ import { parsePrometheusText, parseStatus } from "../../src/cli/subjects.js";
 import { type AddressView, duration, jsonLines, tableLines, type View } from "../../src/cli/top/view.js";
 import { refusalTexts } from "../../src/dashboard/page/model.js";
 import { FAMILIES, KINDS } from "../../src/metrics/metrics-table.js";
-import { Exposition } from "../../src/metrics/pages.js";
+import { expositionOf } from "../../src/metrics/pages.js";
 import type { SourceReading, TimedReading } from "../../src/metrics/reading.js";
 import { isRead, rate, rated, readingOf } from "../../src/metrics/readings.js";
 import { type Sample, samplesOf } from "../../src/metrics/sources.js";
@@ -18,10 +18,9 @@ describe("Prometheus's text", () => {
   const parse = (text: string) => parsePrometheusText(text, () => true);
 
   it("is read back as it was written, escapes and all", async () => {
-    const exposition = await Exposition.load();
     const name = 'a "b"\\ \n {c="d",} #';
     const samples = samplesOf({ name, kind: "queue", stats: STATS });
-    const text = await exposition.text(samples);
+    const text = await expositionOf(samples);
     const ours = parsePrometheusText(text, (metric) => /^shoal_(?:proxy|source)/.test(metric));
     expect(ours).toEqual(samples);
   });

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { LONG } from "../support/long.js";
 import { type SimulatedNode, World } from "./simulation/world.js";
 
-/** Of the runs with nodes that stand still: deaths of sound members come in bursts, and many a seed has few. That of the default run has 49 without local health. */
+/** Of the runs with nodes that stand still: deaths of sound members come in bursts, and many a seed has few. That of the default run had 49 without local health. */
 const SEEDS = LONG ? Array.from({ length: 20 }, (_, i) => i + 1) : [8];
 
 /** Other scales of the first one: SHOAL_NODES=1000 SHOAL_HOURS=10. */
@@ -41,13 +41,13 @@ describe("a cluster of many", () => {
     expect(world.agree()).toBe(true);
   });
 
-  it("whose nodes stand still now and then: local health saves 49 of 50 sound members from a false death", {
+  it("whose nodes stand still now and then: local health saves sound members from a false death", {
     timeout: LONG ? 1_200_000 : 90_000,
   }, () => {
     const sick = 20;
-    const deaths = (seed: number, localHealth: boolean): number => {
+    const deaths = (seed: number): number => {
       let count = 0;
-      const world = new World({ seed, loss: 0.05, localHealth });
+      const world = new World({ seed, loss: 0.05 });
       world.start(60);
       world.run(5_000);
       // Those that never stood still.
@@ -63,13 +63,7 @@ describe("a cluster of many", () => {
       }
       return count;
     };
-    const total = (localHealth: boolean): number =>
-      SEEDS.reduce((sum, seed) => sum + deaths(seed, localHealth), 0);
-    const saved = total(true);
-    if (LONG) {
-      const without = total(false);
-      expect(without).toBeGreaterThan(60);
-      expect(saved).toBeLessThanOrEqual(without / 50);
-    } else expect(saved).toBe(0);
+    // Without local health, it was more than 60 in the long form.
+    expect(SEEDS.reduce((sum, seed) => sum + deaths(seed), 0)).toBeLessThanOrEqual(LONG ? 1 : 0);
   });
 });

@@ -58,11 +58,13 @@ it("two nodes with a stream probe each other over it, and not by datagrams", asy
 });
 
 it("a node closes though a program's stream throws when it is ended", async () => {
-  const { a, b, here } = await pair();
-  await together(a, b);
+  const [a, b] = [await hidden("a", 1), await hidden("b", 2)];
+  const [here, there] = duplexPair();
   here.end = () => {
     throw new Error("no end today");
   };
+  await Promise.all([a.link(here), b.link(there)]);
+  await together(a, b);
   await a.close();
   expect(here.destroyed).toBe(true);
 });
@@ -75,7 +77,7 @@ it("a program's stream that throws when it is written to ends its link, and no p
     throw new Error("unplugged");
   };
   await a.publish("news", "x");
-  await once(here, "close");
+  await new Promise((resolve) => here.once("close", resolve));
   expect(await lost).toMatchObject({ member: { name: a.self.name } });
 });
 

@@ -221,7 +221,7 @@ class Run {
 
 describe("a schedule that was found", () => {
   it("a node that is removed and has not heard of it admits another one, which is removed, too: both stay out", () => {
-    const run = new Run(1);
+    const run = new Run(4);
     run.do({ kind: "remove", node: 0, at: 1, ms: 0 });
     run.do({ kind: "remove", node: 3, at: 1, ms: 1 });
     run.do({ kind: "admit", node: 3, at: 0, ms: 0 });

@@ -113,7 +113,7 @@ describe("sealed messages of a stream", () => {
 
   it("open once, in order, in the stream and the cluster that they were sealed for", () => {
     const open = (bytes: Buffer, way = new StreamWay(session(3)), namespace = NAMESPACE, key = KEY) =>
-      new Sealer(namespace, [key]).openMessages(way, bytes, curveBox());
+      new Sealer(namespace, [key]).openStream(way, bytes, 0, curveBox());
     const way = new StreamWay(session(3));
     expect(open(sealed(), way)).toEqual(Buffer.from("\0\u0002body"));
     expect(open(sealed(), way)).toBe("replayed");
@@ -130,7 +130,7 @@ describe("sealed messages of a stream", () => {
     for (let at = 0; at < sealed().length; at++) {
       const bytes = sealed();
       bytes[at] = (bytes[at] as number) ^ 1;
-      const found = new Sealer(NAMESPACE, [KEY]).openMessages(new StreamWay(session(3)), bytes, curveBox());
+      const found = new Sealer(NAMESPACE, [KEY]).openStream(new StreamWay(session(3)), bytes, 0, curveBox());
       expect(["forged", "version", "cluster", "key", "replayed"], `byte ${at}`).toContain(found);
     }
   });

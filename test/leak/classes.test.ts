@@ -58,6 +58,7 @@ const NOT_MADE: Readonly<Record<string, string>> = {
 /** Classes that a program gets from what it makes: the instances of all public classes are counted, theirs among them. */
 const MADE_BY_OTHERS: Readonly<Record<string, string>> = {
   Driver: "every pattern",
+  LinkChannel: "MultiplexLink",
   Disk: "SimulatedNode",
   NodeClock: "SimulatedNode",
   RulesTimer: "World",

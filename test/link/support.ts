@@ -1,5 +1,5 @@
 /** Two ends of a link without a network, for the tests of the rules; and a reader of frames. */
-import { FrameReader } from "../../src/link/frames.js";
+import { FRAME_HEAD, FrameType, frameReader as readerOf } from "../../src/link/frames.js";
 import { type ChannelState, type LinkEffects, LinkRules, type LinkSettings } from "../../src/link/rules.js";
 
 export const SETTINGS: Omit<LinkSettings, "isFirst"> = {
@@ -107,9 +107,16 @@ export function settle(a: Side, b: Side, reads = true): void {
 export function frameReader(
   onData: (id: number, length: number) => void,
   onControl: (type: number) => void = () => undefined,
-): FrameReader {
-  return new FrameReader({
-    onData: (id, _flags, { length }) => void onData(id, length),
-    onControl: (type) => void onControl(type),
-  });
+): { read(chunk: Buffer): void } {
+  const frames = readerOf();
+  return {
+    read(chunk) {
+      frames.push(chunk);
+      for (let frame = frames.next(); frame !== undefined; frame = frames.next()) {
+        const type = frame[0] as number;
+        if (type === FrameType.DATA) onData(frame.readUInt32BE(4), frame.length - FRAME_HEAD);
+        else onControl(type);
+      }
+    },
+  };
 }

@@ -152,11 +152,7 @@ export class IdentityExchange {
 // --- Admission -------------------------------------------------------------------------------------------------------
 
 /** A node that asks for admission. */
-export interface AdmissionRequest {
-  /** Proved public key, 40 characters of Z85. */
-  readonly publicKey: string;
-  /** Proved. */
-  readonly id: string;
+export interface AdmissionRequest extends ProvedNode {
   /** Dialled "host:port", or the dialling node's source address. */
   readonly address: string;
 }

@@ -65,16 +65,19 @@ export interface RefusedNamespace {
   readonly reason: ProofRefusal;
 }
 
-/**
- * @param role of the other end
- * @returns whether at least one cluster is proved, and the refused ones; none of either if one end has no cluster
- */
+/** Whether at least one cluster is proved, and the refused ones; none of either if one end has no cluster. */
+export interface CheckedNamespaces {
+  readonly proved: boolean;
+  readonly refused: readonly RefusedNamespace[];
+}
+
+/** @param role of the other end */
 export function checkNamespaces(
   namespaces: Iterable<ProvableNamespace>,
   role: LinkRole,
   hellos: Hellos,
   shown: readonly NamespaceProof[],
-): { readonly proved: boolean; readonly refused: readonly RefusedNamespace[] } {
+): CheckedNamespaces {
   const unchecked = new Map(Array.from(namespaces, (each) => [each.namespace, each] as const));
   const { size } = unchecked;
   const refused: RefusedNamespace[] = [];

@@ -42,12 +42,13 @@ const CERTIFICATE_KEYS = ["cert", "key", "passphrase"] as const;
 export function checkTls(what: string, given: ClusterTlsOptions): ClusterTlsOptions {
   checkKeys(what, given, [...CERTIFICATE_KEYS, "ca", "dialling", "checkAddress"]);
   const { dialling, checkAddress, ...own } = given;
+  if (dialling !== undefined) checkKeys(`${what}.dialling`, dialling, CERTIFICATE_KEYS);
   if (checkAddress !== undefined && typeof checkAddress !== "boolean")
     throw invalidArgument(`${what}.checkAddress must be true or false`, checkAddress);
   const checked: ClusterTlsOptions = Object.freeze({
     ...own,
     ...(checkAddress === undefined ? {} : { checkAddress }),
-    ...(dialling === undefined ? {} : { dialling: certificateOf(`${what}.dialling`, dialling) }),
+    ...(dialling === undefined ? {} : { dialling: Object.freeze({ ...dialling }) }),
   });
   checkPem(`${what}.ca`, given.ca, "CERTIFICATE-----");
   checkAuthorities(`${what}.ca`, checked.ca);
@@ -75,11 +76,6 @@ export function checkCertificate(what: string, given: ClusterListenerTls): void 
     checkAuthorities(`${what}.ca`, given.ca);
   }
   checkUsable(what, given, given.ca);
-}
-
-function certificateOf(what: string, given: ClusterCertificate): ClusterCertificate {
-  checkKeys(what, given, CERTIFICATE_KEYS);
-  return Object.freeze({ ...given });
 }
 
 /** The message omits the value, which may be a key. */

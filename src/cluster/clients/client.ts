@@ -18,6 +18,7 @@ import {
 } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { backOff } from "../../core/timers.js";
+import { sleep } from "../../core/waiter.js";
 import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
 import {
   anything,
@@ -35,7 +36,7 @@ import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { DISCOVERY_CLIENT } from "../../statistics/cluster.js";
 import type { StatisticsOf } from "../../statistics/rows.js";
 import { MAX_SEEDS } from "../bounds.js";
-import { AddressFeed, sleep } from "../discovery/source.js";
+import { AddressFeed } from "../discovery/source.js";
 import { createId } from "../identity.js";
 import { joinAddress, readAddress } from "../net/addresses.js";
 import type { AddressScope } from "./addresses.js";

@@ -23,7 +23,6 @@ import type { RouterOptions } from "../../sockets/request-reply.js";
 import type { DISCOVERY_SERVER } from "../../statistics/cluster.js";
 import type { StatisticsOf } from "../../statistics/rows.js";
 import { type ClusterListenerTls, checkCertificate } from "../admission/tls.js";
-import { Scope } from "../discovery/source.js";
 import type { ClusterNamespace } from "../node/namespace.js";
 import {
   type AddressProvider,
@@ -347,8 +346,9 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   async #lookUpNow(): Promise<void> {
     if (this.closed) return;
     const { addresses = interfaceAddresses, addressInterval: timeout } = this.#settings;
-    const attempt = new Scope(this.#stopped.signal);
+    const attempt = new AbortController();
     const { signal } = attempt;
+    this.#stopped.signal.addEventListener("abort", () => attempt.abort(), { signal });
     const late = (): TimeoutError =>
       new TimeoutError("ETIMEDOUT", `The provider of addresses did not answer within ${timeout} ms`);
     let found: readonly HostAddress[];
@@ -362,7 +362,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
       if (this.#addresses.length > 0) return;
       found = checkAddresses(interfaceAddresses());
     } finally {
-      attempt.end();
+      attempt.abort();
     }
     if (this.closed) return;
     // A start may have bound it meanwhile.

@@ -7,7 +7,6 @@ import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import type { CONNECTIONS } from "../../statistics/cluster.js";
 import type { StatisticsOf } from "../../statistics/rows.js";
 import { MAX_KEPT_ADDRESSES, MAX_SEEDS } from "../bounds.js";
-import type { Discovery } from "../discovery/discovery.js";
 import { canonicalAddress, checkAddress, splitIpAddress } from "../net/addresses.js";
 import type { StreamState } from "../net/streams.js";
 import type { Member } from "../node/member.js";
@@ -53,8 +52,8 @@ export type ConnectionManagerStats = StatisticsOf<typeof CONNECTIONS>;
 export class ConnectionManager {
   readonly #namespace: ClusterNamespace;
   readonly #port: number | undefined;
-  /** Wall clock in ms when each address was added, "host:port" in the given order. */
-  #list: ReadonlyMap<string, number> = new Map();
+  /** "host:port" in the given order. */
+  #list: ReadonlySet<string> = new Set();
   /** Addresses that this manager added to the node's seeds. */
   #joined: ReadonlySet<string> = new Set();
   #closed = false;
@@ -68,7 +67,7 @@ export class ConnectionManager {
       throw invalidArgument("a ConnectionManager must be given a node", node);
     this.#namespace = node;
     this.#port = port;
-    this.#discovery.watchers.add(() => this.#update());
+    this.#namespace.parts.discovery.watchers.add(() => this.#update());
     node.onEnd(() => node.parts.sockets.watch(this, []));
   }
 
@@ -93,7 +92,7 @@ export class ConnectionManager {
    * @throws as `setList`
    */
   add(address: string, port?: number): void {
-    this.#replace([...this.#list.keys(), this.#complete(address, port)]);
+    this.#replace([...this.#list, this.#complete(address, port)]);
   }
 
   /** Status of each address, in the order of the list. */
@@ -158,46 +157,44 @@ export class ConnectionManager {
         `a list can have at most ${MAX_KEPT_ADDRESSES} addresses; got ${wanted.size}`,
       );
     this.#setSeeds(wanted);
-    const before = this.#list;
-    this.#list = new Map(Array.from(wanted, (address) => [address, before.get(address) ?? Date.now()]));
+    this.#list = wanted;
     this.#update();
-  }
-
-  get #discovery(): Discovery {
-    return this.#namespace.parts.discovery;
   }
 
   /** Membership dials the addresses, too, so that nodes there become members. Their names are looked up with the seeds'. */
   #setSeeds(wanted: ReadonlySet<string>): void {
-    const others = new Set(this.#discovery.seeds.filter((seed) => !this.#joined.has(seed)));
+    const others = new Set(this.#namespace.parts.discovery.seeds.filter((seed) => !this.#joined.has(seed)));
     const joined = [...wanted].filter((address) => !others.has(address));
     const seeds = [...others, ...joined];
     if (seeds.length > MAX_SEEDS)
       throw new InvalidArgumentError(`a node can have at most ${MAX_SEEDS} seeds; got ${seeds.length}`);
     this.#joined = new Set(joined);
-    this.#discovery.setSeeds(seeds);
+    this.#namespace.parts.discovery.setSeeds(seeds);
   }
 
   #resolve(address: string): readonly string[] {
-    return splitIpAddress(address) === undefined ? this.#discovery.names.get(address) : [address];
+    return splitIpAddress(address) === undefined
+      ? this.#namespace.parts.discovery.names.get(address)
+      : [address];
   }
 
   /** A row per address that an entry resolves to, or one for a name without addresses. */
   #streams(): Row[] {
     const { streams } = this.#namespace.parts.sockets;
-    return [...this.#list].flatMap(([address, since]): Row[] => {
+    return [...this.#list].flatMap((address): Row[] => {
       const found = this.#resolve(address);
       if (found.length > 0)
         return found.map((resolved) => ({ address, resolved, ...streams.state(resolved) }));
-      const message = this.#discovery.names.errorOf(address)?.message ?? "the name has no address";
+      const message =
+        this.#namespace.parts.discovery.names.errorOf(address)?.message ?? "the name has no address";
       const error = { code: "ENOTFOUND", message };
-      return [{ address, resolved: undefined, state: "broken", since, attempts: 0, error, peer: undefined }];
+      return [{ address, resolved: undefined, state: "broken", attempts: 0, error, peer: undefined }];
     });
   }
 
   #update(): void {
     if (this.#closed || this.#namespace.closed) return;
-    const wanted = [...this.#list.keys()].flatMap((address) => this.#resolve(address));
+    const wanted = [...this.#list].flatMap((address) => this.#resolve(address));
     this.#namespace.parts.sockets.watch(this, [...new Set(wanted)]);
   }
 }

@@ -7,11 +7,20 @@
  */
 import type { Socket } from "node:dgram";
 import { isIPv4, isIPv6 } from "node:net";
+import { isDeepStrictEqual } from "node:util";
 import { invalidArgument, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, TransportError } from "../../core/errors.js";
-import { type Platform, platformNow } from "../../engine/zmtp/transport/transports.js";
+import { type HostInterface, platformNow } from "../../engine/zmtp/transport/transports.js";
 import { bindUdp, closeUdp, sendUdp } from "../../engine/zmtp/transport/udp.js";
-import { anything, boolean, checkOptions, type Given, integer, text } from "../../kit/options.js";
+import {
+  anything,
+  boolean,
+  checkOptions,
+  type Given,
+  integer,
+  type Settings,
+  text,
+} from "../../kit/options.js";
 import { BeaconSockets, beaconNetwork } from "../../zre/beacon.js";
 import { MAX_ENDPOINTS } from "../bounds.js";
 import { isPort, plainIp } from "../clients/addresses.js";
@@ -54,15 +63,13 @@ interface Carrier {
   close(): Promise<void>;
 }
 
-/** Chooses the interface. @throws InvalidArgumentError `EINVAL` if it is missing */
-type Choose = (
-  platform: Platform,
-  self: DiscoverySelf,
-) => {
-  /** The sockets depend on it. */
-  readonly key: string;
-  open(onDatagram: OnDatagram): Promise<Carrier>;
-};
+interface BeaconInterface extends Pick<HostInterface, "name" | "netmask"> {
+  /** IPv4. */
+  readonly address: string | undefined;
+}
+
+/** @param own `undefined`: there is only loopback */
+type Open = (own: BeaconInterface | undefined, onDatagram: OnDatagram) => Promise<Carrier>;
 
 /**
  * Finds nodes and programs on one IPv4 network that broadcast their port as two bytes.
@@ -71,21 +78,14 @@ type Choose = (
  *   missing (`EINVAL`), or, for half a second, if it has changed (`ERR_TRANSPORT`)
  */
 export function broadcastSource(options: BroadcastSourceOptions = {}): DiscoverySource {
-  const settings = checkOptions("broadcastSource", BROADCAST_OPTIONS, options);
-  const { port, interval } = settings;
-  return sourceOf(`broadcast:${port}`, interval, (platform, self) => {
-    const own = interfaceOf(platform, self, settings.interface);
+  const { port, ...settings } = checkOptions("broadcastSource", BROADCAST_OPTIONS, options);
+  return sourceOf(`broadcast:${port}`, settings, async (own, onDatagram) => {
     if (own !== undefined && own.address === undefined)
       throw new InvalidArgumentError(`the interface ${own.name} has no IPv4 address to broadcast from`);
-    const network = beaconNetwork(platform.interfaces(), own?.address);
-    return {
-      key: `${network.address} ${network.broadcast}`,
-      async open(onDatagram) {
-        const sockets = new BeaconSockets(network, port, onDatagram);
-        await sockets.open();
-        return sockets;
-      },
-    };
+    const network = beaconNetwork(platformNow().interfaces(), own?.address);
+    const sockets = new BeaconSockets(network, port, onDatagram);
+    await sockets.open();
+    return sockets;
   });
 }
 
@@ -97,37 +97,22 @@ export function broadcastSource(options: BroadcastSourceOptions = {}): Discovery
  */
 export function multicastSource(options: MulticastSourceOptions = {}): DiscoverySource {
   const settings = checkOptions("multicastSource", MULTICAST_OPTIONS, options);
-  const { group = "239.192.83.73", ports = [23_774], ttl, loop, interval } = settings;
+  const { group = "239.192.83.73", ports = [23_774] } = settings;
   if (!isGroup(group))
     throw new InvalidArgumentError(
       `group of multicastSource must be an address from 224.0.0.0 to 239.255.255.255, or one of ff00::/8; got ${quoted(group)}`,
     );
   if (!Array.isArray(ports) || ports.length === 0 || ports.length > MAX_ENDPOINTS || !ports.every(isPort))
     throw invalidArgument(`ports of multicastSource must be 1 to ${MAX_ENDPOINTS} ports`, ports);
-  return sourceOf(
-    `multicast:${isIPv6(group) ? `[${group}]` : group}:${ports[0]}`,
-    interval,
-    (platform, self) => {
-      const own = interfaceOf(platform, self, settings.interface);
-      return {
-        key: `${own?.name} ${own?.address}`,
-        open: (onDatagram) => openGroup({ group, ports, ttl, loop, interface: own }, onDatagram),
-      };
-    },
+  const name = `multicast:${isIPv6(group) ? `[${group}]` : group}:${ports[0]}`;
+  return sourceOf(name, settings, (own, onDatagram) =>
+    openGroup({ ...settings, group, ports }, own, onDatagram),
   );
 }
 
-interface BeaconInterface {
-  readonly name: string;
-  readonly address: string | undefined;
-}
-
-function interfaceOf(
-  platform: Platform,
-  self: DiscoverySelf,
-  wanted: string | undefined,
-): BeaconInterface | undefined {
-  const all = allInterfaces(platform);
+/** @throws InvalidArgumentError `EINVAL` if the interface is missing */
+function interfaceOf(self: DiscoverySelf, wanted: string | undefined): BeaconInterface | undefined {
+  const all = allInterfaces(platformNow());
   const host = readAddress(self.address)?.host;
   const found =
     wanted === undefined
@@ -137,23 +122,24 @@ function interfaceOf(
     if (wanted === undefined) return undefined;
     throw new InvalidArgumentError(`unknown interface ${quoted(wanted)}`);
   }
+  if (isIPv4(found.address)) return found;
   const { name } = found;
-  if (isIPv4(found.address)) return { name, address: found.address };
-  return { name, address: all.find((each) => each.name === name && isIPv4(each.address))?.address };
+  return all.find((each) => each.name === name && isIPv4(each.address)) ?? { name, address: undefined };
 }
 
-function sourceOf(name: string, interval: number, choose: Choose): DiscoverySource {
-  return { name, discover: (self, signal) => beacons(self, signal, interval, choose) };
+type BeaconSettings = Settings<typeof COMMON_OPTIONS>;
+
+function sourceOf(name: string, settings: BeaconSettings, open: Open): DiscoverySource {
+  return { name, discover: (self, signal) => beacons(self, signal, settings, open) };
 }
 
 async function* beacons(
   self: DiscoverySelf,
   signal: AbortSignal,
-  interval: number,
-  choose: Choose,
+  { interval, interface: wanted }: BeaconSettings,
+  open: Open,
 ): AsyncGenerator<readonly string[], void, undefined> {
-  const platform = platformNow();
-  const hosts = new Set(allInterfaces(platform).map(({ address }) => plainIp(address)));
+  const hosts = new Set(allInterfaces(platformNow()).map(({ address }) => plainIp(address)));
   // It may change at runtime.
   const ownPort = (): number => readAddress(self.address)?.port ?? 0;
   /** Time of the last beacon by "host:port", oldest first. */
@@ -183,8 +169,15 @@ async function* beacons(
     heard.set(address, performance.now());
     if (!isKnown) feed.set([...heard.keys()]);
   };
-  const place = choose(platform, self);
-  const carrier = await place.open(onDatagram);
+  const own = interfaceOf(self, wanted);
+  const hasChanged = (): boolean => {
+    try {
+      return !isDeepStrictEqual(interfaceOf(self, wanted), own);
+    } catch {
+      return true; // The interface is missing.
+    }
+  };
+  const carrier = await open(own, onDatagram);
   let timer: NodeJS.Timeout | undefined;
   const beacon = (): void => {
     const bytes = Buffer.alloc(2);
@@ -201,8 +194,7 @@ async function* beacons(
     timer = setTimeout(beacon, interval * (0.75 + Math.random() / 2));
   };
   const looking = setInterval(() => {
-    if (keyOf(choose, platform, self) !== place.key)
-      feed.fail(new TransportError("ERR_TRANSPORT", "the interface has changed"));
+    if (hasChanged()) feed.fail(new TransportError("ERR_TRANSPORT", "the interface has changed"));
   }, 1_000).unref();
   try {
     beacon();
@@ -214,25 +206,17 @@ async function* beacons(
   }
 }
 
-function keyOf(choose: Choose, platform: Platform, self: DiscoverySelf): string {
-  try {
-    return choose(platform, self).key;
-  } catch {
-    return ""; // The interface is missing, which is a change.
-  }
-}
-
-interface GroupOptions {
+interface GroupSettings extends Settings<typeof MULTICAST_OPTIONS> {
   readonly group: string;
   readonly ports: readonly number[];
-  readonly ttl: number;
-  readonly loop: boolean;
-  readonly interface: BeaconInterface | undefined;
 }
 
 /** @throws TransportError if no port can be shared, and with the system's other codes */
-async function openGroup(options: GroupOptions, onDatagram: OnDatagram): Promise<Carrier> {
-  const { group, ports, ttl, loop, interface: own } = options;
+async function openGroup(
+  { group, ports, ttl, loop }: GroupSettings,
+  own: BeaconInterface | undefined,
+  onDatagram: OnDatagram,
+): Promise<Carrier> {
   const ipv6 = isIPv6(group);
   const socket = await bindFirst(ports, ipv6);
   try {

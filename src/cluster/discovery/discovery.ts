@@ -12,7 +12,7 @@
 import { isIP } from "node:net";
 import { isInstance, isThenable, thrownText } from "../../core/arguments.js";
 import { backOff } from "../../core/timers.js";
-import { ignore, neverLate, waitFor, withTimeout } from "../../core/waiter.js";
+import { ignore, neverLate, sleep, waitFor, withTimeout } from "../../core/waiter.js";
 import { MAX_SEEDS } from "../bounds.js";
 import {
   canonicalAddress,
@@ -21,7 +21,7 @@ import {
   readAddress,
   splitIpAddress,
 } from "../net/addresses.js";
-import { type DiscoverySelf, type DiscoverySource, type DiscoveryStatus, Scope, sleep } from "./source.js";
+import type { DiscoverySelf, DiscoverySource, DiscoveryStatus } from "./source.js";
 
 /** ms; also the pause after a source returned, and the run time that resets the delay. */
 const LONGEST_RESTART = 30_000;
@@ -42,15 +42,22 @@ export interface DiscoverySockets {
   count(reason: string): void;
 }
 
+interface SourceState {
+  readonly source: DiscoverySource;
+  isUp: boolean;
+  error: Error | undefined;
+}
+
 export class Discovery {
-  readonly #sources: readonly RunningSource[];
+  readonly #sources: readonly SourceState[];
   readonly #runtime: DiscoveryRuntime;
   readonly #sockets: DiscoverySockets;
   readonly #lists = new Map<string, readonly string[]>();
   /** Of seeds, lists and connection managers, which are called when another address is found. */
   readonly names: Names;
   readonly watchers = new Set<() => void>();
-  #since = Date.now();
+  readonly #stopping = new AbortController();
+  #running: Promise<unknown> = Promise.resolve();
   #started = false;
 
   /** @param seeds "host:port"; names are allowed */
@@ -63,8 +70,8 @@ export class Discovery {
     this.#runtime = runtime;
     this.#sockets = sockets;
     this.#lists.set(SEEDS, seeds);
-    this.#sources = sources.map((source) => new RunningSource(source, runtime, this.#onSourceList));
-    this.names = new Names(
+    this.#sources = sources.map((source) => ({ source, isUp: false, error: undefined }));
+    this.names = namesOf(
       (error) => (error === undefined ? this.#onFound() : sockets.count("seed:unknown")),
       () => runtime.membership?.live.length === 0,
       (name) => sockets.resolve(name),
@@ -73,9 +80,8 @@ export class Discovery {
 
   start(self: DiscoverySelf): void {
     this.#started = true;
-    this.#since = Date.now();
     this.#update();
-    for (const source of this.#sources) source.start(self);
+    this.#running = Promise.all(this.#sources.map((state) => this.#run(state, self)));
   }
 
   get seeds(): readonly string[] {
@@ -84,18 +90,18 @@ export class Discovery {
 
   setSeeds(seeds: readonly string[]): void {
     this.#lists.set(SEEDS, seeds);
-    this.#since = Date.now();
     this.#update();
   }
 
   status(): DiscoveryStatus[] {
     const { seeds } = this;
-    const sources = this.#sources.map((source) => {
-      const addresses = this.#lists.get(source.name) ?? [];
-      return { ...this.#nameError(addresses), ...source.status(addresses) };
+    const sources = this.#sources.map(({ source: { name }, isUp, error }): DiscoveryStatus => {
+      const addresses = [...(this.#lists.get(name) ?? [])];
+      const own = error === undefined ? this.#nameError(addresses) : { error };
+      return { name, state: isUp ? "up" : "down", addresses, ...own };
     });
     if (seeds.length === 0) return sources;
-    const own = { name: SEEDS, state: "up", addresses: [...seeds], since: this.#since } as const;
+    const own = { name: SEEDS, state: "up", addresses: [...seeds] } as const;
     return [{ ...own, ...this.#nameError(seeds) }, ...sources];
   }
 
@@ -111,16 +117,9 @@ export class Discovery {
   async stop(wait: number): Promise<void> {
     this.#started = false;
     this.names.stop();
-    const ended = Promise.all(this.#sources.map((source) => source.stop()));
-    await withTimeout(ended, wait < 0 ? 1_000 : Math.min(wait, 1_000));
+    this.#stopping.abort();
+    await withTimeout(this.#running, wait < 0 ? 1_000 : Math.min(wait, 1_000));
   }
-
-  #onSourceList = (source: string, given: unknown): boolean => {
-    if (!Array.isArray(given)) return false;
-    this.#lists.set(source, this.#checked(given));
-    this.#update();
-    return true;
-  };
 
   #checked(given: readonly unknown[]): readonly string[] {
     const addresses = new Set<string>();
@@ -160,67 +159,30 @@ export class Discovery {
     this.#runtime.run((rules, now) => rules.setSeeds(now, addresses));
     this.names.set(names);
   }
-}
 
-/** Restarts a source that ended or failed. */
-class RunningSource {
-  readonly name: string;
-  readonly #source: DiscoverySource;
-  readonly #runtime: DiscoveryRuntime;
-  readonly #onList: (source: string, list: unknown) => boolean;
-  #isUp = false;
-  #error: Error | undefined;
-  #since = Date.now();
-  #ended: Promise<void> | undefined;
-  readonly #stopping = new AbortController();
+  // --- Sources: one that ended or failed is called again -------------------------------------------------------------
 
-  constructor(
-    source: DiscoverySource,
-    runtime: DiscoveryRuntime,
-    onList: (source: string, list: unknown) => boolean,
-  ) {
-    this.name = source.name;
-    this.#source = source;
-    this.#runtime = runtime;
-    this.#onList = onList;
-  }
-
-  status(addresses: readonly string[]): DiscoveryStatus {
-    const state = this.#isUp ? "up" : "down";
-    const error = this.#error === undefined ? undefined : { error: this.#error };
-    return { name: this.name, state, addresses: [...addresses], ...error, since: this.#since };
-  }
-
-  start(self: DiscoverySelf): void {
-    this.#since = Date.now();
-    this.#ended = this.#run(self);
-  }
-
-  stop(): Promise<void> {
-    this.#stopping.abort();
-    return this.#ended ?? Promise.resolve();
-  }
-
-  async #run(self: DiscoverySelf): Promise<void> {
+  async #run(state: SourceState, self: DiscoverySelf): Promise<void> {
     const { signal } = this.#stopping;
     let failures = 0;
     while (!signal.aborted) {
       const startedAt = performance.now();
-      const attempt = new Scope(signal);
+      const attempt = new AbortController();
+      signal.addEventListener("abort", () => attempt.abort(), { signal: attempt.signal });
       let failure: Error | undefined;
       try {
-        if (!(await this.#read(self, attempt.signal)))
+        if (!(await this.#read(state, self, attempt.signal)))
           failure = new Error("the source returned without a list");
       } catch (error) {
         failure = isInstance(error, Error) ? error : new Error(thrownText(error));
       }
-      attempt.end();
+      attempt.abort();
       if (signal.aborted) return;
       if (performance.now() - startedAt >= LONGEST_RESTART) failures = 0;
       if (failure === undefined)
         await sleep(backOff(0, LONGEST_RESTART, LONGEST_RESTART, Math.random), signal);
       else {
-        this.#down(failure);
+        this.#down(state, failure);
         await sleep(backOff(failures, 500, LONGEST_RESTART, Math.random), signal);
         failures += 1;
       }
@@ -228,8 +190,8 @@ class RunningSource {
   }
 
   /** @param signal aborts when the node leaves @returns whether the source yielded a list */
-  async #read(self: DiscoverySelf, signal: AbortSignal): Promise<boolean> {
-    const lists: unknown = this.#source.discover(self, signal);
+  async #read(state: SourceState, self: DiscoverySelf, signal: AbortSignal): Promise<boolean> {
+    const lists: unknown = state.source.discover(self, signal);
     // The promise of an async function, a mistake for an async generator, may reject.
     if (isThenable(lists)) Promise.resolve(lists).catch(ignore);
     if (typeof lists !== "object" || lists === null || !(Symbol.asyncIterator in lists))
@@ -244,10 +206,9 @@ class RunningSource {
           ended = true;
           break;
         }
-        if (!this.#onList(this.name, result.value))
-          throw new TypeError("the source must yield arrays of addresses");
+        if (!Array.isArray(result.value)) throw new TypeError("the source must yield arrays of addresses");
         hasList = true;
-        this.#up();
+        this.#up(state, result.value);
         // An endless source must not block the event loop.
         await sleep(10, signal);
       }
@@ -262,22 +223,22 @@ class RunningSource {
     }
   }
 
-  #up(): void {
-    if (this.#isUp) return;
-    this.#isUp = true;
-    this.#error = undefined;
-    this.#since = Date.now();
-    this.#runtime.report({ type: "discovery:up", source: this.name });
+  #up(state: SourceState, list: readonly unknown[]): void {
+    const { name } = state.source;
+    this.#lists.set(name, this.#checked(list));
+    this.#update();
+    if (state.isUp) return;
+    state.isUp = true;
+    state.error = undefined;
+    this.#runtime.report({ type: "discovery:up", source: name });
   }
 
   /** Emits one event per outage; the status has the latest error. */
-  #down(error: Error): void {
-    const isChange = this.#isUp || this.#error === undefined;
-    this.#isUp = false;
-    this.#error = error;
-    if (!isChange) return;
-    this.#since = Date.now();
-    this.#runtime.report({ type: "discovery:down", source: this.name, error });
+  #down(state: SourceState, error: Error): void {
+    const isChange = state.isUp || state.error === undefined;
+    state.isUp = false;
+    state.error = error;
+    if (isChange) this.#runtime.report({ type: "discovery:down", source: state.source.name, error });
   }
 }
 
@@ -310,114 +271,103 @@ export function merged(
 
 // --- Names -----------------------------------------------------------------------------------------------------------
 
-/** Looks host names up periodically. Known addresses stay while a lookup fails. */
-export class Names {
-  readonly #onLookUp: (error: Error | undefined) => void;
-  readonly #isAlone: () => boolean;
-  readonly #resolve: (name: HostPort) => Promise<readonly string[]>;
-  readonly #known = new Map<string, readonly string[]>();
-  readonly #errors = new Map<string, Error>();
-  #waiting: string[] = [];
-  #running = 0;
-  #timer: NodeJS.Timeout | undefined;
-  #stopped = false;
+export type Names = ReturnType<typeof namesOf>;
 
-  /**
-   * @param onLookUp called when a lookup failed, or with `undefined` when it found other addresses
-   * @param isAlone names are looked up more often then
-   * @param resolve an empty list or an error: unknown name
-   */
-  constructor(
-    onLookUp: (error: Error | undefined) => void,
-    isAlone: () => boolean,
-    resolve: (name: HostPort) => Promise<readonly string[]>,
-  ) {
-    this.#onLookUp = onLookUp;
-    this.#isAlone = isAlone;
-    this.#resolve = resolve;
-  }
+/**
+ * Looks host names up periodically. Known addresses stay while a lookup fails.
+ *
+ * @param onLookUp called when a lookup failed, or with `undefined` when it found other addresses
+ * @param isAlone names are looked up more often then
+ * @param resolve an empty list or an error: unknown name
+ */
+export function namesOf(
+  onLookUp: (error: Error | undefined) => void,
+  isAlone: () => boolean,
+  resolve: (name: HostPort) => Promise<readonly string[]>,
+) {
+  const known = new Map<string, readonly string[]>();
+  const errors = new Map<string, Error>();
+  let waiting: string[] = [];
+  let running = 0;
+  let timer: NodeJS.Timeout | undefined;
+  let isStopped = false;
 
-  get(name: string): readonly string[] {
-    return this.#known.get(name) ?? [];
-  }
-
-  errorOf(name: string): Error | undefined {
-    return this.#errors.get(name);
-  }
-
-  /** New names are looked up at once. */
-  set(names: ReadonlySet<string>): void {
-    for (const name of this.#known.keys()) {
-      if (names.has(name)) continue;
-      this.#known.delete(name);
-      this.#errors.delete(name);
-    }
-    this.#waiting = this.#waiting.filter((name) => names.has(name));
-    for (const name of names) {
-      if (this.#known.has(name)) continue;
-      this.#known.set(name, []);
-      this.#waiting.push(name);
-    }
-    this.#next();
-  }
-
-  stop(): void {
-    this.#stopped = true;
-    this.#waiting = [];
-    this.#known.clear();
-    this.#errors.clear();
-    clearTimeout(this.#timer);
-  }
-
-  #next(): void {
+  const next = (): void => {
     // Lookups occupy the thread pool of files.
-    while (this.#running < 2) {
-      const name = this.#waiting.shift();
+    while (running < 2) {
+      const name = waiting.shift();
       if (name === undefined) break;
-      this.#running += 1;
-      void this.#lookUp(name).finally(() => {
-        this.#running -= 1;
-        this.#next();
+      running += 1;
+      void lookUp(name).finally(() => {
+        running -= 1;
+        next();
       });
     }
-    if (this.#running === 0) this.#schedule();
-  }
+    if (running === 0) schedule();
+  };
 
-  async #lookUp(name: string): Promise<void> {
+  const lookUp = async (name: string): Promise<void> => {
     const parts = readAddress(name);
     let found: readonly string[] = [];
     let failure = new Error(`${name} has no address`);
     try {
-      if (parts !== undefined) found = await this.#resolve(parts);
+      if (parts !== undefined) found = await resolve(parts);
     } catch (error) {
       failure = error as Error;
     }
-    const known = this.#known.get(name);
-    if (this.#stopped || known === undefined) return;
+    const before = known.get(name);
+    if (isStopped || before === undefined) return;
     if (found.length === 0) {
-      this.#errors.set(name, failure);
-      this.#onLookUp(failure);
+      errors.set(name, failure);
+      onLookUp(failure);
       return;
     }
-    this.#errors.delete(name);
-    if (found.length !== known.length || !found.every((address) => known.includes(address))) {
-      this.#known.set(name, found);
-      this.#onLookUp(undefined);
+    errors.delete(name);
+    if (found.length !== before.length || !found.every((address) => before.includes(address))) {
+      known.set(name, found);
+      onLookUp(undefined);
     }
-  }
+  };
 
   /** Frequent changes must not postpone lookups forever. */
-  #schedule(): void {
-    if (this.#stopped || this.#timer !== undefined || this.#known.size === 0) return;
-    const pause = this.#isAlone() ? 5_000 : 60_000;
-    this.#timer = setTimeout(
+  const schedule = (): void => {
+    if (isStopped || timer !== undefined || known.size === 0) return;
+    const pause = isAlone() ? 5_000 : 60_000;
+    timer = setTimeout(
       () => {
-        this.#timer = undefined;
-        this.#waiting = [...this.#known.keys()];
-        this.#next();
+        timer = undefined;
+        waiting = [...known.keys()];
+        next();
       },
       pause * (0.75 + Math.random() / 2),
     );
-    this.#timer.unref();
-  }
+    timer.unref();
+  };
+
+  return {
+    get: (name: string): readonly string[] => known.get(name) ?? [],
+    errorOf: (name: string): Error | undefined => errors.get(name),
+    /** New names are looked up at once. */
+    set(names: ReadonlySet<string>): void {
+      for (const name of known.keys()) {
+        if (names.has(name)) continue;
+        known.delete(name);
+        errors.delete(name);
+      }
+      waiting = waiting.filter((name) => names.has(name));
+      for (const name of names) {
+        if (known.has(name)) continue;
+        known.set(name, []);
+        waiting.push(name);
+      }
+      next();
+    },
+    stop(): void {
+      isStopped = true;
+      waiting = [];
+      known.clear();
+      errors.clear();
+      clearTimeout(timer);
+    },
+  };
 }

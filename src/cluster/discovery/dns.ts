@@ -11,9 +11,10 @@ import { Resolver } from "node:dns/promises";
 import { isIP } from "node:net";
 import { invalidArgument, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
+import { sleep } from "../../core/waiter.js";
 import { anything, checkOptions, choice, type Given, integer } from "../../kit/options.js";
 import { MAX_NAME, MAX_SEEDS, MAX_SERVERS } from "../bounds.js";
-import { type DiscoverySource, sleep } from "./source.js";
+import type { DiscoverySource } from "./source.js";
 
 const OPTIONS = {
   /** 1 to 65,535. Required for `A` and `AAAA`; SRV records have ports. */

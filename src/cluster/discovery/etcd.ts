@@ -16,18 +16,28 @@ import {
   type ShoalError,
   TransportError,
 } from "../../core/errors.js";
-import { anything, boolean, checkOptions, type GivenWith, integer, text } from "../../kit/options.js";
+import { sleep } from "../../core/waiter.js";
+import {
+  anything,
+  boolean,
+  checkOptions,
+  type GivenWith,
+  integer,
+  type Settings,
+  text,
+} from "../../kit/options.js";
 import { MAX_MEMBERS, MAX_NAME, MAX_SERVERS } from "../bounds.js";
 import {
   checkDiscoveryTls,
   type DiscoveryTls,
   fieldsOf,
+  firstLine,
   type HttpAnswer,
   itemsOf,
   originOf,
   requestJson,
 } from "./http.js";
-import { type DiscoverySelf, type DiscoverySource, pauseAfter, sleep } from "./source.js";
+import { type DiscoverySelf, type DiscoverySource, pauseAfter } from "./source.js";
 
 const OPTIONS = {
   /** 1 to 16 servers, "http://host:port" or "https://host:port". Default scheme: https with `tls`, else http. */
@@ -68,94 +78,61 @@ export type EtcdSourceOptions = GivenWith<typeof OPTIONS, "servers">;
 export function etcdSource(options: EtcdSourceOptions): DiscoverySource {
   const given = checkOptions("etcdSource", OPTIONS, options);
   const tls = checkDiscoveryTls("tls", given.tls);
-  const { username, password, timeout, ttl, publish, relistInterval } = given;
+  const { username, password } = given;
   if ((username === undefined) !== (password === undefined))
     throw new InvalidArgumentError("etcdSource needs both username and password, or neither");
   const servers = serversOf(given.servers, tls !== undefined);
   const prefix = prefixOf(given.prefix ?? "shoal");
-  const settings: DiscoverySettings = {
-    gateway: { servers, username, password, tls, timeout },
-    prefix,
-    seconds: Math.ceil(ttl / 1_000),
-    publish,
-    relistInterval,
-  };
+  const settings = { ...given, servers, prefix, tls };
   const name = `etcd:${new URL(servers[0] as string).host}/${prefix}`.slice(0, MAX_NAME);
-  return { name, discover: (self, signal) => new EtcdDiscovery(settings, self, signal).lists() };
+  return { name, discover: (self, signal) => listsOf(settings, self, signal) };
 }
 
-interface DiscoverySettings {
-  readonly gateway: EtcdSettings;
+interface EtcdSettings extends Settings<typeof OPTIONS> {
+  readonly servers: readonly string[];
   readonly prefix: string;
-  /** Time to live of the lease. */
-  readonly seconds: number;
-  readonly publish: boolean;
-  readonly relistInterval: number;
 }
 
-class EtcdDiscovery {
-  readonly #settings: DiscoverySettings;
-  readonly #gateway: EtcdGateway;
-  readonly #folder: string;
-  readonly #key: string;
-  readonly #self: DiscoverySelf;
-  readonly #signal: AbortSignal;
-  #lease: string | undefined;
-
-  constructor(settings: DiscoverySettings, self: DiscoverySelf, signal: AbortSignal) {
-    this.#settings = settings;
-    this.#gateway = new EtcdGateway(settings.gateway);
-    this.#folder = `${settings.prefix}/${encodeURIComponent(self.cluster)}/`;
-    this.#key = `${this.#folder}${self.id}`;
-    this.#self = self;
-    this.#signal = signal;
-  }
-
-  async *lists(): AsyncGenerator<readonly string[], void, undefined> {
-    const { publish, relistInterval } = this.#settings;
-    const signal = this.#signal;
-    try {
-      for (let lists = 0; !signal.aborted; lists++) {
-        const records = await this.#gateway.list(this.#folder, signal);
-        // Readers count invalid addresses.
-        yield records.map(({ value }) => (value.length <= 512 ? value : `(${value.length} characters)`));
-        // After the list: a node that may not write still finds others.
-        const seconds = publish ? await this.#publish(records) : Number.POSITIVE_INFINITY;
-        // Of nodes that start together, each but the first to put its key finds the others in its second list.
-        if (publish && lists === 0) continue;
-        const pause = pauseAfter(lists, records.length, relistInterval);
-        await sleep(Math.min(pause, (seconds / 3) * 1_000), signal);
-      }
-    } finally {
-      if (signal.aborted) await this.#withdraw();
-    }
-  }
-
+async function* listsOf(
+  settings: EtcdSettings,
+  self: DiscoverySelf,
+  signal: AbortSignal,
+): AsyncGenerator<readonly string[], void, undefined> {
+  const { publish, relistInterval } = settings;
+  const gateway = new EtcdGateway(settings);
+  const folder = `${settings.prefix}/${encodeURIComponent(self.cluster)}/`;
+  const key = `${folder}${self.id}`;
+  let lease: string | undefined;
   /** @returns seconds that the lease has left */
-  async #publish(records: readonly EtcdRecord[]): Promise<number> {
-    const signal = this.#signal;
-    const before = this.#lease;
-    let seconds = before === undefined ? 0 : await this.#gateway.keepAlive(before, signal);
+  const put = async (records: readonly EtcdRecord[]): Promise<number> => {
+    const before = lease;
+    let seconds = before === undefined ? 0 : await gateway.keepAlive(before, signal);
     if (seconds === 0) {
-      const granted = await this.#gateway.grant(this.#settings.seconds, signal);
-      this.#lease = granted.id;
+      const granted = await gateway.grant(Math.ceil(settings.ttl / 1_000), signal);
+      lease = granted.id;
       seconds = granted.seconds;
     }
     // It may change at runtime.
-    const { address: value } = this.#self;
-    const isListed = records.some((record) => record.key === this.#key && record.value === value);
-    if (!isListed || this.#lease !== before)
-      await this.#gateway.put({ key: this.#key, value }, this.#lease as string, signal);
+    const { address: value } = self;
+    const isListed = records.some((record) => record.key === key && record.value === value);
+    if (!isListed || lease !== before) await gateway.put({ key, value }, lease as string, signal);
     return seconds;
-  }
-
-  async #withdraw(): Promise<void> {
-    if (this.#lease === undefined) return;
-    try {
-      await this.#gateway.revoke(this.#lease, AbortSignal.timeout(900));
-    } catch {
-      // The lease expires without it.
+  };
+  try {
+    for (let lists = 0; !signal.aborted; lists++) {
+      const records = await gateway.list(folder, signal);
+      // Readers count invalid addresses.
+      yield records.map(({ value }) => (value.length <= 512 ? value : `(${value.length} characters)`));
+      // After the list: a node that may not write still finds others.
+      const seconds = publish ? await put(records) : Number.POSITIVE_INFINITY;
+      // Of nodes that start together, each but the first to put its key finds the others in its second list.
+      if (publish && lists === 0) continue;
+      const pause = pauseAfter(lists, records.length, relistInterval);
+      await sleep(Math.min(pause, (seconds / 3) * 1_000), signal);
     }
+  } finally {
+    if (signal.aborted && lease !== undefined)
+      await gateway.revoke(lease, AbortSignal.timeout(900)).catch(() => undefined); // It expires by itself.
   }
 }
 
@@ -190,13 +167,7 @@ function prefixOf(given: string): string {
 /** gRPC codes of permanent errors. */
 const GRPC = { invalidArgument: 3, notFound: 5, permissionDenied: 7, unauthenticated: 16 } as const;
 
-interface EtcdSettings {
-  readonly servers: readonly string[];
-  readonly username: string | undefined;
-  readonly password: string | undefined;
-  readonly tls: DiscoveryTls | undefined;
-  readonly timeout: number;
-}
+type GatewaySettings = Pick<EtcdSettings, "servers" | "username" | "password" | "tls" | "timeout">;
 
 interface EtcdRecord {
   readonly key: string;
@@ -212,7 +183,7 @@ class Refusal {
     const { code, message, error } = fieldsOf(body);
     this.status = status;
     this.code = typeof code === "number" ? code : undefined;
-    this.message = firstLine(String(message ?? error ?? `status ${status}`));
+    this.message = firstLine(message ?? error ?? `status ${status}`);
   }
 
   get wantsLogin(): boolean {
@@ -223,14 +194,7 @@ class Refusal {
   }
 
   get isFinal(): boolean {
-    const { code } = this;
-    return (
-      code === GRPC.invalidArgument ||
-      code === GRPC.notFound ||
-      code === GRPC.permissionDenied ||
-      code === GRPC.unauthenticated ||
-      this.status === 404
-    );
+    return this.status === 404 || Object.values<number | undefined>(GRPC).includes(this.code);
   }
 
   toError(server: string): ShoalError {
@@ -266,11 +230,11 @@ class Refusal {
  * A failed call goes to each other server once.
  */
 export class EtcdGateway {
-  readonly #settings: EtcdSettings;
+  readonly #settings: GatewaySettings;
   #at = 0;
   #token: string | undefined;
 
-  constructor(settings: EtcdSettings) {
+  constructor(settings: GatewaySettings) {
     this.#settings = settings;
     // Spreads nodes over the servers.
     this.#at = Math.floor(Math.random() * settings.servers.length);
@@ -384,8 +348,4 @@ function encode(text: string): string {
 
 function decode(value: unknown): string {
   return typeof value === "string" ? Buffer.from(value, "base64").toString() : "";
-}
-
-function firstLine(text: string): string {
-  return text.split("\n", 1)[0]?.slice(0, 200) ?? "";
 }

@@ -7,7 +7,6 @@ import { readFile } from "node:fs/promises";
 import type { IncomingMessage } from "node:http";
 import { describe } from "../../core/arguments.js";
 import {
-  AbortedError,
   ERROR_CODES,
   type ErrorCode,
   InvalidArgumentError,
@@ -16,8 +15,8 @@ import {
   TimeoutError,
   TransportError,
 } from "../../core/errors.js";
+import { waitFor } from "../../core/waiter.js";
 import { checkOptions, type Given, text } from "../../kit/options.js";
-import { Scope } from "./source.js";
 
 const TLS_OPTIONS = {
   /** Trusted authorities. Default: Node's. */
@@ -84,13 +83,18 @@ export function originOf(given: string): URL | undefined {
  * @throws as {@link requestJson}
  */
 export async function requestText(request: HttpRequest, most: number): Promise<HttpText> {
-  const scope = new Scope(request.signal, request.timeout);
+  const { url, timeout, signal } = request;
+  const ended = new AbortController();
+  const answer = open(request, ended.signal).then((response) => readText(url, response, most));
   try {
-    return await readText(request, await open(request, scope.signal), most);
+    return await waitFor(answer, { timeout, signal }, () => {
+      const message = `${url.origin} did not answer within ${timeout} ms`;
+      return new TimeoutError("ETIMEDOUT", message, { endpoint: url.origin });
+    });
   } catch (error) {
-    throw explained(request, error, scope.isLate);
+    throw explained(url, error);
   } finally {
-    scope.end();
+    ended.abort();
   }
 }
 
@@ -113,11 +117,7 @@ export async function requestJson(request: HttpRequest): Promise<HttpAnswer> {
   }
 }
 
-function explained({ url, signal, timeout }: HttpRequest, error: unknown, isLate: boolean): Error {
-  const details = { cause: error, endpoint: url.origin };
-  if (signal.aborted) return new AbortedError(signal.reason);
-  if (isLate)
-    return new TimeoutError("ETIMEDOUT", `${url.origin} did not answer within ${timeout} ms`, details);
+function explained({ origin }: URL, error: unknown): Error {
   if (error instanceof ShoalError) return error;
   // With several addresses it has one error per address, and no message.
   const { code, message } = (error instanceof AggregateError ? (error.errors[0] ?? error) : error) as {
@@ -125,7 +125,7 @@ function explained({ url, signal, timeout }: HttpRequest, error: unknown, isLate
     readonly message: string;
   };
   const known = typeof code === "string" && code in ERROR_CODES ? (code as ErrorCode) : "ERR_TRANSPORT";
-  return new TransportError(known, `${url.origin}: ${message}`, details);
+  return new TransportError(known, `${origin}: ${message}`, { cause: error, endpoint: origin });
 }
 
 async function open(request: HttpRequest, signal: AbortSignal): Promise<IncomingMessage> {
@@ -167,7 +167,7 @@ async function readTls(tls: DiscoveryTls = {}): Promise<Record<string, string>> 
   return read;
 }
 
-async function readText({ url }: HttpRequest, response: IncomingMessage, most: number): Promise<HttpText> {
+async function readText({ origin }: URL, response: IncomingMessage, most: number): Promise<HttpText> {
   const { statusCode: status = 0 } = response;
   const limit = status === 200 ? most : 16_384;
   let text = "";
@@ -175,8 +175,8 @@ async function readText({ url }: HttpRequest, response: IncomingMessage, most: n
     text += chunk;
     if (text.length <= limit) continue;
     if (status === 200) {
-      const message = `${url.origin}: the answer has more than ${most.toLocaleString("en")} bytes`;
-      throw new ProtocolError(message, "ERR_PROTOCOL", { endpoint: url.origin });
+      const message = `${origin}: the answer has more than ${most.toLocaleString("en")} bytes`;
+      throw new ProtocolError(message, "ERR_PROTOCOL", { endpoint: origin });
     }
     break; // The start of an error is enough.
   }
@@ -186,6 +186,11 @@ async function readText({ url }: HttpRequest, response: IncomingMessage, most: n
 /** Empty for other types. */
 export function fieldsOf(value: unknown): Record<string, unknown> {
   return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+}
+
+/** Of a server's message. */
+export function firstLine(message: unknown): string {
+  return String(message).split("\n", 1)[0]?.slice(0, 300) ?? "";
 }
 
 /** Empty for other types. */

@@ -22,6 +22,7 @@ import {
   type ShoalError,
   TransportError,
 } from "../../core/errors.js";
+import { sleep } from "../../core/waiter.js";
 import {
   anything,
   checkOptions,
@@ -32,8 +33,8 @@ import {
   text,
 } from "../../kit/options.js";
 import { MAX_MEMBERS, MAX_NAME } from "../bounds.js";
-import { fieldsOf, type HttpAnswer, itemsOf, originOf, requestJson } from "./http.js";
-import { type DiscoverySource, pauseAfter, sleep } from "./source.js";
+import { fieldsOf, firstLine, type HttpAnswer, itemsOf, originOf, requestJson } from "./http.js";
+import { type DiscoverySource, pauseAfter } from "./source.js";
 
 const OPTIONS = {
   /** Service name, preferably headless with `publishNotReadyAddresses`. */
@@ -140,15 +141,11 @@ async function tokenOf({ account, token }: KubernetesSettings): Promise<string |
   return token.startsWith("/") ? (await readFile(token, "utf8")).trim() : token;
 }
 
-async function accountFile(
-  account: string,
-  name: "token" | "ca.crt" | "namespace",
-): Promise<string | undefined> {
+async function accountFile(account: string, name: string): Promise<string | undefined> {
   try {
     return (await readFile(`${account}/${name}`, "utf8")).trim();
   } catch {
-    // No token: the server decides.
-    return undefined;
+    return undefined; // No token: the server decides.
   }
 }
 
@@ -157,8 +154,7 @@ function refused(
   { server, service }: KubernetesSettings,
   namespace: string,
 ): ShoalError {
-  const said = fieldsOf(body).message;
-  const message = typeof said === "string" ? said.split("\n", 1)[0]?.slice(0, 300) : "";
+  const message = firstLine(fieldsOf(body).message ?? "");
   const details = { endpoint: server };
   if (status === 401 || status === 403) {
     const needs =
@@ -199,14 +195,9 @@ function labelOf(name: string, given: string | undefined): string {
 
 // --- EndpointSlices --------------------------------------------------------------------------------------------------
 
-export interface SliceRules {
-  readonly service: string;
+export interface SliceRules
+  extends Pick<KubernetesSettings, "service" | "port" | "addressType" | "suffix" | "family"> {
   readonly namespace: string;
-  /** Default: the only port, or the one named `shoal`. */
-  readonly port: number | string | undefined;
-  readonly addressType: "ip" | "dns";
-  readonly suffix: string;
-  readonly family: 4 | 6 | undefined;
 }
 
 /**

@@ -26,13 +26,6 @@ interface Form {
   make(rest: string, options: Record<string, unknown>): DiscoverySource;
 }
 
-/** The port is `undefined` without a number after the last colon. */
-function nameAndPort(rest: string): { name: string; port: number | undefined } {
-  const at = rest.lastIndexOf(":");
-  const port = /^\d{1,5}$/.test(rest.slice(at + 1)) ? Number(rest.slice(at + 1)) : undefined;
-  return at < 0 || port === undefined ? { name: rest, port: undefined } : { name: rest.slice(0, at), port };
-}
-
 const etcd = (scheme: "http" | "https"): Form => ({
   form: `${scheme === "http" ? "etcd" : "etcds"}://HOST:PORT,…/PREFIX`,
   slashes: true,
@@ -42,12 +35,10 @@ const etcd = (scheme: "http" | "https"): Form => ({
       throw new InvalidArgumentError(
         "a discovery URL must not contain a user and password: every process of the host could read them",
       );
-    const slash = rest.indexOf("/");
-    const hosts = slash < 0 ? rest : rest.slice(0, slash);
-    const prefix = slash < 0 ? "" : rest.slice(slash + 1);
+    const [hosts = "", ...prefix] = rest.split("/");
     return etcdSource({
       servers: hosts.split(",").map((host) => `${scheme}://${host}`),
-      ...(prefix === "" ? {} : { prefix }),
+      prefix: prefix.join("/") || undefined,
       ...options,
     });
   },
@@ -65,8 +56,8 @@ const FORMS: Readonly<Record<string, Form>> = {
     slashes: true,
     options: ["type", "servers", "timeout", "minInterval", "maxInterval"],
     make(rest, options) {
-      const { name, port } = nameAndPort(rest);
-      return dnsSource(name, { port, ...options });
+      const [, name = "", port] = /^(.*?)(?::(\d{1,5}))?$/s.exec(rest) ?? [];
+      return dnsSource(name, { port: port === undefined ? undefined : Number(port), ...options });
     },
   },
   broadcast: {
@@ -82,7 +73,7 @@ const FORMS: Readonly<Record<string, Form>> = {
     form: "multicast:[GROUP]",
     slashes: false,
     options: ["ports", "ttl", "loop", "interval", "interface"],
-    make: (rest, options) => multicastSource({ ...(rest === "" ? {} : { group: rest }), ...options }),
+    make: (rest, options) => multicastSource({ group: rest || undefined, ...options }),
   },
   etcd: etcd("http"),
   etcds: etcd("https"),
@@ -94,12 +85,8 @@ const FORMS: Readonly<Record<string, Form>> = {
       const [, namespace, service = "", port] = /^([^/]+)\/([^/:]+)(?::([^/:]+))?$/.exec(rest) ?? [];
       if (namespace === undefined)
         throw invalidArgument("expected kubernetes://NAMESPACE/SERVICE[:PORT]", rest);
-      return kubernetesSource({
-        namespace,
-        service,
-        ...(port === undefined ? {} : { port: /^\d+$/.test(port) ? Number(port) : port }),
-        ...options,
-      });
+      const chosen = port !== undefined && /^\d+$/.test(port) ? Number(port) : port;
+      return kubernetesSource({ namespace, service, port: chosen, ...options });
     },
   },
 };
@@ -115,20 +102,17 @@ export function parseDiscovery(text: string): DiscoverySource {
       `a discovery source must be a text of at most ${MAX_DISCOVERY_TEXT} characters`,
       text,
     );
-  const colon = text.indexOf(":");
-  const scheme = colon < 0 ? text : text.slice(0, colon);
+  const [, scheme = text, slashes = "", rest, query = ""] =
+    /^([^:]*):(\/\/)?([^?]*)\??(.*)$/s.exec(text) ?? [];
   const form = Object.hasOwn(FORMS, scheme) ? FORMS[scheme] : undefined;
-  if (form === undefined || colon < 0)
+  if (form === undefined || rest === undefined) {
+    const forms = Object.values(FORMS).map((each) => each.form);
     throw new InvalidArgumentError(
-      `a discovery source must be one of ${Object.values(FORMS)
-        .map((each) => each.form)
-        .join(", ")}; got ${describe(text)}${form === undefined ? suggest(scheme, Object.keys(FORMS)) : ""}`,
+      `a discovery source must be one of ${forms.join(", ")}; got ${describe(text)}${suggest(scheme, Object.keys(FORMS))}`,
     );
-  const question = text.indexOf("?");
-  let rest = text.slice(colon + 1, question < 0 ? undefined : question);
-  if (form.slashes !== rest.startsWith("//")) throw invalidArgument(`expected ${form.form}`, text);
-  if (form.slashes) rest = rest.slice(2);
-  return form.make(rest, optionsOf(scheme, form, question < 0 ? "" : text.slice(question + 1)));
+  }
+  if (form.slashes !== (slashes !== "")) throw invalidArgument(`expected ${form.form}`, text);
+  return form.make(rest, optionsOf(scheme, form, query));
 }
 
 function optionsOf(scheme: string, { options: known }: Form, query: string): Record<string, unknown> {

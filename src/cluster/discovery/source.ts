@@ -47,8 +47,6 @@ export interface DiscoveryStatus {
   readonly addresses: readonly string[];
   /** Why it is down; if up, its last failed lookup. */
   readonly error?: Error;
-  /** Wall clock in ms of the last change. */
-  readonly since: number;
 }
 
 /** Numbers duplicate names. @throws InvalidArgumentError `EINVAL` */
@@ -164,37 +162,6 @@ export function staticSource(addresses: readonly string[]): DiscoverySource {
   };
 }
 
-/** Aborts after a time, or with another signal. */
-export class Scope {
-  readonly #outer: AbortSignal;
-  readonly #controller = new AbortController();
-  readonly #timer: NodeJS.Timeout | undefined;
-  readonly #abort = (): void => this.#controller.abort();
-  isLate = false;
-
-  /** @param time ms; default: none */
-  constructor(outer: AbortSignal, time?: number) {
-    this.#outer = outer;
-    if (time !== undefined)
-      this.#timer = setTimeout(() => {
-        this.isLate = true;
-        this.#abort();
-      }, time);
-    if (outer.aborted) this.#abort();
-    else outer.addEventListener("abort", this.#abort, { once: true });
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
-
-  end(): void {
-    clearTimeout(this.#timer);
-    this.#outer.removeEventListener("abort", this.#abort);
-    this.#abort();
-  }
-}
-
 /**
  * Until a server is asked for its list again, ms. Nodes that start together may not be listed yet, so the first pauses are
  * short. Later ones matter only to a node that knows no other: each new node dials those that it finds listed.
@@ -204,17 +171,4 @@ export class Scope {
  */
 export function pauseAfter(lists: number, found: number, longest: number): number {
   return backOff(lists, 1_000, found > 1 ? longest : Math.min(longest, 5_000), Math.random);
-}
-
-export function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    const end = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", end);
-      resolve();
-    };
-    const timer = setTimeout(end, ms);
-    signal.addEventListener("abort", end, { once: true });
-  });
 }

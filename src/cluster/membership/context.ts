@@ -74,8 +74,6 @@ export interface MembershipOptions {
   readonly now: number;
   /** Whether only streams, which prove the peer's identity, may add and remove members. Default `false`. */
   readonly provesNodes?: boolean;
-  /** `false` measures the effect. Default `true`. */
-  readonly localHealth?: boolean;
 }
 
 export class Context {
@@ -89,7 +87,6 @@ export class Context {
    * lower it. Probe intervals and timeouts are multiplied by the score plus 1.
    */
   healthScore = 0;
-  readonly localHealth: boolean;
   readonly provesNodes: boolean;
   overStream = false;
   /** An update was ignored because it did not come over a stream. */
@@ -118,21 +115,12 @@ export class Context {
   #lastGossip = Number.NEGATIVE_INFINITY;
   #cursor = 0;
 
-  constructor({
-    self,
-    profile,
-    random,
-    effects,
-    now,
-    localHealth = true,
-    provesNodes = false,
-  }: MembershipOptions) {
+  constructor({ self, profile, random, effects, now, provesNodes = false }: MembershipOptions) {
     this.profile = profile;
     this.random = random;
     this.effects = effects;
     this.self = new Member({ ...self, count: 0 }, now);
     this.members = new Members(this.self);
-    this.localHealth = localHealth;
     this.provesNodes = provesNodes;
     this.wallOffset = self.start - now;
     this.now = now;
@@ -153,7 +141,7 @@ export class Context {
   }
 
   changeHealth(by: number): void {
-    if (this.localHealth) this.healthScore = Math.max(0, Math.min(8, this.healthScore + by));
+    this.healthScore = Math.max(0, Math.min(8, this.healthScore + by));
   }
 
   scaled(ms: number): number {
@@ -208,9 +196,13 @@ export class Context {
     return new Packet({ type, from: id, start, count, digest }, fields);
   }
 
+  send(address: string, overStream: boolean, type: PacketType, fields: PacketFields): void {
+    this.effects.send(address, this.packet(type, fields), overStream);
+  }
+
   /** By default an answer to a packet that came over a stream goes over a stream. */
   sendUpdates(address: string, updates: readonly Update[], overStream = this.overStream): void {
-    this.effects.send(address, this.packet(PacketType.GOSSIP, { updates }), overStream);
+    this.send(address, overStream, PacketType.GOSSIP, { updates });
   }
 
   piggyback(used: number): readonly Update[] {
@@ -231,28 +223,24 @@ export class Context {
       updates = [Update.suspect(member, accusers), ...updates];
       member.accused = false;
     }
-    const packet = this.packet(PacketType.PING, { seq, target: member.short, updates });
-    this.effects.send(member.address, packet, overStream);
+    this.send(member.address, overStream, PacketType.PING, { seq, target: member.short, updates });
   }
 
   ack(ping: Packet, address: string, overStream: boolean, updates: readonly Update[]): void {
     const isOther = ping.target !== 0 && ping.target !== this.self.short;
     const flags = isOther ? AckFlag.OTHER : 0;
-    const packet = this.packet(PacketType.ACK, { seq: ping.seq, flags, updates });
-    this.effects.send(address, packet, overStream);
+    this.send(address, overStream, PacketType.ACK, { seq: ping.seq, flags, updates });
   }
 
   ask(helper: Member, member: Member, seq: number): void {
     const { id, address } = member;
     const updates = this.piggyback(address.length);
-    const packet = this.packet(PacketType.PING_REQ, { seq, about: id, address, updates });
-    this.effects.send(helper.address, packet, false);
+    this.send(helper.address, false, PacketType.PING_REQ, { seq, about: id, address, updates });
   }
 
   answer(address: string, seq: number, flags: number, acked: boolean): void {
     const type = acked ? PacketType.ACK : PacketType.NACK;
-    const packet = this.packet(type, { seq, flags, updates: this.piggyback(0) });
-    this.effects.send(address, packet, false);
+    this.send(address, false, type, { seq, flags, updates: this.piggyback(0) });
   }
 
   ownAlive(): Update {
@@ -281,8 +269,8 @@ export class Context {
     this.spread(this.ownAlive());
   }
 
-  gossip(now: number): void {
-    const { profile, members, random } = this;
+  gossip(): void {
+    const { now, profile, members, random } = this;
     if (this.#cursor === 0) this.#cursor = Math.floor(random() * MAX_MEMBERS);
     const { live } = members;
     this.#lastGossip = now;

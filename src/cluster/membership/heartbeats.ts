@@ -88,8 +88,7 @@ export class Heartbeats {
     const member = this.#context.members.get(id);
     if (member === undefined || !member.isLive) return;
     if (this.#context.profile.probeInterval > 0) {
-      if (this.#context.random() < CONFIRMERS / this.#context.members.size)
-        this.#prober.probe(this.#context.now, member, 0);
+      if (this.#context.random() < CONFIRMERS / this.#context.members.size) this.#prober.probe(member, 0);
     } else
       member.expectedBy = Math.min(
         member.expectedBy,

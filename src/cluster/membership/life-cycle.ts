@@ -1,22 +1,19 @@
 /** States of a member (docs/internals/cluster.md): suspicion, death, revival, removal, and name ownership. */
 import { DeathReason, Update } from "../wire/packets.js";
 import { type Context, NEVER } from "./context.js";
-import type { Dialer } from "./dialer.js";
 import { type Member, MemberState, Suspicion } from "./members.js";
 import type { Prober } from "./prober.js";
 
 export class LifeCycle {
   readonly #context: Context;
   readonly #prober: Prober;
-  readonly #dialer: Dialer;
   readonly #suspects = new Set<Member>();
   #suspicionWake = NEVER;
   #nextClean = NEVER;
 
-  constructor(context: Context, prober: Prober, dialer: Dialer) {
+  constructor(context: Context, prober: Prober) {
     this.#context = context;
     this.#prober = prober;
-    this.#dialer = dialer;
   }
 
   get wake(): number {
@@ -50,7 +47,7 @@ export class LifeCycle {
       suspicion.update(this.#wantedAccusers());
       this.#suspicionWake = Math.min(this.#suspicionWake, suspicion.deadline);
     }
-    this.#dialer.schedule(profile.redialInterval);
+    this.#prober.schedule(profile.redialInterval);
     if (members.dead.length > 0) this.#nextClean = now + profile.autoclean;
   }
 
@@ -72,12 +69,8 @@ export class LifeCycle {
     let { suspicion } = member;
     let isNew = true;
     if (suspicion === undefined) {
-      suspicion = new Suspicion(
-        this.#context.profile,
-        this.#context.members.size,
-        this.#context.now,
-        accusers,
-      );
+      const { profile, members, now } = this.#context;
+      suspicion = new Suspicion(profile, members.size, now, accusers);
       member.suspicion = suspicion;
       member.state = MemberState.SUSPECT;
       member.changedAt = this.#context.now;
@@ -141,7 +134,7 @@ export class LifeCycle {
     }
     this.#context.effects.event({ type: "lost", member, reason: member.reason });
     this.release(member);
-    this.#dialer.schedule(this.#context.profile.redialInterval);
+    this.#prober.schedule(this.#context.profile.redialInterval);
   }
 
   bury(member: Member, state: MemberState): void {
@@ -152,7 +145,7 @@ export class LifeCycle {
     member.expectedBy = NEVER;
     this.#context.members.moved(member);
     this.#context.changed();
-    this.#dialer.freed(member.address);
+    this.#prober.freed(member.address);
     if (this.#nextClean === NEVER) this.#nextClean = this.#context.now + this.#context.profile.autoclean;
   }
 
@@ -163,17 +156,21 @@ export class LifeCycle {
    */
   revive(member: Member): boolean {
     if (this.#context.isUnanswered()) return false;
+    this.returned(member);
+    this.#context.changed();
+    this.#context.effects.event({ type: "back", member, restarted: false });
+    this.claim(member);
+    return true;
+  }
+
+  returned(member: Member): void {
     member.doubtful = false;
     member.reason = 0;
     member.state = MemberState.ALIVE;
     member.changedAt = this.#context.now;
     member.lastHeard = this.#context.now;
     this.#context.members.moved(member);
-    this.#prober.arrived(this.#context.now, member, this.#context.isMinority);
-    this.#context.changed();
-    this.#context.effects.event({ type: "back", member, restarted: false });
-    this.claim(member);
-    return true;
+    this.#prober.arrived(member, this.#context.isMinority);
   }
 
   /** @param isBuried whether to keep a tombstone */
@@ -181,7 +178,7 @@ export class LifeCycle {
     this.#suspects.delete(member);
     this.#context.dropGossip(member.id);
     this.#context.members.delete(member, isBuried);
-    this.#dialer.freed(member.address);
+    this.#prober.freed(member.address);
     member.suspicion = undefined;
     if (!isBuried) member.state = MemberState.LEFT;
     this.#context.changed();
@@ -207,7 +204,7 @@ export class LifeCycle {
     this.#context.effects.event({ type: "conflict", ...conflict });
     // The owner may be a killed process; a probe then frees the name.
     if (conflict.keeps !== this.#context.self && conflict.keeps.isLive)
-      this.#prober.probe(this.#context.now, conflict.keeps, DeathReason.REPLACED);
+      this.#prober.probe(conflict.keeps, DeathReason.REPLACED);
   }
 
   release(member: Member): void {

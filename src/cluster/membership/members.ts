@@ -105,8 +105,8 @@ export class Members {
   readonly #byId = new Map<string, Member>();
   readonly #names = new Map<string, Member>();
   /** So that old gossip does not bring forgotten nodes back. */
-  readonly #tombstones = new LatestMap<string, Tombstone>(4_096);
-  readonly #removals = new Map<string, Removal>();
+  readonly tombstones = new LatestMap<string, Tombstone>(4_096);
+  readonly removals = new Map<string, Removal>();
 
   constructor(self: Member) {
     this.self = self;
@@ -124,12 +124,8 @@ export class Members {
 
   /** Of forgotten nodes that did not leave. */
   get tombstoneAddresses(): readonly string[] {
-    const lost = [...this.#tombstones.values()].filter(({ left, address }) => !left && address !== "");
+    const lost = [...this.tombstones.values()].filter(({ left, address }) => !left && address !== "");
     return lost.map(({ address }) => address);
-  }
-
-  get removals(): ReadonlyMap<string, Removal> {
-    return this.#removals;
   }
 
   get(id: string): Member | undefined {
@@ -140,16 +136,12 @@ export class Members {
     return this.#names.get(name);
   }
 
-  tombstone(id: string): Tombstone | undefined {
-    return this.#tombstones.get(id);
-  }
-
   isRemoved(id: string): boolean {
-    return this.#removals.size > 0 && this.#removals.get(id)?.removed === true;
+    return this.removals.size > 0 && this.removals.get(id)?.removed === true;
   }
 
   add(member: Member): void {
-    this.#tombstones.delete(member.id);
+    this.tombstones.delete(member.id);
     this.#byId.set(member.id, member);
     this.#place(this.live, member);
     this.rehash(member);
@@ -183,17 +175,17 @@ export class Members {
   }
 
   bury(id: string, tombstone: Tombstone): void {
-    const before = this.#tombstones.get(id);
+    const before = this.tombstones.get(id);
     if (before === undefined || compareIncarnations(tombstone, before) > 0)
-      this.#tombstones.set(id, tombstone);
+      this.tombstones.set(id, tombstone);
   }
 
   /** @returns whether it was newer than the stored one */
   setRemoval(id: string, removal: Removal): boolean {
-    const before = this.#removals.get(id);
+    const before = this.removals.get(id);
     if (before !== undefined && compareIncarnations(removal, before) <= 0) return false;
-    if (before === undefined && this.#removals.size >= MAX_REMOVALS) {
-      const [oldest] = this.#removals.keys();
+    if (before === undefined && this.removals.size >= MAX_REMOVALS) {
+      const [oldest] = this.removals.keys();
       if (oldest !== undefined) this.#dropRemoval(oldest);
     }
     this.overrule(id, removal);
@@ -202,7 +194,7 @@ export class Members {
 
   overrule(id: string, removal: Removal): void {
     this.#dropRemoval(id);
-    this.#removals.set(id, removal);
+    this.removals.set(id, removal);
     this.#toggleRemoval(id, removal);
   }
 
@@ -252,9 +244,9 @@ export class Members {
   }
 
   #dropRemoval(id: string): void {
-    const removal = this.#removals.get(id);
+    const removal = this.removals.get(id);
     if (removal === undefined) return;
-    this.#removals.delete(id);
+    this.removals.delete(id);
     this.#toggleRemoval(id, removal);
   }
 

@@ -4,13 +4,12 @@
  *
  *   onPacket ─> sender: known, new member (challenged), removed (refused) ─> by type: prober, synchronization, heartbeats
  *                                                                    └> updates: applied here, and queued to spread
- *   tick     ─> late? ─> probes ─> suspicions ─> gossip ─> redial ─> synchronization ─> autoclean ─> heartbeats
+ *   tick     ─> late? ─> probes, dials ─> suspicions ─> gossip ─> synchronization ─> autoclean ─> heartbeats
  */
 import { createDetails } from "../details.js";
 import { nextIncarnation } from "../identity.js";
 import { AliveFlag, DeathReason, type Packet, PacketType, Update } from "../wire/packets.js";
 import { Context, type MembershipOptions, NEVER, pick } from "./context.js";
-import { Dialer } from "./dialer.js";
 import { Heartbeats } from "./heartbeats.js";
 import { LifeCycle } from "./life-cycle.js";
 import type { Member } from "./members.js";
@@ -30,14 +29,13 @@ export class Membership extends Context {
   constructor(options: MembershipOptions) {
     super(options);
     const prober = new Prober(this, (member, deathReason) => lifeCycle.probeFailed(member, deathReason));
-    const dialer = new Dialer(this, prober);
-    const lifeCycle = new LifeCycle(this, prober, dialer);
+    const lifeCycle = new LifeCycle(this, prober);
     const heartbeats = new Heartbeats(this, prober, lifeCycle);
-    const updates = new Updates(this, { prober, dialer, lifeCycle, heartbeats }, (isRemoved) =>
+    const updates = new Updates(this, { prober, lifeCycle, heartbeats }, (isRemoved) =>
       this.#onRemoval(isRemoved),
     );
     const synchronizer = new Synchronizer(this, updates);
-    this.#parts = { prober, dialer, lifeCycle, heartbeats, updates, synchronizer };
+    this.#parts = { prober, lifeCycle, heartbeats, updates, synchronizer };
     this.#receiver = new Receiver(this, this.#parts);
   }
 
@@ -91,7 +89,7 @@ export class Membership extends Context {
   /** Addresses that are dialled while they have no member. */
   setSeeds(now: number, addresses: Iterable<string>): void {
     this.now = now;
-    this.#parts.dialer.setSeeds(addresses);
+    this.#parts.prober.setSeeds(addresses);
   }
 
   leave(now: number): void {
@@ -216,7 +214,7 @@ export class Membership extends Context {
     for (const member of this.live) {
       if (member.address !== address) continue;
       if (this.profile.probeInterval === 0) this.#parts.heartbeats.expect(member);
-      else this.#parts.prober.probe(now, member, DeathReason.CONNECTION);
+      else this.#parts.prober.probe(member, DeathReason.CONNECTION);
     }
   }
 
@@ -226,13 +224,13 @@ export class Membership extends Context {
     const member = this.members.get(id);
     if (member === undefined || !member.isLive || this.removed || this.left) return false;
     this.#parts.heartbeats.expect(member);
-    if (this.profile.probeInterval > 0) this.#parts.prober.probe(now, member, 0);
+    if (this.profile.probeInterval > 0) this.#parts.prober.probe(member, 0);
     return true;
   }
 
   onDelay(now: number, ms: number): void {
     this.now = now;
-    if (!this.localHealth || this.removed || ms <= 0) return;
+    if (this.removed || ms <= 0) return;
     this.stalledFor += ms;
     this.changeHealth(Math.ceil(ms / Math.max(1, this.profile.probeInterval)));
     this.#parts.prober.shift(ms);
@@ -245,7 +243,7 @@ export class Membership extends Context {
     if (ms < this.profile.probeInterval || this.profile.probeInterval === 0 || this.left) return;
     for (let i = 0; i < 4; i++) {
       const member = pick(live, this.random);
-      if (member !== undefined) this.#parts.dialer.dial(member.address, undefined, false);
+      if (member !== undefined) this.#parts.prober.dial(member.address, undefined, false);
     }
   }
 
@@ -265,7 +263,6 @@ export class Membership extends Context {
       this.#parts.prober.wake(),
       this.#parts.lifeCycle.wake,
       this.nextGossip,
-      this.#parts.dialer.wake,
       this.#parts.synchronizer.wake,
       this.#parts.heartbeats.wake,
     );
@@ -279,10 +276,9 @@ export class Membership extends Context {
       this.#ask(now);
       return;
     }
-    if (now >= this.#parts.prober.wake()) this.#parts.prober.tick(now);
+    if (now >= this.#parts.prober.wake()) this.#parts.prober.tick();
     if (now >= this.#parts.lifeCycle.wake) this.#parts.lifeCycle.tick(now);
-    if (now >= this.nextGossip) this.gossip(now);
-    if (now >= this.#parts.dialer.wake) this.#parts.dialer.tick(now);
+    if (now >= this.nextGossip) this.gossip();
     if (now >= this.#parts.synchronizer.wake) this.#parts.synchronizer.tick(now);
     if (now >= this.#parts.heartbeats.wake) this.#parts.heartbeats.tick(now);
   }
@@ -301,11 +297,10 @@ export class Membership extends Context {
       return;
     }
     this.nextGossip = NEVER;
-    this.#parts.dialer.stop();
     this.#parts.lifeCycle.stop();
     this.#parts.heartbeats.stop(now + random() * this.profile.heartbeatInterval);
     this.#parts.synchronizer.schedule(now + this.profile.redialInterval);
-    this.#parts.prober.start(now);
+    this.#parts.prober.start();
     this.reachedAt = now;
     this.#parts.lifeCycle.start();
     this.announce();
@@ -317,12 +312,12 @@ export class Membership extends Context {
     const { live, dead } = this;
     const known = [...live, ...dead];
     const address = pick(
-      [...known.map((member) => member.address), ...this.#parts.dialer.seeds],
+      [...known.map((member) => member.address), ...this.#parts.prober.seeds],
       this.random,
     );
     if (address === undefined) return;
     // A node that is to prove itself is believed over a stream alone.
     const overStream = this.provesNodes || known.some((member) => member.overStream);
-    this.#parts.dialer.dial(address, this.#parts.updates.ownRemoval, overStream);
+    this.#parts.prober.dial(address, this.#parts.updates.ownRemoval, overStream);
   }
 }

@@ -7,11 +7,16 @@
  *
  * The probe of a heard member does not fail. Without an ack the member is reachable one way (asymmetric): it stays a
  * member, and is probed until it acks. Members are probed in shuffled rounds, and out of turn for a reason.
+ *
+ * A dial pings an address instead of a member: a seed, a dead member or a forgotten one.
  */
-import { MAX_PROBES } from "../bounds.js";
-import { AckFlag } from "../wire/packets.js";
-import type { Context } from "./context.js";
+import { LatestMap, MAX_PROBES } from "../bounds.js";
+import { AckFlag, PacketType, Update } from "../wire/packets.js";
+import { type Context, NEVER, pick } from "./context.js";
 import { type Member, MemberState } from "./members.js";
+
+/** Dials of a dead member per redial interval by the whole cluster; of a forgotten one half as many. */
+const DIALS = 4;
 
 class Probe {
   readonly seq: number;
@@ -52,9 +57,15 @@ export class Prober {
   #at = 0;
   /** Members reachable one way, including dead ones. */
   readonly #oneWay = new Set<Member>();
-  #nextRetry = Number.POSITIVE_INFINITY;
+  #nextRetry = NEVER;
+  /** Addresses that are dialled while they have no member. */
+  seeds: ReadonlySet<string> = new Set();
+  /** Sequence numbers of dials. */
+  readonly #dials = new LatestMap<number, true>(64);
+  #hasVacant = false;
+  #nextRedial = NEVER;
   #seq: number;
-  #wake = Number.POSITIVE_INFINITY;
+  #wake = NEVER;
   probes = 0;
   failures = 0;
   nextProbe: number;
@@ -64,22 +75,24 @@ export class Prober {
     this.#context = context;
     this.#onFailed = onFailed;
     this.#seq = Math.floor(context.random() * 2 ** 32);
-    this.nextProbe = Number.POSITIVE_INFINITY;
-    this.start(context.now);
+    this.nextProbe = NEVER;
+    this.start();
   }
 
-  start(now: number): void {
-    const { probeInterval } = this.#context.profile;
-    if (probeInterval > 0) this.nextProbe = now + this.#context.random() * probeInterval;
+  start(): void {
+    const { now, profile, random } = this.#context;
+    const { probeInterval } = profile;
+    if (probeInterval > 0) this.nextProbe = now + random() * probeInterval;
     if (this.#oneWay.size > 0) this.#nextRetry = now;
   }
 
   stop(): void {
     this.#probes.clear();
     this.#relays.clear();
-    this.#wake = Number.POSITIVE_INFINITY;
-    this.nextProbe = Number.POSITIVE_INFINITY;
-    this.#nextRetry = Number.POSITIVE_INFINITY;
+    this.#wake = NEVER;
+    this.nextProbe = NEVER;
+    this.#nextRetry = NEVER;
+    this.#nextRedial = NEVER;
   }
 
   nextSeq(): number {
@@ -88,7 +101,7 @@ export class Prober {
   }
 
   wake(): number {
-    return Math.min(this.#wake, this.nextProbe, this.#nextRetry);
+    return Math.min(this.#wake, this.nextProbe, this.#nextRetry, this.#nextRedial);
   }
 
   /** A random place, and one turn per round even for a flapping member. */
@@ -105,45 +118,43 @@ export class Prober {
   }
 
   /** @param isDoubted whether the member must answer to count as reachable */
-  arrived(now: number, member: Member, isDoubted: boolean): void {
+  arrived(member: Member, isDoubted: boolean): void {
     this.#added(member);
     if (!isDoubted && this.#oneWay.size === 0) return;
-    member.isOneWay = true;
-    this.#oneWay.add(member);
-    this.#nextRetry = Math.min(this.#nextRetry, now + this.#context.profile.redialInterval);
-    this.probe(now, member, 0);
+    this.#doubt(member);
+    this.probe(member, 0);
   }
 
   /** The member received a packet of this node. */
-  answered(now: number, member: Member): void {
+  answered(member: Member): void {
     if (!member.isOneWay) return;
     this.#oneWay.delete(member);
     member.isOneWay = false;
     // Other members may be reachable now, too.
-    this.#nextRetry = this.#oneWay.size > 0 ? now : Number.POSITIVE_INFINITY;
+    this.#nextRetry = this.#oneWay.size > 0 ? this.#context.now : NEVER;
     this.#context.effects.event({ type: "reached", member });
   }
 
   /** Probes out of turn. @param deathReason if the probe fails; 0: only suspicion */
-  probe(now: number, member: Member, deathReason: number): void {
+  probe(member: Member, deathReason: number): void {
     if (this.#context.profile.probeInterval === 0 && deathReason === 0) return;
     for (const probe of this.#probes.values()) {
       if (probe.member !== member) continue;
       if (deathReason !== 0 && probe.deathReason === 0) probe.deathReason = deathReason;
       return;
     }
-    if (this.#probes.size < MAX_PROBES) this.#start(now, member, deathReason);
+    this.#start(member, deathReason);
   }
 
   /** @returns whether the ack answers a probe, and its sender may give it */
-  onAck(now: number, from: Member, seq: number, relayed: boolean): boolean {
-    this.answered(now, from);
+  onAck(from: Member, seq: number, relayed: boolean): boolean {
+    this.answered(from);
     const probe = this.#probes.get(seq);
     if (probe !== undefined) {
       if (from !== probe.member && !relayed) return false;
       this.#end(probe);
       this.#context.changeHealth(-1);
-      this.answered(now, probe.member);
+      this.answered(probe.member);
       return true;
     }
     const relay = this.#relays.get(seq);
@@ -157,18 +168,19 @@ export class Prober {
     return this.#probes.get(seq)?.member;
   }
 
-  onNack(now: number, from: Member, seq: number): void {
-    this.answered(now, from);
+  onNack(from: Member, seq: number): void {
+    this.answered(from);
     this.#probes.get(seq)?.silent.delete(from);
   }
 
-  relay(now: number, member: Member, address: string, seq: number): void {
+  relay(member: Member, address: string, seq: number): void {
     if (this.#relays.size >= 256) {
       this.#context.answer(address, seq, 0, false);
       return;
     }
     const own = this.nextSeq();
-    const { probeInterval, probeTimeout } = this.#context.profile;
+    const { now, profile } = this.#context;
+    const { probeInterval, probeTimeout } = profile;
     const deadline = now + Math.max(probeTimeout / 2, (probeInterval - probeTimeout) * 0.6);
     this.#relays.set(own, { address, seq, deadline });
     this.#wake = Math.min(this.#wake, deadline);
@@ -182,22 +194,23 @@ export class Prober {
     this.#wake += ms;
   }
 
-  tick(now: number): void {
-    if (now >= this.#wake) this.#expire(now);
-    if (now >= this.#nextRetry) this.#retry(now);
+  tick(): void {
+    const { now, profile } = this.#context;
+    if (now >= this.#wake) this.#expire();
+    if (now >= this.#nextRetry) this.#retry();
+    if (now >= this.#nextRedial) this.#redial();
     if (now < this.nextProbe) return;
-    this.nextProbe = Math.max(
-      now,
-      this.nextProbe + this.#context.scaled(this.#context.profile.probeInterval),
-    );
+    this.nextProbe = Math.max(now, this.nextProbe + this.#context.scaled(profile.probeInterval));
     const member = this.#next();
-    if (member !== undefined && this.#probes.size < MAX_PROBES) this.#start(now, member, 0);
+    if (member !== undefined) this.#start(member, 0);
   }
 
-  #start(now: number, member: Member, deathReason: number): void {
+  #start(member: Member, deathReason: number): void {
+    if (this.#probes.size >= MAX_PROBES) return;
+    const { now, profile } = this.#context;
     const seq = this.nextSeq();
     this.probes += 1;
-    const deadline = now + this.#context.scaled(this.#context.profile.probeTimeout);
+    const deadline = now + this.#context.scaled(profile.probeTimeout);
     this.#probes.set(seq, new Probe(seq, member, now, deadline, deathReason));
     this.#wake = Math.min(this.#wake, deadline);
     this.#context.ping(member, seq, false);
@@ -205,17 +218,18 @@ export class Prober {
 
   #end(probe: Probe): void {
     this.#probes.delete(probe.seq);
-    if (this.#probes.size === 0 && this.#relays.size === 0) this.#wake = Number.POSITIVE_INFINITY;
+    if (this.#probes.size === 0 && this.#relays.size === 0) this.#wake = NEVER;
   }
 
-  #expire(now: number): void {
+  #expire(): void {
+    const { now } = this.#context;
     // Ended probes may start others with new deadlines.
-    this.#wake = Number.POSITIVE_INFINITY;
-    let wake = Number.POSITIVE_INFINITY;
+    this.#wake = NEVER;
+    let wake = NEVER;
     for (const probe of [...this.#probes.values()]) {
       if (!probe.member.isLive) this.#end(probe);
       else if (probe.deathReason !== 0 && this.#isHeard(probe)) this.#succeed(probe);
-      else if (now >= probe.deadline) this.#step(now, probe);
+      else if (now >= probe.deadline) this.#step(probe);
       if (this.#probes.has(probe.seq)) wake = Math.min(wake, probe.deadline);
     }
     for (const [seq, relay] of this.#relays) {
@@ -228,17 +242,17 @@ export class Prober {
     this.#wake = Math.min(this.#wake, wake);
   }
 
-  #step(now: number, probe: Probe): void {
+  #step(probe: Probe): void {
     const { member } = probe;
     probe.steps += 1;
     if (member.lastHeard > probe.pingedAt) {
       probe.unanswered += 1;
-      if (!probe.indirect && probe.unanswered === 1) this.#again(now, probe);
-      else if (!probe.indirect || probe.unanswered < 2) this.#widen(now, probe);
-      else this.#giveUpAnswers(now, probe);
-    } else if (!probe.indirect || (probe.unanswered > 0 && probe.steps < 5)) this.#widen(now, probe);
+      if (!probe.indirect && probe.unanswered === 1) this.#again(probe);
+      else if (!probe.indirect || probe.unanswered < 2) this.#widen(probe);
+      else this.#giveUpAnswers(probe);
+    } else if (!probe.indirect || (probe.unanswered > 0 && probe.steps < 5)) this.#widen(probe);
     else if (this.#isHeard(probe)) this.#succeed(probe);
-    else this.#fail(now, probe);
+    else this.#fail(probe);
   }
 
   #succeed(probe: Probe): void {
@@ -251,72 +265,70 @@ export class Prober {
     return member.lastHeard > sentAt + (deathReason === 0 ? 0 : this.#context.profile.probeTimeout / 2);
   }
 
-  get #rest(): number {
-    return this.#context.scaled(
-      Math.max(1, this.#context.profile.probeInterval - this.#context.profile.probeTimeout),
-    );
-  }
-
-  #again(now: number, probe: Probe): void {
+  #again(probe: Probe): void {
+    const { now, profile } = this.#context;
     probe.pingedAt = now;
-    probe.deadline = now + this.#rest;
+    probe.deadline = now + this.#context.scaled(Math.max(1, profile.probeInterval - profile.probeTimeout));
     this.#context.ping(probe.member, probe.seq, false);
   }
 
-  #giveUpAnswers(now: number, probe: Probe): void {
+  #giveUpAnswers(probe: Probe): void {
     const { member } = probe;
     this.#end(probe);
-    this.#doubtHelpers(now, probe);
+    this.#doubtHelpers(probe);
     if (member.isOneWay) return;
-    member.isOneWay = true;
-    this.#oneWay.add(member);
-    this.#nextRetry = Math.min(this.#nextRetry, now + this.#context.profile.redialInterval);
+    this.#doubt(member);
     this.#context.effects.event({ type: "one-way", member });
   }
 
-  #retry(now: number): void {
+  #doubt(member: Member): void {
+    const { now, profile } = this.#context;
+    member.isOneWay = true;
+    this.#oneWay.add(member);
+    this.#nextRetry = Math.min(this.#nextRetry, now + profile.redialInterval);
+  }
+
+  #retry(): void {
+    const { now, profile } = this.#context;
     let left = Math.min(8, this.#oneWay.size);
     for (const member of this.#oneWay) {
       this.#oneWay.delete(member);
       // Dead members wait here for their return. A forgotten member would return with a new record.
       if (member.index >= 0) this.#oneWay.add(member);
-      if (member.isLive && member.index >= 0) this.probe(now, member, 0);
+      if (member.isLive && member.index >= 0) this.probe(member, 0);
       left -= 1;
       if (left === 0) break;
     }
-    this.#nextRetry =
-      this.#oneWay.size > 0 ? now + this.#context.profile.redialInterval : Number.POSITIVE_INFINITY;
+    this.#nextRetry = this.#oneWay.size > 0 ? now + profile.redialInterval : NEVER;
   }
 
-  #widen(now: number, probe: Probe): void {
+  #widen(probe: Probe): void {
     probe.indirect = true;
-    probe.pingedAt = now;
-    probe.deadline = now + this.#rest;
-    const { live } = this.#context.members;
+    const { members, profile, random } = this.#context;
     const { silent } = probe;
-    for (let tries = 3 * this.#context.profile.indirectProbes; tries > 0; tries--) {
-      if (silent.size >= this.#context.profile.indirectProbes || live.length === 0) break;
-      const helper = live[Math.floor(this.#context.random() * live.length)] as Member;
-      if (helper !== probe.member && helper.state === MemberState.ALIVE) silent.add(helper);
+    for (let tries = 3 * profile.indirectProbes; tries > 0; tries--) {
+      if (silent.size >= profile.indirectProbes) break;
+      const helper = pick(members.live, random);
+      if (helper !== probe.member && helper?.state === MemberState.ALIVE) silent.add(helper);
     }
     probe.wasAsked = silent.size > 0;
     for (const helper of silent) this.#context.ask(helper, probe.member, probe.seq);
-    this.#context.ping(probe.member, probe.seq, false);
+    this.#again(probe);
     this.#context.ping(probe.member, probe.seq, true);
   }
 
-  #fail(now: number, probe: Probe): void {
+  #fail(probe: Probe): void {
     this.#end(probe);
     this.failures += 1;
     if (this.#context.hearsNobody()) {
       // Perhaps this node's fault.
       this.#context.changeHealth(probe.wasAsked ? probe.silent.size : 1);
-    } else this.#doubtHelpers(now, probe);
+    } else this.#doubtHelpers(probe);
     this.#onFailed(probe.member, probe.deathReason);
   }
 
-  #doubtHelpers(now: number, { silent }: Probe): void {
-    for (const helper of silent) this.probe(now, helper, 0);
+  #doubtHelpers({ silent }: Probe): void {
+    for (const helper of silent) this.probe(helper, 0);
   }
 
   #next(): Member | undefined {
@@ -333,6 +345,93 @@ export class Prober {
       if (member.index >= 0 && member.isLive) return member;
     }
     return undefined;
+  }
+
+  // --- Dials: pings of addresses -------------------------------------------------------------------------------------
+
+  /** Dials new ones at once. */
+  setSeeds(addresses: Iterable<string>): void {
+    const before = this.seeds;
+    const seeds = new Set(addresses);
+    seeds.delete(this.#context.self.address);
+    this.seeds = seeds;
+    const added = [...seeds].filter((address) => !before.has(address));
+    for (const address of added) this.dial(address, undefined, false);
+    if (added.length === 0) return;
+    this.#hasVacant = true;
+    this.schedule(this.#context.profile.redialInterval / 4);
+  }
+
+  /** @param accusation for the dialled node to refute, or its admission */
+  dial(address: string, accusation: Update | undefined, overStream: boolean): void {
+    const seq = this.nextSeq();
+    this.#dials.set(seq, true);
+    const own = this.#context.ownAlive();
+    const updates = accusation === undefined ? [own] : [own, accusation];
+    this.#context.send(address, overStream, PacketType.PING, { seq, updates });
+  }
+
+  /** Whether a dial had this number; only once. */
+  answersDial(seq: number): boolean {
+    return this.#dials.delete(seq);
+  }
+
+  freed(address: string): void {
+    if (!this.seeds.has(address)) return;
+    this.#hasVacant = true;
+    this.schedule(this.#context.profile.redialInterval);
+  }
+
+  schedule(ms: number): void {
+    this.#nextRedial = Math.min(this.#nextRedial, this.#context.now + ms * (0.5 + this.#context.random()));
+  }
+
+  /** Dials dead members, forgotten ones and seeds. All nodes share the dials. An isolated node dials all its seeds. */
+  #redial(): void {
+    this.#nextRedial = NEVER;
+    if (this.#context.left) return;
+    const { dead, live, tombstoneAddresses, size } = this.#context.members;
+    const { redialInterval } = this.#context.profile;
+    let waits = false;
+    if (dead.length > 0) {
+      waits = true;
+      const member = pick(dead, this.#context.random) as Member;
+      if (this.#context.random() < (DIALS * dead.length) / size && member.state === MemberState.DEAD) {
+        const update = Update.dead(member, member.reason, this.#context.self.short);
+        this.dial(member.address, update, this.#context.random() < 0.25);
+      }
+    }
+    if (tombstoneAddresses.length > 0) {
+      waits = true;
+      if (this.#context.random() < (DIALS * tombstoneAddresses.length) / 2 / size) {
+        const address = pick(tombstoneAddresses, this.#context.random) as string;
+        this.dial(address, undefined, this.#context.random() < 0.25);
+      }
+    }
+    if (this.#hasVacant) {
+      // Iterates over all members, so only if a dial is due.
+      if (live.length === 0) for (const address of this.#vacant()) this.#dialSeed(address);
+      // Few nodes may know a seed.
+      else if (this.#context.random() < Math.max(DIALS / size, 0.1)) {
+        const address = pick(this.#vacant(), this.#context.random);
+        if (address !== undefined) this.#dialSeed(address);
+      }
+      waits ||= this.#hasVacant;
+    }
+    if (waits) this.schedule(redialInterval);
+  }
+
+  #vacant(): readonly string[] {
+    const { live, dead } = this.#context.members;
+    const vacant = new Set(this.seeds);
+    for (const member of live) vacant.delete(member.address);
+    for (const { state, address } of dead) if (state === MemberState.DEAD) vacant.delete(address);
+    this.#hasVacant = vacant.size > 0;
+    return [...vacant];
+  }
+
+  #dialSeed(address: string): void {
+    this.dial(address, undefined, this.#context.random() < 0.5);
   }
 }
 

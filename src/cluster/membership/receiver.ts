@@ -76,7 +76,7 @@ export class Receiver {
     let accusation: Update | undefined;
     if (suspicion !== undefined) accusation = Update.suspect(member, suspicion.accusers);
     else if (!doubtful) accusation = Update.dead(member, reason, self.short);
-    this.#parts.dialer.dial(address, accusation, false);
+    this.#parts.prober.dial(address, accusation, false);
   }
 
   #receive(packet: Packet, address: string, overStream: boolean): void {
@@ -84,7 +84,11 @@ export class Receiver {
     if (this.#context.removed) {
       for (const update of packet.updates)
         if (update.kind === UpdateKind.REMOVAL) this.#parts.updates.apply(update, true);
-      if (packet.type === PacketType.ACK && this.#context.removed && this.#parts.dialer.answered(packet.seq))
+      if (
+        packet.type === PacketType.ACK &&
+        this.#context.removed &&
+        this.#parts.prober.answersDial(packet.seq)
+      )
         this.#parts.updates.onAnswer();
       return;
     }
@@ -124,7 +128,7 @@ export class Receiver {
       if (this.#parts.lifeCycle.revive(member))
         this.#parts.synchronizer.request(address, this.#context.profile.probeTimeout);
       // The sender was heard without any answer so far, so it is asked.
-      else if (packet.type === PacketType.PING) this.#parts.dialer.dial(address, undefined, false);
+      else if (packet.type === PacketType.PING) this.#parts.prober.dial(address, undefined, false);
       return;
     }
     if (member.state === MemberState.SUSPECT && packet.count > member.count) {
@@ -154,12 +158,12 @@ export class Receiver {
         break;
       case PacketType.PING_REQ: {
         const target = this.#context.members.get(packet.about);
-        if (target !== undefined) this.#parts.prober.relay(this.#context.now, target, address, packet.seq);
+        if (target !== undefined) this.#parts.prober.relay(target, address, packet.seq);
         else this.#context.answer(address, packet.seq, 0, false);
         break;
       }
       case PacketType.NACK:
-        this.#parts.prober.onNack(this.#context.now, member, packet.seq);
+        this.#parts.prober.onNack(member, packet.seq);
         break;
       case PacketType.HEARTBEAT:
         if (packet.flags !== 0)
@@ -198,8 +202,8 @@ export class Receiver {
   #onAck(from: Member, packet: Packet, address: string): void {
     this.#onMemberAck(packet, address);
     if ((packet.flags & AckFlag.RELAYED) === 0) from.overStream = this.#context.overStream;
-    if (this.#parts.dialer.answered(packet.seq)) {
-      this.#parts.prober.answered(this.#context.now, from);
+    if (this.#parts.prober.answersDial(packet.seq)) {
+      this.#parts.prober.answered(from);
       this.#parts.synchronizer.request(address, this.#context.profile.probeTimeout);
       return;
     }
@@ -211,12 +215,8 @@ export class Receiver {
       return;
     }
     const relayed = (packet.flags & AckFlag.RELAYED) !== 0;
-    if (
-      this.#parts.prober.onAck(this.#context.now, from, packet.seq, relayed) &&
-      relayed &&
-      probed !== undefined
-    )
-      this.#context.heard(probed);
+    const isAnswer = this.#parts.prober.onAck(from, packet.seq, relayed);
+    if (isAnswer && relayed && probed !== undefined) this.#context.heard(probed);
   }
 
   // --- Senders that are not members, or of an earlier life ----------------------------------------------------------
@@ -231,7 +231,10 @@ export class Receiver {
     this.#refute(packet);
     const isVerified =
       overStream ||
-      (!this.#context.provesNodes && packet.type === PacketType.ACK && this.#isVerified(packet));
+      (!this.#context.provesNodes &&
+        packet.type === PacketType.ACK &&
+        (this.#parts.prober.answersDial(packet.seq) ||
+          this.#newMembers.get(packet.from)?.seq === packet.seq));
     const own = packet.updates.find(
       (update) => update.kind === UpdateKind.ALIVE && update.id === packet.from,
     );
@@ -300,10 +303,6 @@ export class Receiver {
     return [this.#context.ownAlive(), Update.removal(id, removal.start, removal.count, removal.removed)];
   }
 
-  #isVerified(packet: Packet): boolean {
-    return this.#parts.dialer.answered(packet.seq) || this.#newMembers.get(packet.from)?.seq === packet.seq;
-  }
-
   #challenge(update: Update, address: string, buckets: Uint32Array | undefined): void {
     const before = this.#newMembers.get(update.id);
     if (before === undefined && this.#newMembers.size >= MAX_NEW_MEMBERS) this.#context.refuse("new-members");
@@ -320,8 +319,7 @@ export class Receiver {
       buckets: buckets ?? before?.buckets,
     });
     const updates = this.#introduction(update.id);
-    const ping = this.#context.packet(PacketType.PING, { seq, updates });
-    this.#context.effects.send(address, ping, this.#context.provesNodes);
+    this.#context.send(address, this.#context.provesNodes, PacketType.PING, { seq, updates });
   }
 
   /** A restarted node whose clock was set back continues from the incarnation in the answer. */
@@ -333,10 +331,9 @@ export class Receiver {
 
   /** The node does not know that it was forgotten. */
   #buried(packet: Packet, address: string): void {
-    const tombstone = this.#context.members.tombstone(packet.from);
+    const tombstone = this.#context.members.tombstones.get(packet.from);
     if (tombstone === undefined) return;
-    const { start, count } = tombstone;
-    const life = { id: packet.from, start, count };
+    const life = { ...tombstone, id: packet.from };
     const update = Update.dead(life, DeathReason.SILENT, this.#context.self.short);
     this.#context.sendUpdates(address, [this.#context.ownAlive(), update]);
   }

@@ -88,9 +88,8 @@ export class SplitRules {
   /** At the last tick, and at the first one after the last change. */
   #stalledFor = 0;
   #stalledBefore: number | undefined = 0;
-  /** Whether the view ever converged; and whether it lacks only an answer. */
+  /** Whether the view ever converged. */
   #settled = false;
-  #settles = false;
   /** Whether this side continues as soon as a member answers. */
   #waits = false;
   /** Since the last decision. */
@@ -188,8 +187,8 @@ export class SplitRules {
   nextWakeUp(): number {
     // It then waits for an answer instead of a time.
     if (this.#decided || this.#waits) return Number.POSITIVE_INFINITY;
-    if (!this.#settles) return this.#dueAt;
-    return this.#lost.size > 0 ? this.#unsettledUntil : Number.POSITIVE_INFINITY;
+    if (this.#settled) return this.#dueAt;
+    return this.#lost.size > 0 ? Math.max(this.#dueAt, this.#unsettledUntil) : Number.POSITIVE_INFINITY;
   }
 
   get #dueAt(): number {
@@ -210,8 +209,7 @@ export class SplitRules {
     if (!this.#settled) {
       this.#settled =
         this.#lost.size > 0 ? now >= this.#unsettledUntil : isWhole && answeredAt >= this.#dueAt;
-      this.#settles = !this.#settled;
-      if (this.#settles) return;
+      if (!this.#settled) return;
     }
     if (this.#waits && answeredAt <= this.#changedAt) return;
     this.#dropSucceeded();
@@ -254,7 +252,6 @@ export class SplitRules {
     this.#stalledBefore = undefined;
     this.#decided = false;
     this.#waits = false;
-    this.#settles = false;
   }
 }
 

@@ -13,8 +13,13 @@ import { bodySize } from "../wire/codec.js";
 import { type Packet, PacketType, Update } from "../wire/packets.js";
 import { MAX_BODY } from "../wire/seal.js";
 import { type Context, NEVER, pick } from "./context.js";
-import { aliveOf, isWanted, type Member, MemberState } from "./members.js";
+import { aliveOf, isWanted, MemberState } from "./members.js";
 import type { Updates } from "./updates.js";
+
+/** Bits of buckets: high word, low word. */
+type Buckets = readonly [number, number];
+
+const NONE: Buckets = [0, 0];
 
 export class Synchronizer {
   readonly #context: Context;
@@ -24,8 +29,8 @@ export class Synchronizer {
   #lastSync = Number.NEGATIVE_INFINITY;
   /** Since when every packet had another digest. */
   #differsSince = NEVER;
+  /** Addresses of new members. */
   #met: string[] = [];
-  #meetAt = NEVER;
   #wasWhole = false;
   #wasDatagram = false;
 
@@ -37,7 +42,7 @@ export class Synchronizer {
   }
 
   get wake(): number {
-    return Math.min(this.#nextSync, this.#meetAt);
+    return this.#nextSync;
   }
 
   /** Exchanged or equal once, and no later packet had another digest. */
@@ -55,7 +60,6 @@ export class Synchronizer {
   schedule(at: number): void {
     this.#nextSync = at;
     this.#met = [];
-    this.#meetAt = NEVER;
   }
 
   shift(ms: number): void {
@@ -86,32 +90,22 @@ export class Synchronizer {
   }
 
   tick(now: number): void {
-    if (now >= this.#meetAt) {
-      const met = this.#met;
-      this.#met = [];
-      this.#meetAt = NEVER;
-      if (!this.#context.left) for (const address of met) this.request(address, 0, false);
-    }
-    if (now >= this.#nextSync) this.#onTurn(now);
-  }
-
-  #onTurn(now: number): void {
-    const { live } = this.#context.members;
     this.#nextSync = now + this.#context.profile.syncInterval * (0.75 + 0.5 * this.#context.random());
-    const member = pick(live, this.#context.random);
-    if (member !== undefined && !this.#context.left) this.request(member.address, 0);
+    const met = this.#met.splice(0);
+    if (this.#context.left) return;
+    const member = pick(this.#context.members.live, this.#context.random);
+    if (met.length > 0) for (const address of met) this.request(address, 0, false);
+    else if (member !== undefined) this.request(member.address, 0);
   }
 
-  /** @param apart minimum ms since the previous exchange */
+  /** With a new member. @param apart minimum ms since the previous request */
   meet(address: string, apart: number): void {
-    if (this.#context.provesNodes) {
-      this.request(address, apart);
-      return;
+    const { now, provesNodes } = this.#context;
+    if (provesNodes) this.request(address, apart);
+    else if (now - this.#lastSync >= apart && this.#met.length < 3) {
+      this.#met.push(address);
+      this.#nextSync = Math.min(this.#nextSync, now + 10);
     }
-    const { now } = this.#context;
-    if (now - this.#lastSync < apart || this.#met.length >= 3) return;
-    this.#met.push(address);
-    this.#meetAt = Math.min(this.#meetAt, now + 10);
   }
 
   /** @param apart minimum ms since the previous request */
@@ -120,11 +114,7 @@ export class Synchronizer {
     this.#lastSync = this.#context.now;
     const updates = [this.#context.ownAlive()];
     const buckets = this.#context.members.digest.buckets();
-    this.#context.effects.send(
-      address,
-      this.#context.packet(PacketType.SYNC, { updates, buckets }),
-      overStream,
-    );
+    this.#context.send(address, overStream, PacketType.SYNC, { updates, buckets });
   }
 
   onSync(buckets: Uint32Array, address: string): void {
@@ -134,8 +124,8 @@ export class Synchronizer {
 
   onEntries(packet: Packet, address: string): void {
     // Before theirs are applied, which need not return.
-    const { wanted = [0, 0] } = packet;
-    if (wanted[0] !== 0 || wanted[1] !== 0) this.#sendEntries(address, wanted, [0, 0]);
+    const { wanted = NONE } = packet;
+    if (wanted[0] !== 0 || wanted[1] !== 0) this.#sendEntries(address, wanted, NONE);
     for (const update of packet.updates) this.#updates.apply(update, false);
     if ((packet.flags & 1) !== 0) {
       this.#context.established = true;
@@ -144,22 +134,17 @@ export class Synchronizer {
     this.#differsSince = NEVER;
   }
 
-  #sendEntries(address: string, buckets: readonly [number, number], wanted: readonly [number, number]): void {
+  #sendEntries(address: string, buckets: Buckets, wanted: Buckets): void {
     let overStream = this.#context.overStream;
     let chunks = this.#entries(buckets, overStream ? MAX_STREAM_PACKET : MAX_BODY);
     if (!overStream && chunks.length > 12) {
       overStream = true;
       chunks = this.#entries(buckets, MAX_STREAM_PACKET);
     }
-    for (let i = 0; i < chunks.length; i++) {
-      const isLast = i === chunks.length - 1 ? 1 : 0;
-      const updates = chunks[i] as readonly Update[];
-      const asks = i === 0 ? wanted : ([0, 0] as const);
-      this.#context.effects.send(
-        address,
-        this.#context.packet(PacketType.ENTRIES, { flags: isLast, updates, wanted: asks }),
-        overStream,
-      );
+    for (const [i, updates] of chunks.entries()) {
+      const flags = i === chunks.length - 1 ? 1 : 0;
+      const asked = i === 0 ? wanted : NONE;
+      this.#context.send(address, overStream, PacketType.ENTRIES, { flags, updates, wanted: asked });
     }
   }
 
@@ -168,7 +153,7 @@ export class Synchronizer {
    * @param most bytes per packet
    * @returns the updates of each packet; at least one packet
    */
-  #entries(buckets: readonly [number, number], most: number): readonly (readonly Update[])[] {
+  #entries(buckets: Buckets, most: number): readonly (readonly Update[])[] {
     const { members } = this.#context;
     const [ownAlive, ownDetails] = [this.#context.ownAlive(), this.#context.ownDetails()];
     let chunk: Update[] = [];
@@ -189,7 +174,12 @@ export class Synchronizer {
     if (buckets[0] === 0 && buckets[1] === 0) return chunks;
     for (const [id, { start, count, removed }] of members.removals)
       if (isWanted(buckets, shortId(id))) add(Update.removal(id, start, count, removed));
-    for (const member of members.live) if (isWanted(buckets, member.short)) addLive(member, add);
+    for (const member of members.live) {
+      if (!isWanted(buckets, member.short)) continue;
+      const { id, start, details } = member;
+      add(aliveOf(member));
+      if (details.version > 0) add(Update.details(id, start, details));
+    }
     for (const member of members.dead) {
       // Deaths declared while this node was cut off accuse no one.
       if (member.doubtful || !isWanted(buckets, member.short)) continue;
@@ -198,10 +188,4 @@ export class Synchronizer {
     }
     return chunks;
   }
-}
-
-function addLive(member: Member, add: (update: Update) => void): void {
-  const { id, start, details } = member;
-  add(aliveOf(member));
-  if (details.version > 0) add(Update.details(id, start, details));
 }

@@ -3,7 +3,6 @@ import { NO_DETAILS } from "../details.js";
 import { compareIncarnations, incarnationAfter, MAX_AHEAD } from "../identity.js";
 import { AliveFlag, DeathReason, Update, UpdateKind } from "../wire/packets.js";
 import type { Context } from "./context.js";
-import type { Dialer } from "./dialer.js";
 import { CONFIRMERS, type Heartbeats } from "./heartbeats.js";
 import type { LifeCycle } from "./life-cycle.js";
 import { Member, MemberState } from "./members.js";
@@ -11,7 +10,6 @@ import type { Prober } from "./prober.js";
 
 export interface UpdatesParts {
   readonly prober: Prober;
-  readonly dialer: Dialer;
   readonly lifeCycle: LifeCycle;
   readonly heartbeats: Heartbeats;
 }
@@ -47,12 +45,16 @@ export class Updates {
     }
     if (this.#context.members.isRemoved(update.id)) return;
     const member = this.#context.members.get(update.id);
+    if (member === undefined) {
+      this.#applyUnknown(update, isFresh);
+      return;
+    }
     switch (update.kind) {
       case UpdateKind.ALIVE:
         this.#applyAlive(member, update, isFresh);
         break;
       case UpdateKind.SUSPECT:
-        if (member !== undefined) this.#applySuspect(member, update);
+        this.#applySuspect(member, update);
         break;
       case UpdateKind.DEAD:
         this.#applyDead(member, update, isFresh);
@@ -61,16 +63,19 @@ export class Updates {
         this.#applyLeft(member, update);
         break;
       case UpdateKind.DETAILS:
-        if (member !== undefined) this.#applyDetails(member, update, isFresh);
+        this.#applyDetails(member, update, isFresh);
         break;
     }
   }
 
-  #applyAlive(known: Member | undefined, update: Update, isFresh: boolean): void {
-    if (known === undefined) {
-      this.#welcome(update, isFresh);
-      return;
-    }
+  #applyUnknown(update: Update, isFresh: boolean): void {
+    const { id, kind, start, count } = update;
+    if (kind === UpdateKind.ALIVE) this.#welcome(update, isFresh);
+    else if (kind === UpdateKind.DEAD || kind === UpdateKind.LEFT)
+      this.#context.members.bury(id, { start, count, address: "", left: kind === UpdateKind.LEFT });
+  }
+
+  #applyAlive(known: Member, update: Update, isFresh: boolean): void {
     const order = compareIncarnations(update, known);
     if (order < 0) return;
     if (order === 0) {
@@ -84,7 +89,7 @@ export class Updates {
     if (known.suspicion !== undefined) this.#parts.lifeCycle.clear(known);
     if (wasLive && known.name !== update.name) this.#parts.lifeCycle.release(known);
     const moved = known.address !== update.address;
-    if (moved) this.#parts.dialer.freed(known.address);
+    if (moved) this.#parts.prober.freed(known.address);
     known.start = update.start;
     known.count = update.count;
     known.processStart = update.processStart;
@@ -92,16 +97,9 @@ export class Updates {
     known.address = update.address;
     known.flags = update.flags;
     known.announced = update.version;
-    known.reason = 0;
-    known.doubtful = false;
     if (restarted) known.details = NO_DETAILS;
-    if (!wasLive) {
-      known.state = MemberState.ALIVE;
-      known.changedAt = this.#context.now;
-      known.lastHeard = this.#context.now;
-      this.#context.members.moved(known);
-      this.#parts.prober.arrived(this.#context.now, known, this.#context.isMinority);
-    } else this.#context.members.rehash(known);
+    if (wasLive) this.#context.members.rehash(known);
+    else this.#parts.lifeCycle.returned(known);
     this.#context.changed();
     this.#pass(update, isFresh);
     if (!wasLive) this.#context.effects.event({ type: "back", member: known, restarted });
@@ -114,13 +112,13 @@ export class Updates {
 
   #welcome(update: Update, isFresh: boolean): void {
     const { members, random, self } = this.#context;
-    const tombstone = members.tombstone(update.id);
+    const tombstone = members.tombstones.get(update.id);
     if (tombstone !== undefined) {
       const order = compareIncarnations(update, tombstone);
       if (order === 0 && !tombstone.left && random() < CONFIRMERS / members.size) {
         // Other nodes reach the member.
         const dead = Update.dead(update, DeathReason.SILENT, self.short);
-        this.#parts.dialer.dial(update.address, dead, false);
+        this.#parts.prober.dial(update.address, dead, false);
       }
       if (order <= 0) return;
     }
@@ -131,7 +129,7 @@ export class Updates {
     }
     const member = new Member(update, this.#context.now);
     this.#context.members.add(member);
-    this.#parts.prober.arrived(this.#context.now, member, this.#context.isMinority);
+    this.#parts.prober.arrived(member, this.#context.isMinority);
     this.#context.changed();
     this.#pass(update, isFresh);
     this.#context.effects.event({ type: "joined", member });
@@ -148,15 +146,10 @@ export class Updates {
     this.#parts.lifeCycle.suspect(member, update.accusers, update);
     // Some of the nodes that hear of it probe the member themselves.
     if (isNew && this.#context.random() * this.#parts.lifeCycle.unsuspected < CONFIRMERS)
-      this.#parts.prober.probe(this.#context.now, member, 0);
+      this.#parts.prober.probe(member, 0);
   }
 
-  #applyDead(member: Member | undefined, update: Update, isFresh: boolean): void {
-    if (member === undefined) {
-      const tombstone = { start: update.start, count: update.count, address: "", left: false };
-      this.#context.members.bury(update.id, tombstone);
-      return;
-    }
+  #applyDead(member: Member, update: Update, isFresh: boolean): void {
     if (!member.isLive || compareIncarnations(update, member) < 0) return;
     const { probeInterval } = this.#context.profile;
     if (probeInterval === 0) {
@@ -174,19 +167,10 @@ export class Updates {
     if (isFresh) this.#parts.lifeCycle.suspect(member, update.accusers, undefined);
     else member.accused = true;
     const isHard = update.flags === DeathReason.CONNECTION || update.flags === DeathReason.REPLACED;
-    this.#parts.prober.probe(this.#context.now, member, isFresh && isHard ? update.flags : 0);
+    this.#parts.prober.probe(member, isFresh && isHard ? update.flags : 0);
   }
 
-  #applyLeft(member: Member | undefined, update: Update): void {
-    if (member === undefined) {
-      this.#context.members.bury(update.id, {
-        start: update.start,
-        count: update.count,
-        address: "",
-        left: true,
-      });
-      return;
-    }
+  #applyLeft(member: Member, update: Update): void {
     if (member.state === MemberState.LEFT) return;
     if (compareIncarnations(update, member) < 0) return;
     member.start = update.start;
@@ -233,14 +217,13 @@ export class Updates {
     }
     const isRemoved = (update.flags & 1) !== 0;
     const { members, random, self } = this.#context;
-    const { id } = update;
+    const { id, start, count } = update;
     const address = members.get(id)?.address ?? members.removals.get(id)?.address ?? "";
-    const { start, count } = update;
     if (!members.setRemoval(id, { start, count, removed: isRemoved, address })) return;
     this.#context.changed();
     this.#context.spread(update);
     if (!isRemoved && id !== self.id && address !== "" && (isOwn || random() < CONFIRMERS / members.size))
-      this.#parts.dialer.dial(address, update, false);
+      this.#parts.prober.dial(address, update, false);
     if (id === this.#context.self.id) {
       this.#unheard = undefined;
       const was = this.#context.removed;
@@ -266,12 +249,8 @@ export class Updates {
     if ((update.flags & 1) === 0 || admission === undefined || admission.removed) return;
     if (!this.#context.isUnanswered() || !this.#context.believes()) return;
     this.#unheard = Update.removal(self.id, admission.start, admission.count, false);
-    members.overrule(self.id, {
-      start: update.start,
-      count: update.count,
-      removed: true,
-      address: admission.address,
-    });
+    const { start, count } = update;
+    members.overrule(self.id, { start, count, removed: true, address: admission.address });
     this.#context.changed();
     this.#context.removed = true;
     this.#onRemoval(true);

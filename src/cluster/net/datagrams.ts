@@ -78,7 +78,9 @@ export class Datagrams {
   async #useInterfaces(interfaces: readonly string[]): Promise<void> {
     const { group, ttl } = this.#options;
     if (group === undefined || this.#socket === undefined) return;
-    const groupSocket = this.#groupSocket ?? (await this.#bindGroup(group.port));
+    const read = (bytes: Buffer, { address, port }: RemoteInfo): void =>
+      this.#onDatagram(bytes, address, port, true);
+    const groupSocket = this.#groupSocket ?? (await this.#bind({ port: group.port }, true, read));
     if (this.#closed || this.#socket === undefined) {
       if (this.#groupSocket === undefined) groupSocket.close();
       return;
@@ -108,12 +110,6 @@ export class Datagrams {
       this.#senders.set(each, sender);
       this.#sendsToGroup(sender, each, ttl);
     }
-  }
-
-  #bindGroup(port: number): Promise<Socket> {
-    return this.#bind({ port }, true, (bytes, { address, port }) =>
-      this.#onDatagram(bytes, address, port, true),
-    );
   }
 
   /** Joins again each time: another interface may have the same address by now. */

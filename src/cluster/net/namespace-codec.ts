@@ -18,25 +18,21 @@ export class NamespaceCodec {
   readonly sealer: Sealer | undefined;
   /** For reports of a wrong key. */
   readonly byPassword: boolean;
+  /** The first seals. */
+  keys: readonly string[];
   readonly #messagesHead: Buffer;
-  #keys: readonly string[];
 
   /** @throws InvalidArgumentError `EINVAL` for an invalid name or key, and for too many keys */
   constructor(name: string, keys: readonly string[], byPassword = false) {
     this.byPassword = byPassword;
     this.namespace = namespaceNumber(name);
     this.name = name;
-    this.#keys = keys;
+    this.keys = keys;
     this.#messagesHead = Buffer.alloc(PREFIX + 1);
     this.#messagesHead.writeUInt8(FirstByte.VERSION, 0);
     this.#messagesHead.writeUIntBE(this.namespace, 1, PREFIX - 1);
     this.#messagesHead.writeUInt8(MESSAGES, PREFIX);
     if (keys.length > 0) this.sealer = new Sealer(this.namespace, keys);
-  }
-
-  /** The first key seals. */
-  get keys(): readonly string[] {
-    return this.#keys;
   }
 
   /**
@@ -47,7 +43,7 @@ export class NamespaceCodec {
     if (this.sealer === undefined)
       throw new InvalidArgumentError("a cluster that was started without a key gets none while it runs");
     this.sealer.setKeys(keys);
-    this.#keys = [...keys];
+    this.keys = [...keys];
   }
 
   encode(packet: Packet): Buffer {
@@ -81,14 +77,11 @@ export class NamespaceCodec {
 
   /** @returns a packet; or a frame of messages without its type */
   decodeStream(way: StreamWay, bytes: Buffer): Packet | Buffer | PacketRefusal {
-    if (this.sealer === undefined) {
-      if (isSealed(bytes)) return "sealed";
-      if (bytes[PREFIX] === MESSAGES) return bytes.subarray(PREFIX + 1);
-      return decodePacket(bytes, this.namespace, MAX_STREAM_PACKET + PREFIX);
-    }
-    if (((bytes[0] ?? 0) & FirstByte.MESSAGES) !== 0)
-      return isCurveBoxLoaded() ? this.sealer.openMessages(way, bytes, curveBox()) : "type";
-    return this.sealer.openStream(way, bytes, MAX_STREAM_PACKET);
+    const box = isCurveBoxLoaded() ? curveBox() : undefined;
+    if (this.sealer !== undefined) return this.sealer.openStream(way, bytes, MAX_STREAM_PACKET, box);
+    if (isSealed(bytes)) return "sealed";
+    if (bytes[PREFIX] === MESSAGES) return bytes.subarray(PREFIX + 1);
+    return decodePacket(bytes, this.namespace, MAX_STREAM_PACKET + PREFIX);
   }
 }
 

@@ -18,7 +18,6 @@
  * a proof, and messages have one resumed window per node (messaging/window.ts).
  */
 import { randomBytes } from "node:crypto";
-import { thrownText } from "../../core/arguments.js";
 import { RunningTimeout } from "../../core/timers.js";
 import { UnitReader } from "../../core/unit-reader.js";
 import type { PooledBuffer } from "../../engine/zmtp/codec/pooled-buffer.js";
@@ -26,7 +25,7 @@ import type { Fault } from "../../engine/zmtp/mechanism/mechanism.js";
 import type { ReadTarget, Sink } from "../../engine/zmtp/transport/reader.js";
 import type { Stream } from "../../engine/zmtp/transport/transport.js";
 import type { IdentityExchange, NodeIdentities, ProvedNode } from "../admission/identities.js";
-import type { Hellos, LinkRole, RefusedNamespace } from "../admission/proof.js";
+import type { CheckedNamespaces, Hellos, LinkRole } from "../admission/proof.js";
 import { MAX_ADDRESS } from "../bounds.js";
 import type { PairStream } from "../messaging/pair-streams.js";
 import type { Packet } from "../wire/packets.js";
@@ -66,11 +65,7 @@ export interface StreamNode {
   accepts(address: string): boolean;
   prove(role: LinkRole, hellos: Hellos): readonly NamespaceProof[];
   /** @param role of the other end */
-  check(
-    role: LinkRole,
-    hellos: Hellos,
-    shown: readonly NamespaceProof[],
-  ): { readonly proved: boolean; readonly refused: readonly RefusedNamespace[] };
+  check(role: LinkRole, hellos: Hellos, shown: readonly NamespaceProof[]): CheckedNamespaces;
   /** `undefined`: this node has no key. */
   readonly identities: NodeIdentities | undefined;
   /** One end does not admit the other. @param namespace `undefined`: unknown, or both have none in common */
@@ -117,9 +112,7 @@ export class NodeStream implements Sink, PairStream {
   peer = "";
   /** Of the node at the other end, from its first packet. */
   id = "";
-  readonly startedAt = performance.now();
-  /** -1: not verified. */
-  verifiedAt = -1;
+  verified = false;
   usedAt: number;
   users = 0;
   readonly protocol: string;
@@ -178,9 +171,12 @@ export class NodeStream implements Sink, PairStream {
     this.address = dialled ?? "";
     this.usedAt = performance.now();
     this.#hello = encodeHello(randomBytes(32), table.ownAddress);
-    stream.socket.on("error", (error: NodeJS.ErrnoException) => {
+    stream.socket.on("error", ({ code, message }: NodeJS.ErrnoException) => {
       this.#noteFault();
-      this.#finish(error.code === "ECONNRESET" || error.code === "EPIPE" ? "lost" : "failed");
+      const isLost = code === "ECONNRESET" || code === "EPIPE";
+      if (!isLost && !this.verified && this.isGiven)
+        this.#fault = { kind: "other", code: "ERR_TRANSPORT", message };
+      this.#finish(isLost ? "lost" : "failed");
     });
     this.#limit = new RunningTimeout(10_000, () => this.#refuse("link:timeout"));
   }
@@ -188,34 +184,12 @@ export class NodeStream implements Sink, PairStream {
   /** A stream in memory may answer, and end, within the call. */
   start(): void {
     const { reader, socket } = this.#stream;
-    try {
-      reader.start(socket, this);
-      socket.write(this.#hello);
-    } catch (error) {
-      this.#threw(error);
-    }
-  }
-
-  /** The program's stream threw instead of failing. */
-  #threw(error: unknown): void {
-    if (!this.verified) this.#fault = { kind: "other", code: "ERR_TRANSPORT", message: thrownText(error) };
-    this.#finish("failed");
-  }
-
-  #write(frame: Buffer): void {
-    try {
-      this.#stream.socket.write(frame);
-    } catch (error) {
-      this.#threw(error);
-    }
+    reader.start(socket, this);
+    socket.write(this.#hello);
   }
 
   get isGiven(): boolean {
     return this.caller !== undefined;
-  }
-
-  get verified(): boolean {
-    return this.verifiedAt >= 0;
   }
 
   get ended(): boolean {
@@ -255,7 +229,7 @@ export class NodeStream implements Sink, PairStream {
       this.#own.count("link:full");
       return;
     }
-    this.#write(encodeFrame(codec.encodeStream(this.#out, packet)));
+    this.#stream.socket.write(encodeFrame(codec.encodeStream(this.#out, packet)));
   }
 
   isFor(id: string): boolean {
@@ -291,19 +265,15 @@ export class NodeStream implements Sink, PairStream {
       }
     }
     const { socket } = this.#stream;
-    try {
-      socket.write(head);
-      if (!isSmall) for (let i = 0; i < parts.length; i++) socket.write(parts[i] as Uint8Array);
-      this.#corked += length;
-      if (this.#corked < 2_048) return;
-      // A stream in memory may answer within `uncork`, and what it causes is neither corked nor uncorked.
-      this.#corked = Number.NEGATIVE_INFINITY;
-      socket.uncork();
-      socket.cork();
-      this.#corked = 0;
-    } catch (error) {
-      this.#threw(error);
-    }
+    socket.write(head);
+    if (!isSmall) for (let i = 0; i < parts.length; i++) socket.write(parts[i] as Uint8Array);
+    this.#corked += length;
+    if (this.#corked < 2_048) return;
+    // A stream in memory may answer within `uncork`, and what it causes is neither corked nor uncorked.
+    this.#corked = Number.NEGATIVE_INFINITY;
+    socket.uncork();
+    socket.cork();
+    this.#corked = 0;
   }
 
   /** Small writes of a turn go out in one system call. */
@@ -317,11 +287,7 @@ export class NodeStream implements Sink, PairStream {
 
   readonly #uncork = (): void => {
     this.#corked = -1;
-    try {
-      this.#stream.socket.uncork();
-    } catch (error) {
-      this.#threw(error);
-    }
+    this.#stream.socket.uncork();
   };
 
   expectAnswer(heartbeat: number): void {
@@ -366,11 +332,7 @@ export class NodeStream implements Sink, PairStream {
     this.#limit.clear();
     this.#silence?.clear();
     this.#limit = new RunningTimeout(1_000, () => this.#finish(end));
-    try {
-      this.#stream.socket.end(encodeFrame(frame));
-    } catch {
-      this.#finish(end); // A program's stream may throw.
-    }
+    this.#stream.socket.end(encodeFrame(frame));
   }
 
   destroy(): void {
@@ -592,7 +554,7 @@ export class NodeStream implements Sink, PairStream {
   }
 
   #sendControl(frame: Buffer): void {
-    this.#write(encodeFrame(frame));
+    this.#stream.socket.write(encodeFrame(frame));
   }
 
   #prove(): void {
@@ -607,7 +569,7 @@ export class NodeStream implements Sink, PairStream {
 
   #verify(): void {
     if (this.ended) return; // By a listener of the refusal, or within the write.
-    this.verifiedAt = performance.now();
+    this.verified = true;
     this.#limit.clear();
     this.#table.onVerified(this);
     this.#flush();

@@ -58,8 +58,6 @@ export interface ConnectionError {
 export interface StreamState {
   /** `self`: the address is this node's own, and is not dialled. `broken`: it is dialled again, with back-off. */
   readonly state: ConnectionState;
-  /** Wall clock in ms of the last change of state. */
-  readonly since: number;
   /** Attempts since the last connection, including the current one. */
   readonly attempts: number;
   /** Why the last attempt failed. */
@@ -118,7 +116,6 @@ export interface StreamsEffects extends StreamNode {
 }
 
 interface Dial {
-  readonly startedAt: number;
   readonly cancel: () => void;
   readonly queue: { readonly codec: NamespaceCodec; readonly packet: Packet }[];
 }
@@ -128,8 +125,8 @@ class Watched {
   /** Since the last stream, and the time of the next one. */
   attempts = 0;
   retryAt = 0;
-  /** Why the last attempt failed, with the wall clock in ms. */
-  trouble: { readonly error: ConnectionError; readonly at: number } | undefined;
+  /** Why the last attempt failed. */
+  error: ConnectionError | undefined;
   /** When this node met itself there. */
   ownSince: number | undefined;
 }
@@ -148,8 +145,6 @@ export class NodeStreams implements StreamTable, PairStreamTable {
   readonly #more: Listener[] = [];
   /** "host:port" for other nodes; empty before it is known. */
   ownAddress = "";
-  /** When the node began to listen. */
-  startedAt = 0;
   #closed = false;
   #stopped = false;
 
@@ -276,7 +271,7 @@ export class NodeStreams implements StreamTable, PairStreamTable {
   /** @returns `false`: this node or the stream is closed */
   open(duplex: Duplex, how: Pick<OpenedStream, "protocol" | "dialled" | "caller">): boolean {
     const { protocol, dialled } = how;
-    takeDuplex(duplex);
+    takeDuplex(duplex, true);
     if (this.#closed || duplex.readable === false || duplex.writable === false) {
       duplex.on("error", () => undefined).destroy();
       if (dialled !== undefined) this.#effects.onStreamFailed(dialled, protocol, "the stream is closed");
@@ -360,21 +355,14 @@ export class NodeStreams implements StreamTable, PairStreamTable {
   }
 
   state(address: string): StreamState {
-    const wall = Date.now() - performance.now();
-    const { attempts, trouble, ownSince } = this.#watched.get(address) ?? new Watched();
+    const { attempts, error, ownSince } = this.#watched.get(address) ?? new Watched();
     const stream = this.#byAddress.get(address);
     const none = { attempts: 0, error: undefined, peer: undefined };
-    if (stream?.verified)
-      return { ...none, state: "connected", since: Math.round(wall + stream.verifiedAt), peer: stream.peer };
-    if (address === this.ownAddress || ownSince !== undefined)
-      return { ...none, state: "self", since: Math.round(wall + (ownSince ?? this.startedAt)) };
-    const dialledAt = stream?.startedAt ?? this.#dials.get(address)?.startedAt;
-    const error = trouble?.error;
-    if (dialledAt !== undefined || trouble === undefined) {
-      const since = Math.round(wall + (dialledAt ?? performance.now()));
-      return { state: "connecting", since, attempts: attempts + 1, error, peer: undefined };
-    }
-    return { state: "broken", since: trouble.at, attempts, error, peer: undefined };
+    if (stream?.verified) return { ...none, state: "connected", peer: stream.peer };
+    if (address === this.ownAddress || ownSince !== undefined) return { ...none, state: "self" };
+    if (stream !== undefined || this.#dials.has(address) || error === undefined)
+      return { state: "connecting", attempts: attempts + 1, error, peer: undefined };
+    return { state: "broken", attempts, error, peer: undefined };
   }
 
   /** Existing streams stay. */
@@ -477,7 +465,7 @@ export class NodeStreams implements StreamTable, PairStreamTable {
   #missed(address: string, { code, message }: ConnectionError): void {
     const watched = this.#watched.get(address);
     if (watched === undefined) return;
-    watched.trouble = { error: { code, message }, at: Date.now() };
+    watched.error = { code, message };
     watched.retryAt = performance.now() + backOff(watched.attempts, 200, 10_000, Math.random);
     watched.attempts += 1;
   }
@@ -531,7 +519,7 @@ export class NodeStreams implements StreamTable, PairStreamTable {
       this.#effects.greet(stream);
       for (const { codec, packet } of dial.queue) stream.send(codec, packet);
     });
-    const dial: Dial = { cancel, queue: [], startedAt: performance.now() };
+    const dial: Dial = { cancel, queue: [] };
     this.#dials.set(address, dial);
     return dial;
   }

@@ -7,8 +7,7 @@
  */
 import { checkCallOptions, checkInteger, invalidArgument } from "../../core/arguments.js";
 import { ClosedError, TimeoutError } from "../../core/errors.js";
-import { MAX_TIMEOUT, withTimeout } from "../../core/waiter.js";
-import { sleep } from "../discovery/source.js";
+import { MAX_TIMEOUT, sleep, withTimeout } from "../../core/waiter.js";
 import type { NamespaceParts } from "./namespace-parts.js";
 
 /** A program that can be announced: a broker, server or cache of `shoal/patterns`, or any object with these methods. */

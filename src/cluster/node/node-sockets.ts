@@ -203,7 +203,6 @@ export class NodeSockets {
     await this.#listenAlso(binding);
     this.#bound = { binding, port: chosen };
     this.streams.ownAddress = announced ?? joinAddress(own, chosen);
-    this.streams.startedAt = performance.now();
     this.#looking = setInterval(() => {
       this.streams.sweep();
       this.#look();

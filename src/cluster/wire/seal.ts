@@ -21,6 +21,8 @@ import { LatestMap, MAX_KEYS, MAX_PACKET, REPLAY_WINDOW } from "../bounds.js";
 import { decodeBody, encodePacket, FirstByte, type PacketFault, PREFIX } from "./codec.js";
 import type { Packet } from "./packets.js";
 
+/** First byte of a sealed packet. */
+const SEALED = FirstByte.VERSION | FirstByte.SEALED;
 const SESSION_LENGTH = 16;
 const TAG_LENGTH = 16;
 const NONCE = PREFIX + 4;
@@ -201,47 +203,25 @@ export class Sealer {
     const key = this.#keys[0] as Key;
     way.counter += 1;
     const plain = Buffer.concat(parts);
-    const out = Buffer.allocUnsafe(SEAL_OVERHEAD + plain.length);
-    out.writeUInt8(FirstByte.VERSION | FirstByte.SEALED | FirstByte.MESSAGES, 0);
-    this.#writeHead(out, key, way.session, way.counter);
-    box.seal(out.subarray(TAG), plain, out.subarray(NONCE, TAG), way.messageKeyOf(key, this.#namespace));
+    const out = this.#begin(SEALED | FirstByte.MESSAGES, plain.length, key, way.session, way.counter);
+    const messageKey = way.messageKeyOf(key, this.#namespace);
+    box.seal(out.subarray(TAG), plain, out.subarray(NONCE, TAG), messageKey);
     return out;
   }
 
-  openMessages(way: StreamWay, bytes: Buffer, box: Box): Buffer | Refusal {
-    const key = this.#keyFor(
-      bytes,
-      Number.POSITIVE_INFINITY,
-      FirstByte.VERSION | FirstByte.SEALED | FirstByte.MESSAGES,
-    );
-    if (typeof key === "string") return key;
-    const counter = this.#newCounter(way, bytes);
-    if (counter === undefined) return "replayed";
-    const plain = Buffer.allocUnsafeSlow(bytes.length - SEAL_OVERHEAD);
-    const messageKey = way.messageKeyOf(key, this.#namespace);
-    if (!box.open(plain, bytes.subarray(TAG), bytes.subarray(NONCE, TAG), messageKey)) return "forged";
-    way.counter = counter;
-    return plain;
-  }
-
-  #newCounter(way: StreamWay, bytes: Buffer): number | undefined {
-    const counter = counterOf(bytes);
-    const isSession = bytes.compare(way.session, 0, SESSION_LENGTH, NONCE, COUNTER) === 0;
-    return isSession && counter > way.counter ? counter : undefined;
-  }
-
-  #writeHead(out: Buffer, key: Key, session: Buffer, counter: number): void {
+  #begin(first: number, length: number, key: Key, session: Buffer, counter: number): Buffer {
+    const out = Buffer.allocUnsafe(SEAL_OVERHEAD + length);
+    out.writeUInt8(first, 0);
     out.writeUIntBE(this.#namespace, 1, 6);
     out.writeUInt32BE(key.id, PREFIX);
     session.copy(out, NONCE);
     out.writeBigUInt64BE(BigInt(counter), COUNTER);
+    return out;
   }
 
   #box(packet: Packet, key: Key, session: Buffer, sealing: Buffer, counter: number): Buffer {
     const plain = encodePacket(packet, -1);
-    const out = Buffer.allocUnsafe(SEAL_OVERHEAD + plain.length);
-    out.writeUInt8(FirstByte.VERSION | FirstByte.SEALED, 0);
-    this.#writeHead(out, key, session, counter);
+    const out = this.#begin(SEALED, plain.length, key, session, counter);
     const cipher = createCipheriv(CIPHER, sealing, shortNonce(out), {
       authTagLength: TAG_LENGTH,
     });
@@ -254,7 +234,7 @@ export class Sealer {
 
   /** A refused packet changes no state. @param most accepted bytes */
   open(bytes: Buffer, most: number): Packet | Refusal {
-    const key = this.#keyFor(bytes, most);
+    const key = this.#keyFor(bytes, most, SEALED);
     if (typeof key === "string") return key;
     const counter = counterOf(bytes);
     const name = bytes.toString("latin1", PREFIX, COUNTER);
@@ -270,18 +250,31 @@ export class Sealer {
     return decodeBody(plain);
   }
 
-  openStream(way: StreamWay, bytes: Buffer, most: number): Packet | Refusal {
-    const key = this.#keyFor(bytes, most);
+  /**
+   * @param most accepted bytes of a packet
+   * @param box `undefined`: not loaded, since this node has no messages
+   * @returns a packet, or messages
+   */
+  openStream(way: StreamWay, bytes: Buffer, most: number, box?: Box): Packet | Buffer | Refusal {
+    const areMessages = ((bytes[0] ?? 0) & FirstByte.MESSAGES) !== 0;
+    if (areMessages && box === undefined) return "type";
+    const key = areMessages
+      ? this.#keyFor(bytes, Number.POSITIVE_INFINITY, SEALED | FirstByte.MESSAGES)
+      : this.#keyFor(bytes, most, SEALED);
     if (typeof key === "string") return key;
-    const counter = this.#newCounter(way, bytes);
-    if (counter === undefined) return "replayed";
-    const plain = openBox(bytes, way.keyOf(key));
+    const counter = counterOf(bytes);
+    const isSession = bytes.compare(way.session, 0, SESSION_LENGTH, NONCE, COUNTER) === 0;
+    if (!isSession || counter <= way.counter) return "replayed";
+    const plain =
+      areMessages && box !== undefined
+        ? openMessages(bytes, way.messageKeyOf(key, this.#namespace), box)
+        : openBox(bytes, way.keyOf(key));
     if (plain === undefined) return "forged";
     way.counter = counter;
-    return decodeBody(plain);
+    return areMessages ? plain : decodeBody(plain);
   }
 
-  #keyFor(bytes: Buffer, most: number, version = FirstByte.VERSION | FirstByte.SEALED): Key | Refusal {
+  #keyFor(bytes: Buffer, most: number, version: number): Key | Refusal {
     if (bytes.length === 0) return "empty";
     if (bytes.length > most + SEAL_OVERHEAD) return "oversized";
     if (bytes[0] === FirstByte.VERSION) return "unsealed";
@@ -308,6 +301,11 @@ function shortNonce(sealed: Buffer): Buffer {
   const nonce = Buffer.alloc(12);
   sealed.copy(nonce, 4, COUNTER, TAG);
   return nonce;
+}
+
+function openMessages(bytes: Buffer, key: Buffer, box: Box): Buffer | undefined {
+  const plain = Buffer.allocUnsafeSlow(bytes.length - SEAL_OVERHEAD);
+  return box.open(plain, bytes.subarray(TAG), bytes.subarray(NONCE, TAG), key) ? plain : undefined;
 }
 
 function openBox(bytes: Buffer, key: Buffer): Buffer | undefined {

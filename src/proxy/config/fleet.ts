@@ -244,28 +244,17 @@ interface Whole {
   readonly again?: readonly string[];
 }
 
-interface OfEndpoint {
+interface OfSocket {
   readonly proxy: string;
   readonly socket: ProxySocketName;
-  readonly endpoint: string;
 }
 
 export type Change =
   | ({ readonly do: "start" } & Whole)
   | ({ readonly do: "stop" } & Whole)
-  | ({ readonly do: "bind" | "unbind" | "connect" | "disconnect" } & OfEndpoint)
-  | {
-      readonly do: "policy";
-      readonly proxy: string;
-      readonly socket: ProxySocketName;
-      readonly policy: SocketConfiguration["policy"];
-    }
-  | {
-      readonly do: "tls";
-      readonly proxy: string;
-      readonly socket: ProxySocketName;
-      readonly tls: TlsConfiguration;
-    };
+  | ({ readonly do: "bind" | "unbind" | "connect" | "disconnect"; readonly endpoint: string } & OfSocket)
+  | ({ readonly do: "policy"; readonly policy: SocketConfiguration["policy"] } & OfSocket)
+  | ({ readonly do: "tls"; readonly tls: TlsConfiguration } & OfSocket);
 
 type EndpointChange = Extract<Change, { readonly endpoint: string }>;
 

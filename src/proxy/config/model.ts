@@ -2,7 +2,7 @@
 
 import { curveKeyPair, curvePublicKey } from "../../sockets/security/curve-keys.js";
 import { plainUsers } from "../../sockets/security/plain-users.js";
-import { type ProxySocketName, SOCKET_NAMES } from "../options.js";
+import { type ProxyCertificates, type ProxySocketName, SOCKET_NAMES } from "../options.js";
 import type { SocketProxyOptions } from "../socket-proxy.js";
 import { CONFIGURED_KINDS, type ConfiguredKind } from "./schema.js";
 
@@ -93,11 +93,7 @@ export function optionsOf(proxy: ProxyConfiguration): SocketProxyOptions {
 }
 
 /** Absent ones are reset. */
-export function tlsOptions({ cert, key, ca }: TlsConfiguration): {
-  readonly tlsCert: string | null;
-  readonly tlsKey: string | null;
-  readonly tlsCa: string | null;
-} {
+export function tlsOptions({ cert, key, ca }: TlsConfiguration): ProxyCertificates {
   return { tlsCert: cert ?? null, tlsKey: key ?? null, tlsCa: ca ?? null };
 }
 

@@ -66,74 +66,61 @@ export interface PolicedSide {
 
 /** @returns a frozen copy @throws InvalidArgumentError `EINVAL` for an invalid part, or one that the type cannot use */
 export function checkPolicy(side: PolicedSide, given: unknown): ProxyPolicy {
-  const what = `policy of ${side.name}`;
-  const { addresses, keys, topics, limits } = partsOf(what, given, ["addresses", "keys", "topics", "limits"]);
-  const policy: ProxyPolicy = {
-    ...(addresses === undefined ? {} : { addresses: listOf(`addresses in the ${what}`, addresses) }),
-    ...(keys === undefined ? {} : { keys: folderOf(what, keys, side) }),
-    ...(topics === undefined ? {} : { topics: topicsOf(what, topics, side) }),
-    ...(limits === undefined ? {} : { limits: limitsOf(what, limits, side) }),
-  };
-  for (const block of [...(policy.addresses?.allow ?? []), ...(policy.addresses?.deny ?? [])]) {
-    if (parseBlock(block) === undefined)
-      throw invalidArgument(`addresses in the ${what} must be ${BLOCK_RULE}`, block);
-  }
-  return Object.freeze(policy);
+  return partsOf<ProxyPolicy>(`the policy of ${side.name}`, given, {
+    addresses: addressesOf,
+    keys: (what, value) => folderOf(what, value, side),
+    topics: (what, value) => topicsOf(what, value, side),
+    limits: (what, value) => limitsOf(what, value, side),
+  });
+}
+
+function addressesOf(what: string, given: unknown): ProxyPolicyList {
+  const list = listOf(what, given);
+  for (const block of [...(list.allow ?? []), ...(list.deny ?? [])])
+    if (parseBlock(block) === undefined) throw invalidArgument(`${what} must be ${BLOCK_RULE}`, block);
+  return list;
 }
 
 function folderOf(what: string, keys: unknown, { options }: PolicedSide): string {
   if (typeof keys !== "string" || keys === "")
-    throw invalidArgument(`keys in the ${what} must be the path of a folder`, keys);
+    throw invalidArgument(`${what} must be the path of a folder`, keys);
   if (options.curveServer !== true)
-    throw new InvalidArgumentError(`keys in the ${what} need the side's option curveServer`);
+    throw new InvalidArgumentError(`${what} need the side's option curveServer`);
   return keys;
 }
 
-function topicsOf(what: string, topics: unknown, { type }: PolicedSide): ProxyPolicyList {
+function topicsOf(what: string, given: unknown, { type }: PolicedSide): ProxyPolicyList {
   if (!WITH_TOPICS.includes(type))
     throw new InvalidArgumentError(
-      `topics in the ${what}: messages of a ${type} have none; sides of type ${WITH_TOPICS.join(", ")} do`,
+      `${what}: messages of a ${type} have none; sides of type ${WITH_TOPICS.join(", ")} do`,
     );
-  return listOf(`topics in the ${what}`, topics);
+  return listOf(what, given);
 }
 
 function limitsOf(what: string, given: unknown, { type, options }: PolicedSide): ProxyPolicyLimits {
-  const where = `limits in the ${what}`;
-  const { messageSize, peer, all } = partsOf(where, given, ["messageSize", "peer", "all"]);
+  const checks: Checks<ProxyPolicyLimits> = { messageSize: checkInteger, peer: rateOf, all: rateOf };
+  const limits = partsOf(what, given, checks);
+  const { peer, all } = limits;
   const sends = WITH_SENDERS.includes(type);
   if (peer !== undefined && !sends)
     throw new InvalidArgumentError(
-      `peer of ${where}: peers of a ${type} send no messages; those of ${WITH_SENDERS.join(", ")} do`,
+      `peer in ${what}: peers of a ${type} send no messages; those of ${WITH_SENDERS.join(", ")} do`,
     );
   if (all !== undefined && !sends && type !== "xpub")
-    throw new InvalidArgumentError(`all of ${where}: peers of a ${type} send nothing`);
+    throw new InvalidArgumentError(`all in ${what}: peers of a ${type} send nothing`);
   if ((peer !== undefined || all !== undefined) && options.receiveHighWaterMark === 0)
     throw new InvalidArgumentError(
-      `${where}: with a rate the side needs a receiveHighWaterMark, since what is held back waits in its queue; got 0`,
+      `${what}: with a rate the side needs a receiveHighWaterMark, since what is held back waits in its queue; got 0`,
     );
-  return Object.freeze({
-    ...(messageSize === undefined
-      ? {}
-      : { messageSize: checkInteger(`messageSize of ${where}`, messageSize) }),
-    ...(peer === undefined ? {} : { peer: rateOf(`peer of ${where}`, peer) }),
-    ...(all === undefined ? {} : { all: rateOf(`all of ${where}`, all) }),
-  });
+  return limits;
 }
 
 function rateOf(what: string, given: unknown): ProxyPolicyRate {
-  const { messages, bytes } = partsOf(what, given, ["messages", "bytes"]);
-  return Object.freeze({
-    ...(messages === undefined ? {} : { messages: checkInteger(`messages in ${what}`, messages) }),
-    ...(bytes === undefined ? {} : { bytes: checkInteger(`bytes in ${what}`, bytes) }),
-  });
+  return partsOf<ProxyPolicyRate>(what, given, { messages: checkInteger, bytes: checkInteger });
 }
 
 function listOf(what: string, given: unknown): ProxyPolicyList {
-  const { allow, deny } = partsOf(what, given, ["allow", "deny"]);
-  return Object.freeze({
-    ...(allow === undefined ? {} : { allow: textsOf(`allow of ${what}`, allow) }),
-    ...(deny === undefined ? {} : { deny: textsOf(`deny of ${what}`, deny) }),
-  });
+  return partsOf<ProxyPolicyList>(what, given, { allow: textsOf, deny: textsOf });
 }
 
 function textsOf(what: string, value: unknown): readonly string[] {
@@ -144,14 +131,22 @@ function textsOf(what: string, value: unknown): readonly string[] {
   return Object.freeze([...(value as string[])]);
 }
 
-function partsOf(what: string, given: unknown, known: readonly string[]): Readonly<Record<string, unknown>> {
+/** A check of each part, which gets its name and its value. */
+type Checks<T> = {
+  readonly [K in keyof T]-?: (what: string, value: unknown) => Exclude<T[K], undefined>;
+};
+
+function partsOf<T extends object>(what: string, given: unknown, checks: Checks<T>): T {
   if (typeof given !== "object" || given === null || Array.isArray(given))
-    throw invalidArgument(`The ${what} must be an object`, given);
-  for (const key of Object.keys(given)) {
-    if (!known.includes(key))
-      throw new InvalidArgumentError(`The ${what} has no ${key}; it has ${known.join(", ")}`);
+    throw invalidArgument(`${what} must be an object`, given);
+  const parts: Partial<T> = {};
+  for (const [key, value] of Object.entries(given)) {
+    if (!Object.hasOwn(checks, key))
+      throw new InvalidArgumentError(`${what} has no ${key}; it has ${Object.keys(checks).join(", ")}`);
+    const part = key as keyof T & string;
+    if (value !== undefined) parts[part] = checks[part](`${key} in ${what}`, value);
   }
-  return given as Readonly<Record<string, unknown>>;
+  return Object.freeze(parts) as T;
 }
 
 const MAPPED = new BlockList();
@@ -185,12 +180,9 @@ export class AddressRules {
   readonly #allow: Blocks | undefined;
   readonly #deny: Blocks;
 
-  constructor({
-    allow = [],
-    deny = [],
-  }: { readonly allow?: readonly string[]; readonly deny?: readonly string[] }) {
-    this.#allow = allow.length === 0 ? undefined : new Blocks(allow);
-    this.#deny = new Blocks(deny);
+  constructor({ allow = [], deny = [] }: ProxyPolicyList) {
+    this.#allow = allow.length === 0 ? undefined : blocksOf(allow);
+    this.#deny = blocksOf(deny);
   }
 
   /** @param address anything but an IP address, as from ipc, is allowed */
@@ -201,22 +193,18 @@ export class AddressRules {
     const version = isIP(bare);
     if (version === 0) return true;
     const family = version === 4 ? "ipv4" : "ipv6";
-    if (this.#deny.has(bare, family)) return false;
-    return this.#allow?.has(bare, family) ?? true;
+    if (this.#deny[family].check(bare, family)) return false;
+    return this.#allow?.[family].check(bare, family) ?? true;
   }
 }
 
-class Blocks {
-  readonly #lists = { ipv4: new BlockList(), ipv6: new BlockList() };
+type Blocks = Readonly<Record<Block["family"], BlockList>>;
 
-  constructor(list: readonly string[]) {
-    for (const text of list) {
-      const block = parseBlock(text);
-      if (block !== undefined) this.#lists[block.family].addSubnet(block.network, block.prefix, block.family);
-    }
+function blocksOf(list: readonly string[]): Blocks {
+  const blocks = { ipv4: new BlockList(), ipv6: new BlockList() };
+  for (const text of list) {
+    const block = parseBlock(text);
+    if (block !== undefined) blocks[block.family].addSubnet(block.network, block.prefix, block.family);
   }
-
-  has(address: string, family: Block["family"]): boolean {
-    return this.#lists[family].check(address, family);
-  }
+  return blocks;
 }

@@ -31,7 +31,7 @@ export class SidePolicy {
   #policy: ProxyPolicy;
   #policing: Policing | undefined = undefined;
   #addresses: AddressRules | undefined = undefined;
-  #topics: TopicRules | undefined = undefined;
+  topics: TopicRules | undefined = undefined;
   #folder: KeyFolder | undefined = undefined;
   #changing: Promise<void> = Promise.resolve();
   #closed = false;
@@ -40,10 +40,6 @@ export class SidePolicy {
     this.#side = side;
     this.#policy = policy;
     this.#events = events;
-  }
-
-  get topics(): TopicRules | undefined {
-    return this.#topics;
   }
 
   /**
@@ -113,7 +109,7 @@ export class SidePolicy {
     const { addresses, topics, limits } = policy;
     this.#policy = policy;
     this.#addresses = addresses === undefined ? undefined : new AddressRules(addresses);
-    this.#topics = topics === undefined ? undefined : new TopicRules(topics);
+    this.topics = topics === undefined ? undefined : new TopicRules(topics);
     this.throttle.change(limits?.all);
     const before = this.#folder;
     this.#folder = folder;

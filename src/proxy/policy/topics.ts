@@ -82,61 +82,23 @@ export interface SubscriptionChange {
   readonly on: boolean;
 }
 
-/**
- *   requested --passes--> upstream
- *     |                     ^
- *     +-- refused ----------+  when other rules let it pass; and back again
- */
-export class Subscriptions {
-  /** Prefix (latin1) -> whether passed upstream. */
-  readonly #asked = new Map<string, boolean>();
-  readonly #passes: (prefix: Uint8Array) => boolean;
-
-  constructor(passes: (prefix: Uint8Array) => boolean) {
-    this.#passes = passes;
-  }
-
-  /** Called for a prefix's first subscriber and the end of its last. @returns whether that passes upstream */
-  change(prefix: Uint8Array, on: boolean): boolean {
-    const key = Buffer.from(prefix).toString("latin1");
-    if (on) {
-      const passed = this.#passes(prefix);
-      this.#asked.set(key, passed);
-      return passed;
-    }
-    const passed = this.#asked.get(key);
-    this.#asked.delete(key);
-    return passed !== false;
-  }
-
-  /** Called when the rules change. @returns changes to pass upstream */
-  reconsider(): readonly SubscriptionChange[] {
-    const changes: SubscriptionChange[] = [];
-    for (const [key, passed] of this.#asked) {
-      const prefix = Buffer.from(key, "latin1");
-      const on = this.#passes(prefix);
-      if (on === passed) continue;
-      this.#asked.set(key, on);
-      changes.push({ prefix, on });
-    }
-    return changes;
-  }
-}
-
 export interface TopicSide {
   readonly topics: TopicRules | undefined;
   refuse(reason: "topic", count: number): void;
 }
 
+/**
+ *   requested subscription --passes--> upstream
+ *     |                                  ^
+ *     +-- refused -----------------------+  when other rules let it pass; and back again
+ */
 export class TopicGate {
   readonly #sides: readonly TopicSide[];
-  readonly #subscriptions: Subscriptions;
+  /** Prefix (latin1) -> whether passed upstream. */
+  readonly #asked = new Map<string, boolean>();
 
   constructor(sides: readonly TopicSide[]) {
     this.#sides = sides;
-    this.#subscriptions = new Subscriptions((prefix) =>
-      sides.every(({ topics }) => topics?.passes(prefix) ?? true),
-    );
   }
 
   check = (frames: readonly Uint8Array[]): boolean => {
@@ -169,13 +131,32 @@ export class TopicGate {
     return this.change(first.subarray(1), first[0] === SUBSCRIBE);
   };
 
+  /** Called for a prefix's first subscriber and the end of its last. @returns whether that passes upstream */
   change(prefix: Uint8Array, on: boolean): boolean {
-    const passes = this.#subscriptions.change(prefix, on);
-    if (!passes && on) this.#sides.find(({ topics }) => topics?.passes(prefix) === false)?.refuse("topic", 1);
-    return passes;
+    const key = Buffer.from(prefix).toString("latin1");
+    const passed = this.#asked.get(key);
+    this.#asked.delete(key);
+    if (!on) return passed !== false;
+    const refusing = this.#refusing(prefix);
+    refusing?.refuse("topic", 1);
+    this.#asked.set(key, refusing === undefined);
+    return refusing === undefined;
   }
 
+  /** Called when the rules change. @returns changes to pass upstream */
   reconsider(): readonly SubscriptionChange[] {
-    return this.#subscriptions.reconsider();
+    const changes: SubscriptionChange[] = [];
+    for (const [key, passed] of this.#asked) {
+      const prefix = Buffer.from(key, "latin1");
+      const on = this.#refusing(prefix) === undefined;
+      if (on === passed) continue;
+      this.#asked.set(key, on);
+      changes.push({ prefix, on });
+    }
+    return changes;
+  }
+
+  #refusing(prefix: Uint8Array): TopicSide | undefined {
+    return this.#sides.find(({ topics }) => topics?.passes(prefix) === false);
   }
 }

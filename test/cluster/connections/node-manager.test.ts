@@ -90,7 +90,6 @@ describe("a connection manager", () => {
     await until(() => manager.status().every(({ state }) => state === "broken"));
     const [first] = manager.status() as [ConnectionStatus];
     expect(first.attempts).toBeGreaterThan(0);
-    expect(Math.abs(Date.now() - first.since)).toBeLessThan(30_000);
   });
 
   it("replaces the list: a member of the old one stays a member, and the same stream is not dialled twice", async () => {

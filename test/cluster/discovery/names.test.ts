@@ -1,6 +1,6 @@
 /** Look-ups of host names, in virtual time. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Names } from "../../../src/cluster/discovery/discovery.js";
+import { type Names, namesOf } from "../../../src/cluster/discovery/discovery.js";
 import type { HostPort } from "../../../src/cluster/net/addresses.js";
 
 let zone: Record<string, string[] | Error>;
@@ -17,7 +17,7 @@ beforeEach(() => {
   alone = false;
   changed = 0;
   failed = 0;
-  names = new Names(
+  names = namesOf(
     (error) => {
       if (error === undefined) changed += 1;
       else failed += 1;

@@ -22,7 +22,6 @@ export interface WorldOptions {
   /** For datagrams. */
   readonly loss?: number;
   readonly duplication?: number;
-  readonly localHealth?: boolean;
   /** Number of the first nodes that each node dials. Default 3. */
   readonly seeds?: number;
   /** Whether packets are encoded, which is slower and tests the codec. */
@@ -351,7 +350,6 @@ export class World {
     const { inbox, now } = node;
     if (inbox.length > 0) {
       node.inbox = [];
-      if (this.#options.localHealth === false) node.rules.tick(now);
       for (let i = 0; i < inbox.length; i += 3)
         this.#hand(node, inbox[i] as Packet, inbox[i + 1] as SimulatedNode, inbox[i + 2] as Way);
     }
@@ -409,7 +407,6 @@ export class World {
       random: this.random,
       effects: node,
       now: node.now,
-      localHealth: this.#options.localHealth ?? true,
     });
   }
 }
