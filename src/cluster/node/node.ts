@@ -357,7 +357,7 @@ export class ClusterNode extends ClusterNamespace {
   namespace(name: string, options: ClusterNamespaceOptions = {}): ClusterNamespace {
     this.assertOpen();
     const settings = namespaceSettings("namespace", name, options, this.#settings.scope);
-    checkNodeProtocols(settings, this.#settings);
+    checkNodeProtocols(settings, this.#settings.tls);
     if (this.#settings.curve !== undefined && settings.keys.length === 0)
       throw new InvalidArgumentError("a cluster of a node with curve needs a key or a password, too");
     const namespace = new ClusterNamespace("ClusterNamespace", name, this.identity, this.sockets, settings);

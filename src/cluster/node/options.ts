@@ -173,39 +173,11 @@ export type ClusterNodeOptions = Given<typeof NODE_OPTIONS>;
 const GROUP: GroupAddress = { group: "239.192.83.72", port: 23_772 };
 const TCL_GROUP: GroupAddress = { group: "230.230.230.230", port: 23_000 };
 
-export interface NamespaceSettings {
-  readonly tags: readonly string[];
-  readonly props: Readonly<Record<string, string>>;
-  /** Checked when it is advertised. */
-  readonly advertised: Readonly<Record<string, string | readonly string[]>>;
-  /** "host:port" each. */
-  readonly seeds: readonly string[];
-  readonly discovery: readonly DiscoverySource[];
-  readonly keys: readonly string[];
-  readonly byPassword: boolean;
-  readonly profile: Profile;
-  readonly strategy: SplitStrategy;
-  readonly autoheal: boolean;
-  readonly hasMessages: boolean;
-  readonly messaging: MessagingSettings;
-}
+export type NamespaceSettings = ReturnType<typeof namespaceSettings>;
 
-export interface NodeSettings
-  extends Pick<
-    Settings<typeof NODE_OPTIONS>,
-    "name" | "interface" | "port" | "ipv6" | "registry" | "curve" | "tls"
-  > {
-  readonly namespace: string;
-  readonly scope: Scope;
-  /** "FIRST-LAST". */
-  readonly ports: string | undefined;
-  readonly listen: readonly ListenerSettings[];
-  readonly announce: HostPort | undefined;
-  readonly group: GroupAddress | undefined;
-  readonly zre: ZreNodeOptions | undefined;
-}
+export type NodeSettings = ReturnType<typeof nodeSettings>["node"];
 
-export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings; first: NamespaceSettings } {
+export function nodeSettings(options: ClusterNodeOptions) {
   const given = checkOptions("ClusterNode", NODE_OPTIONS, options);
   const scope = given.scope ?? "host";
   const namespaceOptions = Object.fromEntries(
@@ -213,7 +185,7 @@ export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings;
   ) as ClusterNamespaceOptions;
   const first = namespaceSettings("ClusterNode", given.cluster ?? "default", namespaceOptions, scope);
   const tls = given.tls === undefined ? undefined : checkTls("tls", given.tls);
-  checkNodeProtocols(first, { tls });
+  checkNodeProtocols(first, tls);
   return {
     first,
     node: Object.freeze({
@@ -235,19 +207,7 @@ export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings;
   };
 }
 
-export interface ListenerSettings {
-  readonly host: string | undefined;
-  readonly port: number;
-  /** "FIRST-LAST". */
-  readonly ports: string | undefined;
-  /** `undefined`: as the node; `false`: without TLS. */
-  readonly tls: ClusterTlsOptions | false | undefined;
-}
-
-function listenersOf(
-  given: readonly ClusterListener[],
-  nodeTls: ClusterTlsOptions | undefined,
-): readonly ListenerSettings[] {
+function listenersOf(given: readonly ClusterListener[], nodeTls: ClusterTlsOptions | undefined) {
   if (!Array.isArray(given)) throw invalidArgument("listen must be an array", given);
   if (given.length > MAX_ENDPOINTS)
     throw new InvalidArgumentError(`listen has ${MAX_ENDPOINTS} listeners at most; got ${given.length}`);
@@ -297,7 +257,7 @@ export function namespaceSettings(
   namespace: string,
   options: ClusterNamespaceOptions,
   scope: Scope,
-): NamespaceSettings {
+) {
   checkKeys(what, options, NAMESPACE_KEYS);
   const byPassword = options.password !== undefined;
   if (byPassword && options.key !== undefined)
@@ -334,7 +294,7 @@ export function namespaceSettings(
 
 export function checkNodeProtocols(
   { messaging }: NamespaceSettings,
-  { tls }: Pick<NodeSettings, "tls">,
+  tls: ClusterTlsOptions | undefined,
 ): void {
   const protocols = messaging.protocols ?? [];
   if (tls === undefined && protocols.includes("tls"))
