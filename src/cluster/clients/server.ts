@@ -139,7 +139,6 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   #restUntil = 0;
   #looking: NodeJS.Timeout | undefined;
   #addresses: readonly HostAddress[] = [];
-  #lookingUp: Promise<void> | undefined;
   readonly #stopped = new AbortController();
   #description: string | undefined;
 
@@ -231,8 +230,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
         throw error;
       }
       this.#publish();
-      this.#looking = setInterval(() => void this.#lookUp(), this.#settings.addressInterval);
-      this.#looking.unref();
+      this.#lookUpLater();
     });
     return this.#starting;
   }
@@ -251,16 +249,6 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     this.#page.renew(tls);
   }
 
-  /**
-   * Looks this machine's addresses up now, or joins one in flight. A failure becomes `addresses:failed`.
-   *
-   * @throws ClosedError `EBADF`, `EAGAIN`
-   */
-  async refresh(): Promise<void> {
-    this.assertOpen();
-    await this.#lookUp();
-  }
-
   stats(): DiscoveryServerStats {
     return {
       nodes: this.#directory.size,
@@ -274,7 +262,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   protected async onClose(linger: number): Promise<void> {
     this.#stopped.abort();
     await this.#starting?.catch(() => undefined); // `start` has the error.
-    clearInterval(this.#looking);
+    clearTimeout(this.#looking);
     clearTimeout(this.#coalescing);
     this.#unserve();
     await this.#unbind(linger);
@@ -334,18 +322,13 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     if (this.#directory.update(members)) this.#callers.push(true);
   }
 
-  /** One at a time: a provider may be slow, or never answer. */
-  #lookUp(): Promise<void> {
-    this.#lookingUp ??= Promise.resolve()
-      .then(() => this.#lookUpNow())
-      .finally(() => {
-        this.#lookingUp = undefined;
-      });
-    return this.#lookingUp;
+  #lookUpLater(): void {
+    if (this.closed) return;
+    const lookUp = (): void => void this.#lookUp().then(() => this.#lookUpLater());
+    this.#looking = setTimeout(lookUp, this.#settings.addressInterval).unref();
   }
 
-  async #lookUpNow(): Promise<void> {
-    if (this.closed) return;
+  async #lookUp(): Promise<void> {
     const { addresses = interfaceAddresses, addressInterval: timeout } = this.#settings;
     const attempt = new Scope(this.#stopped.signal);
     const { signal } = attempt;
