@@ -1,5 +1,6 @@
 /** A node on the ZRE plane: beacons, a receiving ROUTER, and a DEALER per peer (rules.ts). */
 
+import { LatestMap } from "../cluster/bounds.js";
 import { createId, isId } from "../cluster/identity.js";
 import { bindFree, checkPorts } from "../cluster/ports.js";
 import { invalidArgument } from "../core/arguments.js";
@@ -11,7 +12,7 @@ import { Driver } from "../kit/driver.js";
 import { anything, bytes, checkOptions, type Given, integer, type Settings, text } from "../kit/options.js";
 import { RouterReader } from "../kit/router-reader.js";
 import { Context } from "../sockets/context.js";
-import { deliverNow, listen, type SocketEvent } from "../sockets/internal.js";
+import { deliverNow, listen, Policing, type SocketEvent } from "../sockets/internal.js";
 import { Dealer, Router } from "../sockets/request-reply.js";
 import { type BeaconNetwork, BeaconSockets, beaconNetwork } from "./beacon.js";
 import {
@@ -123,7 +124,10 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   readonly #mailboxes = new Map<string, Dealer>();
   /** Connected at some time; others' queues are dropped at closing. */
   readonly #reached = new WeakSet<Dealer>();
-  readonly #origins = new Map<string, string>();
+  /** Addresses that peers' connections came from, by uuid. */
+  readonly #origins = new LatestMap<string, string>(1_024);
+  /** Of the connection whose peer joins next. */
+  #origin = "";
   #headers: Readonly<Record<string, string>>;
   #platform: Platform | undefined = undefined;
   #looking: NodeJS.Timeout | undefined = undefined;
@@ -194,6 +198,15 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
       maxMessageSize,
       maxConnections: 4 * maxPeers + 64,
     });
+    new Policing(router).change(
+      {
+        joins: ({ address }) => {
+          this.#origin = address;
+          return true;
+        },
+      },
+      undefined,
+    );
     const beacons = new BeaconSockets(network, port, (bytes, address) => {
       if (this.#running?.beacons === beacons) this.#run((rules, now) => rules.onBeacon(now, bytes, address));
     });
@@ -260,7 +273,6 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     before.reader.stop();
     for (const group of before.rules.groups) this.#joined.add(group);
     before.rules.end();
-    this.#origins.clear();
     this.#begin(opened);
     this.#emit();
     await Promise.all([before.router.close({ linger: 0 }), before.beacons.close()]);
@@ -514,12 +526,9 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   }
 
   #routerOnEvent(event: SocketEvent): void {
-    if (event.type !== "peer:join" && event.type !== "peer:leave") return;
-    const uuid = event.routingId === undefined ? undefined : uuidOf(event.routingId);
-    if (uuid === undefined) return;
-    const [, host] = /^tcp:\/\/([\d.]+):\d+$/.exec(event.address) ?? [];
-    if (event.type === "peer:join" && host !== undefined) this.#origins.set(uuid, host);
-    else if (this.#origins.get(uuid) === host) this.#origins.delete(uuid);
+    if (event.type !== "peer:join" || event.routingId === undefined) return;
+    const uuid = uuidOf(event.routingId);
+    if (uuid !== undefined) this.#origins.set(uuid, this.#origin);
   }
 }
 

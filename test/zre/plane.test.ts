@@ -305,6 +305,18 @@ describe("a hostile peer", () => {
     expect((await a.until("enter")).peer.name).toBe("stranger");
   });
 
+  it("with a name for a host is dialled at its own address, not at this node's", async () => {
+    const a = await start();
+    const mailbox = createServer((socket) => socket.destroy());
+    await new Promise<void>((resolve) => void mailbox.listen(0, "127.0.0.2", resolve));
+    closing({ close: () => new Promise<void>((resolve) => void mailbox.close(() => resolve())) });
+    const dialled = once(mailbox, "connection");
+    const dealer = closing(new Dealer({ routingId: identityOf(UUID), linger: 0 }));
+    dealer.connect(`tcp://127.0.0.2:0;${a.plane.endpoint.slice(6)}`);
+    await dealer.send(hello(`tcp://no-such-host.invalid:${(mailbox.address() as AddressInfo).port}`));
+    await dialled;
+  });
+
   it("that never reads is dropped, and takes no memory without end", async () => {
     const a = await start({ maxQueue: 50 });
     const dealer = stranger(a.plane, UUID);
