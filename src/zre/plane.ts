@@ -102,18 +102,7 @@ interface Running extends OpenPlane {
 
 /**
  * A peer of zyre (36/ZRE version 2): finds peers on the local network, whispers to one and shouts to groups; without
- * authentication and encryption.
- *
- * @example
- * ```ts no-run
- * import { ZrePlane } from "shoal/cluster";
- *
- * const plane = new ZrePlane({ interface: "eth0" });
- * plane.events.on("shout", ({ group }) => console.log(group));
- * await plane.start();
- * plane.join("chat");
- * plane.shout("chat", "hello");
- * ```
+ * authentication and encryption. Programs have it as the option `zre` of a node.
  */
 export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   readonly uuid: string;

@@ -1,11 +1,7 @@
 /** A node of a cluster that is on the ZRE plane, too: over real sockets, on the loopback interface. */
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import {
-  type ClusterEvent,
-  ClusterNode,
-  type ClusterNodeOptions,
-  ZrePlane,
-} from "../../src/cluster/index.js";
+import { type ClusterEvent, ClusterNode, type ClusterNodeOptions } from "../../src/cluster/index.js";
+import { ZrePlane } from "../../src/zre/plane.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { freePort } from "../support/ports.js";
 

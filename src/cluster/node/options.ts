@@ -14,7 +14,7 @@ import {
   type Settings,
   text,
 } from "../../kit/options.js";
-import type { ZreOptions } from "../../zre/index.js";
+import type { ZreOptions } from "../../zre/plane.js";
 import { type CurveOptions, checkCurve } from "../admission/identities.js";
 import {
   type ClusterListenerTls,

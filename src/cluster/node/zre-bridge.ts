@@ -5,13 +5,8 @@
  */
 
 import type { EventStream } from "../../core/event-stream.js";
-import {
-  type ZreEvent,
-  type ZreExitReason,
-  type ZreOptions,
-  type ZrePeer,
-  ZrePlane,
-} from "../../zre/index.js";
+import { type ZreOptions, ZrePlane } from "../../zre/plane.js";
+import type { ZreEvent, ZreExitReason, ZrePeer } from "../../zre/rules.js";
 import { LatestMap } from "../bounds.js";
 import { endpointsByName } from "../details.js";
 import type { ClusterEvent, LostReason } from "./events.js";
