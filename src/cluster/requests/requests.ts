@@ -15,13 +15,12 @@ import { NodeQueues } from "../messaging/node-queues.js";
 import { MessageKind } from "../messaging/parts.js";
 import type { Member } from "../node/member.js";
 import type { Candidate } from "./balancer.js";
-import { RequestCalls } from "./calls.js";
+import { type CallsEffects, RequestCalls } from "./calls.js";
 import { checkServiceName, type ServeOptions, servingSettings } from "./options.js";
 import { OutgoingRequests } from "./outgoing.js";
 import { type AnyHandler, byContract, byName, RequestServing, type ServingEffects } from "./service.js";
 import type {
   RequestMiddleware,
-  RequestsEvent,
   RequestsStats,
   ServeMiddleware,
   Service,
@@ -30,15 +29,12 @@ import type {
 } from "./types.js";
 import { decodeRequest } from "./wire.js";
 
-export interface RequestsEffects extends ServingEffects {
+/** `onRoutes` reports changes of the candidates, which do not include this node. */
+export interface RequestsEffects
+  extends ServingEffects,
+    Pick<CallsEffects, "candidates" | "isSettling" | "nameOf" | "report"> {
   readonly id: string;
   readonly links: Pick<NodeLinks, "send" | "room" | "maxItem">;
-  /** Other serving nodes. `onRoutes` reports changes. */
-  candidates(service: string): readonly Candidate[];
-  /** Whether new nodes' services are unknown. */
-  isSettling(): boolean;
-  nameOf(id: string): string;
-  report(event: RequestsEvent): void;
 }
 
 export class Requests {
