@@ -130,8 +130,8 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   readonly #counts = { requests: 0, invalid: 0, updates: 0, missed: 0 };
   #tls: ClusterListenerTls | undefined;
   #starting: Promise<void> | undefined;
-  /** The node has another one otherwise, or none. */
-  #isServed = false;
+  /** Ends it at the node; `undefined`: the node has another one, or none. */
+  #withdraw: (() => void) | undefined;
   #endpoint: string | undefined;
   #url: string | undefined;
   #coalescing: NodeJS.Timeout | undefined;
@@ -269,18 +269,17 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   }
 
   #serve(): void {
-    this.#node.serveDiscovery({
+    this.#withdraw = this.#node.serveDiscovery({
       clients: () => this.clients,
       changed: this.#onChange,
       nodeOnClose: (linger) => this.close({ linger }),
     });
-    this.#isServed = true;
   }
 
   #unserve(): void {
-    if (!this.#isServed || this.#node.closed) return;
-    this.#isServed = false;
-    this.#node.serveDiscovery(undefined);
+    if (this.#withdraw === undefined || this.#node.closed) return;
+    this.#withdraw();
+    this.#withdraw = undefined;
     if (this.#description !== undefined) this.#node.props({ [DISCOVERY_PROP]: undefined });
     this.#description = undefined;
   }

@@ -1,7 +1,6 @@
 /** The parts of a cluster on a node, created in the order of their dependencies, and their statistics. */
 import type { CLUSTER } from "../../statistics/cluster.js";
 import type { StatisticsOf } from "../../statistics/rows.js";
-import { ClientRegistry } from "../clients/client-registry.js";
 import { Discovery } from "../discovery/discovery.js";
 import { MemberState } from "../membership/members.js";
 import type { Membership } from "../membership/membership.js";
@@ -54,7 +53,6 @@ export class NamespaceParts implements NamespaceContext {
   readonly messages: NamespaceMessages;
   readonly memberMessages: MemberMessages;
   readonly requests: Requests;
-  readonly registry: ClientRegistry;
   readonly #watchers = new Set<() => void>();
 
   constructor({ what, cluster, identity, sockets, settings, owner }: NamespaceOptions) {
@@ -70,7 +68,6 @@ export class NamespaceParts implements NamespaceContext {
     const { links, routes } = this.messages;
     this.memberMessages = this.#createMemberMessages(links);
     this.requests = this.#createRequests(links, routes);
-    this.registry = new ClientRegistry(this.requests);
     this.details = new OwnDetails(settings, sockets.settings.ipv6, {
       current: () => runtime.membership?.self.details,
       address: () => sockets.address,
@@ -160,7 +157,6 @@ export class NamespaceParts implements NamespaceContext {
   membersChanged(): void {
     for (const watcher of this.#watchers) watcher();
     this.requests.onRoutes();
-    this.registry.server?.changed();
   }
 
   watchMembers(onChange: () => void): () => void {
