@@ -5,13 +5,13 @@
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { ZrePlane } from "../../src/zre/plane.js";
 import type { ZreEvent } from "../../src/zre/rules.js";
 import { Child, ROOT } from "../process/child.js";
 import { removeAfterEach } from "../support/folders.js";
 import { LONG } from "../support/long.js";
 import { missing, peerAt } from "../support/peers.js";
 import { freePort } from "../support/ports.js";
+import { Plane } from "./planes.js";
 
 const PEERS = join(ROOT, "test/zre/peers");
 const NO_PYTHON = missing("pyzmq");
@@ -41,7 +41,7 @@ async function lineOf(child: Child, begin: string): Promise<string> {
 describe.skipIf(NO_PYTHON)("a peer by the document's text", () => {
   it("enters, joins, shouts, whispers, pings and leaves, in both directions, and sees that this node leaves", async () => {
     const port = await freePort();
-    const plane = new ZrePlane({ name: "ours", port, interface: "lo", headers: { "X-A": "1" } });
+    const plane = new Plane({ name: "ours", port, interface: "lo", headers: { "X-A": "1" } });
     cleanups.push(() => plane.close());
     const next = <T extends ZreEvent["type"]>(type: T): Promise<ZreEvent & { readonly type: T }> =>
       new Promise((resolve) => void plane.events.once(type, (event) => resolve(event as never)));

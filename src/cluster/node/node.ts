@@ -60,9 +60,8 @@ export class ClusterNode extends ClusterNamespace {
     super("ClusterNode", node.namespace, identityOf(node, sockets), sockets, first);
     this.#settings = node;
     if (node.zre === undefined) return;
-    const { id, name } = this;
-    const plane = { ...node.zre, uuid: id, name: name.split("@")[0], headers: this.#zreHeaders() };
-    this.#zre = new ZreBridge(plane, this.parts, this.events);
+    const self = { uuid: this.id, name: this.name.split("@")[0] as string, headers: this.#zreHeaders() };
+    this.#zre = new ZreBridge(node.zre, self, this.parts, this.events);
   }
 
   /** 32 hexadecimal digits. */
@@ -392,7 +391,7 @@ export class ClusterNode extends ClusterNamespace {
     this.#unwatchFiles?.();
     await Promise.all([
       ...[...this.#namespaces].map((namespace) => namespace.close({ linger })),
-      this.#zre?.plane.close({ linger }),
+      this.#zre?.plane.close(linger),
       this.#registrar?.close(),
       super.onClose(linger),
     ]);

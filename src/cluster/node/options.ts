@@ -14,7 +14,7 @@ import {
   type Settings,
   text,
 } from "../../kit/options.js";
-import type { ZreOptions } from "../../zre/plane.js";
+import { type ZreNodeOptions, type ZreSettings, zreSettings } from "../../zre/plane.js";
 import { type CurveOptions, checkCurve } from "../admission/identities.js";
 import {
   type ClusterListenerTls,
@@ -69,9 +69,6 @@ export const LISTENER_OPTIONS = {
 };
 
 export type ClusterListener = Given<typeof LISTENER_OPTIONS>;
-
-/** {@link ZreOptions} without those that the node sets. */
-export interface ZreNodeOptions extends Omit<ZreOptions, "name" | "uuid"> {}
 
 export type Scope = "host" | "link";
 
@@ -239,17 +236,18 @@ function curveOf(given: CurveOptions | undefined, { keys }: NamespaceSettings): 
   return checkCurve(given);
 }
 
-function zreOf(given: Settings<typeof NODE_OPTIONS>): ZreNodeOptions | undefined {
-  const { zre = false, scope, interface: wanted, ports } = given;
+function zreOf({
+  zre = false,
+  scope,
+  interface: wanted,
+  ports,
+}: Settings<typeof NODE_OPTIONS>): ZreSettings | undefined {
   if (zre === false) return undefined;
   if (zre !== true && (typeof zre !== "object" || zre === null || Array.isArray(zre)))
     throw invalidArgument("zre must be true, false or an object", zre);
   if (scope === "host")
     throw new InvalidArgumentError('the ZRE plane is on the local network: not with the scope "host"');
-  const options: ZreNodeOptions = { interface: wanted, ports, ...(zre === true ? {} : zre) };
-  if ("name" in options || "uuid" in options)
-    throw new InvalidArgumentError("zre takes neither name nor uuid: they are the node's");
-  return Object.freeze(options);
+  return zreSettings({ interface: wanted, ports, ...(zre === true ? {} : zre) });
 }
 
 export function namespaceSettings(

@@ -401,7 +401,11 @@ describe("who is connected where", () => {
       b: () => parts(clientsOf(128, "b"), [{ id: "moves", name: "", address: "", since: 7 }]),
       c: () => parts([{ id: "moves", name: "", address: "", since: 9 }]),
     });
-    const { clients, missing } = await askClients(requests, ["a", "b", "c"].map((name) => member(name)), 100);
+    const { clients, missing } = await askClients(
+      requests,
+      ["a", "b", "c"].map((name) => member(name)),
+      100,
+    );
     expect([clients.length, missing]).toEqual([131, []]);
     expect(clients.filter(({ node }) => node === "a@h")).toHaveLength(2);
     expect(clients.filter(({ id }) => id === "moves").map(({ node }) => node)).toEqual(["c@h"]);
