@@ -9,6 +9,7 @@ import { DriverTimer } from "../core/timers.js";
 import { type Platform, platformNow } from "../engine/zmtp/transport/transports.js";
 import { anything, bytes, checkOptions, type Given, integer, text } from "../kit/options.js";
 import { RouterReader } from "../kit/router-reader.js";
+import { connected } from "../kit/sockets.js";
 import { Context } from "../sockets/context.js";
 import { deliverNow, listen, Policing, type SocketEvent } from "../sockets/internal.js";
 import { Dealer, Router } from "../sockets/request-reply.js";
@@ -443,9 +444,9 @@ export class ZrePlane {
     const address = /^\d{1,3}(?:\.\d{1,3}){3}$/.test(host) ? host : (this.#origins.get(uuid) ?? "");
     if (address === "" || Number(port) < 1 || Number(port) > 65_535) return false;
     const { maxQueue, maxQueueBytes } = this.#settings;
-    let mailbox: Dealer | undefined;
+    let mailbox: Dealer;
     try {
-      mailbox = new Dealer({
+      const made = new Dealer({
         context: this.#context,
         routingId: identityOf(this.uuid),
         linger: 0,
@@ -458,15 +459,12 @@ export class ZrePlane {
         reconnectInterval: 100,
         reconnectMaxInterval: 2_000,
       });
-      mailbox.connect(`tcp://${address}:${port}`);
+      mailbox = connected(made, `tcp://${address}:${port}`);
     } catch {
-      // Too many sockets are still closing, or the endpoint is invalid.
-      void mailbox?.close();
-      return false;
+      return false; // Too many sockets are still closing, or the endpoint is invalid.
     }
-    const opened = mailbox;
-    listen(opened, (event) => this.#mailboxOnEvent(uuid, opened, event));
-    this.#mailboxes.set(uuid, opened);
+    listen(mailbox, (event) => this.#mailboxOnEvent(uuid, mailbox, event));
+    this.#mailboxes.set(uuid, mailbox);
     return true;
   }
 

@@ -4,7 +4,7 @@
  */
 import { checkCallOptions, checkInteger, invalidArgument, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
-import { MAX_TIMEOUT } from "../../core/waiter.js";
+import { MAX_TIMEOUT, timeLeft } from "../../core/waiter.js";
 import type { ServiceClient, ServiceContract, ServiceHandlers } from "../../kit/contract.js";
 import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
 import type { Socket } from "../../sockets/socket.js";
@@ -195,8 +195,8 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     memberMessages.close();
     const begun = performance.now();
     await requests.close(linger);
-    await messages.close(linger < 0 ? linger : Math.max(0, linger - (performance.now() - begun)));
-    await this.parts.runtime.leave(linger < 0 ? linger : Math.max(0, linger - (performance.now() - begun)));
+    await messages.close(timeLeft(linger, begun));
+    await this.parts.runtime.leave(timeLeft(linger, begun));
     await Promise.all([withdrawn, served]);
     this.parts.runtime.end();
     for (const listener of this.#end) listener();

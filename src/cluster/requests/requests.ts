@@ -8,7 +8,7 @@
 import { invalidArgument } from "../../core/arguments.js";
 import { ClosedError, TimeoutError } from "../../core/errors.js";
 import { DriverTimer } from "../../core/timers.js";
-import { Waiter, withTimeout } from "../../core/waiter.js";
+import { timeLeft, Waiter, withTimeout } from "../../core/waiter.js";
 import type { ServiceContract, ServiceHandlers } from "../../kit/contract.js";
 import type { NodeLinks } from "../messaging/links.js";
 import { NodeQueues } from "../messaging/node-queues.js";
@@ -126,15 +126,15 @@ export class Requests {
     timeout: number,
     signal: AbortSignal | undefined,
   ): Promise<readonly Member[]> {
-    const until = performance.now() + timeout;
+    const begun = performance.now();
     for (;;) {
       const nodes = this.#candidates(service).flatMap(({ id, distance }) =>
         distance === 0 && !self ? [] : (this.#effects.find(id) ?? []),
       );
       if (nodes.length > 0 || !this.#effects.isSettling()) return nodes;
-      const left = timeout < 0 ? -1 : Math.max(0, until - performance.now());
       const late = (): TimeoutError =>
         new TimeoutError("ETIMEDOUT", `${service}: no node serves it within ${timeout} ms`);
+      const left = timeLeft(timeout, begun);
       const change: Waiter<void> = new Waiter(left, signal, late, () => this.#changes.delete(change));
       this.#changes.add(change);
       await change.promise;
