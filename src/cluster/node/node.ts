@@ -144,7 +144,7 @@ export class ClusterNode extends ClusterNamespace {
    * node of this cluster; TransportError `ERR_TRANSPORT`; InvalidStateError `EFSM` before the start
    */
   async link(stream: Duplex): Promise<string> {
-    this.#assertStarted();
+    this.checkReachable([]);
     return this.sockets.streams.link(stream);
   }
 
@@ -158,7 +158,7 @@ export class ClusterNode extends ClusterNamespace {
    */
   keepLinked(dial: () => Duplex | Promise<Duplex>): () => void {
     checkFunction("dial", dial);
-    this.#assertStarted();
+    this.checkReachable([]);
     const stop = new AbortController();
     void this.#keepLinked(dial, stop.signal);
     return () => stop.abort();
@@ -195,11 +195,6 @@ export class ClusterNode extends ClusterNamespace {
       const pause = backOff(attempts, 200, 10_000, Math.random);
       await new Promise((resolve) => setTimeout(resolve, pause).unref());
     }
-  }
-
-  #assertStarted(): void {
-    this.assertOpen();
-    if (!this.#started) throw new InvalidStateError("EFSM", "the node was not started");
   }
 
   // --- The nodes of this host -----------------------------------------------------------------------------------------
@@ -291,7 +286,7 @@ export class ClusterNode extends ClusterNamespace {
    * @throws as `joinGroup`; InvalidStateError `EFSM` before the start
    */
   shout(group: string, ...frames: (string | Uint8Array)[]): number {
-    return this.#startedPlane.shout(group, ...frames);
+    return this.#plane.shout(group, ...frames);
   }
 
   /**
@@ -301,15 +296,9 @@ export class ClusterNode extends ClusterNamespace {
    * @throws UnroutableError `EHOSTUNREACH` unless exactly one peer has this id or name; otherwise as `shout`
    */
   whisper(nameOrId: string, ...frames: (string | Uint8Array)[]): void {
-    const plane = this.#startedPlane;
+    const plane = this.#plane;
     const known = typeof nameOrId === "string" && plane.peer(nameOrId) === undefined;
     plane.whisper(known ? (super.member(nameOrId)?.id ?? nameOrId) : nameOrId, ...frames);
-  }
-
-  get #startedPlane(): ZrePlane {
-    const plane = this.#plane;
-    if (!this.#started) throw new InvalidStateError("EFSM", "ClusterNode was not started");
-    return plane;
   }
 
   get #plane(): ZrePlane {

@@ -107,6 +107,11 @@ export type ClusterNamespaceOptions = Given<typeof NAMESPACE_OPTIONS>;
 
 const NAMESPACE_KEYS = Object.keys(NAMESPACE_OPTIONS) as (keyof ClusterNamespaceOptions)[];
 
+const MULTICAST_OPTIONS = {
+  group: text(),
+  port: integer({ max: 65_535 }),
+};
+
 export const NODE_OPTIONS = {
   ...NAMESPACE_OPTIONS,
   /** Name, or name@host. Default: `node-` and the first digits of its id. */
@@ -136,9 +141,7 @@ export const NODE_OPTIONS = {
   /**
    * Whether nodes find each other by multicast, and the group. Default `true`; with a source in `discovery`, `false`.
    */
-  multicast: anything<
-    boolean | { readonly group?: string | undefined; readonly port?: number | undefined }
-  >(),
+  multicast: anything<boolean | Given<typeof MULTICAST_OPTIONS>>(),
   /**
    * Whether `clusterNames()` and `shoal node names` list this node for its user on this host. Default `true`. A failure
    * is retried every 5 s: events `registry:down` and `registry:up`, counted as `registry` in `stats().dropped`.
@@ -384,12 +387,13 @@ function groupOf(
   if (given === false) return undefined;
   const standard = isTcl(profile) ? TCL_GROUP : GROUP;
   if (given === true) return standard;
-  checkKeys("multicast", given, ["group", "port"]);
-  const { group = standard.group, port = standard.port } = given;
-  if (typeof group !== "string" || !isIPv4(group) || !isGroup(group))
+  const { group = standard.group, port = standard.port } = checkOptions(
+    "multicast",
+    MULTICAST_OPTIONS,
+    given,
+  );
+  if (!isIPv4(group) || !isGroup(group))
     throw invalidArgument("multicast.group must be an address from 224.0.0.0 to 239.255.255.255", group);
-  if (!Number.isSafeInteger(port) || port < 1 || port > 65_535)
-    throw invalidArgument("multicast.port must be a port from 1 to 65,535", port);
   return { group, port };
 }
 
