@@ -16,9 +16,10 @@ import { MessageKind } from "../messaging/parts.js";
 import type { Member } from "../node/member.js";
 import type { Candidate } from "./balancer.js";
 import { type CallsEffects, RequestCalls } from "./calls.js";
+import { type AnyHandler, byContract, byName } from "./handlers.js";
 import { checkServiceName, type ServeOptions, servingSettings } from "./options.js";
 import { OutgoingRequests } from "./outgoing.js";
-import { type AnyHandler, byContract, byName, RequestServing, type ServingEffects } from "./service.js";
+import { RequestServing, type ServingEffects } from "./service.js";
 import type {
   RequestMiddleware,
   RequestsStats,

@@ -1,6 +1,6 @@
 /**
  * Services of this node, and the requests of other nodes at them: these wait for a slot, run in a handler, and are
- * answered. Schemas are checked around the handler. Routes announce the services, as they do subscriptions.
+ * answered. Routes announce the services, as they do subscriptions.
  *
  *   CALL ──> queued ──a slot is free──> running ──reply──> replying ──the link has it──> over
  *     │         │ CANCEL, lost, late       │ CANCEL, lost, late: the signal aborts, and the reply is dropped
@@ -12,21 +12,13 @@
  */
 import { createHash } from "node:crypto";
 import { Readable } from "node:stream";
-import { invalidArgument, isAsyncIterable, isThenable, thrownText } from "../../core/arguments.js";
+import { thrownText } from "../../core/arguments.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { Link } from "../../core/collections/queues.js";
 import { SendCredit } from "../../core/credit.js";
-import { AbortedError, ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
-import { type StandardSchemaV1, validate } from "../../core/standard-schema.js";
+import { AbortedError, ClosedError, InvalidStateError } from "../../core/errors.js";
 import { type Clock, Deadlines, type Due } from "../../core/timers.js";
 import { ignore } from "../../core/waiter.js";
-import {
-  checkedRequest,
-  checkSchema,
-  contractHandler,
-  eachPiece,
-  type ServiceContract,
-} from "../../kit/contract.js";
 import {
   type FailureReason,
   failure,
@@ -40,6 +32,7 @@ import { dataBytes } from "../messaging/items.js";
 import type { NodeQueues } from "../messaging/node-queues.js";
 import type { RouteDriver } from "../messaging/route-driver.js";
 import type { Member } from "../node/member.js";
+import type { Served } from "./handlers.js";
 import type { ServeSettings } from "./options.js";
 import {
   MAX_CHECK_AFTER,
@@ -65,60 +58,6 @@ import {
   type ServiceLoad,
   serviceRoute,
 } from "./wire.js";
-
-// --- Handlers ----------------------------------------------------------------------------------------------
-
-export type AnyHandler = (body: unknown, request: ServiceRequest) => unknown;
-
-export interface Served {
-  readonly handler: AnyHandler;
-  /** Gets raw bytes. */
-  readonly isRaw: boolean;
-  /** Neither middleware nor observers see its requests. */
-  readonly isInternal?: boolean;
-}
-
-/** A handler of `serve` by name, with its schema checked around it. */
-export function byName(name: string, handler: unknown, { schema }: ServeSettings): Served {
-  if (typeof handler !== "function")
-    throw invalidArgument(`the handler of ${name} must be a function`, handler);
-  const { request, reply } = schema ?? {};
-  if (request !== undefined) checkSchema("schema.request", request);
-  if (reply !== undefined) checkSchema("schema.reply", reply);
-  return { isRaw: false, handler: checked(name, handler as AnyHandler, request, reply as never) };
-}
-
-export function byContract(contract: ServiceContract, handlers: unknown, { schema }: ServeSettings): Served {
-  if (schema !== undefined) throw new InvalidArgumentError("a contract has its schemas; got schema as well");
-  const call = contractHandler<ServiceContract, ServiceRequest>(contract, handlers as never);
-  return {
-    isRaw: true,
-    handler: (body, request) => call([Buffer.from(request.method), body as Buffer], request),
-  };
-}
-
-function checked(
-  service: string,
-  handler: AnyHandler,
-  request: StandardSchemaV1 | undefined,
-  reply: StandardSchemaV1 | undefined,
-): AnyHandler {
-  if (request === undefined && reply === undefined) return handler;
-  const checkReply = (value: unknown): unknown => {
-    if (reply === undefined) return value;
-    if (isAsyncIterable(value)) return eachPiece(value, checkReply);
-    const { issues } = validate(reply, value);
-    if (issues === undefined) return value;
-    throw refuse("invalid-reply", service, "The reply does not conform to its schema", {}, { cause: issues });
-  };
-  return (body, context) => {
-    const value = request === undefined ? body : checkedRequest(request, body, service);
-    const answer = handler(value, context);
-    return isThenable(answer) ? answer.then(checkReply) : checkReply(answer);
-  };
-}
-
-// --- Services ----------------------------------------------------------------------------------------------
 
 export type ServingSettings = Omit<ServeSettings, "schema">;
 
