@@ -4,12 +4,10 @@
  * The default socket is in a folder of the user that others cannot enter. The registry of this host's nodes lists it,
  * and removes it after the node was killed.
  *
- *   SHOAL_RUNTIME_DIR, or XDG_RUNTIME_DIR/shoal, or shoal-UID in the folder for temporary files   mode 700
- *     └── 3f9a04c2b1d7.sock      the first 12 digits of the node's id                              mode 600
+ *   the user's folder for sockets (core/file-system.ts)                   mode 700
+ *     └── 3f9a04c2b1d7.sock      the first 12 digits of the node's id     mode 600
  */
 import { lookup } from "node:dns/promises";
-import { lstatSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isMainThread } from "node:worker_threads";
 import type { ClusterNode } from "../cluster/index.js";
@@ -22,11 +20,11 @@ import {
   MAX_BYTES,
   parseCommand,
 } from "../control/server.js";
-import { makeFolder } from "../core/file-system.js";
+import { makeOwnFolder, runtimeFolder } from "../core/file-system.js";
 import { isLoopback } from "../core/http-server.js";
 import { InvalidArgumentError, Router } from "../index.js";
 import { KeyFolder } from "../sockets/security/key-folder.js";
-import { asUsage, describe, Failure, UsageError } from "./failure.js";
+import { asUsage, describe, UsageError } from "./failure.js";
 import type { Log } from "./log.js";
 import { MAX_NODE_COMMAND, NODE_COMMAND_TABLE, NODE_COMMANDS } from "./node-commands.js";
 import type { NodeOperator } from "./node-operator.js";
@@ -85,7 +83,6 @@ export class NodeService implements Service {
       endpoints = control ?? [defaultEndpoint(this.#node.id)];
     } catch (error) {
       // The default socket is optional: its folder may be unusable.
-      if (!(error instanceof Failure)) throw error;
       this.#log.warn(`no control socket: ${describe(error)}`);
       return;
     }
@@ -190,37 +187,11 @@ async function isLocal(endpoint: string): Promise<boolean> {
   return found.length > 0 && found.every(({ address }) => isLoopback(address));
 }
 
-function runtimeFolder(): string {
-  const { SHOAL_RUNTIME_DIR: own, XDG_RUNTIME_DIR: session } = process.env;
-  if (own !== undefined && own !== "") return own;
-  if (session !== undefined && session !== "") return join(session, "shoal");
-  return join(tmpdir(), `shoal-${process.getuid?.() ?? "user"}`);
-}
-
-/** Creates the folder. @throws Failure for one that others can enter, or that cannot be created */
+/** Creates the folder. @throws InvalidStateError `EFSM` for one that others can enter; the system's error */
 function defaultEndpoint(id: string): string {
   const folder = runtimeFolder();
-  try {
-    makeFolder(folder, 0o700);
-  } catch (error) {
-    throw new Failure(`cannot make the folder ${folder}: ${(error as Error).message}`);
-  }
-  const fault = folderFault(folder);
-  if (fault !== undefined) throw new Failure(fault);
+  makeOwnFolder(folder);
   return `ipc://${join(folder, `${id.slice(0, NAME_DIGITS)}.sock`)}`;
-}
-
-function folderFault(folder: string): string | undefined {
-  const stat = lstatSync(folder, { throwIfNoEntry: false });
-  if (stat === undefined) return undefined;
-  if (!stat.isDirectory()) return `${folder} is not a folder`;
-  const uid = process.getuid?.();
-  if (uid === undefined) return undefined;
-  if (stat.uid !== uid) return `the folder ${folder} belongs to another user (uid ${stat.uid})`;
-  const mode = stat.mode & 0o777;
-  if ((mode & 0o077) !== 0)
-    return `others can enter the folder ${folder} (mode ${mode.toString(8)}); expected its owner only: chmod 700`;
-  return undefined;
 }
 
 /** Number of sockets being created, and the umask to restore. */

@@ -11,16 +11,7 @@ export {
   type ServiceStreamMethod,
 } from "../kit/contract.js";
 export { type FailureReason, type HandlerErrorDetails, ServiceError } from "../kit/errors.js";
-export {
-  type ZreEvent,
-  type ZreExitReason,
-  type ZreFault,
-  type ZreOptions,
-  type ZrePeer,
-  ZrePlane,
-  type ZreRefusal,
-  type ZreStats,
-} from "../zre/index.js";
+export type { ZreNodeOptions } from "../zre/plane.js";
 export type { AdmissionRequest, CurveOptions } from "./admission/identities.js";
 export type { RefusedReason } from "./admission/proof.js";
 export type { ClusterCertificate, ClusterListenerTls, ClusterTlsOptions } from "./admission/tls.js";
@@ -153,7 +144,6 @@ export type {
   ClusterProfile,
   PropValue,
   SplitSettings,
-  ZreNodeOptions,
 } from "./node/options.js";
 export { PROFILES, type Profile, type ProfileName } from "./profiles.js";
 export { type ClusterNodeEntry, clusterNames } from "./registry.js";

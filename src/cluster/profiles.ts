@@ -2,80 +2,60 @@
 import { checkKeys, invalidArgument, quoted } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 
-export interface Profile {
+/** Of the profile `lan`, with the least and the most of each. */
+export const NUMBERS = {
   /** Time between probes by this node. 0: no probes; members stay alive by heartbeats within `ttl`. */
-  readonly probeInterval: number;
+  probeInterval: [500, 0, 3_600_000],
   /**
    * How long a ping may be unanswered before other members are asked to ping. Lower detects failures sooner, and
    * mistakes slow members for dead ones more often.
    */
-  readonly probeTimeout: number;
+  probeTimeout: [200, 1, 3_600_000],
   /** Members asked for an indirect ping. */
-  readonly indirectProbes: number;
+  indirectProbes: [3, 0, 16],
   /**
    * Length of a confirmed suspicion in probe intervals: `suspicionBase + suspicionStep * log10(N)`. Lower detects
    * failures sooner; higher gives slow members more time to refute.
    */
-  readonly suspicionBase: number;
-  readonly suspicionStep: number;
+  suspicionBase: [1.5, 0, 100],
+  suspicionStep: [0.5, 0, 100],
   /** Factor of that length for a suspicion without confirmations. */
-  readonly suspicionMax: number;
+  suspicionMax: [6, 1, 100],
   /** Further accusers that confirm a suspicion. */
-  readonly confirmations: number;
+  confirmations: [3, 0, 7],
   /** Time between gossip messages. */
-  readonly gossipInterval: number;
+  gossipInterval: [100, 1, 3_600_000],
   /** Members that get each gossip message. */
-  readonly gossipNodes: number;
+  gossipNodes: [3, 1, 64],
   /**
    * Transmissions of an update: `gossipFactor * max(1.5, log10(N + 1))`. Higher spreads more reliably and costs more
    * packets.
    */
-  readonly gossipFactor: number;
+  gossipFactor: [4, 1, 64],
   /**
    * How long a digest mismatch must persist before nodes exchange their full state (anti-entropy). Lower repairs sooner
    * and costs more exchanges.
    */
-  readonly settle: number;
-  /** Time between periodic exchanges with a random member. */
-  readonly syncInterval: number;
-  /** Time between pings to dead members and to seeds without a member. */
-  readonly redialInterval: number;
-  /** Time after which a dead member is forgotten, except for its address and incarnation (tombstone timeout). */
-  readonly autoclean: number;
-  /** Time between heartbeats to the multicast group. */
-  readonly heartbeatInterval: number;
-  /** Time without a sign of life after which a member is dead, if there are no probes. */
-  readonly ttl: number;
-  /** Period over which answers to `discover` are spread. */
-  readonly discoverTime: number;
-  /** Wanted answers to `discover`; 0: all. */
-  readonly discoverAnswers: number;
-  /** How long the membership view must be unchanged before a split is decided. */
-  readonly stableFor: number;
-}
-
-/** Of the profile `lan`, with the least and the most of each. */
-export const NUMBERS = {
-  probeInterval: [500, 0, 3_600_000],
-  probeTimeout: [200, 1, 3_600_000],
-  indirectProbes: [3, 0, 16],
-  suspicionBase: [1.5, 0, 100],
-  suspicionStep: [0.5, 0, 100],
-  suspicionMax: [6, 1, 100],
-  confirmations: [3, 0, 7],
-  gossipInterval: [100, 1, 3_600_000],
-  gossipNodes: [3, 1, 64],
-  gossipFactor: [4, 1, 64],
   settle: [1_500, 1, 3_600_000],
+  /** Time between periodic exchanges with a random member. */
   syncInterval: [30_000, 1, 86_400_000],
+  /** Time between pings to dead members and to seeds without a member. */
   redialInterval: [700, 1, 86_400_000],
+  /** Time after which a dead member is forgotten, except for its address and incarnation (tombstone timeout). */
   autoclean: [300_000, 1, 2_147_483_647],
+  /** Time between heartbeats to the multicast group. */
   heartbeatInterval: [60_000, 1, 86_400_000],
+  /** Time without a sign of life after which a member is dead, if there are no probes. */
   ttl: [0, 0, 2_147_483_647],
+  /** Period over which answers to `discover` are spread. */
   discoverTime: [200, 0, 65_535],
+  /** Wanted answers to `discover`; 0: all. */
   discoverAnswers: [8, 0, 65_535],
+  /** How long the membership view must be unchanged before a split is decided. */
   stableFor: [1_000, 0, 86_400_000],
-} as const satisfies Record<keyof Profile, readonly [number, number, number]>;
+} as const;
+
+export type Profile = { readonly [K in keyof typeof NUMBERS]: number };
 
 const LAN = Object.freeze(
   Object.fromEntries(Object.entries(NUMBERS).map(([name, [standard]]) => [name, standard])),

@@ -1,18 +1,17 @@
 /**
  * Registry of the nodes that run on this host: each answers connections to its socket with its entry, one text of JSON.
  *
- *   SHOAL_RUNTIME_DIR/nodes; without that variable XDG_RUNTIME_DIR/shoal/nodes, /run/user/UID/shoal/nodes, or TMPDIR/shoal-UID/nodes
- *     ID.sock       the first half of the node's id
+ *   nodes/ID.sock, in the user's folder for sockets (core/file-system.ts); ID: the first half of the node's id
  *
  * The socket of a killed process refuses connections, and the next reader removes it. A folder that is a link, belongs
- * to another user or is writable for others is not used.
+ * to another user or can be entered by others is not used.
  */
-import { chmod, lstat, mkdir, readdir, rm } from "node:fs/promises";
+import { chmod, lstat, readdir, rm } from "node:fs/promises";
 import { createConnection, createServer, type Server } from "node:net";
-import { tmpdir } from "node:os";
-import { isAbsolute, join } from "node:path";
+import { dirname, join } from "node:path";
 import { invalidArgument } from "../core/arguments.js";
 import { InvalidStateError, TransportError } from "../core/errors.js";
+import { makeOwnFolder, ownFolderFault, runtimeFolder } from "../core/file-system.js";
 import { ignore } from "../core/waiter.js";
 import { MAX_ADDRESS, MAX_ENDPOINTS, MAX_SHORT_NAME } from "./bounds.js";
 import { isId, isName } from "./identity.js";
@@ -55,45 +54,15 @@ function areControl(endpoints: readonly unknown[]): boolean {
   return endpoints.length <= MAX_ENDPOINTS && endpoints.every((each) => isPlain(each, MAX_CONTROL_ENDPOINT));
 }
 
-/** @internal Folders in which nodes of this user may be; a node registers in the first possible one. */
-export function foldersOf(env: NodeJS.ProcessEnv): string[] {
-  const uid = process.getuid?.();
-  // No folder is safe without file owners, so a system without user ids has no registry.
-  if (uid === undefined) return [];
-  const own = env.SHOAL_RUNTIME_DIR ?? "";
-  if (isAbsolute(own)) return [join(own, "nodes")];
-  const runtime = env.XDG_RUNTIME_DIR ?? "";
-  const folders = [`/run/user/${uid}/shoal/nodes`, join(tmpdir(), `shoal-${uid}`, "nodes")];
-  if (isAbsolute(runtime)) folders.unshift(join(runtime, "shoal", "nodes"));
-  return [...new Set(folders)];
+function nodesFolder(): string {
+  return join(runtimeFolder(), "nodes");
 }
 
-async function isOwn(folder: string): Promise<boolean> {
-  try {
-    const stat = await lstat(folder);
-    return stat.isDirectory() && stat.uid === process.getuid?.() && (stat.mode & 0o022) === 0;
-  } catch {
-    return false; // Missing or unreadable.
-  }
-}
-
-async function isSafe(folder: string): Promise<boolean> {
-  return (await isOwn(folder)) && (await isOwn(join(folder, "..")));
-}
-
-/** Creates the folder and its parent with mode 700, if missing. @throws InvalidStateError `EFSM` unless both are safe */
-async function makeFolder(folder: string): Promise<void> {
-  for (const each of [join(folder, ".."), folder]) {
-    await mkdir(each, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== "EEXIST") throw error;
-    });
-    if (!(await isOwn(each)))
-      throw new InvalidStateError("EFSM", `${each} is no folder that only this user can write`);
-  }
+function isSafe(folder: string): boolean {
+  return ownFolderFault(dirname(folder)) === undefined && ownFolderFault(folder) === undefined;
 }
 
 interface Place {
-  readonly folder: string;
   readonly path: string;
   readonly server: Server;
   /** Of the socket's file: another file of that name is not this node's. */
@@ -108,7 +77,7 @@ export class Registrar {
   /** May be replaced at any time. */
   entry: ClusterNodeEntry;
   readonly #onChange: (error: Error | undefined) => void;
-  readonly #folders: readonly string[];
+  readonly #folder: string;
   readonly #interval: number;
   #place: Place | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -120,18 +89,19 @@ export class Registrar {
   constructor(
     entry: ClusterNodeEntry,
     onChange: (error: Error | undefined) => void,
-    folders: readonly string[] = foldersOf(process.env),
+    folder: string = nodesFolder(),
     interval = 5_000,
   ) {
     this.entry = entry;
     this.#onChange = onChange;
-    this.#folders = folders;
+    this.#folder = folder;
     this.#interval = interval;
   }
 
   /** Settles after the first attempt. Never rejects. */
   async start(): Promise<void> {
-    if (this.#folders.length === 0 || this.#closed) return;
+    // No folder is safe without file owners.
+    if (process.getuid === undefined || this.#closed) return;
     this.#timer = setInterval(() => void this.#check(), this.#interval).unref();
     await this.#check();
   }
@@ -167,28 +137,19 @@ export class Registrar {
   /** @throws InvalidStateError `EFSM`, and the system's errors */
   async #register(): Promise<void> {
     const place = this.#place;
-    if (place !== undefined && (await isSafe(place.folder)) && (await inodeOf(place.path)) === place.inode)
-      return;
+    if (place !== undefined && isSafe(this.#folder) && (await inodeOf(place.path)) === place.inode) return;
     await this.#leave();
-    let failure: unknown;
-    for (const folder of this.#folders) {
-      if (this.#closed) return;
-      try {
-        this.#place = await this.#listenIn(folder);
-        return;
-      } catch (error) {
-        failure = error;
-      }
-    }
-    throw failure;
+    if (!this.#closed) this.#place = await this.#listen();
   }
 
-  async #listenIn(folder: string): Promise<Place> {
+  async #listen(): Promise<Place> {
+    const folder = this.#folder;
     const path = join(folder, `${this.entry.id.slice(0, 16)}.sock`);
     // Every system accepts so many bytes.
     if (Buffer.byteLength(path) > 103)
       throw new InvalidStateError("EFSM", `the path ${path} is too long for a socket`);
-    await makeFolder(folder);
+    makeOwnFolder(dirname(folder));
+    makeOwnFolder(folder);
     const server = createServer((socket) => {
       socket.on("error", ignore).end(JSON.stringify(this.entry), () => socket.destroy());
     });
@@ -200,7 +161,7 @@ export class Registrar {
     server.on("error", ignore).unref();
     try {
       await chmod(path, 0o600);
-      return { folder, path, server, inode: (await lstat(path)).ino };
+      return { path, server, inode: (await lstat(path)).ino };
     } catch (error) {
       await closed(server);
       throw error;
@@ -231,21 +192,18 @@ async function inodeOf(path: string): Promise<number | undefined> {
  * Returns the nodes of this user that run on this host, ordered by name, without those started with `registry: false`
  * and those that do not answer within 1 s, such as paused ones. Removes sockets of killed nodes.
  *
- * @returns at most 1,024 of each folder; none on a system without user ids
- * @throws TransportError `EMFILE` if the process may open no more files; `ERR_TRANSPORT` if a folder cannot be read
+ * @returns at most 1,024; none on a system without user ids
+ * @throws TransportError `EMFILE` if the process may open no more files; `ERR_TRANSPORT` if the folder cannot be read
  */
 export function clusterNames(): Promise<ClusterNodeEntry[]> {
-  return namesIn(foldersOf(process.env));
+  return namesIn(nodesFolder());
 }
 
-/** @internal Like `clusterNames`, for other folders. */
-export async function namesIn(folders: readonly string[]): Promise<ClusterNodeEntry[]> {
-  const found = new Map<string, ClusterNodeEntry>();
-  for (const folder of folders) {
-    if (!(await isSafe(folder))) continue;
-    for (const entry of await entriesOf(folder)) found.set(entry.id, entry);
-  }
-  return [...found.values()].sort(
+/** @internal Like `clusterNames`, for another folder. */
+export async function namesIn(folder: string): Promise<ClusterNodeEntry[]> {
+  if (process.getuid === undefined || !isSafe(folder)) return [];
+  const entries = await entriesOf(folder);
+  return entries.sort(
     (a, b) => a.name.localeCompare(b.name) || a.cluster.localeCompare(b.cluster) || a.since - b.since,
   );
 }

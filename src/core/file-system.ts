@@ -1,13 +1,13 @@
 /**
- * The file system: makes folders, and detects that the process can open no more files. The system does not report that:
- * libuv accepts new connections and closes them at once.
+ * The file system: makes folders, chooses the one of the user's sockets, and detects that the process can open no more
+ * files. The system does not report that: libuv accepts new connections and closes them at once.
  *
  *   open /dev/null ──fails with EMFILE or ENFILE──> exhausted, once ──opens again──> available
  */
-import { closeSync, existsSync, mkdirSync, openSync, statSync } from "node:fs";
-import { devNull } from "node:os";
-import { dirname } from "node:path";
-import { type ShoalError, TransportError } from "./errors.js";
+import { closeSync, existsSync, lstatSync, mkdirSync, openSync, type Stats, statSync } from "node:fs";
+import { devNull, tmpdir } from "node:os";
+import { dirname, isAbsolute, join } from "node:path";
+import { InvalidStateError, type ShoalError, TransportError } from "./errors.js";
 
 type Listener = (error: ShoalError | undefined) => void;
 
@@ -79,4 +79,45 @@ export function makeFolder(path: string, mode = 0o777): void {
 
 function isFolder(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+}
+
+/**
+ * Folder for sockets by which commands find the programs of this user on this host:
+ *
+ *   SHOAL_RUNTIME_DIR, else XDG_RUNTIME_DIR/shoal, else /run/user/UID/shoal if the system has that, else TMPDIR/shoal-UID
+ */
+export function runtimeFolder(env: NodeJS.ProcessEnv = process.env): string {
+  const { SHOAL_RUNTIME_DIR: own = "", XDG_RUNTIME_DIR: session = "" } = env;
+  if (isAbsolute(own)) return own;
+  if (isAbsolute(session)) return join(session, "shoal");
+  const uid = process.getuid?.() ?? "user";
+  return existsSync(`/run/user/${uid}`) ? `/run/user/${uid}/shoal` : join(tmpdir(), `shoal-${uid}`);
+}
+
+/** Makes a folder that is missing, with mode 700. @throws InvalidStateError `EFSM` for an unsafe one; the system's error */
+export function makeOwnFolder(path: string): void {
+  makeFolder(path, 0o700);
+  const fault = ownFolderFault(path);
+  if (fault !== undefined) throw new InvalidStateError("EFSM", fault);
+}
+
+/** @returns why other users could change what is in a folder, or that there is none, if so */
+export function ownFolderFault(path: string): string | undefined {
+  const stat = statOf(path);
+  if (stat?.isDirectory() !== true) return `${path} is not a folder`;
+  const uid = process.getuid?.();
+  if (uid === undefined) return undefined;
+  if (stat.uid !== uid) return `the folder ${path} belongs to another user (uid ${stat.uid})`;
+  const mode = stat.mode & 0o777;
+  if ((mode & 0o077) === 0) return undefined;
+  return `others can enter the folder ${path} (mode ${mode.toString(8)}); expected its owner only: chmod 700`;
+}
+
+/** Of a link itself. */
+function statOf(path: string): Stats | undefined {
+  try {
+    return lstatSync(path);
+  } catch {
+    return undefined; // It is missing, or in a folder of another user.
+  }
 }

@@ -226,6 +226,11 @@ export async function withTimeout(promise: Promise<unknown>, timeout: number): P
   }
 }
 
+/** @param timeout ms; negative: no limit @param begun of `performance.now()` @returns what is left of it; -1: no limit */
+export function timeLeft(timeout: number, begun: number): number {
+  return timeout < 0 ? -1 : Math.max(0, timeout - (performance.now() - begun));
+}
+
 function isTimeout(value: unknown): boolean {
   return typeof value === "number" && (value === -1 || (value >= 0 && value <= MAX_TIMEOUT));
 }

@@ -16,12 +16,12 @@ import {
 } from "../core/errors.js";
 import { type ObservedMessage, observeMessageSend } from "../core/message-operations.js";
 import { DriverTimer } from "../core/timers.js";
-import { checkWait, WAIT_OPTIONS, Waiter, type WaitOptions, withTimeout } from "../core/waiter.js";
+import { checkWait, timeLeft, WAIT_OPTIONS, Waiter, type WaitOptions, withTimeout } from "../core/waiter.js";
 import { type PendingCall, PendingCalls } from "../kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { CLOSE_LINGER, checkKeys, checkOptions } from "../kit/options.js";
-import { untilClosed } from "../kit/sockets.js";
+import { connected, readMessages, untilClosed } from "../kit/sockets.js";
 import { Dealer } from "../sockets/request-reply.js";
 import { UnreachedServers } from "../sockets/stalls.js";
 import {
@@ -298,7 +298,7 @@ export class SessionClient
     const begun = performance.now();
     try {
       await this.ready({ timeout });
-      const isDone = await this.#leave(true, leftOf(timeout, begun));
+      const isDone = await this.#leave(true, timeLeft(timeout, begun));
       if (isDone || this.#over?.reason === "gone") return;
       this.#assertNotOver();
       if (this.closed)
@@ -331,7 +331,7 @@ export class SessionClient
     if (linger !== 0) {
       const begun = performance.now();
       await withTimeout(this.#calls.idle(), linger);
-      if (this.#rules.isOpen) await this.#leave(false, leftOf(linger, begun));
+      if (this.#rules.isOpen) await this.#leave(false, timeLeft(linger, begun));
     }
     this.#list.stop();
     this.#timer.stop();
@@ -418,14 +418,8 @@ export class SessionClient
         this.#unreached.failed(endpoint, error, this.#hearsLosses);
         this.#lost(socket);
       });
-      try {
-        socket.connect(endpoint);
-      } catch (error) {
-        void socket.close({ linger: 0 });
-        throw error;
-      }
-      this.#socket = socket;
-      void this.#read(socket);
+      this.#socket = connected(socket, endpoint);
+      void readMessages(socket, (batch) => this.#read(socket, batch));
     });
     if (!isMade) this.#lostSoon(undefined);
   }
@@ -456,25 +450,17 @@ export class SessionClient
     socket.close({ linger: 0 }).catch(() => undefined);
   }
 
-  async #read(socket: Dealer): Promise<void> {
-    for (;;) {
-      let batch: Buffer[][];
+  #read(socket: Dealer, batch: readonly Buffer[][]): void {
+    for (const frames of batch) {
+      if (this.#socket !== socket) break; // The timer learns when to connect again.
       try {
-        batch = await socket.receiveMany({ max: 256, timeout: -1 });
-      } catch {
-        return; // It closed: nothing else ends a receive without limit.
+        this.#rules.receive(decodeServerMessage(frames), this.#timer.now());
+      } catch (error) {
+        if (!(error instanceof ProtocolError)) throw error;
+        this.events.emit({ type: "message:invalid", reason: error.message });
       }
-      for (const frames of batch) {
-        if (this.#socket !== socket) break; // The timer learns when to connect again.
-        try {
-          this.#rules.receive(decodeServerMessage(frames), this.#timer.now());
-        } catch (error) {
-          if (!(error instanceof ProtocolError)) throw error;
-          this.events.emit({ type: "message:invalid", reason: error.message });
-        }
-      }
-      this.#timer.update();
     }
+    this.#timer.update();
   }
 
   /** A full queue ends the connection; the next one repeats unanswered requests. */
@@ -563,11 +549,6 @@ export class SessionClient
     for (const waiter of this.#receivers) waiter.abandon(error);
     this.#receivers.clear();
   }
-}
-
-/** @param timeout ms; -1: no limit */
-function leftOf(timeout: number, begun: number): number {
-  return timeout < 0 ? timeout : Math.max(0, timeout - (performance.now() - begun));
 }
 
 function isAnyObserved(): boolean {

@@ -6,6 +6,7 @@
 import type { Socket } from "node:dgram";
 import { quoted } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
+import { ignore } from "../core/waiter.js";
 import type { HostInterface } from "../engine/zmtp/transport/transports.js";
 import { bindUdp, closeUdp, sendUdp } from "../engine/zmtp/transport/udp.js";
 
@@ -54,15 +55,21 @@ export class BeaconSockets {
   readonly #network: BeaconNetwork;
   readonly #port: number;
   readonly #onBeacon: (bytes: Buffer, address: string) => void;
+  readonly #count: (reason: string) => void;
   #listener: Socket | undefined;
   #sender: Socket | undefined;
-  /** `failed`: refused by the system; `outside`: from outside the network. */
-  readonly counters = { sent: 0, received: 0, failed: 0, outside: 0 };
 
-  constructor(network: BeaconNetwork, port: number, onBeacon: (bytes: Buffer, address: string) => void) {
+  /** @param count of beacons that the system refused (`beacon-failed`), and of those from elsewhere (`outside`) */
+  constructor(
+    network: BeaconNetwork,
+    port: number,
+    onBeacon: (bytes: Buffer, address: string) => void,
+    count: (reason: string) => void = ignore,
+  ) {
     this.#network = network;
     this.#port = port;
     this.#onBeacon = onBeacon;
+    this.#count = count;
   }
 
   /** @throws TransportError `EADDRINUSE` if another program has the port exclusively, or another code of the system */
@@ -77,17 +84,15 @@ export class BeaconSockets {
     }
     for (const socket of [this.#listener, this.#sender]) socket?.on("error", this.#socketOnError);
     this.#listener?.on("message", (bytes, { address }) => {
-      if (this.#network.includes(address)) {
-        this.counters.received += 1;
-        this.#onBeacon(bytes, address);
-      } else this.counters.outside += 1;
+      if (this.#network.includes(address)) this.#onBeacon(bytes, address);
+      else this.#count("outside");
     });
   }
 
   async send(bytes: Buffer): Promise<boolean> {
     if (this.#sender === undefined) return false;
     const isSent = await sendUdp(this.#sender, bytes, this.#port, this.#network.broadcast);
-    this.counters[isSent ? "sent" : "failed"] += 1;
+    if (!isSent) this.#count("beacon-failed");
     return isSent;
   }
 
@@ -98,7 +103,5 @@ export class BeaconSockets {
     await Promise.all(sockets.map(closeUdp));
   }
 
-  #socketOnError = (): void => {
-    this.counters.failed += 1;
-  };
+  #socketOnError = (): void => this.#count("beacon-failed");
 }

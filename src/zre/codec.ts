@@ -69,29 +69,27 @@ export type ZreMessage = { readonly sequence: number } & (
   | { readonly command: 0 }
 );
 
-/** Reasons for malformed commands and beacons, which label counters. */
-export const ZRE_FAULTS = [
+/** Reasons for malformed commands and beacons, which are counted. */
+export type ZreFault =
   /** The routing id is not 01 and a uuid. */
-  "identity",
+  | "identity"
   /** Missing or unexpected frames, or more than 1,024. */
-  "frames",
-  "signature",
-  "version",
-  "command",
-  "truncated",
-  "oversized",
+  | "frames"
+  | "signature"
+  | "version"
+  | "command"
+  | "truncated"
+  | "oversized"
   /** Not UTF-8, or with a zero byte. */
-  "text",
-  "groups",
-  "headers",
+  | "text"
+  | "groups"
+  | "headers"
   /** A HELLO with a sequence other than 1. */
-  "sequence",
+  | "sequence"
   /** A beacon of another length, or without "ZRE". */
-  "beacon",
+  | "beacon"
   /** A beacon of another version, such as zyre's with CURVE. */
-  "beacon-version",
-] as const;
-export type ZreFault = (typeof ZRE_FAULTS)[number];
+  | "beacon-version";
 
 export interface Beacon {
   /** 32 lower-case hex digits. */

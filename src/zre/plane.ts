@@ -1,17 +1,17 @@
 /** A node on the ZRE plane: beacons, a receiving ROUTER, and a DEALER per peer (rules.ts). */
 
-import { createId, isId } from "../cluster/identity.js";
+import { LatestMap } from "../cluster/bounds.js";
 import { bindFree, checkPorts } from "../cluster/ports.js";
 import { invalidArgument } from "../core/arguments.js";
 import { isBytes } from "../core/bytes.js";
-import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../core/errors.js";
+import { ClosedError, InvalidArgumentError, InvalidStateError, UnroutableError } from "../core/errors.js";
 import { DriverTimer } from "../core/timers.js";
 import { type Platform, platformNow } from "../engine/zmtp/transport/transports.js";
-import { Driver } from "../kit/driver.js";
-import { anything, bytes, checkOptions, type Given, integer, type Settings, text } from "../kit/options.js";
+import { anything, bytes, checkOptions, type Given, integer, text } from "../kit/options.js";
 import { RouterReader } from "../kit/router-reader.js";
+import { connected } from "../kit/sockets.js";
 import { Context } from "../sockets/context.js";
-import { deliverNow, listen, type SocketEvent } from "../sockets/internal.js";
+import { deliverNow, listen, Policing, type SocketEvent } from "../sockets/internal.js";
 import { Dealer, Router } from "../sockets/request-reply.js";
 import { type BeaconNetwork, BeaconSockets, beaconNetwork } from "./beacon.js";
 import {
@@ -23,17 +23,8 @@ import {
   MAX_GROUPS,
   textFault,
   uuidOf,
-  type ZreFault,
 } from "./codec.js";
-import {
-  MAX_PENDING,
-  ZRE_EVENTS,
-  type ZreEffects,
-  type ZreEvent,
-  type ZrePeer,
-  type ZreRefusal,
-  ZreRules,
-} from "./rules.js";
+import { MAX_PENDING, type ZreEffects, type ZreEvent, type ZrePeer, ZreRules } from "./rules.js";
 
 /** Bytes from a peer to a DEALER of this node, which expects none. */
 const MAX_STRAY = 1_024;
@@ -41,10 +32,6 @@ const MAX_STRAY = 1_024;
 const ENDPOINT = /^tcp:\/\/([A-Za-z0-9._-]{1,230}):(\d{1,5})$/;
 
 const OPTIONS = {
-  /** At most 255 bytes; need not be unique. Default: the first 6 digits of the uuid. */
-  name: text(),
-  /** 32 lower-case hex digits. Default: random. */
-  uuid: text(),
   /** Details for peers: at most 64, of at most 32,768 bytes. */
   headers: anything<Readonly<Record<string, string>>>(),
   /** Name or IPv4 address. Default: the first interface except loopback. */
@@ -69,21 +56,18 @@ const OPTIONS = {
   maxQueueBytes: bytes({ default: 16_777_216, min: 1_024 }),
 };
 
-/** Options of {@link ZrePlane}; times in ms. */
-export type ZreOptions = Given<typeof OPTIONS>;
+/** Options of a node's ZRE plane; times in ms. */
+export type ZreNodeOptions = Given<typeof OPTIONS>;
 
-export interface ZreStats {
-  readonly peers: number;
-  /** Peers before their HELLO. */
-  readonly pending: number;
-  readonly beaconsSent: number;
-  readonly beaconsReceived: number;
-  /** Refused by the system. */
-  readonly beaconsFailed: number;
-  /** Beacons from outside the interface's network. */
-  readonly beaconsOutside: number;
-  readonly malformed: Readonly<Record<ZreFault, number>>;
-  readonly refused: Readonly<Record<ZreRefusal, number>>;
+export type ZreSettings = ReturnType<typeof zreSettings>;
+
+/** @throws InvalidArgumentError `EINVAL` */
+export function zreSettings(options: ZreNodeOptions) {
+  const settings = checkOptions("zre", OPTIONS, options);
+  const { headers = {}, ports } = settings;
+  if (typeof headers !== "object" || headers === null || Array.isArray(headers))
+    throw invalidArgument("headers must be an object of texts", headers);
+  return Object.freeze({ ...settings, headers, ports: checkPorts(ports) });
 }
 
 interface OpenPlane {
@@ -99,31 +83,37 @@ interface Running extends OpenPlane {
   readonly timer: DriverTimer;
 }
 
+export interface ZreIdentity {
+  /** 32 lower-case hex digits. */
+  readonly uuid: string;
+  /** Need not be unique. */
+  readonly name: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export type ZrePlaneEffects = Pick<ZreEffects, "event"> & {
+  /** Of what was dropped, by its reason. */
+  count(reason: string): void;
+};
+
 /**
  * A peer of zyre (36/ZRE version 2): finds peers on the local network, whispers to one and shouts to groups; without
- * authentication and encryption.
- *
- * @example
- * ```ts no-run
- * import { ZrePlane } from "shoal/cluster";
- *
- * const plane = new ZrePlane({ interface: "eth0" });
- * plane.events.on("shout", ({ group }) => console.log(group));
- * await plane.start();
- * plane.join("chat");
- * plane.shout("chat", "hello");
- * ```
+ * authentication and encryption. Events of a call follow it.
  */
-export class ZrePlane extends Driver<ZreEvent, ZreStats> {
+export class ZrePlane {
   readonly uuid: string;
   readonly name: string;
-  readonly #settings: Settings<typeof OPTIONS>;
+  readonly #settings: ZreSettings;
+  readonly #effects: ZrePlaneEffects;
   /** Separate, so that peers' sockets do not count for the program's. */
   readonly #context: Context;
   readonly #mailboxes = new Map<string, Dealer>();
   /** Connected at some time; others' queues are dropped at closing. */
   readonly #reached = new WeakSet<Dealer>();
-  readonly #origins = new Map<string, string>();
+  /** Addresses that peers' connections came from, by uuid. */
+  readonly #origins = new LatestMap<string, string>(1_024);
+  /** Of the connection whose peer joins next. */
+  #origin = "";
   #headers: Readonly<Record<string, string>>;
   #platform: Platform | undefined = undefined;
   #looking: NodeJS.Timeout | undefined = undefined;
@@ -134,23 +124,18 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   readonly #joined = new Set<string>();
   readonly #events: ZreEvent[] = [];
   #emitting = false;
+  #closed = false;
 
-  /** @throws InvalidArgumentError `EINVAL` */
-  constructor(options: ZreOptions = {}) {
-    const settings = checkOptions("ZrePlane", OPTIONS, options);
-    super("ZrePlane", ZRE_EVENTS);
-    const { uuid = createId(), headers = {} } = settings;
-    if (!isId(uuid)) throw invalidArgument("uuid must be 32 lower-case hex digits", uuid);
-    if (typeof headers !== "object" || headers === null || Array.isArray(headers))
-      throw invalidArgument("headers must be an object of texts", headers);
-    checkPorts(settings.ports);
+  /** @throws InvalidArgumentError `EINVAL` for a name or headers that do not fit in a HELLO */
+  constructor(settings: ZreSettings, { uuid, name, headers }: ZreIdentity, effects: ZrePlaneEffects) {
     this.uuid = uuid;
+    this.name = name;
+    this.#settings = settings;
+    this.#effects = effects;
+    this.#headers = headers;
     this.#context = new Context({ maxSockets: 2 * (settings.maxPeers + MAX_PENDING) });
-    this.name = settings.name ?? uuid.slice(0, 6).toUpperCase();
-    const fault = helloFault(this.name, headers);
-    if (fault !== undefined) throw new InvalidArgumentError(`ZrePlane: ${fault}`);
-    this.#settings = Object.freeze(settings);
-    this.#headers = { ...headers };
+    const fault = helloFault(name, headers);
+    if (fault !== undefined) throw new InvalidArgumentError(`zre: ${fault}`);
   }
 
   /** Endpoint of its mailbox; "" before the start, and after the close. */
@@ -163,19 +148,17 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   }
 
   /**
-   * Opens the mailbox and sends beacons, once.
+   * Opens the mailbox and sends beacons. To be called once.
    *
    * @throws InvalidArgumentError `EINVAL` for an unknown interface
    * @throws TransportError `EADDRINUSE` if another program has the beacons' port exclusively; ClosedError `EBADF`
    */
   start(): Promise<void> {
-    if (this.closed) return this.run(async () => this.assertOpen());
-    this.#starting ??= this.run(() => this.#start());
+    this.#starting = this.#start();
     return this.#starting;
   }
 
   async #start(): Promise<void> {
-    this.assertOpen();
     const platform = platformNow();
     this.#platform = platform;
     const opened = await this.#open(beaconNetwork(platform.interfaces(), this.#settings.interface));
@@ -194,15 +177,25 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
       maxMessageSize,
       maxConnections: 4 * maxPeers + 64,
     });
-    const beacons = new BeaconSockets(network, port, (bytes, address) => {
+    new Policing(router).change(
+      {
+        joins: ({ address }) => {
+          this.#origin = address;
+          return true;
+        },
+      },
+      undefined,
+    );
+    const onBeacon = (bytes: Buffer, address: string): void => {
       if (this.#running?.beacons === beacons) this.#run((rules, now) => rules.onBeacon(now, bytes, address));
-    });
+    };
+    const beacons = new BeaconSockets(network, port, onBeacon, (reason) => this.#effects.count(reason));
     try {
       const endpoint = await bindFree(0, ports, (wanted) =>
         router.bind(`tcp://${network.address}:${wanted === 0 ? "*" : wanted}`),
       );
       await beacons.open();
-      this.assertOpen();
+      if (this.#closed) throw new ClosedError("EBADF", "The node is closed");
       return { network, router, beacons, endpoint };
     } catch (error) {
       await Promise.all([router.close({ linger: 0 }), beacons.close()]);
@@ -213,7 +206,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   /** An interface came up or has another address. A node keeps its network if only loopback is left. */
   #look(platform: Platform): void {
     const network = this.#running?.network;
-    if (network === undefined || this.closed) return;
+    if (network === undefined || this.#closed) return;
     let found: BeaconNetwork;
     try {
       found = beaconNetwork(platform.interfaces(), this.#settings.interface);
@@ -225,11 +218,11 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     if (isBetter || this.#isOutdated) this.#move();
   }
 
-  /** @internal Only a HELLO has headers, so the node leaves and enters. */
+  /** Only a HELLO has headers, so the node leaves and enters. */
   setHeaders(headers: Readonly<Record<string, string>>): void {
     this.#headers = { ...headers };
     this.#isOutdated = this.#running !== undefined;
-    if (this.#isOutdated && !this.closed) this.#move();
+    if (this.#isOutdated && !this.#closed) this.#move();
   }
 
   /** Opens another mailbox, with beacons from there. The next check of the interfaces retries. */
@@ -260,7 +253,6 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     before.reader.stop();
     for (const group of before.rules.groups) this.#joined.add(group);
     before.rules.end();
-    this.#origins.clear();
     this.#begin(opened);
     this.#emit();
     await Promise.all([before.router.close({ linger: 0 }), before.beacons.close()]);
@@ -283,6 +275,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
       disconnect: (peer) => this.#disconnect(peer),
       beacon: () => void beacons.send(beacon),
       event: (event) => void this.#events.push(event),
+      count: (reason) => this.#effects.count(reason),
     };
     const rules = new ZreRules(
       { uuid, name, endpoint, headers, interval, evasive, expired, maxPeers },
@@ -319,10 +312,9 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
    * Joins a group, whose shouts become events.
    *
    * @param group 1 to 255 bytes
-   * @throws InvalidArgumentError `EINVAL` for an invalid name, or past 256 groups; ClosedError `EBADF`
+   * @throws InvalidArgumentError `EINVAL` for an invalid name, or past 256 groups
    */
   join(group: string): void {
-    this.assertOpen();
     checkGroup(group);
     if (this.groups.length >= MAX_GROUPS && !this.groups.includes(group))
       throw new InvalidArgumentError(`a node can join at most ${MAX_GROUPS} groups`);
@@ -332,7 +324,6 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
 
   /** @throws as `join` */
   leave(group: string): void {
-    this.assertOpen();
     checkGroup(group);
     if (this.#running === undefined) this.#joined.delete(group);
     else this.#run((rules) => rules.leave(group));
@@ -344,7 +335,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
    * @param peer uuid, or unique name
    * @param frames at most 1,024; the bytes must not change afterwards
    * @throws UnroutableError `EHOSTUNREACH` for an unknown peer, an ambiguous name, or a removed peer
-   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` before the start; ClosedError `EBADF`
+   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` before the start
    */
   whisper(peer: string, ...frames: (string | Uint8Array)[]): void {
     const { rules } = this.#started();
@@ -378,23 +369,13 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     return found.length === 1 ? found[0] : undefined;
   }
 
-  stats(): ZreStats {
-    const rules = this.#running?.rules;
-    const { sent = 0, received = 0, failed = 0, outside = 0 } = this.#running?.beacons.counters ?? {};
-    return {
-      peers: rules?.readyPeers ?? 0,
-      pending: rules?.pendingPeers ?? 0,
-      beaconsSent: sent,
-      beaconsReceived: received,
-      beaconsFailed: failed,
-      beaconsOutside: outside,
-      malformed: { ...rules?.malformed } as Record<ZreFault, number>,
-      refused: { ...rules?.refused } as Record<ZreRefusal, number>,
-    };
-  }
-
-  /** @internal Sends queues first, since peers stop listening after the last beacon. */
-  protected override async onClose(linger: number): Promise<void> {
+  /**
+   * Sends queues first, since peers stop listening after the last beacon. To be called once.
+   *
+   * @param linger ms for the queues; -1: no limit
+   */
+  async close(linger: number): Promise<void> {
+    this.#closed = true;
     await this.#starting?.catch(() => undefined); // The caller of start() has the error.
     clearInterval(this.#looking);
     await this.#moving;
@@ -416,8 +397,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   }
 
   #started(): Running {
-    this.assertOpen();
-    if (this.#running === undefined) throw new InvalidStateError("EFSM", "ZrePlane was not started");
+    if (this.#running === undefined) throw new InvalidStateError("EFSM", "the ZRE plane was not started");
     return this.#running;
   }
 
@@ -451,22 +431,22 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   #emit(): void {
     if (this.#emitting) return;
     this.#emitting = true;
-    for (const event of this.#events) this.events.emit(event);
+    for (const event of this.#events) this.#effects.event(event);
     this.#events.length = 0;
     this.#emitting = false;
   }
 
   #connect(uuid: string, endpoint: string): boolean {
     // A late beacon must not open a mailbox.
-    if (this.closed) return false;
+    if (this.#closed) return false;
     const [, host = "", port = "0"] = ENDPOINT.exec(endpoint) ?? [];
     // Host names are not resolved: the peer's connection has its address.
     const address = /^\d{1,3}(?:\.\d{1,3}){3}$/.test(host) ? host : (this.#origins.get(uuid) ?? "");
     if (address === "" || Number(port) < 1 || Number(port) > 65_535) return false;
     const { maxQueue, maxQueueBytes } = this.#settings;
-    let mailbox: Dealer | undefined;
+    let mailbox: Dealer;
     try {
-      mailbox = new Dealer({
+      const made = new Dealer({
         context: this.#context,
         routingId: identityOf(this.uuid),
         linger: 0,
@@ -479,15 +459,12 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
         reconnectInterval: 100,
         reconnectMaxInterval: 2_000,
       });
-      mailbox.connect(`tcp://${address}:${port}`);
+      mailbox = connected(made, `tcp://${address}:${port}`);
     } catch {
-      // Too many sockets are still closing, or the endpoint is invalid.
-      void mailbox?.close();
-      return false;
+      return false; // Too many sockets are still closing, or the endpoint is invalid.
     }
-    const opened = mailbox;
-    listen(opened, (event) => this.#mailboxOnEvent(uuid, opened, event));
-    this.#mailboxes.set(uuid, opened);
+    listen(mailbox, (event) => this.#mailboxOnEvent(uuid, mailbox, event));
+    this.#mailboxes.set(uuid, mailbox);
     return true;
   }
 
@@ -514,12 +491,9 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   }
 
   #routerOnEvent(event: SocketEvent): void {
-    if (event.type !== "peer:join" && event.type !== "peer:leave") return;
-    const uuid = event.routingId === undefined ? undefined : uuidOf(event.routingId);
-    if (uuid === undefined) return;
-    const [, host] = /^tcp:\/\/([\d.]+):\d+$/.exec(event.address) ?? [];
-    if (event.type === "peer:join" && host !== undefined) this.#origins.set(uuid, host);
-    else if (this.#origins.get(uuid) === host) this.#origins.delete(uuid);
+    if (event.type !== "peer:join" || event.routingId === undefined) return;
+    const uuid = uuidOf(event.routingId);
+    if (uuid !== undefined) this.#origins.set(uuid, this.#origin);
   }
 }
 

@@ -11,7 +11,6 @@
  * next beacon. Programs see READY and EVASIVE peers only.
  */
 
-import { type EventsOf, event } from "../core/event-stream.js";
 import { TokenBucket } from "../core/rate-meter.js";
 import {
   decodeBeacon,
@@ -24,7 +23,6 @@ import {
   type Hello,
   MAX_GROUPS,
   uuidOf,
-  ZRE_FAULTS,
   ZreCommand,
   type ZreFault,
   type ZreMessage,
@@ -58,19 +56,17 @@ export type ZreExitReason =
   /** The peer's queue was full; the next beacon lets it enter again. */
   | "full";
 
-export const ZRE_EVENTS = {
-  enter: event<{ readonly peer: ZrePeer }>(),
-  exit: event<{ readonly peer: ZrePeer; readonly reason: ZreExitReason }>(),
-  join: event<{ readonly peer: ZrePeer; readonly group: string }>(),
-  leave: event<{ readonly peer: ZrePeer; readonly group: string }>(),
-  evasive: event<{ readonly peer: ZrePeer }>(),
+export type ZreEvent = { readonly peer: ZrePeer } & (
+  | { readonly type: "enter" }
+  | { readonly type: "exit"; readonly reason: ZreExitReason }
+  | { readonly type: "join"; readonly group: string }
+  | { readonly type: "leave"; readonly group: string }
+  | { readonly type: "evasive" }
   /** A message for this node alone. */
-  whisper: event<{ readonly peer: ZrePeer; readonly frames: readonly Buffer[] }>(),
+  | { readonly type: "whisper"; readonly frames: readonly Buffer[] }
   /** A message for a group with this node. */
-  shout: event<{ readonly peer: ZrePeer; readonly group: string; readonly frames: readonly Buffer[] }>(),
-};
-
-export type ZreEvent = EventsOf<typeof ZRE_EVENTS>;
+  | { readonly type: "shout"; readonly group: string; readonly frames: readonly Buffer[] }
+);
 
 /** Peers without HELLO; more are refused. */
 export const MAX_PENDING = 128;
@@ -83,6 +79,8 @@ export interface ZreEffects {
   disconnect(uuid: string): void;
   beacon(): void;
   event(event: ZreEvent): void;
+  /** A malformed packet, a refused peer, or an ignored message. */
+  count(reason: ZreFault | ZreRefusal): void;
 }
 
 export interface ZreSettings {
@@ -98,25 +96,23 @@ export interface ZreSettings {
 }
 
 /** Refused peers or ignored messages. */
-const ZRE_REFUSALS = [
+export type ZreRefusal =
   /** More peers than `maxPeers`. */
-  "peers",
+  | "peers"
   /** 128 peers are pending. */
-  "pending",
+  | "pending"
   /** More new peers than mailboxes can be opened in a second. */
-  "rate",
+  | "rate"
   /** Invalid in a HELLO. */
-  "endpoint",
-  "groups",
-  "hello",
+  | "endpoint"
+  | "groups"
+  | "hello"
   /** A SHOUT to a group without this node. */
-  "shout",
+  | "shout"
   /** A leaving beacon from another address. */
-  "foreign",
+  | "foreign"
   /** A JOIN's or LEAVE's status out of order; it takes effect. */
-  "status",
-] as const;
-export type ZreRefusal = (typeof ZRE_REFUSALS)[number];
+  | "status";
 
 class Peer {
   readonly uuid: string;
@@ -154,9 +150,6 @@ class Peer {
   }
 }
 
-const counters = <R extends string>(names: readonly R[]): Record<R, number> =>
-  Object.fromEntries(names.map((name) => [name, 0])) as Record<R, number>;
-
 /** Times are ms of a clock that pauses with the process (DriverTimer). */
 export class ZreRules {
   readonly #self: ZreSettings;
@@ -172,8 +165,6 @@ export class ZreRules {
   #leaveAt = Number.POSITIVE_INFINITY;
   /** For opening mailboxes; further peers wait for their next beacon. */
   readonly #connects: TokenBucket;
-  readonly malformed = counters<ZreFault>(ZRE_FAULTS);
-  readonly refused = counters<ZreRefusal>(ZRE_REFUSALS);
 
   constructor(settings: ZreSettings, effects: ZreEffects, now: number) {
     this.#self = settings;
@@ -192,10 +183,6 @@ export class ZreRules {
     const views: ZrePeer[] = [];
     for (const peer of this.#peers.values()) if (peer.ready) views.push(peer.view);
     return views;
-  }
-
-  get readyPeers(): number {
-    return this.#ready;
   }
 
   get pendingPeers(): number {
@@ -240,7 +227,7 @@ export class ZreRules {
   onBeacon(now: number, bytes: Buffer, address: string): void {
     const beacon = decodeBeacon(bytes);
     if (typeof beacon === "string") {
-      this.malformed[beacon] += 1;
+      this.#effects.count(beacon);
       return;
     }
     const { uuid, port } = beacon;
@@ -248,7 +235,7 @@ export class ZreRules {
     const peer = this.#peers.get(uuid);
     if (port === 0) {
       if (peer === undefined) return;
-      if (peer.address !== "" && peer.address !== address) this.refused.foreign += 1;
+      if (peer.address !== "" && peer.address !== address) this.#effects.count("foreign");
       else if (peer.drained || !peer.ready) this.#remove(peer, "left");
       else {
         peer.leaving = true;
@@ -269,8 +256,8 @@ export class ZreRules {
       }
       this.#remove(peer, "restarted");
     }
-    if (this.#ready >= this.#self.maxPeers) this.refused.peers += 1;
-    else if (this.pendingPeers >= MAX_PENDING) this.refused.pending += 1;
+    if (this.#ready >= this.#self.maxPeers) this.#effects.count("peers");
+    else if (this.pendingPeers >= MAX_PENDING) this.#effects.count("pending");
     else {
       const found = this.#require(now, uuid, `tcp://${address}:${port}`);
       if (found === undefined) return;
@@ -283,22 +270,22 @@ export class ZreRules {
   onMessage(now: number, frames: readonly Buffer[]): void {
     const uuid = uuidOf(frames[0] as Buffer);
     if (uuid === undefined || uuid === this.#self.uuid) {
-      this.malformed.identity += 1;
+      this.#effects.count("identity");
       return;
     }
     const message = decodeMessage(frames.slice(1));
     if (typeof message === "string") {
-      this.malformed[message] += 1;
+      this.#effects.count(message);
       return;
     }
     const peer = this.#peers.get(uuid);
     if (message.command === ZreCommand.HELLO) {
       if (message.sequence === 1) this.#onHello(now, uuid, peer, message);
-      else this.malformed.sequence += 1;
+      else this.#effects.count("sequence");
       return;
     }
     if (peer === undefined || !peer.ready) {
-      this.refused.hello += 1;
+      this.#effects.count("hello");
       return;
     }
     peer.drained = false;
@@ -382,7 +369,7 @@ export class ZreRules {
       peer = undefined;
     }
     if (this.#ready >= this.#self.maxPeers) {
-      this.refused.peers += 1;
+      this.#effects.count("peers");
       return;
     }
     if (peer === undefined) {
@@ -424,12 +411,12 @@ export class ZreRules {
       case ZreCommand.SHOUT: {
         const { group, content: frames } = message;
         if (this.#groups.has(group)) this.#effects.event({ type: "shout", peer: peer.view, group, frames });
-        else this.refused.shout += 1;
+        else this.#effects.count("shout");
         break;
       }
       case ZreCommand.JOIN:
         this.#onStatus(peer, message.status);
-        if (peer.groups.size >= MAX_GROUPS && !peer.groups.has(message.group)) this.refused.groups += 1;
+        if (peer.groups.size >= MAX_GROUPS && !peer.groups.has(message.group)) this.#effects.count("groups");
         else this.#joined(peer, message.group);
         break;
       case ZreCommand.LEAVE:
@@ -444,7 +431,7 @@ export class ZreRules {
 
   /** zyre ends its process on a wrong status. The sequence shows lost messages, so here it is only counted. */
   #onStatus(peer: Peer, status: number): void {
-    if (status !== ((peer.status + 1) & 0xff)) this.refused.status += 1;
+    if (status !== ((peer.status + 1) & 0xff)) this.#effects.count("status");
     peer.status = status;
   }
 
@@ -466,12 +453,12 @@ export class ZreRules {
 
   #require(now: number, uuid: string, endpoint: string): Peer | undefined {
     if (!this.#connects.take(now)) {
-      this.refused.rate += 1;
+      this.#effects.count("rate");
       return undefined;
     }
     this.#replace(endpoint, now);
     if (!this.#effects.connect(uuid, endpoint)) {
-      this.refused.endpoint += 1;
+      this.#effects.count("endpoint");
       return undefined;
     }
     const peer = new Peer(uuid, endpoint, now);

@@ -14,10 +14,12 @@ import {
   writeFileSync,
 } from "node:fs";
 import { Server } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { ClusterNode, clusterNames } from "../../src/cluster/index.js";
-import { type ClusterNodeEntry, foldersOf, namesIn, Registrar } from "../../src/cluster/registry.js";
+import { type ClusterNodeEntry, namesIn, Registrar } from "../../src/cluster/registry.js";
+import { runtimeFolder } from "../../src/core/file-system.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { removeAfterEach } from "../support/folders.js";
 import { LONG } from "../support/long.js";
@@ -50,15 +52,11 @@ const entry = (digit: string, values: Partial<ClusterNodeEntry> = {}): ClusterNo
   ...values,
 });
 
-async function register(
-  digit: string,
-  values: Partial<ClusterNodeEntry> = {},
-  folders: readonly string[] = [folder],
-): Promise<void> {
+async function register(digit: string, values: Partial<ClusterNodeEntry> = {}): Promise<void> {
   const onChange = (error: Error | undefined): void => {
     if (error !== undefined) throw error;
   };
-  await closing(new Registrar(entry(digit, values), onChange, folders)).start();
+  await closing(new Registrar(entry(digit, values), onChange, folder)).start();
 }
 
 const ANSWERS = `require("net").createServer((s) => s.on("error", () => {}).end(process.argv[2])).listen(process.argv[1], () => console.log())`;
@@ -74,7 +72,7 @@ async function otherProcess(digit: string, text = JSON.stringify(entry(digit))):
 }
 
 const old = (path: string): void => utimesSync(path, new Date(0), new Date(0));
-const names = async (): Promise<string[]> => (await namesIn([folder])).map(({ name }) => name);
+const names = async (): Promise<string[]> => (await namesIn(folder)).map(({ name }) => name);
 
 describe("the nodes of a host", () => {
   it("have files that their user alone can read", async () => {
@@ -121,12 +119,11 @@ describe("the nodes of a host", () => {
     expect(await names()).toEqual(["c@host"]);
   });
 
-  it("are all of two folders, each once, by name", async () => {
+  it("are all that are registered, by name", async () => {
     const values = { cluster: "kitchen", port: 5_000, address: "10.0.0.1:5000", control: ["ipc:///tmp/a"] };
+    await register("b");
     await register("a", values);
-    const second = join(root, "two", "nodes");
-    await register("b", {}, [join(root, "missing", "deep", "nodes"), second]);
-    expect(await namesIn([second, folder, second])).toEqual([entry("a", values), entry("b")]);
+    expect(await namesIn(folder)).toEqual([entry("a", values), entry("b")]);
   });
 });
 
@@ -134,7 +131,7 @@ describe("a stranger's", () => {
   async function refused(digit: string, place: string): Promise<void> {
     const codes: string[] = [];
     const onChange = (error?: Error & { code?: string }): void => void codes.push(error?.code ?? "");
-    const made = new Registrar(entry(digit), onChange, [place]);
+    const made = new Registrar(entry(digit), onChange, place);
     await made.start();
     await made.close();
     expect(codes).toEqual(["EFSM"]);
@@ -155,18 +152,18 @@ describe("a stranger's", () => {
     expect(await names()).toEqual(["a@host"]);
   });
 
-  it("folder, one that others may write, and a link to one are not used", async () => {
+  it("folder, one that others may enter, and a link to one are not used", async () => {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     chmodSync(folder, 0o777);
     await refused("a", folder);
     chmodSync(folder, 0o700);
     await register("a");
-    chmodSync(folder, 0o770);
+    chmodSync(folder, 0o710);
     expect(await names()).toEqual([]);
     chmodSync(folder, 0o700);
     const link = join(root, "link");
     symlinkSync(join(root, "shoal"), link);
-    expect(await namesIn([join(link, "nodes")])).toEqual([]);
+    expect(await namesIn(join(link, "nodes"))).toEqual([]);
     await refused("b", join(link, "nodes"));
     expect(await names()).toEqual(["a@host"]);
   });
@@ -185,7 +182,7 @@ describe("a node that runs", () => {
     reports = [];
     const onChange = (error?: Error & { code?: string }): void =>
       void reports.push(error === undefined ? "up" : `down ${error.code}`);
-    const made = closing(new Registrar(entry(digit), onChange, [folder], 30));
+    const made = closing(new Registrar(entry(digit), onChange, folder, 30));
     made.start();
     return made;
   }
@@ -204,7 +201,7 @@ describe("a node that runs", () => {
     await untilNames("a@host");
     node.entry = entry("a", { control: ["ipc:///tmp/a"] });
     await expect
-      .poll(async () => (await namesIn([folder]))[0]?.control, { timeout: 10_000 })
+      .poll(async () => (await namesIn(folder))[0]?.control, { timeout: 10_000 })
       .toEqual(["ipc:///tmp/a"]);
     await node.close();
     expect(readdirSync(folder)).toEqual([]);
@@ -304,9 +301,10 @@ describe("a ClusterNode", () => {
 
   it("looks where its user's runtime files are", () => {
     const uid = process.getuid?.();
-    expect(foldersOf({ XDG_RUNTIME_DIR: "/run/own" })[0]).toBe("/run/own/shoal/nodes");
-    expect(foldersOf({ XDG_RUNTIME_DIR: "relative" })[0]).toBe(`/run/user/${uid}/shoal/nodes`);
-    expect(foldersOf({ SHOAL_RUNTIME_DIR: "/own", XDG_RUNTIME_DIR: "/run/own" })).toEqual(["/own/nodes"]);
-    expect(foldersOf({}).length).toBe(2);
+    const own = [`/run/user/${uid}/shoal`, join(tmpdir(), `shoal-${uid}`)];
+    expect(runtimeFolder({ XDG_RUNTIME_DIR: "/run/own" })).toBe("/run/own/shoal");
+    expect(own).toContain(runtimeFolder({ XDG_RUNTIME_DIR: "relative" }));
+    expect(own).toContain(runtimeFolder({}));
+    expect(runtimeFolder({ SHOAL_RUNTIME_DIR: "/own", XDG_RUNTIME_DIR: "/run/own" })).toBe("/own");
   });
 });

@@ -22,12 +22,6 @@ const PROGRAMS: Readonly<Record<string, string>> = {
     await server.close();
     await store.close();
     rmSync(folder, { recursive: true });`,
-  ZrePlane: `
-    import { ZrePlane } from "shoal/cluster";
-    const plane = new ZrePlane({ interface: "lo" });
-    await plane.start();
-    plane.join("chat");
-    await plane.close();`,
   BlackBox: `
     import { BlackBox } from "shoal/black-box";
     import { Publisher } from "shoal";

@@ -5,12 +5,13 @@
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { type ZreEvent, ZrePlane } from "../../src/zre/index.js";
+import type { ZreEvent } from "../../src/zre/rules.js";
 import { Child, ROOT } from "../process/child.js";
 import { removeAfterEach } from "../support/folders.js";
 import { LONG } from "../support/long.js";
 import { missing, peerAt } from "../support/peers.js";
 import { freePort } from "../support/ports.js";
+import { Plane } from "./planes.js";
 
 const PEERS = join(ROOT, "test/zre/peers");
 const NO_PYTHON = missing("pyzmq");
@@ -40,7 +41,7 @@ async function lineOf(child: Child, begin: string): Promise<string> {
 describe.skipIf(NO_PYTHON)("a peer by the document's text", () => {
   it("enters, joins, shouts, whispers, pings and leaves, in both directions, and sees that this node leaves", async () => {
     const port = await freePort();
-    const plane = new ZrePlane({ name: "ours", port, interface: "lo", headers: { "X-A": "1" } });
+    const plane = new Plane({ name: "ours", port, interface: "lo", headers: { "X-A": "1" } });
     cleanups.push(() => plane.close());
     const next = <T extends ZreEvent["type"]>(type: T): Promise<ZreEvent & { readonly type: T }> =>
       new Promise((resolve) => void plane.events.once(type, (event) => resolve(event as never)));
@@ -92,18 +93,15 @@ describe.skipIf(NO_PYTHON)("a peer by the document's text", () => {
  */
 const NODE = `
   import { Router } from "shoal";
-  import { ZrePlane } from "shoal/cluster";
+  import { ClusterNode } from "shoal/cluster";
   const mailbox = new Router();
+  mailbox.events.on("peer:join", () => console.log("PENDING 1")).on("peer:leave", () => console.log("PENDING 0"));
   await mailbox.bind("tcp://10.213.8.1:9000");
-  const plane = new ZrePlane({ interface: "near", expired: 60_000 });
-  await plane.start();
-  console.log("READY", plane.uuid, plane.endpoint);
-  let pending = 0;
-  setInterval(() => {
-    const now = plane.stats().pending;
-    if (now !== pending) console.log("PENDING", (pending = now));
-  }, 5);
-  process.stdin.on("end", () => plane.close().then(() => process.exit())).resume();
+  const zre = { interface: "near", ports: "9001-9001", expired: 60_000 };
+  const node = new ClusterNode({ cluster: "zbeacon", multicast: false, registry: false, zre });
+  await node.start();
+  console.log("READY", node.id, "tcp://10.213.8.1:9001");
+  process.stdin.on("end", () => node.close().then(() => process.exit())).resume();
 `;
 
 it.skipIf(!LONG || NO_ZBEACON)("czmq's zbeacon hears this node's beacons, and is heard", async () => {

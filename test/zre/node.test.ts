@@ -1,13 +1,10 @@
 /** A node of a cluster that is on the ZRE plane, too: over real sockets, on the loopback interface. */
+import { createSocket } from "node:dgram";
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import {
-  type ClusterEvent,
-  ClusterNode,
-  type ClusterNodeOptions,
-  ZrePlane,
-} from "../../src/cluster/index.js";
+import { type ClusterEvent, ClusterNode, type ClusterNodeOptions } from "../../src/cluster/index.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { freePort } from "../support/ports.js";
+import { Plane } from "./planes.js";
 
 let port = 0;
 const closing = closeAfterEach();
@@ -32,8 +29,8 @@ async function node(name: string, options: ClusterNodeOptions = {}) {
   return { node: found, events, said: () => events.map(({ type }) => type) };
 }
 
-async function plane(name: string, headers: Record<string, string> = { "X-Z": "1" }): Promise<ZrePlane> {
-  const found = closing(new ZrePlane({ name, port, interface: "lo", headers }));
+async function plane(name: string, headers: Record<string, string> = { "X-Z": "1" }): Promise<Plane> {
+  const found = closing(new Plane({ name, port, interface: "lo", headers }));
   await found.start();
   return found;
 }
@@ -160,7 +157,7 @@ describe("a node on the ZRE plane", () => {
     await eventually(() => expect(a.said()).toContain("shout"));
     const closing = a.node.close({ linger: 1_000 });
     for (const peer of peers) for (let i = 0; i < 200; i++) peer.shout("G", "x".repeat(1_000));
-    await (peers[0] as ZrePlane).close();
+    await (peers[0] as Plane).close();
     await closing;
     process.off("uncaughtException", onThrown);
     expect(thrown).toEqual([]);
@@ -174,12 +171,20 @@ describe("a node on the ZRE plane", () => {
     early.joinGroup("H");
     early.leaveGroup("H");
     expect(early.groups).toEqual(["G"]);
-    const p = closing(new ZrePlane({ name: "p", port, interface: "lo" }));
+    const p = closing(new Plane({ name: "p", port, interface: "lo" }));
     p.join("P");
     expect(p.groups).toEqual(["P"]);
     await Promise.all([early.start(), p.start()]);
     await eventually(() => expect(p.peer("early")?.groups).toEqual(["G"]));
     await eventually(() => expect(early.shout("P", "x")).toBe(1));
+  });
+
+  it("counts malformed packets among those that it drops", async () => {
+    const a = await node("a");
+    const stranger = createSocket("udp4");
+    stranger.send("junk", port, "127.0.0.1");
+    await eventually(() => expect(a.node.stats().dropped).toMatchObject({ "zre:beacon": 1 }));
+    stranger.close();
   });
 
   it("refuses what cannot be", async () => {

@@ -79,7 +79,7 @@ export class ZyreModel {
   constructor(
     readonly uuid: string,
     readonly endpoint: string,
-    readonly effects: ZreEffects,
+    readonly effects: Omit<ZreEffects, "count">,
   ) {}
 
   /** Once a second. */

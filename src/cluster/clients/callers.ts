@@ -12,6 +12,7 @@ import { InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
 import { boundedServer, type HttpsOptions, serveAt, shut, urlHost } from "../../core/http-server.js";
 import type { PeerCredentials } from "../../engine/engine.js";
 import { checkOptions, type GivenWith, integer, text } from "../../kit/options.js";
+import { readMessages } from "../../kit/sockets.js";
 import { listen, Policing } from "../../sockets/internal.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { ClusterListenerTls } from "../admission/tls.js";
@@ -139,7 +140,10 @@ export class CallerRouter {
       else if (event.type === "peer:leave" && event.routingId !== undefined) this.#onLeave(event.routingId);
     });
     const bound = await router.bind(endpoint);
-    void this.#serve(router);
+    void readMessages(router, (batch) => {
+      for (const [routingId, ...frames] of batch)
+        if (routingId !== undefined) this.#onMessage(router, routingId, frames);
+    });
     this.#catchingUp = setInterval(() => this.push(false), 500);
     this.#catchingUp.unref();
     return bound;
@@ -197,15 +201,6 @@ export class CallerRouter {
     this.#callers.delete(caller.routingId.toString("latin1"));
     const { client } = caller;
     if (client !== undefined) this.#emit({ type: "client:disconnected", client });
-  }
-
-  async #serve(router: Router): Promise<void> {
-    try {
-      for await (const [routingId, ...frames] of router as AsyncIterable<Buffer[]>)
-        if (routingId !== undefined) this.#onMessage(router, routingId, frames);
-    } catch (error) {
-      if (!router.closed) throw error;
-    }
   }
 
   #onMessage(router: Router, routingId: Buffer, frames: Buffer[]): void {

@@ -4,11 +4,10 @@
  * and a dead node's clients vanish with it.
  */
 import type { Member } from "../membership/members.js";
-import type { Requests } from "../requests/requests.js";
-import type { Service } from "../requests/types.js";
+import type { OutgoingRequests } from "../requests/outgoing.js";
 
 /** Not open to programs (`$`). */
-const SERVICE = "$clients";
+export const CLIENTS_SERVICE = "$clients";
 const PART = 128;
 
 /** Connected to a discovery server. */
@@ -24,7 +23,7 @@ export interface OwnClient {
 }
 
 export interface OwnDiscovery {
-  clients(): Iterable<OwnClient>;
+  clients(): readonly OwnClient[];
   /** A member or this node may have changed. */
   changed(): void;
   /** The list is no longer valid. */
@@ -44,54 +43,32 @@ export interface ClusterClients {
   readonly missing: readonly string[];
 }
 
-export class ClientRegistry {
-  readonly #requests: Requests;
-  #served: Service | undefined;
-  #server: OwnDiscovery | undefined;
-
-  constructor(requests: Requests) {
-    this.#requests = requests;
-  }
-
-  get server(): OwnDiscovery | undefined {
-    return this.#server;
-  }
-
-  set server(server: OwnDiscovery | undefined) {
-    void this.#served?.close();
-    this.#served = server && this.#requests.serveInternally(SERVICE, () => partsOf([...server.clients()]));
-    this.#server = server;
-  }
-
-  /**
-   * @param members with a discovery server
-   * @param timeout ms
-   * @throws InvalidStateError `ERR_TOO_MANY_PENDING`; ClosedError `EBADF`
-   */
-  async ask(
-    self: string,
-    members: readonly Pick<Member, "id" | "name" | "isLive">[],
-    timeout: number,
-  ): Promise<ClusterClients> {
-    const own = [...(this.#server?.clients() ?? [])].map((client) =>
-      Object.freeze({ ...client, node: self }),
-    );
-    const asked = members.map(async (member) => {
-      const clients: ClusterClient[] = [];
-      const parts = this.#requests.outgoing.streamFrom(member.id, SERVICE, timeout);
-      const isWhole = await collect(parts, member.name, clients);
-      return { member, clients, isWhole };
-    });
-    // A dead node has no clients.
-    const found = (await Promise.all(asked)).filter(({ member }) => member.isLive);
-    return Object.freeze({
-      clients: Object.freeze(once([...own, ...found.flatMap(({ clients }) => clients)])),
-      missing: Object.freeze(found.filter(({ isWhole }) => !isWhole).map(({ member }) => member.name)),
-    });
-  }
+/**
+ * @param members with a discovery server, this node first if it has one
+ * @param timeout ms
+ * @throws InvalidStateError `ERR_TOO_MANY_PENDING`; ClosedError `EBADF`
+ */
+export async function askClients(
+  requests: Pick<OutgoingRequests, "streamFrom">,
+  members: readonly Pick<Member, "id" | "name" | "isLive">[],
+  timeout: number,
+): Promise<ClusterClients> {
+  const asked = members.map(async (member) => {
+    const clients: ClusterClient[] = [];
+    const parts = requests.streamFrom(member.id, CLIENTS_SERVICE, timeout);
+    const isWhole = await collect(parts, member.name, clients);
+    return { member, clients, isWhole };
+  });
+  // A dead node has no clients.
+  const found = (await Promise.all(asked)).filter(({ member }) => member.isLive);
+  return Object.freeze({
+    clients: Object.freeze(once(found.flatMap(({ clients }) => clients))),
+    missing: Object.freeze(found.filter(({ isWhole }) => !isWhole).map(({ member }) => member.name)),
+  });
 }
 
-async function* partsOf(clients: readonly OwnClient[]): AsyncGenerator<readonly OwnClient[]> {
+/** What a node answers. */
+export async function* partsOf(clients: readonly OwnClient[]): AsyncGenerator<readonly OwnClient[]> {
   for (let at = 0; at < clients.length; at += PART) yield clients.slice(at, at + PART);
 }
 

@@ -204,12 +204,6 @@ export class DiscoveryClient
     return this.whenReached(this.#learned, options, late);
   }
 
-  /** Asks the connected node for the list; a change becomes `nodes:changed`. @throws ClosedError `EBADF` */
-  refresh(): void {
-    this.assertOpen();
-    this.#current?.ask("nodes");
-  }
-
   /**
    * Yields the endpoints of all nodes that are not draining, and again after each change. They are the endpoints that
    * the nodes advertise as `service`, by default "tcp://ip:port" of each node. If all addresses fail before the first

@@ -129,8 +129,8 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   readonly #counts = { requests: 0, invalid: 0, updates: 0, missed: 0 };
   #tls: ClusterListenerTls | undefined;
   #starting: Promise<void> | undefined;
-  /** The node has another one otherwise, or none. */
-  #isServed = false;
+  /** Ends it at the node; `undefined`: the node has another one, or none. */
+  #withdraw: (() => void) | undefined;
   #endpoint: string | undefined;
   #url: string | undefined;
   #coalescing: NodeJS.Timeout | undefined;
@@ -138,7 +138,6 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   #restUntil = 0;
   #looking: NodeJS.Timeout | undefined;
   #addresses: readonly HostAddress[] = [];
-  #lookingUp: Promise<void> | undefined;
   readonly #stopped = new AbortController();
   #description: string | undefined;
 
@@ -230,8 +229,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
         throw error;
       }
       this.#publish();
-      this.#looking = setInterval(() => void this.#lookUp(), this.#settings.addressInterval);
-      this.#looking.unref();
+      this.#lookUpLater();
     });
     return this.#starting;
   }
@@ -250,16 +248,6 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     this.#page.renew(tls);
   }
 
-  /**
-   * Looks this machine's addresses up now, or joins one in flight. A failure becomes `addresses:failed`.
-   *
-   * @throws ClosedError `EBADF`, `EAGAIN`
-   */
-  async refresh(): Promise<void> {
-    this.assertOpen();
-    await this.#lookUp();
-  }
-
   stats(): DiscoveryServerStats {
     return {
       nodes: this.#directory.size,
@@ -273,25 +261,24 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   protected async onClose(linger: number): Promise<void> {
     this.#stopped.abort();
     await this.#starting?.catch(() => undefined); // `start` has the error.
-    clearInterval(this.#looking);
+    clearTimeout(this.#looking);
     clearTimeout(this.#coalescing);
     this.#unserve();
     await this.#unbind(linger);
   }
 
   #serve(): void {
-    this.#node.serveDiscovery({
+    this.#withdraw = this.#node.serveDiscovery({
       clients: () => this.clients,
       changed: this.#onChange,
       nodeOnClose: (linger) => this.close({ linger }),
     });
-    this.#isServed = true;
   }
 
   #unserve(): void {
-    if (!this.#isServed || this.#node.closed) return;
-    this.#isServed = false;
-    this.#node.serveDiscovery(undefined);
+    if (this.#withdraw === undefined || this.#node.closed) return;
+    this.#withdraw();
+    this.#withdraw = undefined;
     if (this.#description !== undefined) this.#node.props({ [DISCOVERY_PROP]: undefined });
     this.#description = undefined;
   }
@@ -333,18 +320,13 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     if (this.#directory.update(members)) this.#callers.push(true);
   }
 
-  /** One at a time: a provider may be slow, or never answer. */
-  #lookUp(): Promise<void> {
-    this.#lookingUp ??= Promise.resolve()
-      .then(() => this.#lookUpNow())
-      .finally(() => {
-        this.#lookingUp = undefined;
-      });
-    return this.#lookingUp;
+  #lookUpLater(): void {
+    if (this.closed) return;
+    const lookUp = (): void => void this.#lookUp().then(() => this.#lookUpLater());
+    this.#looking = setTimeout(lookUp, this.#settings.addressInterval).unref();
   }
 
-  async #lookUpNow(): Promise<void> {
-    if (this.closed) return;
+  async #lookUp(): Promise<void> {
     const { addresses = interfaceAddresses, addressInterval: timeout } = this.#settings;
     const attempt = new AbortController();
     const { signal } = attempt;

@@ -12,9 +12,9 @@ import {
   scrypt,
   timingSafeEqual,
 } from "node:crypto";
-import { isIPv4 } from "node:net";
 import { checkKeys, describe, invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
+import { networkOf } from "../../engine/zmtp/handshake-limit.js";
 import { RefusalReports } from "../admission/proof.js";
 import { LatestMap } from "../bounds.js";
 import { plainIp } from "./addresses.js";
@@ -335,13 +335,6 @@ function failuresOf(source: Source | undefined, now: number): number {
   return source === undefined ? 0 : Math.max(0, source.failures - (now - source.at) / 1_000);
 }
 
-/** IPv6 by /64, as one host has all of it. */
 function sourceOf(address: string): string {
-  const ip = plainIp(address);
-  if (isIPv4(ip) || !ip.includes(":")) return ip;
-  const [head = "", tail = ""] = ip.split("::");
-  const first = head === "" ? [] : head.split(":");
-  const last = tail === "" ? [] : tail.split(":");
-  const zeros = ip.includes("::") ? Array<string>(Math.max(0, 8 - first.length - last.length)).fill("0") : [];
-  return [...first, ...zeros, ...last].slice(0, 4).join(":");
+  return networkOf(plainIp(address));
 }

@@ -225,11 +225,6 @@ export class NodeStreams implements StreamTable, PairStreamTable {
     accepted.socket.destroy();
   }
 
-  /** `true` also where it is not to listen any more. */
-  get isListening(): boolean {
-    return this.#stopped || this.#listeners.length > 0;
-  }
-
   /** Frees a port that datagrams cannot have. */
   async unlisten(): Promise<void> {
     await Promise.all(this.#listeners.splice(0).map((listener) => listener.close()));

@@ -63,11 +63,6 @@ export class Announcement implements AsyncDisposable {
     this.#adverts = parts.details.advertiseAll("announce", endpoints);
   }
 
-  /** Whether `withdraw` was called, or the node drains. */
-  get isWithdrawn(): boolean {
-    return this.#withdrawn !== undefined;
-  }
-
   /**
    * Withdraws the endpoints, waits until other nodes know, drains the program and closes it. Repeated calls return the
    * first promise.

@@ -116,8 +116,7 @@ const LOST_REASONS: Readonly<Record<number, LostReason>> = {
 };
 
 interface NewMember {
-  readonly type: "joined" | "back" | "restarted";
-  readonly member: KnownMember;
+  readonly emit: () => void;
   readonly timer: NodeJS.Timeout;
 }
 
@@ -180,12 +179,18 @@ export class ChangeEvents {
       case "reached":
         break;
       case "joined":
-      case "restarted":
-        this.#onNewMember(change.type, change.member, false);
+      case "restarted": {
+        const { type, member } = change;
+        this.#onNewMember(member, () => this.report({ type, member: this.#memberOf(member) }));
         break;
-      case "back":
-        this.#onNewMember(change.type, change.member, !change.restarted);
+      }
+      case "back": {
+        const { type, member, restarted } = change;
+        const emit = (): void => this.report({ type, member: this.#memberOf(member), restarted });
+        if (restarted) this.#onNewMember(member, emit);
+        else emit();
         break;
+      }
       case "heartbeat":
         this.report({ type: "heartbeat", member: this.#memberOf(change.member), channel: change.channel });
         break;
@@ -223,15 +228,13 @@ export class ChangeEvents {
     this.#newMembers.clear();
   }
 
-  /** @param isSame whether it is the same life of a known member */
-  #onNewMember(type: NewMember["type"], member: KnownMember, isSame: boolean): void {
-    const { id } = member;
-    if (isSame || member.hasDetails) {
-      this.#pushNewMember(type, member, !isSame);
+  #onNewMember(member: KnownMember, emit: () => void): void {
+    if (member.hasDetails) {
+      emit();
       return;
     }
-    const timer = setTimeout(() => this.#greet(id), 200);
-    this.#newMembers.set(id, { type, member, timer });
+    const { id } = member;
+    this.#newMembers.set(id, { emit, timer: setTimeout(() => this.#greet(id), 200) });
   }
 
   /** @returns whether a new member's event was waiting */
@@ -240,14 +243,8 @@ export class ChangeEvents {
     if (newMember === undefined) return false;
     this.#newMembers.delete(id);
     clearTimeout(newMember.timer);
-    this.#pushNewMember(newMember.type, newMember.member, true);
+    newMember.emit();
     return true;
-  }
-
-  #pushNewMember(type: NewMember["type"], member: KnownMember, restarted: boolean): void {
-    const snapshot = this.#memberOf(member);
-    if (type === "back") this.report({ type, member: snapshot, restarted });
-    else this.report({ type, member: snapshot });
   }
 }
 

@@ -1,8 +1,6 @@
 /** The parts of a cluster on a node, created in the order of their dependencies, and their statistics. */
 import type { CLUSTER } from "../../statistics/cluster.js";
 import type { StatisticsOf } from "../../statistics/rows.js";
-import { LatestMap } from "../bounds.js";
-import { ClientRegistry } from "../clients/client-registry.js";
 import { Discovery } from "../discovery/discovery.js";
 import { MemberState } from "../membership/members.js";
 import type { Membership } from "../membership/membership.js";
@@ -14,7 +12,7 @@ import { Messaging, type MessagingStats } from "../messaging/messaging.js";
 import type { RouteDriver } from "../messaging/route-driver.js";
 import type { Candidate } from "../requests/balancer.js";
 import { Requests } from "../requests/requests.js";
-import { MAX_CALLED_SERVICES, type RequestsStats } from "../requests/types.js";
+import type { RequestsStats } from "../requests/types.js";
 import { serviceRoute } from "../requests/wire.js";
 import { hostOf } from "../resolver.js";
 import type { ClusterEvent } from "./events.js";
@@ -54,8 +52,6 @@ export class NamespaceParts implements NamespaceContext {
   readonly messages: Messaging;
   readonly memberMessages: MemberMessages;
   readonly requests: Requests;
-  readonly candidates: ServiceCandidates;
-  readonly registry: ClientRegistry;
   readonly #watchers = new Set<() => void>();
 
   constructor({ what, cluster, identity, sockets, settings, owner }: NamespaceOptions) {
@@ -70,9 +66,7 @@ export class NamespaceParts implements NamespaceContext {
     this.messages = new Messaging(this, runtime);
     const { links, routes } = this.messages;
     this.memberMessages = new MemberMessages(this, runtime, links);
-    this.candidates = new ServiceCandidates(runtime, routes);
     this.requests = this.#createRequests(links, routes);
-    this.registry = new ClientRegistry(this.requests);
     this.details = new OwnDetails(settings, sockets.settings.ipv6, {
       current: () => runtime.membership?.self.details,
       address: () => sockets.address,
@@ -89,12 +83,16 @@ export class NamespaceParts implements NamespaceContext {
 
   /** `serve` and `request` over members, links and routes. */
   #createRequests(links: NodeLinks, routes: RouteDriver): Requests {
-    const { runtime, candidates } = this;
+    const { runtime } = this;
     return new Requests({
       id: this.identity.id,
       links,
       routes,
-      candidates: (service) => candidates.of(service),
+      candidates: (service) => {
+        const ids: string[] = [];
+        routes.table.match(serviceRoute(service), ids);
+        return ids.flatMap((id) => candidateOf(id, runtime.membership));
+      },
       isSettling: () => routes.isSettling(),
       find: (id) => {
         const member = runtime.membership?.get(id);
@@ -120,9 +118,7 @@ export class NamespaceParts implements NamespaceContext {
 
   membersChanged(): void {
     for (const watcher of this.#watchers) watcher();
-    this.candidates.membersChanged();
     this.requests.onRoutes();
-    this.registry.server?.changed();
   }
 
   watchMembers(onChange: () => void): () => void {
@@ -138,51 +134,15 @@ const ZONE = "zone";
 
 const Distance = { SAME_HOST: 1, SAME_ZONE: 2, ELSEWHERE: 3 } as const;
 
-interface Found {
-  readonly routes: number;
-  readonly members: number;
-  readonly candidates: readonly Candidate[];
-}
-
-/** Nodes that can serve a request, and their distances. */
-class ServiceCandidates {
-  readonly #runtime: NamespaceRuntime;
-  readonly #routes: RouteDriver;
-  readonly #found = new LatestMap<string, Found>(MAX_CALLED_SERVICES);
-  #members = 0;
-
-  constructor(runtime: NamespaceRuntime, routes: RouteDriver) {
-    this.#runtime = runtime;
-    this.#routes = routes;
-  }
-
-  membersChanged(): void {
-    this.#members += 1;
-  }
-
-  /** Other nodes with a service; the same array until routes or members change. */
-  of(service: string): readonly Candidate[] {
-    const routes = this.#routes;
-    const known = this.#found.get(service);
-    if (known !== undefined && known.routes === routes.version && known.members === this.#members)
-      return known.candidates;
-    const ids: string[] = [];
-    routes.table.match(serviceRoute(service), ids);
-    const candidates = ids.flatMap((id) => this.#candidateOf(id) ?? []);
-    this.#found.set(service, { routes: routes.version, members: this.#members, candidates });
-    return candidates;
-  }
-
-  #candidateOf(id: string): Candidate | undefined {
-    const rules = this.#runtime.membership;
-    const member = rules?.get(id);
-    if (rules === undefined || member?.isLive !== true || member.draining) return undefined;
-    const { self } = rules;
-    if (hostOf(member.name) === hostOf(self.name)) return { id, distance: Distance.SAME_HOST };
-    const zone = self.details.props[ZONE];
-    const isSame = zone !== undefined && zone === member.details.props[ZONE];
-    return { id, distance: isSame ? Distance.SAME_ZONE : Distance.ELSEWHERE };
-  }
+/** @returns where a node is that takes requests; empty for another one */
+function candidateOf(id: string, rules: Membership | undefined): Candidate[] {
+  const member = rules?.get(id);
+  if (rules === undefined || member?.isLive !== true || member.draining) return [];
+  const { self } = rules;
+  if (hostOf(member.name) === hostOf(self.name)) return [{ id, distance: Distance.SAME_HOST }];
+  const zone = self.details.props[ZONE];
+  const isSame = zone !== undefined && zone === member.details.props[ZONE];
+  return [{ id, distance: isSame ? Distance.SAME_ZONE : Distance.ELSEWHERE }];
 }
 
 // --- Statistics ------------------------------------------------------------------------------------------------------

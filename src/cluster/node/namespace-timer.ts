@@ -4,7 +4,7 @@
  * host is suspended.
  */
 import { monitorEventLoopDelay } from "node:perf_hooks";
-import { MAX_TIMEOUT } from "../../core/waiter.js";
+import { DriverTimer } from "../../core/timers.js";
 import { MACHINE, type Platform } from "../../engine/zmtp/transport/transports.js";
 
 export interface NamespaceTimed {
@@ -20,9 +20,10 @@ export class NamespaceTimer {
   /** ms between samples of the event loop, each of which wakes the process. */
   readonly #resolution: number;
   readonly #loop: ReturnType<typeof monitorEventLoopDelay> | undefined;
-  #timer: NodeJS.Timeout | undefined;
-  #due = Number.POSITIVE_INFINITY;
-  #stopped = true;
+  /** Pauses of the process count. */
+  readonly #timer = new DriverTimer(Number.POSITIVE_INFINITY);
+  #isReading = false;
+  #stopped = false;
   #wallOffset = 0;
   #lookedAt = 0;
   #worst = 0;
@@ -44,62 +45,45 @@ export class NamespaceTimer {
   }
 
   start(): void {
-    this.#stopped = false;
     this.#wallOffset = Date.now() - performance.now();
     this.#loop?.enable();
-    this.update();
+    this.#timer.start({
+      nextWakeUp: () => (this.#isReading ? undefined : this.#timed.nextWakeUp()),
+      tick: (now) => this.#onFired(now),
+    });
   }
 
   stop(): void {
     this.#stopped = true;
-    clearTimeout(this.#timer);
+    this.#timer.stop();
     this.#loop?.disable();
-    this.#due = Number.POSITIVE_INFINITY;
   }
 
   /** Must be called after any change of `nextWakeUp`. */
   update(): void {
-    if (this.#stopped) return;
-    const next = this.#timed.nextWakeUp();
-    if (next >= this.#due) return;
-    clearTimeout(this.#timer);
-    this.#arm(next);
+    this.#timer.update();
   }
 
-  #arm(next: number): void {
-    this.#due = next;
-    const delay = Math.max(0, Math.ceil(next - performance.now()));
-    this.#timer = setTimeout(this.#onFired, Math.min(delay, MAX_TIMEOUT));
-  }
-
-  #onFired = (): void => {
-    const now = performance.now();
-    const late = now - this.#due;
+  #onFired(now: number): void {
+    const late = now - this.#timed.nextWakeUp();
     // Usually nothing is due: the probe was answered.
-    if (late < this.#threshold) {
-      const next = this.#timed.nextWakeUp();
-      if (next > now) {
-        this.#arm(next);
-        return;
-      }
-    }
+    if (late < 0) return;
+    this.#isReading = true;
     // A receive buffer takes several turns to read.
-    this.#readFirst(late > this.#threshold ? 64 : 1);
-  };
+    this.#readFirst(late > this.#threshold ? 64 : 1, late);
+  }
 
-  #readFirst(turns: number): void {
+  #readFirst(turns: number, late: number): void {
     setImmediate(() => {
-      if (turns > 1) this.#readFirst(turns - 1);
-      else this.#tick();
+      if (turns > 1) this.#readFirst(turns - 1, late);
+      else this.#tick(late);
     });
   }
 
-  #tick(): void {
+  #tick(late: number): void {
+    this.#isReading = false;
     if (this.#stopped) return;
-    const now = performance.now();
-    const late = now - this.#due;
-    this.#due = Number.POSITIVE_INFINITY;
-    this.#look(now, late);
+    this.#look(performance.now(), late);
     this.#timed.tick();
     this.update();
   }

@@ -4,12 +4,18 @@
  */
 import { checkCallOptions, checkInteger, invalidArgument, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
-import { MAX_TIMEOUT } from "../../core/waiter.js";
+import { MAX_TIMEOUT, timeLeft } from "../../core/waiter.js";
 import type { ServiceClient, ServiceContract, ServiceHandlers } from "../../kit/contract.js";
 import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
 import type { Socket } from "../../sockets/socket.js";
 import { MAX_SEEDS } from "../bounds.js";
-import type { ClusterClients, OwnDiscovery } from "../clients/client-registry.js";
+import {
+  askClients,
+  CLIENTS_SERVICE,
+  type ClusterClients,
+  type OwnDiscovery,
+  partsOf,
+} from "../clients/client-registry.js";
 import { DISCOVERY_PROP } from "../clients/directory.js";
 import type { TagChange } from "../details.js";
 import type { DiscoveryStatus } from "../discovery/source.js";
@@ -101,6 +107,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
   readonly parts: NamespaceParts;
   readonly #end: (() => void)[] = [];
   readonly #announced = new Set<Announcement>();
+  #discovery: OwnDiscovery | undefined;
 
   /** @internal */
   constructor(
@@ -178,18 +185,18 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
   }
 
   protected async onClose(linger: number): Promise<void> {
-    const { messages, memberMessages, requests, registry } = this.parts;
+    const { messages, memberMessages, requests } = this.parts;
     this.parts.runtime.stop();
     for (const announced of this.#announced) announced.abandon();
     this.parts.details.close();
     const withdrawn = this.parts.discovery.stop(linger);
-    const served = registry.server?.nodeOnClose(linger);
+    const served = this.#discovery?.nodeOnClose(linger);
     // Before leaving, since members that have left are sent nothing.
     memberMessages.close();
     const begun = performance.now();
     await requests.close(linger);
-    await messages.close(linger < 0 ? linger : Math.max(0, linger - (performance.now() - begun)));
-    await this.parts.runtime.leave(linger < 0 ? linger : Math.max(0, linger - (performance.now() - begun)));
+    await messages.close(timeLeft(linger, begun));
+    await this.parts.runtime.leave(timeLeft(linger, begun));
     await Promise.all([withdrawn, served]);
     this.parts.runtime.end();
     for (const listener of this.#end) listener();
@@ -636,17 +643,24 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     checkCallOptions("clients", options, ["timeout"]);
     const { timeout = 1_000 } = options;
     checkInteger("timeout", timeout, 0, MAX_TIMEOUT);
-    const { live } = this.parts.runtime.rules;
+    const { self, live } = this.parts.runtime.rules;
     const asked = live.filter(({ details }) => details.props[DISCOVERY_PROP] !== undefined);
-    return this.parts.registry.ask(this.identity.name, asked, timeout);
+    const all = this.#discovery === undefined ? asked : [self, ...asked];
+    return askClients(this.parts.requests.outgoing, all, timeout);
   }
 
-  /** @internal Sets this node's discovery server; `undefined`: it closes. @throws InvalidStateError `EFSM`: it has one */
-  serveDiscovery(server: OwnDiscovery | undefined): void {
-    const { registry } = this.parts;
-    if (server !== undefined && registry.server !== undefined)
+  /** @internal Of this node's discovery server. @returns ends it @throws InvalidStateError `EFSM`: it has one */
+  serveDiscovery(server: OwnDiscovery): () => void {
+    if (this.#discovery !== undefined)
       throw new InvalidStateError("EFSM", "this node has a discovery server already");
-    registry.server = server;
+    const service = this.parts.requests.serveInternally(CLIENTS_SERVICE, () => partsOf(server.clients()));
+    const unwatch = this.parts.watchMembers(() => server.changed());
+    this.#discovery = server;
+    return () => {
+      void service.close();
+      unwatch();
+      this.#discovery = undefined;
+    };
   }
 
   // --- What this node says of itself ---------------------------------------------------------------------------------

@@ -62,6 +62,8 @@ export interface NamespacePort {
   readonly isServing: boolean;
 }
 
+const UNBOUND: Binding = { v4: undefined, v6: undefined };
+
 export class NodeSockets {
   readonly platform: Platform;
   readonly settings: NodeSettings;
@@ -83,10 +85,7 @@ export class NodeSockets {
   readonly tls: NodeTls | undefined;
   readonly streams: NodeStreams;
   #datagrams: Datagrams | undefined;
-  #bound: { readonly binding: Binding; readonly port: number } = {
-    binding: { v4: undefined, v6: undefined },
-    port: 0,
-  };
+  #bound: { readonly binding: Binding; readonly port: number } = { binding: UNBOUND, port: 0 };
   #rebinding = false;
   /** "host:port" of additional listeners. */
   readonly listeners: string[] = [];
@@ -186,27 +185,34 @@ export class NodeSockets {
     const own = (interfaces[0] as HostInterface).address;
     const announced = announce && (await this.#announced(announce));
     const binding = bindingOf(this.platform, this.settings, interfaces);
-    const chosen = await bindFree(port, ports, async (wanted) => {
-      const free = await this.streams.listen(binding, wanted);
-      const datagrams = this.#createDatagrams(binding, free, interfaces);
-      try {
-        await datagrams.open();
-      } catch (error) {
-        // The number was free for streams alone.
-        await datagrams.close();
-        await this.streams.unlisten();
-        throw error;
-      }
-      this.#datagrams = datagrams;
-      return free;
-    });
+    await bindFree(port, ports, (wanted) => this.#bind(binding, wanted, interfaces));
     await this.#listenAlso(binding);
-    this.#bound = { binding, port: chosen };
-    this.streams.ownAddress = announced ?? joinAddress(own, chosen);
+    this.streams.ownAddress = announced ?? joinAddress(own, this.port);
     this.#looking = setInterval(() => {
       this.streams.sweep();
       this.#look();
     }, 1_000).unref();
+  }
+
+  /** Listens for streams and datagrams at one port. If that fails, nothing is open. */
+  async #bind(binding: Binding, wanted: number, interfaces: readonly HostInterface[]): Promise<void> {
+    const { scope, group } = this.settings;
+    const port = await this.streams.listen(binding, wanted);
+    const datagrams = new Datagrams(
+      { bind: binding, port, group, interfaces: groupInterfaces(interfaces), ttl: scope === "host" ? 0 : 1 },
+      this.#onDatagram,
+      (reason) => this.count(reason),
+    );
+    try {
+      await datagrams.open();
+    } catch (error) {
+      // The number was free for streams alone.
+      await datagrams.close();
+      await this.streams.unlisten();
+      throw error;
+    }
+    this.#datagrams = datagrams;
+    this.#bound = { binding, port };
   }
 
   async #listenAlso({ v4, v6 }: Binding): Promise<void> {
@@ -222,15 +228,6 @@ export class NodeSockets {
       await Promise.all([this.streams.unlistenAll(), this.#datagrams?.close()]);
       throw error;
     }
-  }
-
-  #createDatagrams(bind: Binding, port: number, interfaces: readonly HostInterface[]): Datagrams {
-    const { scope, group } = this.settings;
-    return new Datagrams(
-      { bind, port, group, interfaces: groupInterfaces(interfaces), ttl: scope === "host" ? 0 : 1 },
-      this.#onDatagram,
-      (reason) => this.count(reason),
-    );
   }
 
   /** @throws TransportError with the system's code; InvalidArgumentError `EINVAL` for an unknown interface */
@@ -251,8 +248,7 @@ export class NodeSockets {
     const [first] = interfaces as [HostInterface, ...HostInterface[]];
     const binding = bindingOf(this.platform, this.settings, interfaces);
     const { v4, v6 } = this.#bound.binding;
-    if (binding.v4 !== v4 || binding.v6 !== v6) void this.#rebind(binding, interfaces, undefined);
-    else if (!this.streams.isListening) void this.#rebind(binding, interfaces, this.#datagrams);
+    if (binding.v4 !== v4 || binding.v6 !== v6) void this.#rebind(binding, interfaces);
     else {
       void this.#datagrams?.setInterfaces(groupInterfaces(interfaces));
       this.#announce(first);
@@ -268,36 +264,17 @@ export class NodeSockets {
     for (const namespace of this.#namespaces.values()) namespace.onAddress(address);
   }
 
-  /**
-   * The node's only interface changed its address: binds the same port there. The next poll retries after a failure.
-   *
-   * @param kept the address is that of before, where datagrams still arrive
-   */
-  async #rebind(
-    binding: Binding,
-    interfaces: readonly HostInterface[],
-    kept: Datagrams | undefined,
-  ): Promise<void> {
+  /** The node's only interface changed its address: binds the same port there. The next poll retries after a failure. */
+  async #rebind(binding: Binding, interfaces: readonly HostInterface[]): Promise<void> {
     if (this.#rebinding) return;
     this.#rebinding = true;
-    const { port } = this.#bound;
-    const datagrams = kept ?? this.#createDatagrams(binding, port, interfaces);
-    try {
-      if (kept === undefined) await datagrams.open();
-      await this.streams.unlisten();
-      await this.streams.listen(binding, port);
-    } catch {
-      this.count("socket");
-      if (kept === undefined) await datagrams.close();
-      this.#rebinding = false;
-      return;
-    }
-    const before = this.#datagrams;
-    this.#datagrams = datagrams;
-    this.#bound = { binding, port };
-    if (kept === undefined) await before?.close();
+    const { port } = this;
+    this.#bound = { binding: UNBOUND, port };
+    await Promise.all([this.streams.unlisten(), this.#datagrams?.close()]);
+    const error: unknown = await this.#bind(binding, port, interfaces).catch((thrown) => thrown);
     this.#rebinding = false;
-    if (this.#closed) await Promise.all([datagrams.close(), this.streams.unlisten()]);
+    if (error !== undefined) this.count("socket");
+    else if (this.#closed) await Promise.all([this.#datagrams?.close(), this.streams.unlisten()]);
     else this.#announce({ ...(interfaces[0] as HostInterface), internal: false });
   }
 

@@ -6,7 +6,8 @@ import { backOff } from "../../core/timers.js";
 import { ignore } from "../../core/waiter.js";
 import { MACHINE } from "../../engine/zmtp/transport/transports.js";
 import { checkFunction } from "../../kit/options.js";
-import { nodeHeaders, type ZrePlane } from "../../zre/index.js";
+import { nodeHeaders } from "../../zre/codec.js";
+import type { ZrePlane } from "../../zre/plane.js";
 import { type ClusterTlsOptions, checkTls } from "../admission/tls.js";
 import { MAX_NAMESPACES } from "../bounds.js";
 import { createId, fullName } from "../identity.js";
@@ -59,9 +60,8 @@ export class ClusterNode extends ClusterNamespace {
     super("ClusterNode", node.namespace, identityOf(node, sockets), sockets, first);
     this.#settings = node;
     if (node.zre === undefined) return;
-    const { id, name } = this;
-    const plane = { ...node.zre, uuid: id, name: name.split("@")[0], headers: this.#zreHeaders() };
-    this.#zre = new ZreBridge(plane, this.parts, this.events);
+    const self = { uuid: this.id, name: this.name.split("@")[0] as string, headers: this.#zreHeaders() };
+    this.#zre = new ZreBridge(node.zre, self, this.parts, this.events);
   }
 
   /** 32 hexadecimal digits. */
@@ -144,7 +144,7 @@ export class ClusterNode extends ClusterNamespace {
    * node of this cluster; TransportError `ERR_TRANSPORT`; InvalidStateError `EFSM` before the start
    */
   async link(stream: Duplex): Promise<string> {
-    this.#assertStarted();
+    this.checkReachable([]);
     return this.sockets.streams.link(stream);
   }
 
@@ -158,7 +158,7 @@ export class ClusterNode extends ClusterNamespace {
    */
   keepLinked(dial: () => Duplex | Promise<Duplex>): () => void {
     checkFunction("dial", dial);
-    this.#assertStarted();
+    this.checkReachable([]);
     const stop = new AbortController();
     void this.#keepLinked(dial, stop.signal);
     return () => stop.abort();
@@ -195,11 +195,6 @@ export class ClusterNode extends ClusterNamespace {
       const pause = backOff(attempts, 200, 10_000, Math.random);
       await new Promise((resolve) => setTimeout(resolve, pause).unref());
     }
-  }
-
-  #assertStarted(): void {
-    this.assertOpen();
-    if (!this.#started) throw new InvalidStateError("EFSM", "the node was not started");
   }
 
   // --- The nodes of this host -----------------------------------------------------------------------------------------
@@ -291,7 +286,7 @@ export class ClusterNode extends ClusterNamespace {
    * @throws as `joinGroup`; InvalidStateError `EFSM` before the start
    */
   shout(group: string, ...frames: (string | Uint8Array)[]): number {
-    return this.#startedPlane.shout(group, ...frames);
+    return this.#plane.shout(group, ...frames);
   }
 
   /**
@@ -301,15 +296,9 @@ export class ClusterNode extends ClusterNamespace {
    * @throws UnroutableError `EHOSTUNREACH` unless exactly one peer has this id or name; otherwise as `shout`
    */
   whisper(nameOrId: string, ...frames: (string | Uint8Array)[]): void {
-    const plane = this.#startedPlane;
+    const plane = this.#plane;
     const known = typeof nameOrId === "string" && plane.peer(nameOrId) === undefined;
     plane.whisper(known ? (super.member(nameOrId)?.id ?? nameOrId) : nameOrId, ...frames);
-  }
-
-  get #startedPlane(): ZrePlane {
-    const plane = this.#plane;
-    if (!this.#started) throw new InvalidStateError("EFSM", "ClusterNode was not started");
-    return plane;
   }
 
   get #plane(): ZrePlane {
@@ -357,7 +346,7 @@ export class ClusterNode extends ClusterNamespace {
   namespace(name: string, options: ClusterNamespaceOptions = {}): ClusterNamespace {
     this.assertOpen();
     const settings = namespaceSettings("namespace", name, options, this.#settings.scope);
-    checkNodeProtocols(settings, this.#settings);
+    checkNodeProtocols(settings, this.#settings.tls);
     if (this.#settings.curve !== undefined && settings.keys.length === 0)
       throw new InvalidArgumentError("a cluster of a node with curve needs a key or a password, too");
     const namespace = new ClusterNamespace("ClusterNamespace", name, this.identity, this.sockets, settings);
@@ -391,7 +380,7 @@ export class ClusterNode extends ClusterNamespace {
     this.#unwatchFiles?.();
     await Promise.all([
       ...[...this.#namespaces].map((namespace) => namespace.close({ linger })),
-      this.#zre?.plane.close({ linger }),
+      this.#zre?.plane.close(linger),
       this.#registrar?.close(),
       super.onClose(linger),
     ]);

@@ -14,7 +14,7 @@ import {
   type Settings,
   text,
 } from "../../kit/options.js";
-import type { ZreOptions } from "../../zre/index.js";
+import { type ZreNodeOptions, type ZreSettings, zreSettings } from "../../zre/plane.js";
 import { type CurveOptions, checkCurve } from "../admission/identities.js";
 import {
   type ClusterListenerTls,
@@ -27,9 +27,9 @@ import { createDetails } from "../details.js";
 import { type DiscoveryFunction, type DiscoverySource, sourcesOf } from "../discovery/source.js";
 import { namespaceNumber } from "../identity.js";
 import type { SplitStrategy } from "../membership/splits.js";
-import { type MessagingOptions, type MessagingSettings, messagingSettings } from "../messaging/options.js";
+import { type MessagingOptions, messagingSettings } from "../messaging/options.js";
 import { MESSAGES_PROP } from "../messaging/wire.js";
-import { canonicalAddress, checkAddress, type HostPort, isGroup } from "../net/addresses.js";
+import { canonicalAddress, checkAddress, isGroup } from "../net/addresses.js";
 import type { GroupAddress } from "../net/datagrams.js";
 import { checkPorts } from "../ports.js";
 import { type Profile, type ProfileName, resolveProfile } from "../profiles.js";
@@ -70,9 +70,6 @@ export const LISTENER_OPTIONS = {
 
 export type ClusterListener = Given<typeof LISTENER_OPTIONS>;
 
-/** {@link ZreOptions} without those that the node sets. */
-export interface ZreNodeOptions extends Omit<ZreOptions, "name" | "uuid"> {}
-
 export type Scope = "host" | "link";
 
 const NAMESPACE_OPTIONS = {
@@ -110,6 +107,11 @@ export type ClusterNamespaceOptions = Given<typeof NAMESPACE_OPTIONS>;
 
 const NAMESPACE_KEYS = Object.keys(NAMESPACE_OPTIONS) as (keyof ClusterNamespaceOptions)[];
 
+const MULTICAST_OPTIONS = {
+  group: text(),
+  port: integer({ max: 65_535 }),
+};
+
 export const NODE_OPTIONS = {
   ...NAMESPACE_OPTIONS,
   /** Name, or name@host. Default: `node-` and the first digits of its id. */
@@ -139,9 +141,7 @@ export const NODE_OPTIONS = {
   /**
    * Whether nodes find each other by multicast, and the group. Default `true`; with a source in `discovery`, `false`.
    */
-  multicast: anything<
-    boolean | { readonly group?: string | undefined; readonly port?: number | undefined }
-  >(),
+  multicast: anything<boolean | Given<typeof MULTICAST_OPTIONS>>(),
   /**
    * Whether `clusterNames()` and `shoal node names` list this node for its user on this host. Default `true`. A failure
    * is retried every 5 s: events `registry:down` and `registry:up`, counted as `registry` in `stats().dropped`.
@@ -173,39 +173,11 @@ export type ClusterNodeOptions = Given<typeof NODE_OPTIONS>;
 const GROUP: GroupAddress = { group: "239.192.83.72", port: 23_772 };
 const TCL_GROUP: GroupAddress = { group: "230.230.230.230", port: 23_000 };
 
-export interface NamespaceSettings {
-  readonly tags: readonly string[];
-  readonly props: Readonly<Record<string, string>>;
-  /** Checked when it is advertised. */
-  readonly advertised: Readonly<Record<string, string | readonly string[]>>;
-  /** "host:port" each. */
-  readonly seeds: readonly string[];
-  readonly discovery: readonly DiscoverySource[];
-  readonly keys: readonly string[];
-  readonly byPassword: boolean;
-  readonly profile: Profile;
-  readonly strategy: SplitStrategy;
-  readonly autoheal: boolean;
-  readonly hasMessages: boolean;
-  readonly messaging: MessagingSettings;
-}
+export type NamespaceSettings = ReturnType<typeof namespaceSettings>;
 
-export interface NodeSettings
-  extends Pick<
-    Settings<typeof NODE_OPTIONS>,
-    "name" | "interface" | "port" | "ipv6" | "registry" | "curve" | "tls"
-  > {
-  readonly namespace: string;
-  readonly scope: Scope;
-  /** "FIRST-LAST". */
-  readonly ports: string | undefined;
-  readonly listen: readonly ListenerSettings[];
-  readonly announce: HostPort | undefined;
-  readonly group: GroupAddress | undefined;
-  readonly zre: ZreNodeOptions | undefined;
-}
+export type NodeSettings = ReturnType<typeof nodeSettings>["node"];
 
-export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings; first: NamespaceSettings } {
+export function nodeSettings(options: ClusterNodeOptions) {
   const given = checkOptions("ClusterNode", NODE_OPTIONS, options);
   const scope = given.scope ?? "host";
   const namespaceOptions = Object.fromEntries(
@@ -213,7 +185,7 @@ export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings;
   ) as ClusterNamespaceOptions;
   const first = namespaceSettings("ClusterNode", given.cluster ?? "default", namespaceOptions, scope);
   const tls = given.tls === undefined ? undefined : checkTls("tls", given.tls);
-  checkNodeProtocols(first, { tls });
+  checkNodeProtocols(first, tls);
   return {
     first,
     node: Object.freeze({
@@ -235,19 +207,7 @@ export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings;
   };
 }
 
-export interface ListenerSettings {
-  readonly host: string | undefined;
-  readonly port: number;
-  /** "FIRST-LAST". */
-  readonly ports: string | undefined;
-  /** `undefined`: as the node; `false`: without TLS. */
-  readonly tls: ClusterTlsOptions | false | undefined;
-}
-
-function listenersOf(
-  given: readonly ClusterListener[],
-  nodeTls: ClusterTlsOptions | undefined,
-): readonly ListenerSettings[] {
+function listenersOf(given: readonly ClusterListener[], nodeTls: ClusterTlsOptions | undefined) {
   if (!Array.isArray(given)) throw invalidArgument("listen must be an array", given);
   if (given.length > MAX_ENDPOINTS)
     throw new InvalidArgumentError(`listen has ${MAX_ENDPOINTS} listeners at most; got ${given.length}`);
@@ -279,17 +239,18 @@ function curveOf(given: CurveOptions | undefined, { keys }: NamespaceSettings): 
   return checkCurve(given);
 }
 
-function zreOf(given: Settings<typeof NODE_OPTIONS>): ZreNodeOptions | undefined {
-  const { zre = false, scope, interface: wanted, ports } = given;
+function zreOf({
+  zre = false,
+  scope,
+  interface: wanted,
+  ports,
+}: Settings<typeof NODE_OPTIONS>): ZreSettings | undefined {
   if (zre === false) return undefined;
   if (zre !== true && (typeof zre !== "object" || zre === null || Array.isArray(zre)))
     throw invalidArgument("zre must be true, false or an object", zre);
   if (scope === "host")
     throw new InvalidArgumentError('the ZRE plane is on the local network: not with the scope "host"');
-  const options: ZreNodeOptions = { interface: wanted, ports, ...(zre === true ? {} : zre) };
-  if ("name" in options || "uuid" in options)
-    throw new InvalidArgumentError("zre takes neither name nor uuid: they are the node's");
-  return Object.freeze(options);
+  return zreSettings({ interface: wanted, ports, ...(zre === true ? {} : zre) });
 }
 
 export function namespaceSettings(
@@ -297,7 +258,7 @@ export function namespaceSettings(
   namespace: string,
   options: ClusterNamespaceOptions,
   scope: Scope,
-): NamespaceSettings {
+) {
   checkKeys(what, options, NAMESPACE_KEYS);
   const byPassword = options.password !== undefined;
   if (byPassword && options.key !== undefined)
@@ -334,7 +295,7 @@ export function namespaceSettings(
 
 export function checkNodeProtocols(
   { messaging }: NamespaceSettings,
-  { tls }: Pick<NodeSettings, "tls">,
+  tls: ClusterTlsOptions | undefined,
 ): void {
   const protocols = messaging.protocols ?? [];
   if (tls === undefined && protocols.includes("tls"))
@@ -426,12 +387,13 @@ function groupOf(
   if (given === false) return undefined;
   const standard = isTcl(profile) ? TCL_GROUP : GROUP;
   if (given === true) return standard;
-  checkKeys("multicast", given, ["group", "port"]);
-  const { group = standard.group, port = standard.port } = given;
-  if (typeof group !== "string" || !isIPv4(group) || !isGroup(group))
+  const { group = standard.group, port = standard.port } = checkOptions(
+    "multicast",
+    MULTICAST_OPTIONS,
+    given,
+  );
+  if (!isIPv4(group) || !isGroup(group))
     throw invalidArgument("multicast.group must be an address from 224.0.0.0 to 239.255.255.255", group);
-  if (!Number.isSafeInteger(port) || port < 1 || port > 65_535)
-    throw invalidArgument("multicast.port must be a port from 1 to 65,535", port);
   return { group, port };
 }
 

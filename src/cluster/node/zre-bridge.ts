@@ -5,13 +5,8 @@
  */
 
 import type { EventStream } from "../../core/event-stream.js";
-import {
-  type ZreEvent,
-  type ZreExitReason,
-  type ZreOptions,
-  type ZrePeer,
-  ZrePlane,
-} from "../../zre/index.js";
+import { type ZreIdentity, ZrePlane, type ZreSettings } from "../../zre/plane.js";
+import type { ZreEvent, ZreExitReason, ZrePeer } from "../../zre/rules.js";
 import { LatestMap } from "../bounds.js";
 import { endpointsByName } from "../details.js";
 import type { ClusterEvent, LostReason } from "./events.js";
@@ -35,12 +30,18 @@ export class ZreBridge {
   /** Former peers, so that a returning one is `back`. */
   readonly #gone = new LatestMap<string, true>(256);
 
-  constructor(options: ZreOptions, namespace: NamespaceParts, events: EventStream<ClusterEvent>) {
+  constructor(
+    settings: ZreSettings,
+    identity: ZreIdentity,
+    namespace: NamespaceParts,
+    events: EventStream<ClusterEvent>,
+  ) {
     this.#namespace = namespace;
-    this.plane = new ZrePlane(options);
     this.#events = events;
-    for (const type of ["enter", "exit", "join", "leave", "whisper", "shout"] as const)
-      this.plane.events.on(type, (event) => this.#onPlaneEvent(event));
+    this.plane = new ZrePlane(settings, identity, {
+      event: (event) => this.#onPlaneEvent(event),
+      count: (reason) => namespace.sockets.count(`zre:${reason}`),
+    });
   }
 
   /** Peers that are not members. */

@@ -143,6 +143,8 @@ export interface Target {
   readonly waiting: RoomQueue;
   readonly waitingForOthers: RoomQueue;
   candidates: readonly Candidate[];
+  /** Of the candidates. */
+  version: number;
 }
 
 /** Another node would run the same idempotency key again. */

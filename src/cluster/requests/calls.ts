@@ -48,8 +48,9 @@ import {
 } from "./wire.js";
 
 export interface CallsEffects {
-  /** Returns an identical array if unchanged. */
   candidates(service: string): readonly Candidate[];
+  /** Changes with what `candidates` returns. */
+  version(): number;
   /** Whether new nodes' services are unknown. */
   isSettling(): boolean;
   readonly queues: Pick<NodeQueues, "send" | "sendLater">;
@@ -234,6 +235,7 @@ export class RequestCalls {
       waiting: new RoomQueue(),
       waitingForOthers: new RoomQueue(),
       candidates: [],
+      version: -1,
     };
     this.targets.set(name, target);
     return target;
@@ -320,10 +322,11 @@ export class RequestCalls {
 
   #pick(now: number, call: Call): NodeLoad | undefined {
     const { terms, target } = call;
-    const candidates = this.#effects.candidates(terms.service);
-    if (candidates !== target.candidates) {
-      target.candidates = candidates;
-      target.balancer.setCandidates(candidates);
+    const version = this.#effects.version();
+    if (version !== target.version) {
+      target.version = version;
+      target.candidates = this.#effects.candidates(terms.service);
+      target.balancer.setCandidates(target.candidates);
     }
     if (terms.node !== undefined)
       return call.tried.includes(terms.node) ? undefined : target.balancer.nodes.get(terms.node);

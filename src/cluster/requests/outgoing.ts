@@ -17,7 +17,7 @@ import {
 } from "../../core/errors.js";
 import { PushIterator } from "../../core/push-iterator.js";
 import type { DriverTimer } from "../../core/timers.js";
-import { checkWait, ignore, neverLate, waitFor } from "../../core/waiter.js";
+import { checkWait, ignore, neverLate, timeLeft, waitFor } from "../../core/waiter.js";
 import { type PendingCall, PendingCalls } from "../../kit/calls.js";
 import { type ServiceClient, type ServiceContract, serviceClient } from "../../kit/contract.js";
 import { ServiceError } from "../../kit/errors.js";
@@ -93,11 +93,10 @@ export class OutgoingRequests {
     const { count, ...terms } = manyTerms(service, own, options);
     const { signal } = options;
     checkWait({ signal });
-    const end = performance.now() + terms.timeout;
+    const begun = performance.now();
     const nodes = await this.#nodesOf(service, terms.self, terms.timeout, signal);
-    const timeout = terms.timeout < 0 ? -1 : Math.max(0, end - performance.now());
     if (nodes.length === 0) throw new ServiceError("no-service", service, "no node serves it");
-    return this.#ofEach(nodes, count, { ...terms, timeout }, signal);
+    return this.#ofEach(nodes, count, { ...terms, timeout: timeLeft(terms.timeout, begun) }, signal);
   }
 
   /** @param count enough replies */

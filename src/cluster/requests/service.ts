@@ -1,6 +1,6 @@
 /**
- * A service of this node: its requests wait for a slot, run in its handler, and are answered. Schemas are checked around
- * the handler.
+ * Services of this node, and the requests of other nodes at them: these wait for a slot, run in a handler, and are
+ * answered. Routes announce the services, as they do subscriptions.
  *
  *   CALL ──> queued ──a slot is free──> running ──reply──> replying ──the link has it──> over
  *     │         │ CANCEL, lost, late       │ CANCEL, lost, late: the signal aborts, and the reply is dropped
@@ -12,20 +12,13 @@
  */
 import { createHash } from "node:crypto";
 import { Readable } from "node:stream";
-import { invalidArgument, isAsyncIterable, isThenable, thrownText } from "../../core/arguments.js";
+import { thrownText } from "../../core/arguments.js";
+import { NumberTable } from "../../core/collections/number-table.js";
 import { Link } from "../../core/collections/queues.js";
 import { SendCredit } from "../../core/credit.js";
-import { AbortedError, InvalidArgumentError } from "../../core/errors.js";
-import { type StandardSchemaV1, validate } from "../../core/standard-schema.js";
-import type { Clock, Due } from "../../core/timers.js";
+import { AbortedError, ClosedError, InvalidStateError } from "../../core/errors.js";
+import { type Clock, Deadlines, type Due } from "../../core/timers.js";
 import { ignore } from "../../core/waiter.js";
-import {
-  checkedRequest,
-  checkSchema,
-  contractHandler,
-  eachPiece,
-  type ServiceContract,
-} from "../../kit/contract.js";
 import {
   type FailureReason,
   failure,
@@ -37,9 +30,18 @@ import { CANCELLED, HandlerJob, HandlerRuntime, type Observed } from "../../kit/
 import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS } from "../messaging/bounds.js";
 import { dataBytes } from "../messaging/items.js";
 import type { NodeQueues } from "../messaging/node-queues.js";
+import type { RouteDriver } from "../messaging/route-driver.js";
 import type { Member } from "../node/member.js";
+import type { Served } from "./handlers.js";
 import type { ServeSettings } from "./options.js";
-import { MAX_CHECK_AFTER, type ServeMiddleware, type ServiceRequest } from "./types.js";
+import {
+  MAX_CHECK_AFTER,
+  MAX_SERVED,
+  type ServeMiddleware,
+  type Service,
+  type ServiceRequest,
+  type ServiceStats,
+} from "./types.js";
 import {
   type CallItem,
   decodeBody,
@@ -49,80 +51,15 @@ import {
   encodeFailure,
   encodePart,
   encodeReply,
+  encodeSign,
   type Headers,
+  type RequestItem,
+  RequestOp,
   type ServiceLoad,
+  serviceRoute,
 } from "./wire.js";
 
-// --- Handlers ----------------------------------------------------------------------------------------------
-
-export type AnyHandler = (body: unknown, request: ServiceRequest) => unknown;
-
-export interface Served {
-  readonly handler: AnyHandler;
-  /** Gets raw bytes. */
-  readonly isRaw: boolean;
-  /** Neither middleware nor observers see its requests. */
-  readonly isInternal?: boolean;
-}
-
-/** A handler of `serve` by name, with its schema checked around it. */
-export function byName(name: string, handler: unknown, { schema }: ServeSettings): Served {
-  if (typeof handler !== "function")
-    throw invalidArgument(`the handler of ${name} must be a function`, handler);
-  const { request, reply } = schema ?? {};
-  if (request !== undefined) checkSchema("schema.request", request);
-  if (reply !== undefined) checkSchema("schema.reply", reply);
-  return { isRaw: false, handler: checked(name, handler as AnyHandler, request, reply as never) };
-}
-
-export function byContract(contract: ServiceContract, handlers: unknown, { schema }: ServeSettings): Served {
-  if (schema !== undefined) throw new InvalidArgumentError("a contract has its schemas; got schema as well");
-  const call = contractHandler<ServiceContract, ServiceRequest>(contract, handlers as never);
-  return {
-    isRaw: true,
-    handler: (body, request) => call([Buffer.from(request.method), body as Buffer], request),
-  };
-}
-
-function checked(
-  service: string,
-  handler: AnyHandler,
-  request: StandardSchemaV1 | undefined,
-  reply: StandardSchemaV1 | undefined,
-): AnyHandler {
-  if (request === undefined && reply === undefined) return handler;
-  const checkReply = (value: unknown): unknown => {
-    if (reply === undefined) return value;
-    if (isAsyncIterable(value)) return eachPiece(value, checkReply);
-    const { issues } = validate(reply, value);
-    if (issues === undefined) return value;
-    throw refuse("invalid-reply", service, "The reply does not conform to its schema", {}, { cause: issues });
-  };
-  return (body, context) => {
-    const value = request === undefined ? body : checkedRequest(request, body, service);
-    const answer = handler(value, context);
-    return isThenable(answer) ? answer.then(checkReply) : checkReply(answer);
-  };
-}
-
-// --- Services ----------------------------------------------------------------------------------------------
-
 export type ServingSettings = Omit<ServeSettings, "schema">;
-
-/** What the services of a node share. */
-export interface ServiceHost {
-  /** A live member, including this node. */
-  find(id: string): Member | undefined;
-  handlerFailed(caller: Member, error: unknown): void;
-  readonly queues: Pick<NodeQueues, "sendLater" | "answer">;
-  readonly clock: Clock;
-  readonly middleware: readonly ServeMiddleware[];
-  /** A taken job is found by its caller and id until it is forgotten. */
-  keep(job: Job, now: number): void;
-  forget(job: Job): void;
-  refuse(from: string, id: number, load: ServiceLoad, reason: FailureReason, text: string): void;
-  count(reason: string): void;
-}
 
 const ABORT_REASONS = {
   cancelled: "the caller gave the request up",
@@ -201,11 +138,15 @@ interface Keyed {
   joined: Set<Job> | undefined;
 }
 
-export class ServedService extends HandlerRuntime<Job> {
+export class ServedService extends HandlerRuntime<Job> implements Service {
   readonly name: string;
+  readonly ready: Promise<void>;
+  #announced!: (known: Promise<void>) => void;
+  /** Settles when no more requests can come, or after a timeout; `undefined`: announced. */
+  withdrawn: Promise<void> | undefined;
   readonly #settings: ServingSettings;
   readonly #served: Served;
-  readonly #host: ServiceHost;
+  readonly #host: RequestServing;
   readonly keyed = new Map<string, Keyed>();
   #joined = 0;
   /** Bytes of queued and joined jobs. */
@@ -217,12 +158,62 @@ export class ServedService extends HandlerRuntime<Job> {
   refused = 0;
   abandoned = 0;
 
-  constructor(name: string, settings: ServingSettings, served: Served, host: ServiceHost) {
+  constructor(name: string, settings: ServingSettings, served: Served, host: RequestServing) {
     super(settings.concurrency);
     this.name = name;
     this.#settings = settings;
     this.#served = served;
     this.#host = host;
+    this.ready = new Promise((resolve) => {
+      this.#announced = resolve;
+    });
+    this.ready.catch(ignore); // The program may not await it.
+  }
+
+  // --- What programs call --------------------------------------------------------------------------------------------
+
+  stats(): ServiceStats {
+    const { name, running, queued, queuedBytes, handled, failed, refused, abandoned } = this;
+    return {
+      name,
+      running,
+      queued,
+      queuedBytes,
+      handled,
+      failed,
+      refused,
+      abandoned,
+      kept: this.keyed.size,
+    };
+  }
+
+  async drain(): Promise<void> {
+    this.#host.withdraw(this);
+    this.#isDraining = true;
+    for (let job = this.queue.shift(); job !== undefined; job = this.queue.shift()) {
+      this.queuedBytes -= job.item.size;
+      this.#refuseNew(job, "stopping", "the node is draining");
+    }
+    // Nodes that do not know yet must be refused before this node leaves.
+    await this.withdrawn;
+    await this.whenIdle();
+  }
+
+  async close(): Promise<void> {
+    const drained = this.drain();
+    this.#host.remove(this);
+    await drained;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  // --- Requests ------------------------------------------------------------------------------------------------------
+
+  announced(known: Promise<void>): void {
+    known.catch(ignore); // `ready` has the error.
+    this.#announced(known);
   }
 
   get load(): ServiceLoad {
@@ -231,15 +222,6 @@ export class ServedService extends HandlerRuntime<Job> {
 
   now(): number {
     return this.#host.clock.now();
-  }
-
-  /** Refuses queued and new requests, for other nodes. Running ones continue. */
-  drain(): void {
-    this.#isDraining = true;
-    for (let job = this.queue.shift(); job !== undefined; job = this.queue.shift()) {
-      this.queuedBytes -= job.item.size;
-      this.#refuseNew(job, "stopping", "the node is draining");
-    }
   }
 
   receive(job: Job, now: number): void {
@@ -290,7 +272,7 @@ export class ServedService extends HandlerRuntime<Job> {
 
   protected override begin(job: Job): void {
     job.state = "running";
-    const sender = this.#host.find(job.from);
+    const sender = this.#host.effects.find(job.from);
     if (sender === undefined) {
       // Without a slot: its link may be full, and then has no room until the caller is back or forgotten.
       this.refuse(job, failure("stopping", "the caller is gone"));
@@ -334,7 +316,7 @@ export class ServedService extends HandlerRuntime<Job> {
   }
 
   protected override report({ sender }: Job, error: unknown, isRequest: boolean): void {
-    if (!isRequest) this.#host.handlerFailed(sender, error);
+    if (!isRequest) this.#host.effects.handlerFailed(sender, error);
   }
 
   protected override reply(job: Job, value: unknown): void {
@@ -553,4 +535,201 @@ function unasked(service: string, parts: AsyncIterable<unknown>): ServiceError {
   // A stream that is not read keeps its file open, and its error would end the process.
   if (parts instanceof Readable) parts.on("error", ignore).destroy();
   return refuse("invalid-request", service, "the reply comes in parts: it is asked for by requestStream");
+}
+
+// --- Requests of other nodes -------------------------------------------------------------------------------
+
+export interface ServingEffects {
+  /** A live member, including this node. */
+  find(id: string): Member | undefined;
+  handlerFailed(caller: Member, error: unknown): void;
+  /** Announce services. */
+  readonly routes: Pick<RouteDriver, "subscribe" | "unsubscribe">;
+}
+
+/** Services of this node, and requests of other nodes at them: by caller and id, with their deadlines. */
+export class RequestServing {
+  readonly refused: Record<string, number> = {};
+  readonly effects: ServingEffects;
+  readonly queues: Pick<NodeQueues, "sendLater" | "answer">;
+  readonly clock: Clock;
+  /** Replaced, not changed. */
+  middleware: readonly ServeMiddleware[] = [];
+  readonly served = new Map<string, ServedService>();
+  /** Closed ones whose handlers still run. */
+  readonly #leaving = new Set<ServedService>();
+  readonly #changed: () => void;
+  #isStarted = false;
+  /** By caller and id. */
+  readonly #jobs = new Map<string, NumberTable<Job>>();
+  readonly #deadlines = new Deadlines<Job>();
+
+  /** @param changed called when a service was announced or withdrawn */
+  constructor(
+    effects: ServingEffects,
+    queues: Pick<NodeQueues, "sendLater" | "answer">,
+    clock: Clock,
+    changed: () => void,
+  ) {
+    this.effects = effects;
+    this.queues = queues;
+    this.clock = clock;
+    this.#changed = changed;
+  }
+
+  /** @throws InvalidStateError `EFSM` */
+  serve(name: string, served: Served, settings: ServingSettings): ServedService {
+    if (this.served.has(name)) throw new InvalidStateError("EFSM", `this node serves ${name} already`);
+    if (this.served.size >= MAX_SERVED)
+      throw new InvalidStateError("EFSM", `a node serves ${MAX_SERVED} services at most`);
+    const service = new ServedService(name, settings, served, this);
+    this.served.set(name, service);
+    if (this.#isStarted) this.#announce(service);
+    return service;
+  }
+
+  /** The node started. */
+  begin(): void {
+    if (this.#isStarted) return;
+    this.#isStarted = true;
+    for (const service of this.served.values()) if (service.withdrawn === undefined) this.#announce(service);
+  }
+
+  #announce(service: ServedService): void {
+    try {
+      service.announced(this.effects.routes.subscribe(serviceRoute(service.name)));
+    } catch (error) {
+      service.announced(Promise.reject(error));
+    }
+    this.#changed();
+  }
+
+  withdraw(service: ServedService): void {
+    const { name, withdrawn } = service;
+    if (withdrawn !== undefined) return;
+    // It rejects if a node has not acknowledged or the namespace closes: late requests are then refused.
+    if (this.#isStarted)
+      service.withdrawn = this.effects.routes.unsubscribe(serviceRoute(name)).catch(ignore);
+    else {
+      service.withdrawn = Promise.resolve();
+      service.announced(
+        Promise.reject(new ClosedError("EAGAIN", `${name} ended before its node had started`)),
+      );
+    }
+    this.#changed();
+  }
+
+  /** Frees the name of a drained service. */
+  remove(service: ServedService): void {
+    if (this.served.get(service.name) === service) this.served.delete(service.name);
+    this.#leaving.add(service);
+    void service.whenIdle().then(() => this.#leaving.delete(service));
+  }
+
+  /** Whether a handler runs. */
+  get isServing(): boolean {
+    return this.#all().some(({ running }) => running > 0);
+  }
+
+  #all(): ServedService[] {
+    return [...this.served.values(), ...this.#leaving];
+  }
+
+  async drain(): Promise<void> {
+    await Promise.all(this.#all().map((service) => service.drain()));
+  }
+
+  abort(error: ClosedError): void {
+    for (const service of this.#all()) service.abort(error);
+  }
+
+  /** @returns whether it is a caller's */
+  onItem(now: number, from: string, item: RequestItem): boolean {
+    const job = item.op === RequestOp.CALL ? undefined : this.#jobOf(from, item.id);
+    switch (item.op) {
+      case RequestOp.CALL:
+        this.#onCall(now, from, item);
+        return true;
+      case RequestOp.CREDIT:
+        if (job?.credit === undefined) return true;
+        job.heard(now);
+        job.credit.granted(item.parts, item.bytes);
+        return true;
+      case RequestOp.CANCEL:
+        job?.owner.abandon(job, "cancelled");
+        return true;
+      case RequestOp.CHECK:
+        job?.heard(now);
+        if (job !== undefined) return true;
+        this.count("gone");
+        this.queues.answer(from, encodeSign(RequestOp.GONE, item.id));
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  #jobOf(from: string, id: number): Job | undefined {
+    return this.#jobs.get(from)?.get(id);
+  }
+
+  #onCall(now: number, from: string, item: CallItem): void {
+    const service = this.served.get(item.service);
+    if (service === undefined)
+      this.refuse(from, item.id, { busy: 0, slots: 0 }, "no-service", "this node does not serve it");
+    else if (this.#jobOf(from, item.id) !== undefined) this.count("again");
+    else service.receive(new Job(from, item, service, now), now);
+  }
+
+  onGone(from: string): void {
+    for (const job of this.#jobs.get(from)?.values() ?? []) job.owner.abandon(job, "lost");
+    this.#jobs.delete(from);
+  }
+
+  nextWakeUp(): number | undefined {
+    return this.#deadlines.next();
+  }
+
+  tick(now: number): void {
+    for (const job of this.#deadlines.take(now)) {
+      if (now >= job.until) job.owner.abandon(job, "expired");
+      // A caller that considered this node lost during a pause sends no credit and no CANCEL.
+      else if (now >= job.silentAt) job.owner.abandon(job, "lost");
+      else this.#schedule(now, job);
+    }
+  }
+
+  #schedule(now: number, job: Job): void {
+    const next = Math.min(job.until, job.silentAt);
+    if (next !== Number.POSITIVE_INFINITY) this.#deadlines.set(job.link, now, Math.round(next - now));
+  }
+
+  // --- What services call ----------------------------------------------------------------------------------------------
+
+  /** A taken job is found by its caller and id until it is forgotten. */
+  keep(job: Job, now: number): void {
+    let jobs = this.#jobs.get(job.from);
+    if (jobs === undefined) {
+      jobs = new NumberTable();
+      this.#jobs.set(job.from, jobs);
+    }
+    jobs.set(job.item.id, job);
+    this.#schedule(now, job);
+  }
+
+  forget(job: Job): void {
+    job.link.unlink();
+    const jobs = this.#jobs.get(job.from);
+    // Removing empty maps would dominate a request's cost.
+    if (jobs?.get(job.item.id) === job) jobs.delete(job.item.id);
+  }
+
+  refuse(from: string, id: number, load: ServiceLoad, reason: FailureReason, text: string): void {
+    this.count(reason);
+    this.queues.answer(from, encodeFailure(id, load, reason, text));
+  }
+
+  count(reason: string): void {
+    this.refused[reason] = (this.refused[reason] ?? 0) + 1;
+  }
 }

@@ -4,9 +4,8 @@
  *   add --more than the limit--> the excess ends after the input of this turn of the event loop was read
  *      `--more than twice--> at once
  *
- * The oldest handshake of the network with the most handshakes ends. A network is an IPv4 address, or the 64
- * bits of IPv6 that one customer gets. Peers that the program is asked about do not count: AuthenticationQueue
- * bounds them by the same limit, and their eviction would let nobody in when the hook is slow.
+ * The oldest handshake of the network with the most handshakes ends. Peers that the program is asked about do not
+ * count: AuthenticationQueue bounds them by the same limit, and their eviction would let nobody in when the hook is slow.
  * Many connections are accepted before any input is read, so ending an excess at once would end peers among a flood.
  */
 export class HandshakeLimit<K> {
@@ -69,13 +68,15 @@ export class HandshakeLimit<K> {
   };
 }
 
+/** An IPv4 address, or the 64 bits of an IPv6 one that one customer gets. */
 export function networkOf(address: string): string {
   if (!address.includes(":")) return address;
   const [head = "", tail] = address.replace(/%.*$/, "").split("::");
   const groups = head === "" ? [] : head.split(":");
   if (tail !== undefined) {
-    const end = tail === "" ? 0 : tail.split(":").length;
-    while (groups.length + end < 8) groups.push("0");
+    const end = tail === "" ? [] : tail.split(":");
+    while (groups.length + end.length < 8) groups.push("0");
+    groups.push(...end);
   }
   return groups
     .slice(0, 4)

@@ -102,13 +102,12 @@ describe("a client", () => {
     const all = await fakes("a", "b", "c", "d");
     // It draws once: on a busy machine, too, the answer has to come in time.
     const addresses = all[0]?.node.discovery[0] as string;
-    const [made, events] = client({ addresses, attemptTimeout: 20_000 });
+    const [made, events] = client({ addresses, attemptTimeout: 20_000, refreshInterval: 50 });
     await until(() => made.current?.name === "d@h");
     const e = await fake("e");
     for (const each of all) each.list = () => [...all, e].map(({ node }) => node);
     for (let i = 0; i < 3; i++) {
       const { updates } = made.stats();
-      made.refresh();
       await until(() => made.stats().updates > updates);
     }
     expect([made.nodes.length, made.current?.name, e.peers]).toEqual([5, "d@h", []]);

@@ -54,6 +54,7 @@ function nodeOf(members: () => readonly object[]): { node: ClusterNode; change()
     props: () => ({}),
     serveDiscovery: (server: typeof served) => {
       served = server;
+      return () => undefined;
     },
   };
   return { node: node as unknown as ClusterNode, change: () => served?.changed() };

@@ -10,7 +10,7 @@ import {
   type HostAddress,
   isPrivate,
 } from "../../../src/cluster/clients/addresses.js";
-import { ClientRegistry } from "../../../src/cluster/clients/client-registry.js";
+import { askClients } from "../../../src/cluster/clients/client-registry.js";
 import {
   type DescribedMember,
   type DiscoveredNode,
@@ -30,7 +30,7 @@ import {
   MAX_SOURCES,
   UserTable,
 } from "../../../src/cluster/clients/users.js";
-import type { Requests } from "../../../src/cluster/requests/requests.js";
+import type { OutgoingRequests } from "../../../src/cluster/requests/outgoing.js";
 import { codes, ROOT, tableUnder } from "../../support/markdown.js";
 
 const ADDRESSES: HostAddress[] = [
@@ -389,29 +389,30 @@ describe("who is connected where", () => {
     Array.from({ length: count }, (_, i) => ({ id: `${prefix}${i}`, name: "", address: "", since: i }));
 
   const member = (name: string, isLive = true) => ({ id: name, name: `${name}@h`, isLive });
-  const registryOf = (answers: Record<string, () => AsyncIterable<unknown>>): ClientRegistry =>
-    new ClientRegistry({
-      outgoing: { streamFrom: (node: string) => answers[node]?.() },
-      serveInternally: () => ({ close: async () => undefined }),
-    } as unknown as Requests);
+  const requestsOf = (answers: Record<string, () => AsyncIterable<unknown>>) =>
+    ({ streamFrom: (node: string) => answers[node]?.() }) as unknown as OutgoingRequests;
   async function* parts(...all: unknown[]): AsyncIterable<unknown> {
     yield* all;
   }
 
   it("is asked of all nodes: the newest connection of a client that moves counts", async () => {
-    const registry = registryOf({
+    const requests = requestsOf({
+      a: () => parts(clientsOf(2, "a")),
       b: () => parts(clientsOf(128, "b"), [{ id: "moves", name: "", address: "", since: 7 }]),
       c: () => parts([{ id: "moves", name: "", address: "", since: 9 }]),
     });
-    registry.server = { clients: () => clientsOf(2, "a") } as never;
-    const { clients, missing } = await registry.ask("a@h", [member("b"), member("c")], 100);
+    const { clients, missing } = await askClients(
+      requests,
+      ["a", "b", "c"].map((name) => member(name)),
+      100,
+    );
     expect([clients.length, missing]).toEqual([131, []]);
     expect(clients.filter(({ node }) => node === "a@h")).toHaveLength(2);
     expect(clients.filter(({ id }) => id === "moves").map(({ node }) => node)).toEqual(["c@h"]);
   });
 
   it("has the names of nodes that do not answer in full, and drops junk and nodes that are gone", async () => {
-    const registry = registryOf({
+    const requests = requestsOf({
       async *late() {
         yield clientsOf(1, "late");
         throw new Error("late");
@@ -422,7 +423,7 @@ describe("who is connected where", () => {
       many: () => parts(clientsOf(70_000, "many")),
     });
     const members = [...["late", "odd", "junk", "many"].map((name) => member(name)), member("gone", false)];
-    const { clients, missing } = await registry.ask("a@h", members, 100);
+    const { clients, missing } = await askClients(requests, members, 100);
     expect(missing).toEqual(["late@h", "odd@h", "many@h"]);
     expect(clients.map(({ node }) => node).filter((node) => node !== "many@h")).toEqual(["late@h"]);
     expect(clients).toHaveLength(1 + 65_536);

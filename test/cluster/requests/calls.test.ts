@@ -38,6 +38,7 @@ class Caller {
     const candidates = ids.map((id) => ({ id, distance: id === "self" ? 0 : 1 }));
     this.calls = new RequestCalls({
       candidates: () => candidates,
+      version: () => 0,
       isSettling: () => false,
       queues: {
         send: (to, bytes) => {

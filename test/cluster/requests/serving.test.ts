@@ -1,8 +1,7 @@
 /** What a serving node holds of requests, by the rules alone: replies that nobody takes, keys, and bodies that wait. */
 import { describe, expect, it } from "vitest";
 import type { Member } from "../../../src/cluster/node/member.js";
-import { RequestServing } from "../../../src/cluster/requests/requests.js";
-import { type Job, ServedService } from "../../../src/cluster/requests/service.js";
+import { type Job, RequestServing } from "../../../src/cluster/requests/service.js";
 import type { ServiceRequest } from "../../../src/cluster/requests/types.js";
 import {
   BodyForm,
@@ -25,8 +24,12 @@ function serving(concurrency = 4, handler: () => unknown = () => new Promise(() 
   const taken: unknown[] = [];
   /** Lost: its link is full, and what is sent waits until it is back. */
   const caller = { isLost: false };
-  const rules: RequestServing = new RequestServing(
-    { find: () => (caller.isLost ? undefined : ({} as Member)), handlerFailed: () => undefined },
+  const rules = new RequestServing(
+    {
+      find: () => (caller.isLost ? undefined : ({} as Member)),
+      handlerFailed: () => undefined,
+      routes: { subscribe: () => Promise.resolve(), unsubscribe: () => Promise.resolve() },
+    },
     {
       sendLater: (_, item, done) => {
         if (caller.isLost) return;
@@ -36,14 +39,14 @@ function serving(concurrency = 4, handler: () => unknown = () => new Promise(() 
       answer: () => undefined,
     },
     { now: () => 0 },
-    (name) => (name === "work" ? service : undefined),
+    () => undefined,
   );
   const settings = { concurrency, maxQueue: 8, maxQueueBytes: 65_536, keepReplies: 60_000 };
   const handle = (_: unknown, request: ServiceRequest): unknown => {
     jobs.push(request as Job);
     return handler();
   };
-  const service = new ServedService("work", settings, { handler: handle, isRaw: false }, rules);
+  const service = rules.serve("work", { handler: handle, isRaw: false }, settings);
   const receive = (bytes: Buffer): void => void rules.onItem(0, "caller", decodeRequest(bytes) as CallItem);
   const call = (id: number, extras: Partial<CallExtras> = {}): Job => {
     receive(encodeCall(id, 0, "work", { ...PLAIN, ...extras }, BODY));
