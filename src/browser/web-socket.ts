@@ -4,7 +4,7 @@
  *   dial    new WebSocket(url, subprotocols) --open--> done
  */
 import { NotSupportedError } from "../core/errors.js";
-import { chosenMechanism } from "../engine/zmtp/mechanism/mechanism.js";
+import { chosenMechanism, handshakeFault } from "../engine/zmtp/mechanism/mechanism.js";
 import {
   DialFault,
   type Listener,
@@ -116,8 +116,8 @@ function dial(
         return;
       }
       const chosen = protocol === "" ? "no subprotocol" : `the subprotocol ${protocol}`;
-      const message = `the server chose ${chosen}; offered were ${offers.join(", ")}`;
-      settle(new DialFault({ kind: "other", code: "ERR_HANDSHAKE", message }));
+      const why = `the server chose ${chosen}; offered were ${offers.join(", ")}`;
+      settle(new DialFault(handshakeFault(why)));
       abandon();
     };
   };

@@ -6,6 +6,7 @@ import type { Connection } from "./connection.js";
 import type { Connections } from "./connections.js";
 import { HandshakeLimit } from "./handshake-limit.js";
 import type { InprocPeers } from "./inproc.js";
+import { handshakeFault } from "./mechanism/mechanism.js";
 import { transportOptions } from "./options.js";
 import type { SocketState } from "./socket-state.js";
 import type { Acceptor, Binder, Listener, Stream } from "./transport/transport.js";
@@ -33,11 +34,11 @@ export class Listening {
     this.#handshakes = new HandshakeLimit<Connection>(
       () => state.options.maxPendingHandshakes,
       (connection, limit) =>
-        connection.fail({
-          kind: "other",
-          code: "ERR_HANDSHAKE",
-          message: `the handshake of ${connection.remote} was evicted by a new one: ${limit} were in flight`,
-        }),
+        connection.fail(
+          handshakeFault(
+            `the handshake of ${connection.remote} was evicted by a new one: ${limit} were in flight`,
+          ),
+        ),
     );
     connections.onHandshakeOver = (connection) => this.#handshakes.delete(connection);
     connections.onHandshake = (connection) => this.#handshakes.add(connection, connection.address);
