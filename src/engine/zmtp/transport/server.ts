@@ -1,18 +1,12 @@
 /** What transports over tcp and ipc share: addresses to bind, servers of `node:net`, and the streams of its sockets. */
 import { existsSync } from "node:fs";
-import { createServer, isIP, type ListenOptions, type Server, Socket } from "node:net";
+import { createServer, isIP, type ListenOptions, type Server, type Socket } from "node:net";
 import { type NetworkInterfaceInfo, type NetworkInterfaceInfoIPv6, networkInterfaces } from "node:os";
 import { dirname } from "node:path";
 import { quoted } from "../../../core/arguments.js";
 import { NotSupportedError, TransportError } from "../../../core/errors.js";
 import { watchFileLimit } from "../../../core/file-system.js";
-import {
-  type AcceptedHandle,
-  type AcceptedPeer,
-  bindNow,
-  interceptAccepts,
-  pendingOf,
-} from "../../../core/node-internals.js";
+import { bindNow, interceptAccepts, pendingOf } from "../../../core/node-internals.js";
 import { ignore } from "../../../core/waiter.js";
 import { transportError } from "../errors.js";
 import { Reader } from "./reader.js";
@@ -47,65 +41,25 @@ function isOfLink(info: NetworkInterfaceInfo): info is NetworkInterfaceInfoIPv6 
   return info.family === "IPv6" && info.scopeid > 0;
 }
 
-/**
- * Servers of node:net have no option `onread`, so sockets are made from accepted handles. Without access to
- * handles, the server's own sockets are read by events.
- * @param onSocket gets the peer's address and port, if known
- */
-export function makeServer(
-  endpoint: string,
-  acceptor: Acceptor,
-  onSocket: (socket: Socket, reader: Reader, peer: AcceptedPeer) => void,
-): Server {
-  const accepted = (socket: Socket, reader: Reader, peer: AcceptedPeer): void => {
-    socket.on("error", ignore);
-    socket.unref();
-    onSocket(socket, reader, peer);
-    socket.resume();
-  };
-  const take = (handle: AcceptedHandle, peer: AcceptedPeer): boolean => {
-    if (typeof handle.useUserBuffer !== "function") return false;
-    const reader = new Reader();
-    accepted(
-      new Socket({ handle, onread: reader.onread } as ConstructorParameters<typeof Socket>[0]),
-      reader,
-      peer,
-    );
-    return true;
-  };
-  return makeRawServer(
-    endpoint,
-    acceptor,
-    (socket) => {
-      const reader = new Reader();
-      reader.follow(socket);
-      accepted(socket, reader, {});
-    },
-    take,
-  );
-}
-
 /** IPv4-mapped IPv6 addresses become IPv4. */
 export function plainAddress(address: string): string {
   return address.replace(/^::ffff:(?=\d+\.)/i, "");
 }
 
-export function makeRawServer(
+/** @param onAccepted gets paused sockets; those of refused addresses, too, where Node.js hides its handles */
+export function makeServer(
   endpoint: string,
   acceptor: Acceptor,
   onAccepted: (accepted: Socket) => void,
-  take?: Parameters<typeof interceptAccepts>[2],
 ): Server {
-  const admits = (address: string): boolean => acceptor.admits?.(plainAddress(address)) !== false;
   const server = createServer({ noDelay: true, pauseOnConnect: true }, (accepted) => {
     accepted.on("error", ignore);
-    const { remoteAddress } = accepted;
-    if (remoteAddress !== undefined && !admits(remoteAddress)) accepted.destroy();
-    else onAccepted(accepted);
+    accepted.unref();
+    onAccepted(accepted);
   });
   // A refused address may connect thousands of times a second.
-  const asks = acceptor.admits === undefined ? undefined : admits;
-  if (take !== undefined || asks !== undefined) interceptAccepts(server, asks, take);
+  if (acceptor.admits !== undefined)
+    interceptAccepts(server, (address) => acceptor.admits?.(plainAddress(address)) !== false);
   server.on("error", (error) => {
     if (server.listening) acceptor.failed(transportError(error, "accept at", endpoint));
   });
@@ -183,13 +137,12 @@ export class KernelStream implements Stream {
   /** Set by an upgrade to WebSocket. */
   framing: Framing | undefined = undefined;
   readonly socket: Socket;
-  readonly reader: Reader;
+  readonly reader = new Reader();
   readonly #remote: string;
   readonly address: string;
 
-  constructor(socket: Socket, reader: Reader, remote: string, address: string) {
+  constructor(socket: Socket, remote: string, address: string) {
     this.socket = socket;
-    this.reader = reader;
     this.#remote = remote;
     this.address = address;
   }

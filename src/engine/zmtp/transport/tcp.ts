@@ -2,54 +2,35 @@
 
 import { type LookupAddress, lookup } from "node:dns";
 import { type AddressInfo, connect, isIP, type Server, type Socket, type TcpNetConnectOpts } from "node:net";
-import type { AcceptedPeer } from "../../../core/node-internals.js";
 import { formatHostPort, parseHostPort } from "../../../core/schemes/grammar.js";
 import { RunningTimeout } from "../../../core/timers.js";
 import { ignore } from "../../../core/waiter.js";
-import { Reader } from "./reader.js";
 import {
   bindAddress,
   closeServer,
   KernelStream,
   listen,
   listenSync,
-  makeRawServer,
   makeServer,
   plainAddress,
 } from "./server.js";
 import type { Acceptor, Listener, Stream, Transport, TransportOptions } from "./transport.js";
 
-function prepare(
-  socket: Socket,
-  reader: Reader,
-  options: TransportOptions,
-  { address: host, port }: AcceptedPeer,
-): Stream {
-  tune(socket, options);
-  return host === undefined || port === undefined
-    ? new TcpStream(socket, reader, socket.remoteAddress ?? "", socket.remotePort ?? 0)
-    : new TcpStream(socket, reader, host, port);
-}
-
 class TcpStream extends KernelStream {
   readonly #host: string;
   readonly #port: number;
 
-  constructor(socket: Socket, reader: Reader, host: string, port: number) {
-    super(socket, reader, "", plainAddress(host));
-    this.#host = host;
-    this.#port = port;
+  constructor(socket: Socket, options: TransportOptions) {
+    const { remoteAddress = "", remotePort = 0 } = socket;
+    super(socket, "", plainAddress(remoteAddress));
+    this.#host = remoteAddress;
+    this.#port = remotePort;
+    tune(socket, options);
   }
 
   override get remote(): string {
     return formatHostPort(this.framing === undefined ? "tcp" : "ws", this.#host, this.#port);
   }
-}
-
-function onAccepted(stream: Stream, acceptor: Acceptor): void {
-  // A peer that hung up already has no address.
-  if (stream.address === "") stream.socket.destroy();
-  else acceptor.accepted(stream);
 }
 
 type MakeServer = (endpoint: string, options: TransportOptions, acceptor: Acceptor) => Server;
@@ -84,29 +65,18 @@ export function overTcp(scheme: string, serverFor: MakeServer, attempt: MakeAtte
   };
 }
 
-function transport(isRead: boolean, serverFor: MakeServer): Transport {
-  return overTcp("tcp", serverFor, (target, _, options) => {
-    const reader = new Reader();
-    const socket = connect(isRead ? { ...target, onread: reader.onread } : target);
-    // An IPv4 address has a single form, so the system need not be asked. A connection to 0.0.0.0 has
-    // another peer.
-    const peer =
-      target.family === 4 && target.host !== "0.0.0.0" ? { address: target.host, port: target.port } : {};
-    return { socket, stream: () => prepare(socket, reader, options, peer as AcceptedPeer) };
-  });
-}
-
-export const tcp = transport(true, (endpoint, options, acceptor) =>
-  makeServer(endpoint, acceptor, (socket, reader, peer) =>
-    onAccepted(prepare(socket, reader, options, peer), acceptor),
-  ),
-);
-
-/** For `node:http`, which reads first. */
-export const tcpForHttp = transport(false, (endpoint, options, acceptor) =>
-  makeRawServer(endpoint, acceptor, (socket) =>
-    onAccepted(prepare(socket, new Reader(), options, {}), acceptor),
-  ),
+export const tcp = overTcp(
+  "tcp",
+  (endpoint, options, acceptor) =>
+    makeServer(endpoint, acceptor, (socket) => {
+      // A peer that hung up already has no address.
+      if (socket.remoteAddress === undefined) socket.destroy();
+      else acceptor.accepted(new TcpStream(socket, options));
+    }),
+  (target, _, options) => {
+    const socket = connect(target);
+    return { socket, stream: () => new TcpStream(socket, options) };
+  },
 );
 
 export function peerOf(
