@@ -23,7 +23,7 @@ import { transportError } from "./errors.js";
 import type { Peers } from "./peers.js";
 import type { CloseReason, Link, Peer, Pipe } from "./pipe.js";
 import type { SocketState } from "./socket-state.js";
-import { bindAddress } from "./transport/server.js";
+import { bindAddress } from "./transport/tcp.js";
 import type { Binder, Listener } from "./transport/transport.js";
 import { bindUdp } from "./transport/udp.js";
 
@@ -34,9 +34,6 @@ export interface DatagramParts {
 }
 
 const MAX_BATCH = 65_536;
-
-/** Deno may reorder datagrams. */
-const IN_TURN = process.versions.deno !== undefined;
 
 /** ms between an endpoint's events of one reason, so that no host floods the program. */
 const REPORT_INTERVAL = 1_000;
@@ -96,17 +93,10 @@ class DatagramLink implements Link {
     while (!this.blocked && !this.#isClosed && pipe.out.length > 0) {
       for (const { bytes, start, end } of pipe.takeOut(MAX_BATCH)) this.#frames.push(bytes, start, end);
       this.#inFlight = 1; // Counts the batch itself until it is handed over.
-      this.#handOver();
+      while (this.#frames.messages > 0) this.#send(this.#frames.take());
+      this.#sent();
     }
     if (pipe.out.messages === 0 && this.#isDraining) this.close("local");
-  }
-
-  #handOver(): void {
-    while (this.#frames.messages > 0) {
-      this.#send(this.#frames.take());
-      if (IN_TURN && this.#inFlight > 1) return;
-    }
-    this.#sent();
   }
 
   #send(message: readonly Buffer[]): void {
@@ -121,7 +111,6 @@ class DatagramLink implements Link {
     this.#socket?.send(parts, target.port, target.address, (error) => {
       if (error !== null) this.#state.effects.dropped("disconnected", 1);
       this.#sent();
-      if (IN_TURN && this.#inFlight === 1) this.#handOver();
       if (this.#inFlight === 0) this.flush();
     });
   }

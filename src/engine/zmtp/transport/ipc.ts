@@ -18,8 +18,7 @@ import { setTimeout } from "node:timers/promises";
 import { addressOf, checkIpcPath } from "../../../core/schemes/grammar.js";
 import { ignore } from "../../../core/waiter.js";
 import { transportError } from "../errors.js";
-import { closeServer, KernelStream, listen, listenSync, makeServer } from "./server.js";
-import { whenConnected } from "./tcp.js";
+import { closeServer, KernelStream, listen, listenSync, makeServer, whenConnected } from "./tcp.js";
 import type { Acceptor, Listener, Transport } from "./transport.js";
 
 const PIPE_FAMILY = -1;

@@ -28,8 +28,7 @@ import { type EndpointUse, parseHostPort } from "../../../core/schemes/grammar.j
 import { ignore } from "../../../core/waiter.js";
 import { type Fault, handshakeFault, protocolFault } from "../mechanism/mechanism.js";
 import { Reader } from "./reader.js";
-import { makeServer } from "./server.js";
-import { overTcp, peerOf, tune } from "./tcp.js";
+import { makeServer, overTcp, peerOf, tune } from "./tcp.js";
 import type { Acceptor, Framing, Stream, Transport, TransportOptions } from "./transport.js";
 
 class TlsStream implements Stream {

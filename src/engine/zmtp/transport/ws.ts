@@ -37,8 +37,7 @@ import {
 } from "../ws/upgrade.js";
 import { WsFraming } from "../ws/ws-framing.js";
 import { isEncrypted, type Reader } from "./reader.js";
-import { KernelStream } from "./server.js";
-import { peerOf } from "./tcp.js";
+import { KernelStream, peerOf } from "./tcp.js";
 import {
   type Acceptor,
   DialFault,
@@ -135,11 +134,6 @@ function bindError(error: unknown, endpoint: string): unknown {
   return error instanceof TransportError ? transportError(error.cause ?? error, "bind", endpoint) : error;
 }
 
-interface Attached {
-  readonly paths: Paths;
-  readonly onUpgrade: (request: IncomingMessage, socket: Socket, head: Buffer) => void;
-}
-
 class UpgradedStream extends KernelStream {
   get certificate(): X509Certificate | undefined {
     const socket = this.socket as Partial<TLSSocket>;
@@ -147,46 +141,11 @@ class UpgradedStream extends KernelStream {
   }
 }
 
-const attached = new WeakMap<HttpServer | HttpsServer, Attached>();
-
 function attach(server: HttpServer | HttpsServer, endpoint: string, user: PathUser): Listener {
   const { path } = parseWs(endpoint);
-  const known = attached.get(server);
-  const { paths, onUpgrade } = known ?? begin(server);
+  const paths = attached.get(server) ?? new ServerPaths(server);
   paths.add(path, user, endpoint);
-  if (known === undefined) {
-    attached.set(server, { paths, onUpgrade });
-    server.on("upgrade", onUpgrade);
-  }
-  return {
-    endpoint: `${endpointOf(server)}${path}`,
-    async close() {
-      paths.remove(path);
-      if (paths.size > 0) return;
-      server.off("upgrade", onUpgrade);
-      attached.delete(server);
-    },
-  };
-}
-
-function begin(server: HttpServer | HttpsServer): Attached {
-  const paths = new Paths();
-  return {
-    paths,
-    onUpgrade(request, socket, head) {
-      const path = (request.url ?? "").replace(/\?.*$/s, "");
-      // An unknown path is left to other listeners.
-      if (!paths.has(path) && server.listenerCount("upgrade") > 1) return;
-      socket.on("error", ignore);
-      socket.setTimeout(0);
-      socket.setNoDelay(true);
-      socket.unref();
-      const scheme = isEncrypted(socket) ? "wss" : "ws";
-      const { remote, address } = peerOf(scheme, socket);
-      const stream = new UpgradedStream(socket, remote, address);
-      paths.upgrade(stream, request, head);
-    },
-  };
+  return { endpoint: `${endpointOf(server)}${path}`, close: async () => paths.remove(path) };
 }
 
 function endpointOf(server: HttpServer | HttpsServer): string {
@@ -308,12 +267,17 @@ export class Paths {
 
   upgrade(stream: HttpStream, request: IncomingMessage, head: Buffer): void {
     const asked = readRequest(request);
-    if ("status" in asked) return this.#refuse(stream, asked, this.first);
-    const user = this.#users.get(asked.path);
-    if (user === undefined) return this.#refuse(stream, UNBOUND, this.first);
+    const user = "status" in asked ? undefined : this.#users.get(asked.path);
+    if ("status" in asked || user === undefined) {
+      this.#refuse(stream, "status" in asked ? asked : UNBOUND, this.first);
+      return;
+    }
     const { options, acceptor } = user;
-    // The policy counts them itself.
-    if (acceptor.admits?.(stream.address) === false) return this.#refuse(stream, FORBIDDEN, undefined);
+    if (acceptor.admits?.(stream.address) === false) {
+      // The policy counts them itself.
+      this.#refuse(stream, FORBIDDEN, undefined);
+      return;
+    }
     const { name } = chosenMechanism(options);
     const origins = originsOf(options);
     const protocol = isRebound(asked, stream.address, origins)
@@ -321,7 +285,10 @@ export class Paths {
       : isOriginAllowed(asked, origins)
         ? chooseProtocol(asked.protocols, name)
         : FOREIGN;
-    if (typeof protocol !== "string") return this.#refuse(stream, protocol, user);
+    if (typeof protocol !== "string") {
+      this.#refuse(stream, protocol, user);
+      return;
+    }
     stream.socket.write(Buffer.from(acceptResponse(asked.key, protocol), "latin1"));
     handOverUpgraded(stream, new WsFraming(name, protocol), head, (upgraded) => acceptor.accepted(upgraded));
   }
@@ -407,6 +374,39 @@ export class Paths {
     const message = `refused the upgrade to WebSocket with status ${refusal.status}: ${refusal.reason}`;
     user?.acceptor.refused?.(address, { kind: "protocol", code: "ERR_ZMTP_UNSPECIFIED", message });
   }
+}
+
+const attached = new WeakMap<HttpServer | HttpsServer, ServerPaths>();
+
+/** The paths of a program's server, as long as there are any. */
+class ServerPaths extends Paths {
+  readonly #server: HttpServer | HttpsServer;
+
+  constructor(server: HttpServer | HttpsServer) {
+    super();
+    this.#server = server;
+    attached.set(server, this);
+    server.on("upgrade", this.#serverOnUpgrade);
+  }
+
+  override remove(path: string): void {
+    super.remove(path);
+    if (this.size > 0) return;
+    attached.delete(this.#server);
+    this.#server.off("upgrade", this.#serverOnUpgrade);
+  }
+
+  #serverOnUpgrade = (request: IncomingMessage, socket: Socket, head: Buffer): void => {
+    const path = (request.url ?? "").replace(/\?.*$/s, "");
+    // An unknown path is left to other listeners.
+    if (!this.has(path) && this.#server.listenerCount("upgrade") > 1) return;
+    socket.on("error", ignore);
+    socket.setTimeout(0);
+    socket.setNoDelay(true);
+    socket.unref();
+    const { remote, address } = peerOf(isEncrypted(socket) ? "wss" : "ws", socket);
+    this.upgrade(new UpgradedStream(socket, remote, address), request, head);
+  };
 }
 
 function optionsNow(user: PathUser | undefined): Readonly<OptionValues> | undefined {
