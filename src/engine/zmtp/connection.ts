@@ -211,7 +211,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   close(reason: CloseReason): void {
-    this.#end(reason === "local" || reason === "revoked" ? "local" : "protocol");
+    this.#end(reason);
   }
 
   /** Ends a handshake. */

@@ -7,7 +7,7 @@
  * Messages count as `queued` until the system has taken their whole batch.
  */
 import type { Socket } from "node:dgram";
-import { lookup } from "node:dns";
+import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
 import { quoted } from "../../core/arguments.js";
@@ -50,7 +50,6 @@ interface Target {
 
 class DatagramLink implements Link {
   readonly datagrams = true;
-  readonly draining = false;
   readonly #pipe: Pipe;
   readonly #state: SocketState;
   readonly #peers: Peers;
@@ -166,10 +165,6 @@ class DatagramLink implements Link {
     if (body.length > MAX_DATAGRAM) return undefined;
     return { group: Buffer.from(formatHostPort("udp", address, port).slice("udp://".length)), body };
   }
-
-  pause(): void {}
-
-  resume(): void {}
 
   drain(): void {
     this.#isDraining = true;
@@ -299,14 +294,10 @@ export class Datagrams implements Binder {
   }
 }
 
-function addressOf(host: string, ipv6: boolean): Promise<string> {
-  if (isIP(host.split("%", 1)[0] as string) !== 0) return Promise.resolve(host);
-  return new Promise((resolve, reject) => {
-    lookup(host, { family: ipv6 ? 0 : 4 }, (error, address) => {
-      if (error === null) resolve(address);
-      else reject(error);
-    });
-  });
+async function addressOf(host: string, ipv6: boolean): Promise<string> {
+  if (isIP(host.split("%", 1)[0] as string) !== 0) return host;
+  const { address } = await lookup(host, { family: ipv6 ? 0 : 4 });
+  return address;
 }
 
 /** In Node.js's form: an IPv4 address, or an IPv6 address with a zone. */

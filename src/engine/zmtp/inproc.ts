@@ -138,8 +138,6 @@ export class InprocLink implements Link {
     this.#far?.arrived();
   }
 
-  pause(): void {}
-
   resume(): void {
     this.#far?.relieved();
   }
@@ -155,8 +153,6 @@ export class InprocLink implements Link {
   halfClose(): void {
     this.close("local");
   }
-
-  readonly draining = false;
 
   close(reason: CloseReason): void {
     const other = this.#other;
