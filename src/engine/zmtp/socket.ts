@@ -40,7 +40,6 @@ import {
   assertAllSupported,
   assertSupported,
   closeTimeoutOf,
-  isMark,
   UNSUPPORTED_OPTIONS,
   warnOfOption,
 } from "./options.js";
@@ -212,7 +211,7 @@ class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, SocketEffe
     assertSupported(name, value);
     warnOfOption(name, value, attached);
     setOption(this.options, name, value);
-    if (isMark(name)) this.#peers.marksChanged();
+    if (name.includes("HighWaterMark")) this.#peers.marksChanged();
     // The option, such as noDrop, may unblock a send.
     this.routingOnWritable();
   }
