@@ -18,6 +18,7 @@ import { setTimeout } from "node:timers/promises";
 import { addressOf, checkIpcPath } from "../../../core/schemes/grammar.js";
 import { ignore } from "../../../core/waiter.js";
 import { transportError } from "../errors.js";
+import { Reader } from "./reader.js";
 import { closeServer, KernelStream, listen, listenSync, makeServer, whenConnected } from "./tcp.js";
 import type { Acceptor, Listener, Transport } from "./transport.js";
 
@@ -154,10 +155,11 @@ export const ipc: Transport = {
   },
 
   dial(endpoint, options, done) {
-    const socket = connect({ path: pathOf(endpoint) });
+    const reader = new Reader(false);
+    const socket = connect({ path: pathOf(endpoint), onread: reader.onread });
     return whenConnected(socket, options.connectTimeout, (error) => {
       if (error !== undefined) socket.on("error", ignore).destroy();
-      done(error ?? new KernelStream(socket, endpoint, addressOf(endpoint)));
+      done(error ?? new KernelStream(socket, endpoint, addressOf(endpoint), reader));
     });
   },
 };
