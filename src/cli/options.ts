@@ -1,7 +1,7 @@
 /** Commands with their help, the options that many commands share, and how values of options are read. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { schemeOf } from "../core/schemes/grammar.js";
-import { findScheme, reachableForms } from "../core/schemes/schemes.js";
+import { reachableForms } from "../core/schemes/schemes.js";
 import { type IntegerRange, integer } from "../kit/options.js";
 import { UsageError } from "./failure.js";
 import { jsonLog, SEVERITIES, type Severity, useLog } from "./log.js";
@@ -162,7 +162,7 @@ export function checkEndpoints(
 ): readonly string[] {
   if (endpoints === undefined || endpoints.length === 0) throw new UsageError(`expected ${expected}`);
   for (const endpoint of endpoints) {
-    if (findScheme(schemeOf(endpoint))?.reachesProcesses === false)
+    if (schemeOf(endpoint) === "inproc")
       throw new UsageError(
         `${endpoint} reaches only this process; expected ${reachableForms().join(" or ")}`,
       );

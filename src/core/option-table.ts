@@ -195,7 +195,7 @@ export const CONTEXT_OPTIONS = {
   /**
    * New sockets poll instead of sleeping while the next message is probably less than 1 ms away. This saves the
    * wake-up, half of a round trip or more, for up to 1 ms of CPU time per wait. The event loop sleeps while messages
-   * are rare, on one core, on Windows, and for 100 ms to 10 s after other work needed its core. `NOT_SUPPORTED` on the
+   * are rare, on one core, on Windows, and for a second after other work needed its core. `NOT_SUPPORTED` on the
    * engine `libzmq`, no effect in a page. Default false.
    */
   lowLatency: flag(false),

@@ -276,13 +276,13 @@ export interface EngineSocket {
 
   readonly endpoints: EngineEndpoints;
   readonly eventLoop: EngineEventLoop;
-  readonly subscriptions: EngineSubscriptions | undefined;
-  readonly relaySource: RelaySource | undefined;
-  readonly relaySink: RelaySink | undefined;
-  readonly directed: DirectedSending | undefined;
-  readonly peerQueues: PeerQueues | undefined;
-  readonly policing: Policing | undefined;
-  readonly retirement: Retirement | undefined;
+  readonly subscriptions?: EngineSubscriptions | undefined;
+  readonly relaySource?: RelaySource | undefined;
+  readonly relaySink?: RelaySink | undefined;
+  readonly directed?: DirectedSending | undefined;
+  readonly peerQueues?: PeerQueues | undefined;
+  readonly policing?: Policing | undefined;
+  readonly retirement?: Retirement | undefined;
 }
 
 export interface EngineContext {

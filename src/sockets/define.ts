@@ -5,7 +5,7 @@ import { hasOption, OPTIONS, type OptionName, READABLE, WRITABLE } from "../core
 import type { SocketTypeName } from "../core/socket-type.js";
 import { encodeZ85 } from "../core/z85.js";
 import { LOADED_ROUTINGS, type RoutingOf } from "../engine/zmtp/routing/routing.js";
-import { BATCHES, RECEIVING } from "./readable.js";
+import { RECEIVING } from "./readable.js";
 import { CORE, type HasCore } from "./socket-core.js";
 import { SENDING } from "./writable.js";
 
@@ -23,7 +23,7 @@ export function defineSocket(
 ): void {
   if (routing !== undefined) LOADED_ROUTINGS[type] = routing;
   if (WRITABLE.some((each) => each === type)) defineMethods(socketClass, sending);
-  if (READABLE.some((each) => each === type)) defineMethods(socketClass, { ...RECEIVING, ...BATCHES });
+  if (READABLE.some((each) => each === type)) defineMethods(socketClass, RECEIVING);
   defineOptions(socketClass, type);
 }
 

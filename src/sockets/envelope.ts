@@ -61,39 +61,10 @@ export class Envelope {
     return this.hops[0] as Buffer;
   }
 
-  push(routingId: Uint8Array | string): Envelope {
-    return new Envelope([routingId, ...this.hops], this.delimited);
-  }
-
-  /**
-   * Removes the nearest hop.
-   *
-   * @returns the hop, and the rest, `undefined` after the last
-   */
-  pop(): { routingId: Buffer; rest: Envelope | undefined } {
-    const rest = this.hops.slice(1);
-    return {
-      routingId: this.routingId,
-      rest: rest.length === 0 ? undefined : new Envelope(rest, this.delimited),
-    };
-  }
-
   /** The message to send: hops, delimiter if any, body (0 or more frames). */
   wrap(body: MessageLike | readonly MessageLike[]): MessageLike[] {
     const frames = Array.isArray(body) ? (body as readonly MessageLike[]) : [body as MessageLike];
     return this.delimited ? [...this.hops, EMPTY, ...frames] : [...this.hops, ...frames];
-  }
-
-  /** The body of a message with this envelope; the inverse of `wrap`. */
-  unwrap<T = Buffer>(frames: readonly (Buffer | T)[]): (Buffer | T)[] {
-    const { envelope, body } = Envelope.parse(frames);
-    if (!envelope.equals(this)) throw new InvalidArgumentError("The message came in another envelope");
-    return body;
-  }
-
-  equals(other: Envelope): boolean {
-    if (this.delimited !== other?.delimited || this.hops.length !== other.hops?.length) return false;
-    return this.hops.every((hop, i) => hop.equals(other.hops[i] as Buffer));
   }
 }
 

@@ -134,10 +134,10 @@ export class Outbox {
     const cost = costOfMessage(message);
     const refusal = this.#tooMany(cost);
     if (refusal !== undefined) return Promise.reject(refusal);
-    // The program may reuse its memory after the call.
     let waiting: OutgoingMessage;
     try {
-      waiting = owned(message, options);
+      // The program may reuse its memory after the call.
+      waiting = options?.copy ? copyOf(message) : message;
     } catch (error) {
       return Promise.reject(withCode(error));
     }
@@ -355,10 +355,6 @@ function isWaiting(pending: Pending): boolean {
 
 // --- Options about the ownership of memory ---------------------------------------------------------------------------
 
-interface WithCopy {
-  readonly copy?: boolean | undefined;
-}
-
 export const TRY_OPTIONS: readonly string[] = ["copy", "transfer"];
 export const SEND_OPTIONS: readonly string[] = [...TRY_OPTIONS, ...WAIT_OPTIONS];
 
@@ -378,9 +374,4 @@ function checkTransfer(transfer: unknown, copy: boolean | undefined): void {
     throw new InvalidArgumentError(
       "What is copied stays the program's: copy and transfer exclude each other",
     );
-}
-
-/** Copies a waiting message if the program reuses its memory. */
-function owned(message: OutgoingMessage, options: WithCopy | undefined): OutgoingMessage {
-  return options?.copy ? copyOf(message) : message;
 }

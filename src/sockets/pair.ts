@@ -9,9 +9,7 @@ import { Socket } from "./socket.js";
 import type { CodecOptions, ConstructionOptions, Properties } from "./socket-options.js";
 import type { Writable } from "./writable.js";
 
-type PairProperties = OptionsFor<"Pair">;
-
-export type PairOptions<T = Raw> = PairProperties & ConstructionOptions & CodecOptions<T>;
+export type PairOptions<T = Raw> = OptionsFor<"Pair"> & ConstructionOptions & CodecOptions<T>;
 
 /**
  * Talks to one peer, both ways; waits while it has no room (31/EXPAIR, The PAIR Socket Type).
@@ -38,5 +36,5 @@ export class Pair<T = Raw> extends Socket {
 export interface Pair<T = Raw>
   extends Readable<BodyIn<Settled<T>>>,
     Writable<BodyOut<Settled<T>>>,
-    Properties<PairProperties> {}
+    Properties<OptionsFor<"Pair">> {}
 defineSocket(Pair, "Pair", routings.Pair);

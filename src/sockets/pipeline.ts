@@ -9,11 +9,8 @@ import { Socket } from "./socket.js";
 import type { CodecOptions, ConstructionOptions, Properties } from "./socket-options.js";
 import type { Writable } from "./writable.js";
 
-type PushProperties = OptionsFor<"Push">;
-type PullProperties = OptionsFor<"Pull">;
-
-export type PushOptions<T = Raw> = PushProperties & ConstructionOptions & CodecOptions<T>;
-export type PullOptions<T = Raw> = PullProperties & ConstructionOptions & CodecOptions<T>;
+export type PushOptions<T = Raw> = OptionsFor<"Push"> & ConstructionOptions & CodecOptions<T>;
+export type PullOptions<T = Raw> = OptionsFor<"Pull"> & ConstructionOptions & CodecOptions<T>;
 
 /**
  * Sends each message to the next peer in turn; waits while none has room (30/PIPELINE, The PUSH Socket Type).
@@ -39,7 +36,7 @@ export class Push<T = Raw> extends Socket {
     super(SocketType.Push, options, shapeFor("body", options?.codec), arguments);
   }
 }
-export interface Push<T = Raw> extends Writable<BodyOut<Settled<T>>>, Properties<PushProperties> {}
+export interface Push<T = Raw> extends Writable<BodyOut<Settled<T>>>, Properties<OptionsFor<"Push">> {}
 defineSocket(Push, "Push", routings.Push);
 
 /**
@@ -66,5 +63,5 @@ export class Pull<T = Raw> extends Socket {
     super(SocketType.Pull, options, shapeFor("body", options?.codec), arguments);
   }
 }
-export interface Pull<T = Raw> extends Readable<BodyIn<Settled<T>>>, Properties<PullProperties> {}
+export interface Pull<T = Raw> extends Readable<BodyIn<Settled<T>>>, Properties<OptionsFor<"Pull">> {}
 defineSocket(Pull, "Pull", routings.Pull);

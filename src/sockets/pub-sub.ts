@@ -24,15 +24,10 @@ import type { SocketCore } from "./socket-core.js";
 import type { CodecOptions, ConstructionOptions, Properties } from "./socket-options.js";
 import type { Writable } from "./writable.js";
 
-type PublisherProperties = OptionsFor<"Publisher">;
-type SubscriberProperties = OptionsFor<"Subscriber">;
-type XPublisherProperties = OptionsFor<"XPublisher">;
-type XSubscriberProperties = OptionsFor<"XSubscriber">;
-
-export type PublisherOptions<T = Raw> = PublisherProperties & ConstructionOptions & CodecOptions<T>;
-export type SubscriberOptions<T = Raw> = SubscriberProperties & ConstructionOptions & CodecOptions<T>;
-export type XPublisherOptions = XPublisherProperties & ConstructionOptions;
-export type XSubscriberOptions = XSubscriberProperties & ConstructionOptions;
+export type PublisherOptions<T = Raw> = OptionsFor<"Publisher"> & ConstructionOptions & CodecOptions<T>;
+export type SubscriberOptions<T = Raw> = OptionsFor<"Subscriber"> & ConstructionOptions & CodecOptions<T>;
+export type XPublisherOptions = OptionsFor<"XPublisher"> & ConstructionOptions;
+export type XSubscriberOptions = OptionsFor<"XSubscriber"> & ConstructionOptions;
 
 export interface WaitForSubscribersOptions extends WaitOptions {
   /** Counts only subscriptions that match this first frame. Default: all. */
@@ -113,7 +108,9 @@ export class Publisher<T = Raw> extends Socket {
     );
   }
 }
-export interface Publisher<T = Raw> extends Writable<TopicOut<Settled<T>>>, Properties<PublisherProperties> {}
+export interface Publisher<T = Raw>
+  extends Writable<TopicOut<Settled<T>>>,
+    Properties<OptionsFor<"Publisher">> {}
 defineSocket(Publisher, "Publisher", routings.Publisher);
 
 /**
@@ -154,7 +151,7 @@ export class Subscriber<T = Raw> extends Socket {
 }
 export interface Subscriber<T = Raw>
   extends Readable<TopicIn<Settled<T>>>,
-    Properties<SubscriberProperties> {}
+    Properties<OptionsFor<"Subscriber">> {}
 defineSocket(Subscriber, "Subscriber", routings.Subscriber);
 
 /**
@@ -211,7 +208,7 @@ export class XPublisher extends Socket {
 export interface XPublisher
   extends Readable<Buffer[]>,
     Writable<MessageLike | MessageLike[]>,
-    Properties<XPublisherProperties> {
+    Properties<OptionsFor<"XPublisher">> {
   /** Set as text or bytes, read as UTF-8 text. */
   get welcomeMessage(): string | null;
   set welcomeMessage(value: string | Uint8Array | null);
@@ -246,7 +243,7 @@ export class XSubscriber extends Socket {
 export interface XSubscriber
   extends Readable<Buffer[]>,
     Writable<MessageLike | MessageLike[]>,
-    Properties<XSubscriberProperties> {}
+    Properties<OptionsFor<"XSubscriber">> {}
 defineSocket(XSubscriber, "XSubscriber", routings.XSubscriber);
 
 /** Checks all prefixes first; none means the empty one. */

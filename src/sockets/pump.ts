@@ -18,7 +18,7 @@
 
 import { ClosedError } from "../core/errors.js";
 import { TurnBudget } from "../core/turn-budget.js";
-import { OfferResult } from "../engine/engine.js";
+import { OfferResult, type RelaySink, type RelaySource } from "../engine/engine.js";
 import { messageBytes } from "../engine/frame.js";
 import type { FrameBatch } from "../engine/frame-batch.js";
 import { CORE, type Socket } from "./socket.js";
@@ -70,7 +70,9 @@ export class Pump {
   readonly #from: SocketCore;
   readonly #to: SocketCore;
   readonly #effects: PumpEffects;
-  readonly #takesBatches: boolean;
+  /** Both or neither: without them, messages pass one by one. */
+  readonly #source: RelaySource | undefined;
+  readonly #sink: RelaySink | undefined;
   #open = true;
   #ended = false;
   #quota = Number.POSITIVE_INFINITY;
@@ -88,11 +90,12 @@ export class Pump {
     this.#to = to[CORE];
     this.#effects = effects;
     const { check, capture, needsInspection } = effects;
-    this.#takesBatches =
-      capture === undefined &&
-      (check === undefined || needsInspection !== undefined) &&
-      this.#from.engine.relaySource !== undefined &&
-      this.#to.engine.relaySink !== undefined;
+    const { relaySource } = this.#from.engine;
+    const { relaySink } = this.#to.engine;
+    if (capture !== undefined || (check !== undefined && needsInspection === undefined)) return;
+    if (relaySource === undefined || relaySink === undefined) return;
+    this.#source = relaySource;
+    this.#sink = relaySink;
   }
 
   get inFlight(): number {
@@ -167,7 +170,8 @@ export class Pump {
       await this.#resumed();
       if (this.#ended) return;
     }
-    if (this.#takesBatches) return this.#passBatches();
+    if (this.#source !== undefined && this.#sink !== undefined)
+      return this.#passBatches(this.#source, this.#sink);
     if (this.#isThrottled) return this.#waitForThrottle();
     while (this.#open && !this.#ended && this.#quota > 0 && !this.#isThrottled) {
       const message = this.#from.inbox.next() as Buffer[] | undefined;
@@ -179,7 +183,7 @@ export class Pump {
     }
   }
 
-  async #passBatches(): Promise<void> {
+  async #passBatches(source: RelaySource, sink: RelaySink): Promise<void> {
     const message = this.#unchecked.shift();
     if (message !== undefined) {
       if (!this.#pass(message)) await this.#waitForRoom(message);
@@ -194,14 +198,14 @@ export class Pump {
       if (this.#batch === undefined) {
         if (left <= 0 || leftBytes <= 0) return eventLoopTurn();
         if (!this.#to.engine.writable) return this.#to.whenWritable();
-        const batch = this.#from.engine.relaySource?.takeBatch(Math.min(MAX_BATCH_MESSAGES, left));
+        const batch = source.takeBatch(Math.min(MAX_BATCH_MESSAGES, left));
         if (batch === undefined) return this.#readable();
         const bytes = bytesOf(batch);
         left -= batch.messages;
         leftBytes -= bytes;
         this.#took(batch, bytes);
         if (this.#unchecked.length > 0) return;
-      } else if (this.#offer(this.#batch) === OfferResult.Mute) return this.#to.whenWritable();
+      } else if (this.#offer(this.#batch, sink) === OfferResult.Mute) return this.#to.whenWritable();
     }
   }
 
@@ -223,9 +227,9 @@ export class Pump {
     this.#batchBytes = passing === batch ? bytes : bytesOf(passing);
   }
 
-  #offer(batch: FrameBatch): OfferResult {
+  #offer(batch: FrameBatch, sink: RelaySink): OfferResult {
     const before = batch.messages;
-    const result = this.#to.engine.relaySink?.offerBatch(batch) ?? OfferResult.Mute;
+    const result = sink.offerBatch(batch);
     const refused = result === OfferResult.Unroutable || result === OfferResult.PeerFull ? 1 : 0;
     const taken = before - batch.messages;
     const bytes = batch.messages === 0 ? this.#batchBytes : takenBytesOf(batch, taken);

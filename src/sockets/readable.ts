@@ -90,6 +90,7 @@ export interface Readable<M = Message[]> extends Required<ReadableOptions> {
 }
 
 const MANY_OPTIONS: readonly string[] = ["max", ...WAIT_OPTIONS];
+const BATCHES_OPTIONS: readonly (keyof BatchesOptions)[] = ["max", "signal"];
 
 function check(call: string, options: unknown, known: readonly string[], extra: unknown): void {
   if (extra !== undefined) refuseExtra(call, "options", [extra]);
@@ -160,7 +161,7 @@ function toResult<M>(value: M): IteratorResult<M, undefined> {
 }
 
 /** @internal */
-export const RECEIVING: Omit<Readable<unknown>, keyof ReadableOptions | "batches"> &
+export const RECEIVING: Omit<Readable<unknown>, keyof ReadableOptions> &
   ThisType<HasCore & Readable<unknown>> = {
   // Rest parameters would allocate an array per message.
   receive(options, extra?: unknown) {
@@ -181,6 +182,10 @@ export const RECEIVING: Omit<Readable<unknown>, keyof ReadableOptions | "batches
       return rejectNextTurn(error);
     }
   },
+  batches(options, extra?: unknown) {
+    check("batches", options, BATCHES_OPTIONS, extra);
+    return new BatchIterator(this[CORE], checkMax(options?.max), options?.signal);
+  },
   messages(options, extra?: unknown) {
     check("messages", options, ["signal"], extra);
     return new MessageIterator(this, options);
@@ -189,8 +194,6 @@ export const RECEIVING: Omit<Readable<unknown>, keyof ReadableOptions | "batches
     return new MessageIterator(this, undefined);
   },
 };
-
-const OPTIONS: readonly (keyof BatchesOptions)[] = ["max", "signal"];
 
 class Batch implements MessageBatch<unknown> {
   #messages: unknown[] | undefined;
@@ -252,12 +255,3 @@ class BatchIterator extends ReceiveIterator<MessageBatch<unknown>> {
     return waiting.then((messages) => ({ value: new Batch(messages, lease), done: false }), this.failed);
   }
 }
-
-function batches(this: HasCore, options?: BatchesOptions, extra?: unknown): BatchIterator {
-  if (extra !== undefined) refuseExtra("batches", "options", [extra]);
-  checkCallOptions("batches", options, OPTIONS);
-  return new BatchIterator(this[CORE], checkMax(options?.max), options?.signal);
-}
-
-/** @internal */
-export const BATCHES = { batches };

@@ -32,15 +32,10 @@ import { CORE, Socket } from "./socket.js";
 import type { CodecOptions, ConstructionOptions, Properties, RoutingIdProperty } from "./socket-options.js";
 import type { Writable } from "./writable.js";
 
-type Both = OptionsFor<"Reply">;
-type RequestProperties = OptionsFor<"Request">;
-type DealerProperties = OptionsFor<"Dealer">;
-type RouterProperties = OptionsFor<"Router">;
-
-export type RequestOptions<T = Raw> = RequestProperties & ConstructionOptions & CodecOptions<T>;
-export type ReplyOptions<T = Raw> = Both & ConstructionOptions & CodecOptions<T>;
-export type DealerOptions<T = Raw> = DealerProperties & ConstructionOptions & CodecOptions<T>;
-export type RouterOptions<T = Raw> = RouterProperties & ConstructionOptions & CodecOptions<T>;
+export type RequestOptions<T = Raw> = OptionsFor<"Request"> & ConstructionOptions & CodecOptions<T>;
+export type ReplyOptions<T = Raw> = OptionsFor<"Reply"> & ConstructionOptions & CodecOptions<T>;
+export type DealerOptions<T = Raw> = OptionsFor<"Dealer"> & ConstructionOptions & CodecOptions<T>;
+export type RouterOptions<T = Raw> = OptionsFor<"Router"> & ConstructionOptions & CodecOptions<T>;
 
 export interface RequestCallOptions {
   /** ms for the whole call, including its turn and all attempts; -1: no limit. Default 30,000. */
@@ -238,7 +233,7 @@ export class Request<T = Raw> extends Socket {
 export interface Request<T = Raw>
   extends Readable<BodyIn<Settled<T>>>,
     Writable<BodyOut<Settled<T>>>,
-    Properties<RequestProperties>,
+    Properties<OptionsFor<"Request">>,
     RoutingIdProperty {}
 defineSocket(Request, "Request", routings.Request);
 
@@ -268,7 +263,7 @@ export class Reply<T = Raw> extends Socket {
 export interface Reply<T = Raw>
   extends Readable<BodyIn<Settled<T>>>,
     Writable<BodyOut<Settled<T>>>,
-    Properties<Both>,
+    Properties<OptionsFor<"Reply">>,
     RoutingIdProperty {}
 defineSocket(Reply, "Reply", routings.Reply);
 
@@ -297,7 +292,7 @@ export class Dealer<T = Raw> extends Socket {
 export interface Dealer<T = Raw>
   extends Readable<BodyIn<Settled<T>>>,
     Writable<BodyOut<Settled<T>>>,
-    Properties<DealerProperties>,
+    Properties<OptionsFor<"Dealer">>,
     RoutingIdProperty {}
 defineSocket(Dealer, "Dealer", routings.Dealer);
 
@@ -370,7 +365,7 @@ export class Router<T = Raw> extends Socket {
 export interface Router<T = Raw>
   extends Readable<RoutedIn<Settled<T>>>,
     Writable<RoutedOut<Settled<T>>>,
-    Properties<RouterProperties>,
+    Properties<OptionsFor<"Router">>,
     RoutingIdProperty {}
 defineSocket(Router, "Router", routings.Router);
 

@@ -9,9 +9,7 @@ import { CORE, Socket, STREAM_FRAMES } from "./socket.js";
 import type { ConstructionOptions, Properties } from "./socket-options.js";
 import type { Writable } from "./writable.js";
 
-type StreamProperties = OptionsFor<"Stream">;
-
-export type StreamOptions = StreamProperties & ConstructionOptions;
+export type StreamOptions = OptionsFor<"Stream"> & ConstructionOptions;
 
 export interface StreamConnectOptions {
   /** The peer's routing id on this socket. */
@@ -56,5 +54,5 @@ export class Stream extends Socket {
 export interface Stream
   extends Readable<[Buffer, Buffer]>,
     Writable<[MessageLike, MessageLike]>,
-    Properties<StreamProperties> {}
+    Properties<OptionsFor<"Stream">> {}
 defineSocket(Stream, "Stream");

@@ -36,7 +36,7 @@ interface Opened {
 }
 
 function open(end: LinkEnd, remote: string, address: string): Opened {
-  const reader = new Reader();
+  const reader = new Reader(false);
   const socket = new SimulatedStream(end, reader);
   return {
     stream: {

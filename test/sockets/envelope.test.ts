@@ -20,10 +20,9 @@ describe("parse", () => {
     forAll([hops, body], {}, (path, frames) => {
       const envelope = new Envelope(path);
       const parsed = Envelope.parse(envelope.wrap(frames) as Buffer[]);
-      expect(parsed.envelope.equals(envelope)).toBe(true);
+      expect(parsed.envelope.hops).toEqual(path);
       expect(parsed.envelope.delimited).toBe(true);
       expectSame(parsed.body, frames);
-      expectSame(envelope.unwrap(envelope.wrap(frames) as Buffer[]), frames);
     });
   });
 
@@ -45,36 +44,6 @@ describe("parse", () => {
   });
 });
 
-describe("push and pop", () => {
-  test("are inverses, and neither changes the envelope it is called on", () => {
-    forAll([hops, hop, fc.boolean()], {}, (path, next, delimited) => {
-      const envelope = new Envelope(path, delimited);
-      const pushed = envelope.push(next);
-      expect(pushed.routingId.equals(next)).toBe(true);
-      const { routingId, rest } = pushed.pop();
-      expect(routingId.equals(next)).toBe(true);
-      expect(rest?.equals(envelope)).toBe(true);
-      expect(envelope.hops).toHaveLength(path.length);
-    });
-  });
-
-  test("lead a reply back along the way of its request", () => {
-    forAll([hops, body], {}, (path, frames) => {
-      // Each ROUTER on the way puts the id of the peer it heard in front.
-      let request: Buffer[] = [Buffer.alloc(0), ...frames];
-      for (const id of path) request = [id, ...request];
-      const { envelope } = Envelope.parse(request);
-      const visited: Buffer[] = [];
-      for (let at: Envelope | undefined = envelope; at !== undefined; ) {
-        const { routingId, rest }: { routingId: Buffer; rest: Envelope | undefined } = at.pop();
-        visited.push(routingId);
-        at = rest;
-      }
-      expectSame(visited, [...path].reverse());
-    });
-  });
-});
-
 describe("an envelope", () => {
   test("refers to the hops it was given, and takes text as UTF-8", () => {
     const id = Buffer.from("id");
@@ -92,25 +61,6 @@ describe("an envelope", () => {
     expect(() => {
       (envelope as { delimited: boolean }).delimited = false;
     }).toThrow(TypeError);
-  });
-
-  test("equals only one with the same hops in the same form", () => {
-    const envelope = new Envelope(["a", "b"]);
-    expect(envelope.equals(new Envelope(["a", "b"]))).toBe(true);
-    for (const other of [
-      new Envelope(["a"]),
-      new Envelope(["a", "c"]),
-      new Envelope(["b", "a"]),
-      new Envelope(["a", "b"], false),
-    ])
-      expect(envelope.equals(other)).toBe(false);
-  });
-
-  test("does not unwrap a message that came another way", () => {
-    const message = new Envelope(["other"]).wrap(["body"]) as Buffer[];
-    expect(() => new Envelope(["mine"]).unwrap(message.map((frame) => Buffer.from(frame)))).toThrow(
-      /another envelope/,
-    );
   });
 
   test.each([

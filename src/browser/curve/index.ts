@@ -5,8 +5,7 @@
  * @module
  */
 
-import { CurveClient } from "../../engine/zmtp/mechanism/curve-client.js";
-import { CurveServer } from "../../engine/zmtp/mechanism/curve-server.js";
+import { CurveClient, CurveServer } from "../../engine/zmtp/mechanism/curve.js";
 import { NO_CURVE, PAGE_PARTS } from "../parts.js";
 import { NOBLE } from "./noble.js";
 // Puts code shared by both entry points into the main one.

@@ -21,7 +21,6 @@ export interface Scheme {
   readonly name: string;
   /** Such as `tcp://HOST:PORT`. */
   readonly form: string;
-  readonly reachesProcesses: boolean;
   /** @param address the part after `://`, not empty @throws InvalidArgumentError `EINVAL`; TransportError `ENAMETOOLONG` (ipc) */
   check(endpoint: string, address: string, use: EndpointUse): void;
 }
@@ -31,7 +30,6 @@ const MAX_INPROC_NAME = 255;
 export const INPROC: Scheme = {
   name: "inproc",
   form: "inproc://NAME",
-  reachesProcesses: false,
   check: (endpoint, address) => checkLength(endpoint, address, MAX_INPROC_NAME, "inproc name"),
 };
 
@@ -104,7 +102,6 @@ export function hostPortScheme(name: string): Scheme {
   return {
     name,
     form: `${name}://HOST:PORT`,
-    reachesProcesses: true,
     check: (endpoint, address, use) => checkHostPort(endpoint, address, use, name),
   };
 }
@@ -200,7 +197,6 @@ export function webSocketScheme(name: string): Scheme {
   return {
     name,
     form: `${name}://HOST:PORT/PATH`,
-    reachesProcesses: true,
     check(endpoint, address, use) {
       const { authority, suffix } = splitPath(address);
       checkHostPort(endpoint, authority, use, name);

@@ -114,7 +114,6 @@ export function registerTransport(transport: Transport): void {
     scheme: {
       name: scheme,
       form: `${scheme}://ADDRESS`,
-      reachesProcesses: true,
       check: (endpoint, _, use) => transport.check(endpoint, use),
     },
   });
@@ -130,7 +129,6 @@ export interface UdpAddress {
 const UDP: Scheme = {
   name: "udp",
   form: "udp://HOST:PORT",
-  reachesProcesses: true,
   check(endpoint, address, use) {
     const semicolon = address.indexOf(";");
     checkHostPort(endpoint, address.slice(semicolon + 1), use, "udp");
@@ -159,7 +157,6 @@ export function isMulticast(host: string): boolean {
 const IPC: Scheme = {
   name: "ipc",
   form: "ipc://PATH",
-  reachesProcesses: true,
   check(endpoint, address, use) {
     checkIpcPath(endpoint, address);
     if (address === "@") throw badEndpoint(endpoint, "expected a name after @");
@@ -182,16 +179,15 @@ export function knownSchemes(): readonly string[] {
   return [...SCHEMES.keys(), ...customSchemes()];
 }
 
-const REACHING: readonly Scheme[] = [...SCHEMES.values()].filter(
-  (scheme) => scheme.reachesProcesses && scheme !== UDP,
-);
-
 export function reachesProcesses(endpoint: string): boolean {
-  return findScheme(schemeOf(endpoint))?.reachesProcesses === true;
+  const scheme = findScheme(schemeOf(endpoint));
+  return scheme !== undefined && scheme !== INPROC;
 }
 
 export function reachableForms(): readonly string[] {
-  return REACHING.map(({ form }) => form);
+  return [...SCHEMES.values()]
+    .filter((scheme) => scheme !== INPROC && scheme !== UDP)
+    .map(({ form }) => form);
 }
 
 /** As `checkForm`. */

@@ -224,6 +224,15 @@ export function toShoalError(cause: unknown, doing: string, endpoint?: string): 
   }
 }
 
+/** @throws as `toShoalError` */
+export function calling<T>(call: () => T, doing: string, endpoint?: string): T {
+  try {
+    return call();
+  } catch (error) {
+    throw toShoalError(error, doing, endpoint);
+  }
+}
+
 export function eventError(event: NativeEvent): ShoalError {
   const endpoint = event.address;
   const cause = event.error;

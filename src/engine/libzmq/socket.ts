@@ -28,6 +28,7 @@ import {
 } from "./monitor.js";
 import {
   assertSupported,
+  calling,
   isNativeOption,
   type Native,
   type NativeContext,
@@ -71,12 +72,6 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   readonly endpoints: EngineEndpoints = this;
   readonly eventLoop: EngineEventLoop = this;
   readonly subscriptions: EngineSubscriptions | undefined;
-  readonly relaySource = undefined;
-  readonly relaySink = undefined;
-  readonly directed = undefined;
-  readonly peerQueues = undefined;
-  readonly policing = undefined;
-  readonly retirement = undefined;
   readonly #shared: Shared;
   readonly #native: NativeSocket;
   readonly #disown: () => void;
@@ -127,11 +122,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     if (typeof domain === "string") chosen.zapDomain = domain;
 
     for (const name of ["sendTimeout", "receiveTimeout"]) if (name in NativeClass.prototype) chosen[name] = 0;
-    try {
-      this.#native = new NativeClass({ ...chosen, context: shared.context });
-    } catch (error) {
-      throw toShoalError(error, "open a socket");
-    }
+    this.#native = calling(() => new NativeClass({ ...chosen, context: shared.context }), "open a socket");
     if (authenticate !== undefined && this.#zapDomain !== undefined) {
       try {
         shared.zap.register(
@@ -194,21 +185,13 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
 
   connect(endpoint: string, routingId: string | undefined): undefined {
     this.#startMonitor(endpoint);
-    try {
-      if (routingId === undefined) this.#native.connect(endpoint);
-      else this.#native.connect(endpoint, { routingId });
-    } catch (error) {
-      throw toShoalError(error, "connect to", endpoint);
-    }
+    const options = routingId === undefined ? [] : [{ routingId }];
+    calling(() => this.#native.connect(endpoint, ...options), "connect to", endpoint);
     this.#peers.connecting(endpoint);
   }
 
   disconnect(endpoint: string): void {
-    try {
-      this.#native.disconnect(endpoint);
-    } catch (error) {
-      throw toShoalError(error, "disconnect from", endpoint);
-    }
+    calling(() => this.#native.disconnect(endpoint), "disconnect from", endpoint);
     this.#hasDisconnected = true;
     for (const event of this.#peers.disconnecting(endpoint)) this.#listener.engineOnEvent(event);
   }

@@ -31,22 +31,6 @@ export function mechanismOf(
   return new NullMechanism(options);
 }
 
-export function mechanismOptions(
-  options: Readonly<OptionValues>,
-  properties: Uint8Array,
-  asks: boolean,
-  secretKey = key(options.curveSecretKey),
-): MechanismOptions {
-  return {
-    properties,
-    asks,
-    plainUsername: options.plainUsername ?? "",
-    plainPassword: options.plainPassword ?? "",
-    curveSecretKey: secretKey,
-    curveServerKey: key(options.curveServerKey),
-  };
-}
-
 function key(value: string | Uint8Array | null): Uint8Array | undefined {
   if (typeof value === "string") return decodeZ85(value);
   return isBytes(value) ? value : undefined;
@@ -75,7 +59,14 @@ export class Admission {
     const chosen = chosenMechanism(options);
     const asks = this.#authenticator(chosen) !== undefined;
     if (isBare && chosen.name === "NULL") return new BareMechanism({ asks }, identityOf(options));
-    const given = mechanismOptions(options, this.#properties, asks, this.#secretKey);
+    const given: MechanismOptions = {
+      properties: this.#properties,
+      asks,
+      plainUsername: options.plainUsername ?? "",
+      plainPassword: options.plainPassword ?? "",
+      curveSecretKey: this.#secretKey,
+      curveServerKey: key(options.curveServerKey),
+    };
     return mechanismOf(chosen, given, this.#parts.curve);
   }
 
@@ -154,12 +145,6 @@ interface Decoded {
 
 type Authenticate = (peer: PeerCredentials) => Promise<Verdict>;
 
-interface Question {
-  readonly peer: PeerCredentials;
-  readonly onAsk: () => void;
-  readonly settle: (answer: Promise<Verdict>) => void;
-}
-
 /**
  * Bounds the authentications in progress by `maxPendingHandshakes`. A peer that disconnects keeps its place
  * until the program has answered, or for `handshakeInterval`, so that repeated connects cannot start more.
@@ -168,7 +153,8 @@ export class AuthenticationQueue {
   readonly #options: Readonly<Pick<OptionValues, "maxPendingHandshakes" | "handshakeInterval">>;
   readonly #authenticate: Authenticate;
   #asked = 0;
-  readonly #waiting = new Map<object, Question>();
+  /** Gives each a place. */
+  readonly #waiting = new Map<object, () => void>();
 
   constructor(
     options: Readonly<Pick<OptionValues, "maxPendingHandshakes" | "handshakeInterval">>,
@@ -178,28 +164,16 @@ export class AuthenticationQueue {
     this.#authenticate = authenticate;
   }
 
-  ask(connection: object, peer: PeerCredentials, onAsk: () => void): Promise<Verdict> {
-    if (this.#asked < this.#options.maxPendingHandshakes) return this.#ask(peer, onAsk);
-    return new Promise((settle) => {
-      this.#waiting.set(connection, { peer, onAsk, settle });
-    });
-  }
-
-  forget(connection: object): void {
-    this.#waiting.delete(connection);
-  }
-
-  async #ask(peer: PeerCredentials, onAsk: () => void): Promise<Verdict> {
-    this.#asked += 1;
+  async ask(connection: object, peer: PeerCredentials, onAsk: () => void): Promise<Verdict> {
+    const { maxPendingHandshakes, handshakeInterval } = this.#options;
+    if (this.#asked < maxPendingHandshakes) this.#asked += 1;
+    else await new Promise<void>((go) => void this.#waiting.set(connection, go));
     onAsk();
     let hasPlace = true;
     const leavePlace = (): void => {
-      if (!hasPlace) return;
+      if (hasPlace) this.#left();
       hasPlace = false;
-      this.#asked -= 1;
-      this.#next();
     };
-    const { handshakeInterval } = this.#options;
     const timer = handshakeInterval > 0 ? setTimeout(leavePlace, handshakeInterval).unref() : undefined;
     try {
       return await this.#authenticate(peer);
@@ -209,11 +183,17 @@ export class AuthenticationQueue {
     }
   }
 
-  #next(): void {
-    for (const [connection, { peer, onAsk, settle }] of this.#waiting) {
+  forget(connection: object): void {
+    this.#waiting.delete(connection);
+  }
+
+  #left(): void {
+    this.#asked -= 1;
+    for (const [connection, go] of this.#waiting) {
       if (this.#asked >= this.#options.maxPendingHandshakes) return;
+      this.#asked += 1;
       this.#waiting.delete(connection);
-      settle(this.#ask(peer, onAsk));
+      go();
     }
   }
 }

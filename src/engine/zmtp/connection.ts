@@ -26,14 +26,15 @@ import type { PooledBuffer } from "./codec/pooled-buffer.js";
 import { noMemory, tooLargeText } from "./errors.js";
 import { COMMAND_TOO_LONG, Handshake, MAX_HANDSHAKE_COMMAND } from "./handshake.js";
 import { HeartbeatDriver, type HeartbeatLink, type HeartbeatOptions } from "./heartbeat.js";
-import type {
-  Credentials,
-  Fault,
-  FrameSealer,
-  Mechanism,
-  Metadata,
-  Step,
-  Verdict,
+import {
+  type Credentials,
+  type Fault,
+  type FrameSealer,
+  handshakeFault,
+  type Mechanism,
+  type Metadata,
+  type Step,
+  type Verdict,
 } from "./mechanism/mechanism.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
 import type { ByteStream, ReadTarget, Sink, StreamReader } from "./transport/reader.js";
@@ -210,7 +211,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   close(reason: CloseReason): void {
-    this.#end(reason === "local" || reason === "revoked" ? "local" : "protocol");
+    this.#end(reason);
   }
 
   /** Ends a handshake. */
@@ -402,7 +403,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     this.#reader.pause();
     loading.then(
       () => this.#goOn(this.#handshake.loaded()),
-      ({ message }: Error) => this.fail({ kind: "other", code: "ERR_HANDSHAKE", message }),
+      ({ message }: Error) => this.fail(handshakeFault(message)),
     );
   }
 
@@ -464,7 +465,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
       this.#isBroken = true;
       const message = `the stream threw: ${thrownText(cause)}`;
       // The caller may be the constructor.
-      setImmediate(() => this.fail({ kind: "other", code: "ERR_HANDSHAKE", message, cause }));
+      setImmediate(() => this.fail(handshakeFault(message, cause)));
     }
   }
 
@@ -536,11 +537,8 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   #timerOnLate(): void {
-    this.fail({
-      kind: "other",
-      code: "ERR_HANDSHAKE",
-      message: `the ${this.#handshake.phase} did not end within ${this.#options.handshakeInterval} ms`,
-    });
+    const { handshakeInterval } = this.#options;
+    this.fail(handshakeFault(`the ${this.#handshake.phase} did not end within ${handshakeInterval} ms`));
   }
 
   /** Silence is ignored while this side has paused reading. */
@@ -580,7 +578,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     if (fault !== undefined) return fault;
     const suspicion = phase === "greeting" ? "it may not speak ZMTP 3" : this.#handshake.mechanism.suspicion;
     const why = suspicion === undefined ? "" : `: ${suspicion}`;
-    return { kind: "other", code: "ERR_HANDSHAKE", message: `the peer hung up during the ${phase}${why}` };
+    return handshakeFault(`the peer hung up during the ${phase}${why}`);
   }
 
   get error(): Error | undefined {

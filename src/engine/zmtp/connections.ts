@@ -89,7 +89,7 @@ export class Connections implements ConnectionEffects, Policing {
       if (pipe === undefined && connection.credentials === undefined) continue;
       if (match(this.#credentialsOf(connection))) matching.push(connection);
     }
-    for (const connection of matching) connection.close("revoked");
+    for (const connection of matching) connection.close("local");
     return matching.length;
   }
 

@@ -7,7 +7,7 @@
  * Messages count as `queued` until the system has taken their whole batch.
  */
 import type { Socket } from "node:dgram";
-import { lookup } from "node:dns";
+import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
 import { quoted } from "../../core/arguments.js";
@@ -23,7 +23,7 @@ import { transportError } from "./errors.js";
 import type { Peers } from "./peers.js";
 import type { CloseReason, Link, Peer, Pipe } from "./pipe.js";
 import type { SocketState } from "./socket-state.js";
-import { bindAddress } from "./transport/server.js";
+import { bindAddress } from "./transport/tcp.js";
 import type { Binder, Listener } from "./transport/transport.js";
 import { bindUdp } from "./transport/udp.js";
 
@@ -34,9 +34,6 @@ export interface DatagramParts {
 }
 
 const MAX_BATCH = 65_536;
-
-/** Deno may reorder datagrams. */
-const IN_TURN = process.versions.deno !== undefined;
 
 /** ms between an endpoint's events of one reason, so that no host floods the program. */
 const REPORT_INTERVAL = 1_000;
@@ -53,7 +50,6 @@ interface Target {
 
 class DatagramLink implements Link {
   readonly datagrams = true;
-  readonly draining = false;
   readonly #pipe: Pipe;
   readonly #state: SocketState;
   readonly #peers: Peers;
@@ -96,17 +92,10 @@ class DatagramLink implements Link {
     while (!this.blocked && !this.#isClosed && pipe.out.length > 0) {
       for (const { bytes, start, end } of pipe.takeOut(MAX_BATCH)) this.#frames.push(bytes, start, end);
       this.#inFlight = 1; // Counts the batch itself until it is handed over.
-      this.#handOver();
+      while (this.#frames.messages > 0) this.#send(this.#frames.take());
+      this.#sent();
     }
     if (pipe.out.messages === 0 && this.#isDraining) this.close("local");
-  }
-
-  #handOver(): void {
-    while (this.#frames.messages > 0) {
-      this.#send(this.#frames.take());
-      if (IN_TURN && this.#inFlight > 1) return;
-    }
-    this.#sent();
   }
 
   #send(message: readonly Buffer[]): void {
@@ -121,7 +110,6 @@ class DatagramLink implements Link {
     this.#socket?.send(parts, target.port, target.address, (error) => {
       if (error !== null) this.#state.effects.dropped("disconnected", 1);
       this.#sent();
-      if (IN_TURN && this.#inFlight === 1) this.#handOver();
       if (this.#inFlight === 0) this.flush();
     });
   }
@@ -177,10 +165,6 @@ class DatagramLink implements Link {
     if (body.length > MAX_DATAGRAM) return undefined;
     return { group: Buffer.from(formatHostPort("udp", address, port).slice("udp://".length)), body };
   }
-
-  pause(): void {}
-
-  resume(): void {}
 
   drain(): void {
     this.#isDraining = true;
@@ -310,14 +294,10 @@ export class Datagrams implements Binder {
   }
 }
 
-function addressOf(host: string, ipv6: boolean): Promise<string> {
-  if (isIP(host.split("%", 1)[0] as string) !== 0) return Promise.resolve(host);
-  return new Promise((resolve, reject) => {
-    lookup(host, { family: ipv6 ? 0 : 4 }, (error, address) => {
-      if (error === null) resolve(address);
-      else reject(error);
-    });
-  });
+async function addressOf(host: string, ipv6: boolean): Promise<string> {
+  if (isIP(host.split("%", 1)[0] as string) !== 0) return host;
+  const { address } = await lookup(host, { family: ipv6 ? 0 : 4 });
+  return address;
 }
 
 /** In Node.js's form: an IPv4 address, or an IPv6 address with a zone. */

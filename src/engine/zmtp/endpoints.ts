@@ -79,8 +79,8 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     return this.#listeningFor(endpoint).bindSync(endpoint, this.#binderOf(endpoint));
   }
 
-  #binderOf(endpoint: string): Binder | undefined {
-    return this.#isUdp(endpoint) ? this.datagrams : this.#transportOf(endpoint);
+  #binderOf(endpoint: string): Binder {
+    return this.#isUdp(endpoint) ? this.datagrams : (this.#transportOf(endpoint) ?? this.inproc);
   }
 
   async unbind(endpoint: string): Promise<void> {

@@ -16,7 +16,14 @@ import {
   type GreetingFault,
   parseGreeting,
 } from "./codec/command.js";
-import type { Fault, Mechanism, MechanismName, Step, Verdict } from "./mechanism/mechanism.js";
+import {
+  type Fault,
+  type Mechanism,
+  type MechanismName,
+  protocolFault,
+  type Step,
+  type Verdict,
+} from "./mechanism/mechanism.js";
 
 export const MAX_HANDSHAKE_COMMAND = 8_192;
 
@@ -144,11 +151,10 @@ export class Handshake {
       return loading === undefined ? this.mechanism.start() : { wait: loading };
     }
     return {
-      failed: {
-        kind: "protocol",
-        code: "ERR_ZMTP_MECHANISM_MISMATCH",
-        message: `the peer uses the mechanism ${mechanism}, this socket ${this.mechanism.name}`,
-      },
+      failed: protocolFault(
+        "ERR_ZMTP_MECHANISM_MISMATCH",
+        `the peer uses the mechanism ${mechanism}, this socket ${this.mechanism.name}`,
+      ),
     };
   }
 
@@ -181,34 +187,23 @@ function remember(bytes: Buffer, greeting: Greeting | undefined, step: Step | un
   if (recent.length > MAX_RECENT) recent.shift();
 }
 
-const NO_COMMAND: Fault = {
-  kind: "protocol",
-  code: "ERR_ZMTP_UNEXPECTED_COMMAND",
-  message: "the peer sent something else than a command before the handshake's end",
-};
+const NO_COMMAND = protocolFault(
+  "ERR_ZMTP_UNEXPECTED_COMMAND",
+  "the peer sent something else than a command before the handshake's end",
+);
 
-const NO_ROUTING_ID: Fault = {
-  kind: "protocol",
-  code: "ERR_ZMTP_UNSPECIFIED",
-  message: "the peer's first message is not a routing id of one frame",
-};
+const NO_ROUTING_ID = protocolFault(
+  "ERR_ZMTP_UNSPECIFIED",
+  "the peer's first message is not a routing id of one frame",
+);
 
-export const COMMAND_TOO_LONG: Fault = {
-  kind: "protocol",
-  code: "ERR_ZMTP_MALFORMED_COMMAND_UNSPECIFIED",
-  message: `the peer sent a handshake command of more than ${MAX_HANDSHAKE_COMMAND} bytes`,
-};
+export const COMMAND_TOO_LONG = protocolFault(
+  "ERR_ZMTP_MALFORMED_COMMAND_UNSPECIFIED",
+  `the peer sent a handshake command of more than ${MAX_HANDSHAKE_COMMAND} bytes`,
+);
 
 const GREETING_FAULTS: Record<GreetingFault, Fault> = {
-  signature: { kind: "protocol", code: "ERR_ZMTP_UNSPECIFIED", message: "the peer does not speak ZMTP 3" },
-  version: {
-    kind: "protocol",
-    code: "ERR_ZMTP_UNSPECIFIED",
-    message: "the peer speaks a ZMTP older than version 3",
-  },
-  mechanism: {
-    kind: "protocol",
-    code: "ERR_ZMTP_MECHANISM_MISMATCH",
-    message: "the peer's greeting names no mechanism",
-  },
+  signature: protocolFault("ERR_ZMTP_UNSPECIFIED", "the peer does not speak ZMTP 3"),
+  version: protocolFault("ERR_ZMTP_UNSPECIFIED", "the peer speaks a ZMTP older than version 3"),
+  mechanism: protocolFault("ERR_ZMTP_MECHANISM_MISMATCH", "the peer's greeting names no mechanism"),
 };

@@ -16,6 +16,7 @@ import { wireNameOf } from "./routing/routing.js";
 import type { SocketState } from "./socket-state.js";
 import { type Description, type MessagePortLike, PortLink } from "./threads/port-link.js";
 import type { Sought, ThreadReply } from "./threads/thread-names.js";
+import type { Binder, Listener } from "./transport/transport.js";
 
 export interface InprocParts {
   /** @param shared whether the names belong to the process-wide context */
@@ -137,8 +138,6 @@ export class InprocLink implements Link {
     this.#far?.arrived();
   }
 
-  pause(): void {}
-
   resume(): void {
     this.#far?.relieved();
   }
@@ -154,8 +153,6 @@ export class InprocLink implements Link {
   halfClose(): void {
     this.close("local");
   }
-
-  readonly draining = false;
 
   close(reason: CloseReason): void {
     const other = this.#other;
@@ -181,7 +178,7 @@ interface InprocDial {
   readonly dialer: Dialer;
 }
 
-export class InprocPeers implements InprocTarget<InprocDial> {
+export class InprocPeers implements InprocTarget<InprocDial>, Binder {
   readonly #state: SocketState;
   readonly #names: InprocNames<InprocDial>;
   readonly #peers: Peers;
@@ -192,20 +189,19 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     this.#peers = peers;
   }
 
-  claim(name: string): Promise<void> | undefined {
-    return this.#names.claim(name);
+  async listen(name: string): Promise<Listener> {
+    const claimed = this.#names.claim(name);
+    if (claimed !== undefined) await claimed;
+    return this.listenSync(name);
   }
 
-  bind(name: string): void {
-    this.#names.bind(name, this);
-  }
-
-  admit(name: string): void {
-    this.#names.admit(name, this);
-  }
-
-  unbind(name: string): void {
-    this.#names.unbind(name);
+  listenSync(endpoint: string): Listener {
+    this.#names.bind(endpoint, this);
+    return {
+      endpoint,
+      isListed: () => this.#names.admit(endpoint, this),
+      close: async () => this.#names.unbind(endpoint),
+    };
   }
 
   connect(endpoint: string, routingId: string | undefined, pipe: Pipe): Dialer {

@@ -5,7 +5,7 @@ import type { Admission } from "./admission.js";
 import type { Connection } from "./connection.js";
 import type { Connections } from "./connections.js";
 import { HandshakeLimit } from "./handshake-limit.js";
-import type { InprocPeers } from "./inproc.js";
+import { handshakeFault } from "./mechanism/mechanism.js";
 import { transportOptions } from "./options.js";
 import type { SocketState } from "./socket-state.js";
 import type { Acceptor, Binder, Listener, Stream } from "./transport/transport.js";
@@ -18,7 +18,6 @@ export interface ListeningParts {
   readonly state: SocketState;
   readonly admission: Admission;
   readonly connections: Connections;
-  readonly inproc: InprocPeers;
 }
 
 export class Listening {
@@ -33,11 +32,11 @@ export class Listening {
     this.#handshakes = new HandshakeLimit<Connection>(
       () => state.options.maxPendingHandshakes,
       (connection, limit) =>
-        connection.fail({
-          kind: "other",
-          code: "ERR_HANDSHAKE",
-          message: `the handshake of ${connection.remote} was evicted by a new one: ${limit} were in flight`,
-        }),
+        connection.fail(
+          handshakeFault(
+            `the handshake of ${connection.remote} was evicted by a new one: ${limit} were in flight`,
+          ),
+        ),
     );
     connections.onHandshakeOver = (connection) => this.#handshakes.delete(connection);
     connections.onHandshake = (connection) => this.#handshakes.add(connection, connection.address);
@@ -47,13 +46,7 @@ export class Listening {
     return this.#listeners.size;
   }
 
-  /** @param binder `undefined` for inproc */
-  async bind(
-    endpoint: string,
-    binder: Binder | undefined,
-    server?: HttpServerEndpoint["server"],
-  ): Promise<string> {
-    if (binder === undefined) return await this.#bindInproc(endpoint);
+  async bind(endpoint: string, binder: Binder, server?: HttpServerEndpoint["server"]): Promise<string> {
     const options = transportOptions(this.#parts.state.options);
     binder.assertUsable?.("bind", options);
     const acceptor = this.#acceptor();
@@ -70,33 +63,17 @@ export class Listening {
     return this.#isBound(listener, acceptor);
   }
 
-  async #bindInproc(endpoint: string): Promise<string> {
-    try {
-      const claimed = this.#parts.inproc.claim(endpoint);
-      if (claimed !== undefined) await claimed;
-    } catch (error) {
-      throw this.#failed(endpoint, error as ShoalError);
-    }
-    if (this.#stopped) throw closedMeanwhile(endpoint);
-    // The options may have changed.
-    this.#parts.admission.check();
-    return this.bindSync(endpoint, undefined);
-  }
-
-  bindSync(endpoint: string, binder: Binder | undefined): string {
+  bindSync(endpoint: string, binder: Binder): string {
     const options = transportOptions(this.#parts.state.options);
-    binder?.assertUsable?.("bind", options);
+    binder.assertUsable?.("bind", options);
     const acceptor = this.#acceptor();
     let listener: Listener;
     try {
-      listener = binder?.listenSync(endpoint, options, acceptor) ?? this.#inprocListener(endpoint);
+      listener = binder.listenSync(endpoint, options, acceptor);
     } catch (error) {
       throw this.#failed(endpoint, error as ShoalError);
     }
-    // Listed first: peers waiting for the name connect within `admit`.
-    this.#isBound(listener, acceptor);
-    if (binder === undefined && this.#listeners.has(listener)) this.#parts.inproc.admit(endpoint);
-    return listener.endpoint;
+    return this.#isBound(listener, acceptor);
   }
 
   /** HTTP servers that do not listen yet have one name. */
@@ -179,12 +156,6 @@ export class Listening {
     this.#parts.state.effects.event({ type: "accept:error", address: endpoint, error });
   }
 
-  #inprocListener(endpoint: string): Listener {
-    const { inproc } = this.#parts;
-    inproc.bind(endpoint);
-    return { endpoint, close: async () => inproc.unbind(endpoint) };
-  }
-
   #failed(endpoint: string, error: ShoalError): ShoalError {
     this.#parts.state.effects.event({ type: "bind:error", address: endpoint, error });
     return error;
@@ -196,6 +167,8 @@ export class Listening {
     this.#listeners.add(listener);
     effects.event({ type: "bind", address: listener.endpoint });
     effects.changed();
+    // A listener of the event may have unbound it.
+    if (this.#listeners.has(listener)) listener.isListed?.();
     return listener.endpoint;
   }
 }

@@ -21,17 +21,6 @@ export const MAX_UPSTREAM_FRAME = 65_536;
 /** Types with messages of one frame (41/CLISRV, 49/SCATTERGATHER, 51/P2P, 52/CHANNEL). */
 const SINGLE_FRAMES: readonly SocketTypeName[] = ["Client", "Server", "Peer", "Scatter", "Gather", "Channel"];
 
-const MARKS: readonly OptionName[] = [
-  "sendHighWaterMark",
-  "receiveHighWaterMark",
-  "sendHighWaterMarkBytes",
-  "receiveHighWaterMarkBytes",
-];
-
-export function isMark(name: string): boolean {
-  return (MARKS as readonly string[]).includes(name);
-}
-
 export function pipeOptions(options: Readonly<OptionValues>, type: SocketTypeName): PipeOptions {
   return {
     sendHighWaterMark: options.sendHighWaterMark,

@@ -25,7 +25,7 @@ import type { ShoalError } from "../../core/errors.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
 import type { PeerPolicy } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
-import type { Fault, Metadata } from "./mechanism/mechanism.js";
+import { type Fault, type Metadata, protocolFault } from "./mechanism/mechanism.js";
 import { closeTimeoutOf, pipeOptions } from "./options.js";
 import { type CloseReason, lastGiven, type Peer, Pipe } from "./pipe.js";
 import { ReceiveBudget } from "./receive-limits.js";
@@ -122,11 +122,8 @@ export class Peers {
     const isRaw = type === "Stream" || type === "Datagram";
     if (isRaw || peer.socketType === "" || fits(type, peer.socketType))
       return pipe?.leaving === undefined ? routing.refuse(peer, pipe) : undefined;
-    return {
-      kind: "protocol",
-      code: "ERR_ZMTP_INVALID_METADATA",
-      message: `a ${wireNameOf(type)} cannot talk to a ${peer.socketType.replace(/[^ -~]/g, "?").slice(0, 40)}`,
-    };
+    const theirs = peer.socketType.replace(/[^ -~]/g, "?").slice(0, 40);
+    return protocolFault("ERR_ZMTP_INVALID_METADATA", `a ${wireNameOf(type)} cannot talk to a ${theirs}`);
   }
 
   joined(pipe: Pipe): void {

@@ -76,8 +76,8 @@ export interface Link {
    * @returns untaken bytes at the peer; negative: not possible now
    */
   pass?(frames: Buffer[]): number;
-  pause(): void;
-  resume(): void;
+  pause?(): void;
+  resume?(): void;
   command?(body: Buffer): boolean;
   /**
    * Sends `out`, ends this side's half, and closes once the peer has hung up or after a timeout.
@@ -86,13 +86,13 @@ export interface Link {
    */
   drain(timeout: number): void;
   /** Draining continues after the end of the pipe. */
-  readonly draining: boolean;
+  readonly draining?: boolean;
   /** Ends this side's half, and receives what the peer still sends. Links without halves close. */
   halfClose(): void;
   close(reason: CloseReason): void;
 }
 
-export type CloseReason = "local" | "protocol" | "revoked" | "refused";
+export type CloseReason = "local" | "protocol";
 
 export interface Peer {
   readonly socketType: string;
@@ -405,7 +405,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     if (!this.#paused && !this.#options.conflate && this.#isFull(messages)) {
       const wasPaused = this.paused;
       this.#paused = true;
-      if (!wasPaused) this.link?.pause();
+      if (!wasPaused) this.link?.pause?.();
     }
     this.#effects.pipeOnMessages(this);
   }
@@ -438,7 +438,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     const wasPaused = this.paused;
     this.#held = on;
     if (!on) this.#resume();
-    else if (!wasPaused) this.link?.pause();
+    else if (!wasPaused) this.link?.pause?.();
   }
 
   get unfinished(): number {
@@ -448,7 +448,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   budgetOnFull(): void {
     const wasPaused = this.paused;
     this.#starved = true;
-    if (!wasPaused) this.link?.pause();
+    if (!wasPaused) this.link?.pause?.();
   }
 
   budgetOnRoom(): void {
@@ -504,7 +504,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.link = link;
     this.peer = peer;
     this.#findLimits();
-    if (this.paused) link.pause();
+    if (this.paused) link.pause?.();
     this.relieved();
   }
 
@@ -591,7 +591,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   }
 
   #resume(): void {
-    if (!this.paused) this.link?.resume();
+    if (!this.paused) this.link?.resume?.();
   }
 
   #conflate(encoder: Encoder, messages: number): void {

@@ -40,7 +40,6 @@ import {
   assertAllSupported,
   assertSupported,
   closeTimeoutOf,
-  isMark,
   UNSUPPORTED_OPTIONS,
   warnOfOption,
 } from "./options.js";
@@ -56,14 +55,6 @@ import type { ZapClient } from "./zap.js";
 
 /** A copy keeps the object's shape. */
 const NONE_DROPPED = dropCounters(ENGINE_DROP_REASONS);
-
-interface SocketContext {
-  readonly platform: Platform;
-  readonly parts: EngineParts;
-  readonly names: InprocNames | undefined;
-  readonly zap: ZapClient | undefined;
-  readonly blocky: boolean;
-}
 
 class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, SocketEffects {
   readonly options: OptionValues;
@@ -82,15 +73,13 @@ class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, SocketEffe
   readonly #state: SocketState;
   readonly #peers: Peers;
   #conflates = false;
-  #relaySource: RelaySource | undefined = undefined;
-  #relaySink: RelaySink | undefined = undefined;
   #wantsRead = false;
   #wantsWrite = false;
   readonly #processEnd: { forget(): void } | undefined;
   #closing: Closing | undefined = undefined;
   readonly #dropped = { ...NONE_DROPPED };
 
-  constructor(context: SocketContext, type: SocketType, options: EngineOptions, listener: EngineListener) {
+  constructor(context: ZmtpContext, type: SocketType, options: EngineOptions, listener: EngineListener) {
     const { parts, platform, zap } = context;
     this.relays = parts.relays;
     this.options = completeOptions(options);
@@ -132,15 +121,11 @@ class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, SocketEffe
   }
 
   get relaySource(): RelaySource | undefined {
-    if (this.#conflates || !this.#routing.isRelayed) return undefined;
-    this.#relaySource ??= this.#routing.relaySource;
-    return this.#relaySource;
+    return this.#conflates || !this.#routing.isRelayed ? undefined : this.#routing.relaySource;
   }
 
   get relaySink(): RelaySink | undefined {
-    if (this.#conflates || !this.#routing.isRelayed) return undefined;
-    this.#relaySink ??= this.#routing.relaySink;
-    return this.#relaySink;
+    return this.#conflates || !this.#routing.isRelayed ? undefined : this.#routing.relaySink;
   }
 
   stopAccepting(): void {
@@ -164,7 +149,22 @@ class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, SocketEffe
   }
 
   listPeers(max: number): EnginePeer[] {
-    return listPeers(this.#peers.pipes, max);
+    const found: EnginePeer[] = [];
+    for (const pipe of this.#peers.pipes) {
+      if (found.length === max) break;
+      const { peer, link } = pipe;
+      if (peer === undefined || pipe.leaving !== undefined) continue;
+      const id = pipe.routingId ?? peer.identity;
+      found.push({
+        socketType: peer.socketType,
+        address: link?.remote ?? pipe.endpoint,
+        routingId: id.length === 0 ? undefined : Buffer.from(id),
+        queuedOut: pipe.out.messages,
+        queuedIn: pipe.in.messages,
+        silentFor: link?.owedSince === undefined ? undefined : systemClock.now() - link.owedSince,
+      });
+    }
+    return found;
   }
 
   wantWritable(on: boolean): void {
@@ -211,7 +211,7 @@ class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, SocketEffe
     assertSupported(name, value);
     warnOfOption(name, value, attached);
     setOption(this.options, name, value);
-    if (isMark(name)) this.#peers.marksChanged();
+    if (name.includes("HighWaterMark")) this.#peers.marksChanged();
     // The option, such as noDrop, may unblock a send.
     this.routingOnWritable();
   }
@@ -321,26 +321,6 @@ class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, SocketEffe
   }
 }
 
-/** The peers of a socket as data, for the dashboard. */
-function listPeers(pipes: Iterable<Pipe>, max: number): EnginePeer[] {
-  const found: EnginePeer[] = [];
-  for (const pipe of pipes) {
-    if (found.length === max) break;
-    const { peer, link } = pipe;
-    if (peer === undefined || pipe.leaving !== undefined) continue;
-    const id = pipe.routingId ?? peer.identity;
-    found.push({
-      socketType: peer.socketType,
-      address: link?.remote ?? pipe.endpoint,
-      routingId: id.length === 0 ? undefined : Buffer.from(id),
-      queuedOut: pipe.out.messages,
-      queuedIn: pipe.in.messages,
-      silentFor: link?.owedSince === undefined ? undefined : systemClock.now() - link.owedSince,
-    });
-  }
-  return found;
-}
-
 // --- Closing ---------------------------------------------------------------------------------------------------------
 
 /**
@@ -419,7 +399,7 @@ const DEFAULTS: Readonly<Record<string, unknown>> = Object.fromEntries(
   Object.entries(CONTEXT_OPTIONS).map(([name, spec]) => [name, spec.default]),
 );
 
-export class ZmtpContext implements EngineContext, SocketContext {
+export class ZmtpContext implements EngineContext {
   readonly platform: Platform;
   readonly parts: EngineParts;
   readonly zap: ZapClient | undefined;

@@ -10,9 +10,7 @@ import type { CodecOptions, ConstructionOptions, Properties } from "../socket-op
 import type { Writable } from "../writable.js";
 import { type SingleIn, type SingleOut, singleFrameShape } from "./single-frame.js";
 
-type ChannelProperties = OptionsFor<"Channel">;
-
-export type ChannelOptions<T = Raw> = ChannelProperties & ConstructionOptions & CodecOptions<T>;
+export type ChannelOptions<T = Raw> = OptionsFor<"Channel"> & ConstructionOptions & CodecOptions<T>;
 
 /**
  * Talks to one peer, both ways; waits while it has no room (52/CHANNEL, The CHANNEL Socket Type).
@@ -38,5 +36,5 @@ export class Channel<T = Raw> extends Socket {
 export interface Channel<T = Raw>
   extends Readable<SingleIn<Settled<T>>>,
     Writable<SingleOut<Settled<T>>>,
-    Properties<ChannelProperties> {}
+    Properties<OptionsFor<"Channel">> {}
 defineSocket(Channel, "Channel", routings.Channel);

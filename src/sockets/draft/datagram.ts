@@ -12,9 +12,7 @@ import { Socket } from "../socket.js";
 import type { ConstructionOptions, Properties } from "../socket-options.js";
 import type { Writable } from "../writable.js";
 
-type DatagramProperties = OptionsFor<"Datagram">;
-
-export type DatagramOptions = DatagramProperties & ConstructionOptions;
+export type DatagramOptions = OptionsFor<"Datagram"> & ConstructionOptions;
 
 /** An address as `receive` returns it: `10.0.0.1:5555`, `[::1]:5555`. */
 function isAddress(text: string): boolean {
@@ -69,5 +67,5 @@ export class Datagram extends Socket {
 export interface Datagram
   extends Readable<[Buffer, Buffer]>,
     Writable<[MessageLike, MessageLike]>,
-    Properties<DatagramProperties> {}
+    Properties<OptionsFor<"Datagram">> {}
 defineSocket(Datagram, "Datagram");

@@ -19,11 +19,8 @@ import {
   singleFrameShape,
 } from "./single-frame.js";
 
-type RadioProperties = OptionsFor<"Radio">;
-type DishProperties = OptionsFor<"Dish">;
-
-export type RadioOptions<T = Raw> = RadioProperties & ConstructionOptions & CodecOptions<T>;
-export type DishOptions<T = Raw> = DishProperties & ConstructionOptions & CodecOptions<T>;
+export type RadioOptions<T = Raw> = OptionsFor<"Radio"> & ConstructionOptions & CodecOptions<T>;
+export type DishOptions<T = Raw> = OptionsFor<"Dish"> & ConstructionOptions & CodecOptions<T>;
 
 /**
  * Sends each message to every Dish in its group: `send(message, { group })`. Full Dishes miss it (48/RADIO-DISH, The
@@ -49,7 +46,7 @@ export class Radio<T = Raw> extends Socket {
 }
 export interface Radio<T = Raw>
   extends AddressedWritable<SingleOut<Settled<T>>, GroupAddress>,
-    Properties<RadioProperties> {}
+    Properties<OptionsFor<"Radio">> {}
 defineSocket(Radio, "Radio", routings.Radio, TO_GROUP);
 
 /**
@@ -112,5 +109,5 @@ export class Dish<T = Raw> extends Socket {
 }
 export interface Dish<T = Raw>
   extends Readable<AddressedIn<Settled<T>, MessageGroup>>,
-    Properties<DishProperties> {}
+    Properties<OptionsFor<"Dish">> {}
 defineSocket(Dish, "Dish", routings.Dish);

@@ -10,11 +10,8 @@ import type { CodecOptions, ConstructionOptions, Properties } from "../socket-op
 import type { Writable } from "../writable.js";
 import { type SingleIn, type SingleOut, singleFrameShape } from "./single-frame.js";
 
-type ScatterProperties = OptionsFor<"Scatter">;
-type GatherProperties = OptionsFor<"Gather">;
-
-export type ScatterOptions<T = Raw> = ScatterProperties & ConstructionOptions & CodecOptions<T>;
-export type GatherOptions<T = Raw> = GatherProperties & ConstructionOptions & CodecOptions<T>;
+export type ScatterOptions<T = Raw> = OptionsFor<"Scatter"> & ConstructionOptions & CodecOptions<T>;
+export type GatherOptions<T = Raw> = OptionsFor<"Gather"> & ConstructionOptions & CodecOptions<T>;
 
 /**
  * Sends each message to the next peer in turn; waits while none has room (49/SCATTER-GATHER, The SCATTER Socket Type).
@@ -36,7 +33,9 @@ export class Scatter<T = Raw> extends Socket {
     super(SocketType.Scatter, options, singleFrameShape(options?.codec), arguments);
   }
 }
-export interface Scatter<T = Raw> extends Writable<SingleOut<Settled<T>>>, Properties<ScatterProperties> {}
+export interface Scatter<T = Raw>
+  extends Writable<SingleOut<Settled<T>>>,
+    Properties<OptionsFor<"Scatter">> {}
 defineSocket(Scatter, "Scatter", routings.Scatter);
 
 /**
@@ -59,5 +58,5 @@ export class Gather<T = Raw> extends Socket {
     super(SocketType.Gather, options, singleFrameShape(options?.codec), arguments);
   }
 }
-export interface Gather<T = Raw> extends Readable<SingleIn<Settled<T>>>, Properties<GatherProperties> {}
+export interface Gather<T = Raw> extends Readable<SingleIn<Settled<T>>>, Properties<OptionsFor<"Gather">> {}
 defineSocket(Gather, "Gather", routings.Gather);

@@ -21,7 +21,6 @@ function client(reads = true) {
     },
   });
   const reader = new Reader();
-  reader.follow(socket);
   const framing = new WsFraming("NULL", PROTOCOL, () => 0x01020304);
   const duplex = new WsDuplex({ socket, reader, framing, address: "10.0.0.2" } as unknown as Stream);
   const got: Buffer[] = [];

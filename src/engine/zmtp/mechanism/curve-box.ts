@@ -7,7 +7,6 @@
 
 import { randomBytes } from "../../../core/bytes.js";
 import { publicKeyOf } from "../../../core/x25519.js";
-import type { CipherMemory } from "./mechanism.js";
 
 export const TAG_LENGTH = 16;
 export const KEY_LENGTH = 32;
@@ -41,7 +40,12 @@ export interface CurvePrimitives {
   box(): CurveBox;
 }
 
-export interface FrameMemory extends CipherMemory {
+export interface FrameMemory {
+  readonly bytes: Uint8Array;
+  readonly input: number;
+  readonly inputSize: number;
+  readonly output: number;
+  readonly outputSize: number;
   /** @param nonce its first 16 bytes are common until the next call */
   use(key: Uint8Array, nonce: Uint8Array): void;
   /**

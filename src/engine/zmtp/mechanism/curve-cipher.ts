@@ -1,5 +1,9 @@
 /**
- * CURVE's MESSAGE, the form of every frame after the handshake (26/CURVEZMQ, The MESSAGE Command).
+ * CURVE's MESSAGE, the form of every frame after the handshake (26/CURVEZMQ, The MESSAGE Command), and the conversion
+ * between such frames and plain ones.
+ *
+ *   pipe.out --plain frames--> Sealer.seal() --> the kernel
+ *   the kernel --> Sealer.open() --plain frames--> pipe.in
  *
  *   07 "MESSAGE" | counter 8 @8 | Box[flags 1, body] @16          33 bytes longer than body
  *   flags = 01 MORE, 02 COMMAND
@@ -10,10 +14,22 @@
  * "CurveZMQMESSAGE-".
  */
 import { readUint32, writeUint32 } from "../../../core/bytes.js";
-import { slice } from "../../../core/memory.js";
-import { COMMAND, MORE } from "../../frame.js";
+import { allocate, slice } from "../../../core/memory.js";
+import {
+  bodyAt,
+  COMMAND,
+  frameEnd,
+  headerSize,
+  LONG,
+  LONG_HEADER,
+  MORE,
+  SHORT_HEADER,
+  writeHeader,
+} from "../../frame.js";
+import { InStream, MAX_COMMAND, type StreamFault } from "../codec/in-stream.js";
+import type { Segment } from "../codec/out-queue.js";
 import { type CurveBox, type FrameMemory, TAG_LENGTH } from "./curve-box.js";
-import { type CipherMemory, type Fault, type FrameCipher, protocolFault } from "./mechanism.js";
+import { type Fault, type FrameSealer, protocolFault } from "./mechanism.js";
 
 const NAME = Buffer.from("\u0007MESSAGE", "latin1");
 const COUNTER = 8;
@@ -32,7 +48,7 @@ function nonceOf(side: "C" | "S"): Buffer {
   return Buffer.concat([Buffer.from(`CurveZMQMESSAGE${side}`, "latin1"), Buffer.alloc(8)]);
 }
 
-export class CurveCipher implements FrameCipher {
+export class CurveCipher {
   readonly #box: CurveBox;
   readonly #key: Uint8Array;
   readonly #sendNonce: Buffer;
@@ -43,6 +59,7 @@ export class CurveCipher implements FrameCipher {
   #receivedHigh: number;
   #receivedLow: number;
   readonly #frames: FrameMemory | undefined;
+  /** Bytes of the longest plain body for the cipher's memory; negative: no such memory. */
   readonly mostShort: number;
 
   /** @param sent this side's counter in its last handshake command @param received the peer's */
@@ -62,15 +79,24 @@ export class CurveCipher implements FrameCipher {
     return OVERHEAD + length;
   }
 
+  /** Negative: too short. */
   plainLength(length: number): number {
     return length - OVERHEAD;
   }
 
-  memory(use: "seal" | "open"): CipherMemory | undefined {
+  /** Memory where the cipher works fastest, for many frames. All connections of the thread share it within a turn. */
+  memory(use: "seal" | "open"): FrameMemory | undefined {
     this.#frames?.use(this.#key, use === "seal" ? this.#sendNonce : this.#receiveNonce);
     return this.#frames;
   }
 
+  /**
+   * Seals the plain frame with its body at `from` to `to`.
+   *
+   * @param flags MORE 1, COMMAND 4
+   * @param plain the byte before `from` is overwritten in the cipher's memory
+   * @param target gets `sealedLength` bytes at `at`; the cipher's memory if `plain` is
+   */
   seal(flags: number, plain: Uint8Array, from: number, to: number, target: Uint8Array, at: number): void {
     const low = (this.#sentLow + 1) >>> 0;
     if (low === 0) this.#sentHigh += 1;
@@ -100,6 +126,10 @@ export class CurveCipher implements FrameCipher {
     this.#box.seal(sealed, text, this.#sendNonce, this.#key);
   }
 
+  /**
+   * @param plain gets a garbage byte at `at`, then `plainLength` bytes; the cipher's memory if `sealed` is
+   * @returns the flags, or the connection's fault; then `plain` is garbage
+   */
   open(sealed: Uint8Array, from: number, to: number, plain: Uint8Array, at: number): number | Fault {
     const length = to - from;
     for (let i = 0; i < NAME.length; i++) {
@@ -145,4 +175,270 @@ export class CurveCipher implements FrameCipher {
     const opened = slice(plain.buffer, plain.byteOffset + at, to - from - FLAGS);
     return this.#box.open(opened, box, this.#receiveNonce, this.#key);
   }
+}
+
+export class Sealer implements FrameSealer {
+  readonly #cipher: CurveCipher;
+  #sealed: InStream | undefined;
+  #opened = 0;
+
+  constructor(cipher: CurveCipher) {
+    this.#cipher = cipher;
+  }
+
+  seal(segments: readonly Segment[]): Buffer {
+    const size = this.#sizeOfShort(segments);
+    const memory = size > 0 ? this.#cipher.memory("seal") : undefined;
+    if (memory !== undefined) return this.#sealShort(segments, size, memory);
+    return this.#sealEach(segments);
+  }
+
+  #sealEach(segments: readonly Segment[]): Buffer {
+    const cipher = this.#cipher;
+    const frames = framesOf(segments);
+    let size = 0;
+    for (const { body } of frames) size += this.#sealedSize(body.length);
+    const wire = Buffer.allocUnsafeSlow(size);
+    let position = 0;
+    for (const { flags, body } of frames) {
+      const length = cipher.sealedLength(body.length);
+      position = writeHeader(wire, position, 0, length);
+      cipher.seal(flags, body, 0, body.length, wire, position);
+      position += length;
+    }
+    return wire;
+  }
+
+  #sealedSize(length: number): number {
+    const sealed = this.#cipher.sealedLength(length);
+    return headerSize(sealed) + sealed;
+  }
+
+  /** 0 if a frame is long, or not whole in its segment. */
+  #sizeOfShort(segments: readonly Segment[]): number {
+    const most = this.#cipher.mostShort;
+    let size = 0;
+    for (const { bytes, start, end } of segments) {
+      for (let position = start; position < end; ) {
+        const next = frameEnd(bytes, position);
+        const length = next - bodyAt(bytes, position);
+        if (next > end || length > most) return 0;
+        size += this.#sealedSize(length);
+        position = next;
+      }
+    }
+    return size;
+  }
+
+  #sealShort(segments: readonly Segment[], size: number, memory: FrameMemory): Buffer {
+    const cipher = this.#cipher;
+    const wire = Buffer.allocUnsafeSlow(size);
+    let at = 0;
+    for (const { bytes, start, end } of segments) {
+      for (let position = start; position < end; ) {
+        const next = this.#lastFitting(bytes, position, end, memory);
+        memory.bytes.set(bytes.subarray(position, next), memory.input);
+        const inputEnd = memory.input + next - position;
+        let output = memory.output;
+        for (let from = memory.input; from < inputEnd; ) {
+          // Sealing overwrites the header's last byte.
+          const flags = memory.bytes[from] as number;
+          const to = frameEnd(memory.bytes, from);
+          const body = bodyAt(memory.bytes, from);
+          const length = cipher.sealedLength(to - body);
+          output = writeHeader(memory.bytes, output, 0, length);
+          cipher.seal(flags & ~LONG, memory.bytes, body, to, memory.bytes, output);
+          output += length;
+          from = to;
+        }
+        wire.set(memory.bytes.subarray(memory.output, output), at);
+        at += output - memory.output;
+        position = next;
+      }
+    }
+    return wire;
+  }
+
+  /** At least one frame. */
+  #lastFitting(bytes: Uint8Array, start: number, end: number, memory: FrameMemory): number {
+    let size = 0;
+    let position = start;
+    while (position < end) {
+      const next = frameEnd(bytes, position);
+      size += this.#sealedSize(next - bodyAt(bytes, position));
+      if (size > memory.outputSize || next - start > memory.inputSize) break;
+      position = next;
+    }
+    return position;
+  }
+
+  open(bytes: Uint8Array, stream: InStream, length = bytes.length): StreamFault | Fault | undefined {
+    this.#sealed ??= new InStream(-1, () => undefined);
+    const sealed = this.#sealed;
+    stream.outer = sealed;
+    let position = 0;
+    // A started frame is completed alone, so that later frames are opened in place.
+    while (sealed.lacks > 0 && position < length) {
+      const next = Math.min(length, position + sealed.lacks);
+      const fault = sealed.push(bytes, position, next);
+      if (fault !== undefined) return fault;
+      position = next;
+    }
+    const whole = sealed.unfinished > 0 ? position : this.#wholeEnd(bytes, position, length);
+    const broken = this.#openWhole(bytes, position, whole, stream);
+    if (broken !== undefined) return broken;
+    // A command may have ended the connection.
+    if (whole === length || stream.outer !== sealed) return undefined;
+    sealed.limit(Math.max(stream.room, MAX_COMMAND) + OVERHEAD);
+    const fault = sealed.push(bytes, whole, length); // Not copied.
+    return this.#openWhole(bytes, whole, whole, stream) ?? fault;
+  }
+
+  #wholeEnd(bytes: Uint8Array, start: number, length: number): number {
+    let whole = start;
+    while (isMessageAt(bytes, whole, length)) {
+      const to = frameEnd(bytes, whole);
+      if (to > length) break;
+      whole = to;
+    }
+    return whole;
+  }
+
+  #openWhole(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    stream: InStream,
+  ): StreamFault | Fault | undefined {
+    const sealed = this.#sealed as InStream;
+    const frames: Buffer[] = [];
+    let size = 0;
+    while (sealed.messages > 0) {
+      for (const frame of sealed.take()) {
+        frames.push(frame);
+        size += this.#plainSize(frame.length);
+      }
+    }
+    for (let position = start; position < end; ) {
+      const next = frameEnd(bytes, position);
+      size += this.#plainSize(next - bodyAt(bytes, position));
+      position = next;
+    }
+    if (size === 0) return undefined;
+    let plain: Buffer;
+    try {
+      plain = allocate(size);
+    } catch {
+      return "no-memory"; // The caller closes the connection with an event.
+    }
+    this.#opened = 0;
+    const mostShort = this.#cipher.sealedLength(this.#cipher.mostShort);
+    let fault: Fault | undefined;
+    for (const frame of frames) fault ??= this.#openInto(frame, 0, frame.length, plain);
+    for (let position = start; position < end && fault === undefined; ) {
+      const isShort = frameEnd(bytes, position) - bodyAt(bytes, position) <= mostShort;
+      // A long frame may have used the memory.
+      const memory = isShort ? this.#cipher.memory("open") : undefined;
+      if (memory !== undefined) {
+        const next = this.#shortEnd(bytes, position, end, mostShort, memory);
+        fault = this.#openShort(bytes, position, next, plain, memory);
+        position = next;
+      } else {
+        const to = frameEnd(bytes, position);
+        fault = this.#openInto(bytes, bodyAt(bytes, position), to, plain);
+        position = to;
+      }
+    }
+    return (this.#opened > 0 ? stream.push(plain, 0, this.#opened) : undefined) ?? fault;
+  }
+
+  #openShort(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    plain: Uint8Array,
+    memory: FrameMemory,
+  ): Fault | undefined {
+    const inner = memory.bytes;
+    inner.set(bytes.subarray(start, end), memory.input);
+    const inputEnd = memory.input + end - start;
+    let output = memory.output;
+    let fault: Fault | undefined;
+    for (let from = memory.input; from < inputEnd && fault === undefined; ) {
+      const to = frameEnd(inner, from);
+      const next = this.#openOne(inner, bodyAt(inner, from), to, inner, output);
+      if (typeof next === "number") output = next;
+      else fault = next;
+      from = to;
+    }
+    plain.set(inner.subarray(memory.output, output), this.#opened);
+    this.#opened += output - memory.output;
+    return fault;
+  }
+
+  #openInto(bytes: Uint8Array, from: number, to: number, plain: Uint8Array): Fault | undefined {
+    const next = this.#openOne(bytes, from, to, plain, this.#opened);
+    if (typeof next !== "number") return next;
+    this.#opened = next;
+    return undefined;
+  }
+
+  #shortEnd(bytes: Uint8Array, start: number, end: number, most: number, memory: FrameMemory): number {
+    let position = start;
+    while (position < end) {
+      const next = frameEnd(bytes, position);
+      if (next - bodyAt(bytes, position) > most || next - start > memory.inputSize) break;
+      position = next;
+    }
+    return position;
+  }
+
+  #plainSize(length: number): number {
+    const body = Math.max(0, this.#cipher.plainLength(length));
+    return headerSize(body) + body;
+  }
+
+  #openOne(sealed: Uint8Array, from: number, to: number, plain: Uint8Array, at: number): number | Fault {
+    const cipher = this.#cipher;
+    const length = cipher.plainLength(to - from);
+    // The header's last byte is written after the flags are known.
+    const opened = cipher.open(sealed, from, to, plain, at + headerSize(length) - 1);
+    if (typeof opened !== "number") return opened;
+    return writeHeader(plain, at, (opened & COMMAND) !== 0 ? COMMAND : opened, length) + length;
+  }
+}
+
+/** Whether there is the whole header of a message. */
+function isMessageAt(bytes: Uint8Array, position: number, end: number): boolean {
+  const flags = bytes[position] as number;
+  return (flags & ~LONG) === 0 && position + (flags === 0 ? SHORT_HEADER : LONG_HEADER) <= end;
+}
+
+interface Frame {
+  /** MORE and COMMAND; never LONG. */
+  readonly flags: number;
+  readonly body: Uint8Array;
+}
+
+/** @param segments of whole messages; the body of a frame sent by reference is a segment (codec/encoder.ts) */
+export function framesOf(segments: readonly Segment[]): Frame[] {
+  const frames: Frame[] = [];
+  /** The flags of a frame whose body is the next segment. */
+  let begun: number | undefined;
+  for (const { bytes, start, end } of segments) {
+    const { buffer, byteOffset } = bytes;
+    if (begun !== undefined) {
+      frames.push({ flags: begun, body: slice(buffer, byteOffset + start, end - start) });
+      begun = undefined;
+      continue;
+    }
+    for (let position = start; position < end; ) {
+      const flags = (bytes[position] as number) & ~LONG;
+      const body = bodyAt(bytes, position);
+      position = frameEnd(bytes, position);
+      if (position > end) begun = flags;
+      else frames.push({ flags, body: slice(buffer, byteOffset + body, position - body) });
+    }
+  }
+  return frames;
 }

@@ -9,7 +9,7 @@
  */
 import type { ErrorCode } from "../../../core/errors.js";
 import type { OptionValues } from "../../../core/option-table.js";
-import { encodeCommand } from "../codec/command.js";
+import { type Command, decodeMetadata, encodeCommand, parseCommand } from "../codec/command.js";
 import type { InStream, StreamFault } from "../codec/in-stream.js";
 import type { Segment } from "../codec/out-queue.js";
 
@@ -56,42 +56,9 @@ export interface Step {
   readonly failed?: Fault;
 }
 
-/**
- * Memory where a cipher works fastest, for many frames. All connections of the thread share it within a turn.
- */
-export interface CipherMemory {
-  readonly bytes: Uint8Array;
-  readonly input: number;
-  readonly inputSize: number;
-  readonly output: number;
-  readonly outputSize: number;
-}
-
 export interface FrameSealer {
   seal(segments: readonly Segment[]): Buffer;
   open(bytes: Uint8Array, stream: InStream, length?: number): StreamFault | Fault | undefined;
-}
-
-export interface FrameCipher {
-  sealedLength(length: number): number;
-  /**
-   * Seals the plain frame with its body at `from` to `to`.
-   *
-   * @param flags MORE 1, COMMAND 4
-   * @param plain the byte before `from` is overwritten in the cipher's memory
-   * @param target gets `sealedLength` bytes at `at`; the cipher's memory if `plain` is
-   */
-  seal(flags: number, plain: Uint8Array, from: number, to: number, target: Uint8Array, at: number): void;
-  /** Negative: too short. */
-  plainLength(length: number): number;
-  /**
-   * @param plain gets a garbage byte at `at`, then `plainLength` bytes; the cipher's memory if `sealed` is
-   * @returns the flags, or the connection's fault; then `plain` is garbage
-   */
-  open(sealed: Uint8Array, from: number, to: number, plain: Uint8Array, at: number): number | Fault;
-  /** Longest plain body for the cipher's memory, in bytes; negative: no such memory. */
-  readonly mostShort: number;
-  memory(use: "seal" | "open"): CipherMemory | undefined;
 }
 
 export type MechanismName = "NULL" | "PLAIN" | "CURVE";
@@ -157,12 +124,17 @@ export function protocolFault(code: ErrorCode, message: string): Fault {
   return { kind: "protocol", code, message };
 }
 
+/** Neither the peer's protocol nor its credentials are at fault. */
+export function handshakeFault(message: string, cause?: unknown): Fault {
+  return { kind: "other", code: "ERR_HANDSHAKE", message, cause };
+}
+
 /** Without an ERROR, as libzmq. */
 export function failed(code: ErrorCode, message: string): Step {
   return { failed: protocolFault(code, message) };
 }
 
-export function unexpected(mechanism: string, expected: string): Step {
+function unexpected(mechanism: string, expected: string): Step {
   return failed("ERR_ZMTP_UNEXPECTED_COMMAND", `${mechanism}: expected ${expected}, got another command`);
 }
 
@@ -203,12 +175,61 @@ export function errorReceived(mechanism: string, data: Buffer): Step {
     const message = `${mechanism}: the peer refused the credentials with status ${reason}`;
     return { failed: { kind: "auth", code: "ERR_AUTHENTICATION", message, status: Number(reason) } };
   }
-  const text = errorText(data);
-  return {
-    failed: {
-      kind: "other",
-      code: "ERR_HANDSHAKE",
-      message: `${mechanism}: the peer ended the handshake: "${text}"`,
-    },
-  };
+  return { failed: handshakeFault(`${mechanism}: the peer ended the handshake: "${errorText(data)}"`) };
+}
+
+/** What the sides of all mechanisms with commands share. A side is over once it is done or has failed. */
+export abstract class MechanismSide {
+  abstract readonly name: MechanismName;
+  #at: "open" | "asking" | "over" = "open";
+
+  protected get isOver(): boolean {
+    return this.#at === "over";
+  }
+
+  receive(body: Buffer): Step {
+    const command = this.#at === "open" ? parseCommand(body) : undefined;
+    if (command?.name === "ERROR") return this.end(errorReceived(this.name, command.data));
+    const step = command === undefined ? undefined : this.on(command, body);
+    return step ?? this.end(unexpected(this.name, this.expected));
+  }
+
+  authenticated(verdict: Verdict): Step {
+    if (this.#at !== "asking") return this.end(unexpected(this.name, "no verdict"));
+    if (verdict !== true) return this.end(refused(this.name, verdict));
+    this.#at = "open";
+    return this.admitted();
+  }
+
+  /** Name of the command that is due. */
+  protected abstract readonly expected: string;
+
+  /** @returns `undefined` if the command is not due */
+  protected abstract on(command: Command, body: Buffer): Step | undefined;
+
+  /** Goes on after the verdict on a peer. */
+  protected admitted(): Step {
+    return {};
+  }
+
+  protected ask(credentials: Omit<Credentials, "mechanism">): Step {
+    this.#at = "asking";
+    return { ask: { mechanism: this.name, ...credentials } };
+  }
+
+  protected end(step: Step): Step {
+    this.#at = "over";
+    return step;
+  }
+
+  protected fail(code: ErrorCode, what: string): Step {
+    return this.end(failed(code, `${this.name}: ${what}`));
+  }
+
+  /** @param command with the peer's metadata @param bytes the metadata @param send commands for the peer */
+  protected done(command: string, bytes: Buffer, ...send: Uint8Array[]): Step {
+    const metadata = decodeMetadata(bytes);
+    if (typeof metadata !== "string") return this.end({ send, done: metadata });
+    return this.fail("ERR_ZMTP_INVALID_METADATA", `${command} has ${metadata}`);
+  }
 }

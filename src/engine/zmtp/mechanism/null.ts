@@ -10,15 +10,14 @@
  * waits for the peer's READY, as libzmq requires.
  */
 import { commandFrame } from "../../frame.js";
-import { decodeMetadata, encodeCommand, encodeGreeting, parseCommand } from "../codec/command.js";
+import { type Command, encodeCommand, encodeGreeting } from "../codec/command.js";
 import {
-  errorReceived,
   failed,
   type Mechanism,
   type MechanismOptions,
+  MechanismSide,
   refused,
   type Step,
-  unexpected,
   type Verdict,
 } from "./mechanism.js";
 
@@ -34,51 +33,29 @@ function openingOf(properties: Uint8Array): Buffer {
   return opening;
 }
 
-export class NullMechanism implements Mechanism {
+export class NullMechanism extends MechanismSide implements Mechanism {
   readonly name = "NULL";
   readonly asServer = false;
   readonly opening: Buffer | undefined;
-  readonly #properties: Uint8Array;
-  readonly #asks: boolean;
-  #state: "asking" | "waiting" | "over" = "waiting";
+  protected readonly expected = "READY";
+  readonly #options: MechanismOptions;
 
   constructor(options: MechanismOptions) {
-    this.#properties = options.properties;
-    this.#asks = options.asks;
+    super();
+    this.#options = options;
     this.opening = options.asks ? undefined : openingOf(options.properties);
   }
 
   start(): Step {
-    if (!this.#asks) return this.#ready();
-    this.#state = "asking";
-    return { ask: { mechanism: "NULL" } };
+    return this.#options.asks ? this.ask({}) : this.admitted();
   }
 
-  authenticated(verdict: Verdict): Step {
-    if (this.#state !== "asking") return this.#fail(unexpected("NULL", "no verdict"));
-    if (verdict !== true) return this.#fail(refused("NULL", verdict));
-    return this.#ready();
+  protected override admitted(): Step {
+    return { send: [encodeCommand("READY", this.#options.properties)] };
   }
 
-  receive(body: Buffer): Step {
-    const command = this.#state === "waiting" ? parseCommand(body) : undefined;
-    if (command?.name === "ERROR") return this.#fail(errorReceived("NULL", command.data));
-    if (command?.name !== "READY") return this.#fail(unexpected("NULL", "READY"));
-    this.#state = "over";
-    const metadata = decodeMetadata(command.data);
-    return typeof metadata === "string"
-      ? failed("ERR_ZMTP_INVALID_METADATA", `NULL: READY has ${metadata}`)
-      : { done: metadata };
-  }
-
-  #ready(): Step {
-    this.#state = "waiting";
-    return { send: [encodeCommand("READY", this.#properties)] };
-  }
-
-  #fail(step: Step): Step {
-    this.#state = "over";
-    return step;
+  protected on({ name, data }: Command): Step | undefined {
+    return name === "READY" ? this.done("READY", data) : undefined;
   }
 }
 

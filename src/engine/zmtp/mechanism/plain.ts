@@ -11,17 +11,14 @@
  *   client  hello sent -- WELCOME, send INITIATE --> initiate sent -- READY --> over
  *   server  waiting for HELLO --> asking -- allowed, send WELCOME --> waiting for INITIATE -- send READY --> over
  */
-import { decodeMetadata, encodeCommand, parseCommand } from "../codec/command.js";
+import { type Command, encodeCommand } from "../codec/command.js";
 import {
   errorReceived,
-  failed,
   type Mechanism,
   type MechanismOptions,
-  type Metadata,
+  MechanismSide,
   refused,
   type Step,
-  unexpected,
-  type Verdict,
 } from "./mechanism.js";
 
 /**
@@ -31,89 +28,62 @@ const MISSPELT_ERROR = Buffer.from("\u005eRROR", "latin1");
 
 const NOTHING = Buffer.alloc(0);
 
-export class PlainClient implements Mechanism {
+export class PlainClient extends MechanismSide implements Mechanism {
   readonly name = "PLAIN";
   readonly asServer = false;
-  readonly #properties: Uint8Array;
-  readonly #hello: Buffer;
-  #state: "hello-sent" | "initiate-sent" | "over" = "hello-sent";
+  protected expected: "WELCOME" | "READY" = "WELCOME";
+  readonly #options: MechanismOptions;
 
   constructor(options: MechanismOptions) {
-    this.#properties = options.properties;
-    const credentials = [options.plainUsername, options.plainPassword].map((text) => Buffer.from(text));
-    this.#hello = Buffer.concat(credentials.flatMap((bytes) => [Buffer.of(bytes.length), bytes]));
+    super();
+    this.#options = options;
   }
 
   start(): Step {
-    return { send: [encodeCommand("HELLO", this.#hello)] };
+    const { plainUsername, plainPassword } = this.#options;
+    const credentials = [plainUsername, plainPassword].map((text) => Buffer.from(text));
+    const hello = Buffer.concat(credentials.flatMap((bytes) => [Buffer.of(bytes.length), bytes]));
+    return { send: [encodeCommand("HELLO", hello)] };
   }
 
-  receive(body: Buffer): Step {
-    if (this.#state !== "over" && body.subarray(0, MISSPELT_ERROR.length).equals(MISSPELT_ERROR)) {
-      return this.#end(errorReceived("PLAIN", body.subarray(MISSPELT_ERROR.length)));
-    }
-    const command = parseCommand(body);
-    if (this.#state !== "over" && command?.name === "ERROR") {
-      return this.#end(errorReceived("PLAIN", command.data));
-    }
-    if (this.#state === "hello-sent" && command?.name === "WELCOME") {
-      if (command.data.length > 0) {
-        return this.#end(failed("ERR_ZMTP_MALFORMED_COMMAND_WELCOME", "PLAIN: WELCOME carries data"));
-      }
-      this.#state = "initiate-sent";
-      return { send: [encodeCommand("INITIATE", this.#properties)] };
-    }
-    if (this.#state === "initiate-sent" && command?.name === "READY") {
-      const metadata = decodeMetadata(command.data);
-      return this.#end(typeof metadata === "string" ? badMetadata("READY", metadata) : { done: metadata });
-    }
-    return this.#end(unexpected("PLAIN", this.#state === "hello-sent" ? "WELCOME" : "READY"));
+  override receive(body: Buffer): Step {
+    if (!this.isOver && body.subarray(0, MISSPELT_ERROR.length).equals(MISSPELT_ERROR))
+      return this.end(errorReceived("PLAIN", body.subarray(MISSPELT_ERROR.length)));
+    return super.receive(body);
   }
 
-  authenticated(): Step {
-    return this.#end(unexpected("PLAIN", "no verdict"));
-  }
-
-  #end(step: Step): Step {
-    this.#state = "over";
-    return step;
+  protected on({ name, data }: Command): Step | undefined {
+    if (name !== this.expected) return undefined;
+    if (name === "READY") return this.done(name, data);
+    if (data.length > 0) return this.fail("ERR_ZMTP_MALFORMED_COMMAND_WELCOME", "WELCOME carries data");
+    this.expected = "READY";
+    return { send: [encodeCommand("INITIATE", this.#options.properties)] };
   }
 }
 
-export class PlainServer implements Mechanism {
+export class PlainServer extends MechanismSide implements Mechanism {
   readonly name = "PLAIN";
   readonly asServer = true;
-  readonly #properties: Uint8Array;
-  readonly #asks: boolean;
-  #state: "hello" | "asking" | "initiate" | "over" = "hello";
+  protected expected: "HELLO" | "INITIATE" = "HELLO";
+  readonly #options: MechanismOptions;
 
   constructor(options: MechanismOptions) {
-    this.#properties = options.properties;
-    this.#asks = options.asks;
+    super();
+    this.#options = options;
   }
 
   start(): Step {
     return {};
   }
 
-  receive(body: Buffer): Step {
-    const command = parseCommand(body);
-    if (this.#state !== "over" && command?.name === "ERROR") {
-      return this.#end(errorReceived("PLAIN", command.data));
-    }
-    if (this.#state === "hello" && command?.name === "HELLO") return this.#hello(command.data);
-    if (this.#state === "initiate" && command?.name === "INITIATE") {
-      const metadata: Metadata | string = decodeMetadata(command.data);
-      if (typeof metadata === "string") return this.#end(badMetadata("INITIATE", metadata));
-      return this.#end({ send: [encodeCommand("READY", this.#properties)], done: metadata });
-    }
-    return this.#end(unexpected("PLAIN", this.#state === "hello" ? "HELLO" : "INITIATE"));
+  protected on({ name, data }: Command): Step | undefined {
+    if (name !== this.expected) return undefined;
+    if (name === "HELLO") return this.#hello(data);
+    return this.done(name, data, encodeCommand("READY", this.#options.properties));
   }
 
-  authenticated(verdict: Verdict): Step {
-    if (this.#state !== "asking") return this.#end(unexpected("PLAIN", "no verdict"));
-    if (verdict !== true) return this.#end(refused("PLAIN", verdict));
-    this.#state = "initiate";
+  protected override admitted(): Step {
+    this.expected = "INITIATE";
     return { send: [encodeCommand("WELCOME", NOTHING)] };
   }
 
@@ -121,28 +91,12 @@ export class PlainServer implements Mechanism {
     const userEnd = 1 + (data[0] ?? 0);
     const passwordLength = data[userEnd];
     // Extra bytes would be unchecked credentials.
-    if (passwordLength === undefined || userEnd + 1 + passwordLength !== data.length) {
-      return this.#end(
-        failed("ERR_ZMTP_MALFORMED_COMMAND_HELLO", "PLAIN: user name and password do not fill HELLO"),
-      );
-    }
-    if (!this.#asks) return this.#end(refused("PLAIN", false));
-    this.#state = "asking";
-    return {
-      ask: {
-        mechanism: "PLAIN",
-        username: data.toString("utf8", 1, userEnd),
-        password: data.toString("utf8", userEnd + 1),
-      },
-    };
+    if (passwordLength === undefined || userEnd + 1 + passwordLength !== data.length)
+      return this.fail("ERR_ZMTP_MALFORMED_COMMAND_HELLO", "user name and password do not fill HELLO");
+    if (!this.#options.asks) return this.end(refused("PLAIN", false));
+    return this.ask({
+      username: data.toString("utf8", 1, userEnd),
+      password: data.toString("utf8", userEnd + 1),
+    });
   }
-
-  #end(step: Step): Step {
-    this.#state = "over";
-    return step;
-  }
-}
-
-function badMetadata(command: string, what: string): Step {
-  return failed("ERR_ZMTP_INVALID_METADATA", `PLAIN: ${command} has ${what}`);
 }

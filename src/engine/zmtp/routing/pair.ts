@@ -4,7 +4,7 @@
  */
 
 import { OfferResult, type OutgoingMessage, type RelaySink, type RelaySource } from "../../engine.js";
-import type { Fault } from "../mechanism/mechanism.js";
+import { type Fault, handshakeFault } from "../mechanism/mechanism.js";
 import type { Peer, Pipe } from "../pipe.js";
 import { FairRouting, type RoutingEffects } from "./routing.js";
 
@@ -27,11 +27,8 @@ export class PairRouting extends FairRouting {
   /** libzmq completes a second peer's handshake and ignores the peer. */
   override refuse(_peer: Peer, pipe: Pipe | undefined): Fault | undefined {
     if (this.#pipe === undefined || this.#pipe === pipe || this.#pipe.released) return undefined;
-    return {
-      kind: "other",
-      code: "ERR_HANDSHAKE",
-      message: `a ${this.#single ? "CHANNEL" : "PAIR"} socket has one peer, and it is there already`,
-    };
+    const type = this.#single ? "CHANNEL" : "PAIR";
+    return handshakeFault(`a ${type} socket has one peer, and it is there already`);
   }
 
   override add(pipe: Pipe): void {

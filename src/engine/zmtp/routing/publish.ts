@@ -24,7 +24,7 @@ import {
   type RelaySink,
 } from "../../engine.js";
 import { parseCommand } from "../codec/command.js";
-import type { Fault } from "../mechanism/mechanism.js";
+import { type Fault, handshakeFault } from "../mechanism/mechanism.js";
 import type { Pipe } from "../pipe.js";
 import { FanOuts } from "./queues.js";
 import type { Matching } from "./relaying.js";
@@ -98,8 +98,9 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
   /** Bounds the memory of peers that come and go while the program takes nothing. */
   override refuse(): Fault | undefined {
     if (!this.#isFull || this.#departed + this.#leaving.length < MAX_DEPARTED) return undefined;
-    const message = "the program has not taken the subscriptions of departed peers, and its queue is full";
-    return { kind: "other", code: "ERR_HANDSHAKE", message };
+    return handshakeFault(
+      "the program has not taken the subscriptions of departed peers, and its queue is full",
+    );
   }
 
   override joined(pipe: Pipe): void {

@@ -15,7 +15,7 @@ import {
   type RelaySink,
   type RelaySource,
 } from "../../engine.js";
-import type { Fault } from "../mechanism/mechanism.js";
+import { type Fault, handshakeFault, protocolFault } from "../mechanism/mechanism.js";
 import { isSameId, lastGiven, type Peer, type Pipe } from "../pipe.js";
 import { FairRouting } from "./routing.js";
 
@@ -34,20 +34,15 @@ export class RouterRouting extends FairRouting implements PeerQueues {
   }
 
   override refuse({ identity }: Peer, pipe: Pipe | undefined): Fault | undefined {
-    if (identity.length > MAX_IDENTITY || identity[0] === 0) {
-      return {
-        kind: "protocol",
-        code: "ERR_ZMTP_INVALID_METADATA",
-        message: "an Identity has at most 255 bytes and does not begin with a zero byte",
-      };
-    }
+    if (identity.length > MAX_IDENTITY || identity[0] === 0)
+      return protocolFault(
+        "ERR_ZMTP_INVALID_METADATA",
+        "an Identity has at most 255 bytes and does not begin with a zero byte",
+      );
     const other = identity.length === 0 ? undefined : this.#byId.get(keyOf(identity));
     if (other === undefined || other === pipe || this.effects.options.handover) return undefined;
-    return {
-      kind: "other",
-      code: "ERR_HANDSHAKE",
-      message: `another peer has the routing id ${quoted(identity.toString())}; the option handover would give it over`,
-    };
+    const name = quoted(identity.toString());
+    return handshakeFault(`another peer has the routing id ${name}; the option handover would give it over`);
   }
 
   override add(pipe: Pipe): void {

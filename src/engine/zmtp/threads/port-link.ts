@@ -55,7 +55,6 @@ const UNBOUNDED_TAKEN_BYTES = 4_194_304;
 
 export class PortLink implements Link {
   blocked = true;
-  readonly draining = false;
   /** Posted and untaken messages, and their cost. */
   ahead = 0;
   aheadBytes = 0;
@@ -129,8 +128,6 @@ export class PortLink implements Link {
     }
     pipe.relieved();
   }
-
-  pause(): void {}
 
   resume(): void {
     this.#reportTaken();

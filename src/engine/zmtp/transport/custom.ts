@@ -25,7 +25,6 @@ export class DuplexStream implements Stream {
     this.remote = remote;
     this.address = address;
     stream.on("error", ignore);
-    this.reader.follow(stream);
   }
 
   pending(): number {
@@ -76,10 +75,7 @@ export function customAsTransport(user: UserTransport): Transport {
         .then(
           (given) => {
             if (settled) given.stream.on("error", ignore).destroy();
-            else {
-              settle(checkedStream(given));
-              given.stream.resume();
-            }
+            else settle(checkedStream(given));
           },
           (error: unknown) => settle(error instanceof Error ? error : new Error(String(error))),
         )
@@ -96,9 +92,7 @@ export function customAsTransport(user: UserTransport): Transport {
 function acceptorOf(endpoint: string, acceptor: Acceptor): TransportAcceptor {
   return {
     accepted(given) {
-      const stream = checkedStream(given);
-      acceptor.accepted(stream);
-      given.stream.resume();
+      acceptor.accepted(checkedStream(given));
     },
     failed: (error) => acceptor.failed(transportError(error, "accept at", endpoint)),
   };

@@ -19,8 +19,7 @@ import { addressOf, checkIpcPath } from "../../../core/schemes/grammar.js";
 import { ignore } from "../../../core/waiter.js";
 import { transportError } from "../errors.js";
 import { Reader } from "./reader.js";
-import { closeServer, KernelStream, listen, listenSync, makeServer } from "./server.js";
-import { whenConnected } from "./tcp.js";
+import { closeServer, KernelStream, listen, listenSync, makeServer, whenConnected } from "./tcp.js";
 import type { Acceptor, Listener, Transport } from "./transport.js";
 
 const PIPE_FAMILY = -1;
@@ -65,8 +64,8 @@ function placeOf(given: string): Place {
 }
 
 function serverAt({ endpoint }: Place, acceptor: Acceptor): Server {
-  return makeServer(endpoint, acceptor, (socket, reader) =>
-    acceptor.accepted(new KernelStream(socket, reader, endpoint, addressOf(endpoint))),
+  return makeServer(endpoint, acceptor, (socket) =>
+    acceptor.accepted(new KernelStream(socket, endpoint, addressOf(endpoint))),
   );
 }
 
@@ -156,11 +155,11 @@ export const ipc: Transport = {
   },
 
   dial(endpoint, options, done) {
-    const reader = new Reader();
+    const reader = new Reader(false);
     const socket = connect({ path: pathOf(endpoint), onread: reader.onread });
     return whenConnected(socket, options.connectTimeout, (error) => {
       if (error !== undefined) socket.on("error", ignore).destroy();
-      done(error ?? new KernelStream(socket, reader, endpoint, addressOf(endpoint)));
+      done(error ?? new KernelStream(socket, endpoint, addressOf(endpoint), reader));
     });
   },
 };

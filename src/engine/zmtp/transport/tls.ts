@@ -26,10 +26,9 @@ import {
 import { onTlsError, pendingOf, verifyError } from "../../../core/node-internals.js";
 import { type EndpointUse, parseHostPort } from "../../../core/schemes/grammar.js";
 import { ignore } from "../../../core/waiter.js";
-import type { Fault } from "../mechanism/mechanism.js";
-import { Reader, readSocket } from "./reader.js";
-import { makeRawServer } from "./server.js";
-import { overTcp, peerOf, tune } from "./tcp.js";
+import { type Fault, handshakeFault, protocolFault } from "../mechanism/mechanism.js";
+import { Reader } from "./reader.js";
+import { makeServer, overTcp, peerOf, tune } from "./tcp.js";
 import type { Acceptor, Framing, Stream, Transport, TransportOptions } from "./transport.js";
 
 class TlsStream implements Stream {
@@ -99,7 +98,7 @@ class TlsStream implements Stream {
     const error = this.#error;
     if (error === undefined) {
       if (this.#secured) return silent && !this.#isServer ? HUNG_UP : undefined;
-      return { kind: "other", code: "ERR_HANDSHAKE", message: "the peer hung up during the TLS handshake" };
+      return handshakeFault("the peer hung up during the TLS handshake");
     }
     // Servers on Bun; on Node.js `secured` has the fault already, and Deno reports only the code.
     if (this.socket.authorizationError || X509_CODE.test(error.code ?? "")) return notTrusted(error);
@@ -107,13 +106,12 @@ class TlsStream implements Stream {
     // EPROTO: OpenSSL's error during a write.
     if (!/^(?:ERR_SSL_|ERR_TLS_|EPROTO$)/.test(error.code ?? "")) {
       if (this.#secured) return silent && !this.#isServer ? HUNG_UP : undefined;
-      return { kind: "other", code: "ERR_HANDSHAKE", message: `the TLS handshake failed: ${reason}` };
+      return handshakeFault(`the TLS handshake failed: ${reason}`);
     }
     if (reason === NO_CERTIFICATE || error.code === "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE")
       return { kind: "refused", code: "ERR_AUTHENTICATION", message: "TLS: the peer has no certificate" };
-    if (/\balert\b/.test(reason))
-      return { kind: "other", code: "ERR_HANDSHAKE", message: `the peer ended TLS: ${reason}` };
-    return { kind: "protocol", code: "ERR_PROTOCOL", message: `TLS: ${reason}` };
+    if (/\balert\b/.test(reason)) return handshakeFault(`the peer ended TLS: ${reason}`);
+    return protocolFault("ERR_PROTOCOL", `TLS: ${reason}`);
   }
 }
 
@@ -123,12 +121,9 @@ const X509_CODE =
   /^(?:CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_CA$|HOSTNAME_MISMATCH$|ERR_TLS_CERT_)/;
 
 /** A client of TLS 1.3 is done before the server checks its certificate (RFC 8446, Certificate). */
-const HUNG_UP: Fault = {
-  kind: "other",
-  code: "ERR_HANDSHAKE",
-  message:
-    "the server hung up directly after the TLS handshake, as one does that does not accept this side's certificate, or needs one (tlsCert, tlsKey)",
-};
+const HUNG_UP = handshakeFault(
+  "the server hung up directly after the TLS handshake, as one does that does not accept this side's certificate, or needs one (tlsCert, tlsKey)",
+);
 
 /** Strips addresses, file names and line numbers. */
 function reasonOf(error: Error & { readonly reason?: unknown }): string {
@@ -156,7 +151,7 @@ function now(options: TransportOptions): TransportOptions {
   return options.live ?? options;
 }
 
-function server(endpoint: string, options: TransportOptions, acceptor: Acceptor, isRead: boolean): Server {
+function server(endpoint: string, options: TransportOptions, acceptor: Acceptor): Server {
   let failing = false;
   const credentials = () => {
     const current = now(options);
@@ -171,7 +166,7 @@ function server(endpoint: string, options: TransportOptions, acceptor: Acceptor,
     return lastContextOf(current);
   };
   credentials();
-  return makeRawServer(endpoint, acceptor, (raw) => {
+  return makeServer(endpoint, acceptor, (raw) => {
     tune(raw, options);
     const current = credentials();
     if (current === undefined || raw.remoteAddress === undefined) {
@@ -191,7 +186,6 @@ function server(endpoint: string, options: TransportOptions, acceptor: Acceptor,
       const error = requestCert ? clientFault(socket) : undefined;
       stream.secured(error === undefined ? undefined : notTrusted(error));
     });
-    if (isRead) readSocket(socket, stream.reader);
     acceptor.accepted(stream);
   });
 }
@@ -208,7 +202,7 @@ function refusedOptions(endpoint: string, cause: Error): ShoalError {
   return new TransportError("ERR_TRANSPORT", message, { endpoint, cause });
 }
 
-function secure(raw: Socket, endpoint: string, options: TransportOptions, isRead: boolean): Stream {
+function secure(raw: Socket, endpoint: string, options: TransportOptions): Stream {
   const current = now(options);
   const { sent, checked } = serverNameOf(current, parseHostPort(endpoint).host);
   tune(raw, options);
@@ -223,36 +217,24 @@ function secure(raw: Socket, endpoint: string, options: TransportOptions, isRead
   });
   const stream = new TlsStream(socket, raw, false);
   socket.once("secureConnect", () => stream.secured(undefined));
-  if (isRead) readSocket(socket, stream.reader);
   return stream;
 }
 
-function transport(isRead: boolean): Transport {
-  return {
-    ...overTcp(
-      "tls",
-      (endpoint, options, acceptor) => server(endpoint, options, acceptor, isRead),
-      (target, endpoint, options) => {
-        const socket = connect(target);
-        return { socket, stream: () => secure(socket, endpoint, options, isRead) };
-      },
-    ),
-    raw: false,
+export const tls: Transport = {
+  ...overTcp("tls", server, (target, endpoint, options) => {
+    const socket = connect(target);
+    return { socket, stream: () => secure(socket, endpoint, options) };
+  }),
+  raw: false,
 
-    assertUsable(use, options) {
-      contextOf(now(options), use);
-      if (use === "connect") return;
-      if (CHECKS_CLIENTS || now(options).tlsCa === null) return;
-      throw new NotSupportedError(
-        "Deno does not check the certificates of clients: to bind tls:// or wss:// there, leave tlsCa out, and authenticate clients by CURVE or PLAIN",
-      );
-    },
-  };
-}
-
-export const tls = transport(true);
-/** For `node:http`, which reads first. */
-export const tlsForHttp = transport(false);
+  assertUsable(use, options) {
+    contextOf(now(options), use);
+    if (use === "connect" || CHECKS_CLIENTS || now(options).tlsCa === null) return;
+    throw new NotSupportedError(
+      "Deno does not check the certificates of clients: to bind tls:// or wss:// there, leave tlsCa out, and authenticate clients by CURVE or PLAIN",
+    );
+  },
+};
 
 // --- Keys and certificates -------------------------------------------------------------------------------------------
 

@@ -64,6 +64,8 @@ export interface Acceptor {
 export interface Listener {
   /** Without wildcards. */
   readonly endpoint: string;
+  /** Called once the socket lists it: peers that have waited for an inproc name connect within the call. */
+  isListed?(): void;
   /** Settles when the endpoint is free; connections stay open. */
   close(): Promise<void>;
 }
@@ -92,7 +94,7 @@ export interface Transport {
   dial(endpoint: string, options: TransportOptions, done: (result: Stream | Error) => void): () => void;
 }
 
-/** What binds an endpoint: a transport, or datagrams. */
+/** What binds an endpoint: a transport, datagrams, or inproc. */
 export type Binder = Pick<Transport, "assertUsable" | "listen" | "listenSync">;
 
 export interface FramePiece {

@@ -5,12 +5,12 @@ import { type Spin, spinHere } from "../../../core/spin.js";
 import { customAsTransport } from "./custom.js";
 import { ipc } from "./ipc.js";
 import { tcp, tcpForHttp } from "./tcp.js";
-import { tls, tlsForHttp } from "./tls.js";
+import { tls } from "./tls.js";
 import type { Transport } from "./transport.js";
 import { webSocketOver } from "./ws.js";
 
 const TRANSPORTS = new Map<string, Transport>(
-  [tcp, tls, webSocketOver("ws", tcpForHttp, 80), webSocketOver("wss", tlsForHttp, 443), ipc].map((each) => [
+  [tcp, tls, webSocketOver("ws", tcpForHttp, 80), webSocketOver("wss", tls, 443), ipc].map((each) => [
     each.scheme,
     each,
   ]),

@@ -3,16 +3,16 @@ import { describe, expect, test } from "vitest";
 import { InvalidArgumentError } from "../../../../src/core/errors.js";
 import { encodeZ85 } from "../../../../src/core/z85.js";
 import { encodeCommand, encodeMetadata } from "../../../../src/engine/zmtp/codec/command.js";
-import { type CurveBox, keyPairOf } from "../../../../src/engine/zmtp/mechanism/curve-box.js";
-import { CurveClient } from "../../../../src/engine/zmtp/mechanism/curve-client.js";
 import {
+  CurveClient,
   type CurveRandom,
+  CurveServer,
   counter,
   nonce,
   SYSTEM_RANDOM,
   sealBox,
-} from "../../../../src/engine/zmtp/mechanism/curve-handshake.js";
-import { CurveServer } from "../../../../src/engine/zmtp/mechanism/curve-server.js";
+} from "../../../../src/engine/zmtp/mechanism/curve.js";
+import { type CurveBox, keyPairOf } from "../../../../src/engine/zmtp/mechanism/curve-box.js";
 import type { MechanismOptions, Step } from "../../../../src/engine/zmtp/mechanism/mechanism.js";
 import { LONG } from "../../../support/long.js";
 import { bodyOf, CURVE_HELLO_BOX, CURVE_HELLO_SHA256, ERROR } from "../../../vectors/mechanism.js";

@@ -3,13 +3,14 @@
 import { randomBytes } from "node:crypto";
 import { NOBLE } from "../../../../src/browser/curve/noble.js";
 import { encodeMetadata } from "../../../../src/engine/zmtp/codec/command.js";
+import type { CurveRandom } from "../../../../src/engine/zmtp/mechanism/curve.js";
 import {
   type CurveBox,
   type CurvePrimitives,
   type KeyPair,
   keyPairOf,
 } from "../../../../src/engine/zmtp/mechanism/curve-box.js";
-import type { CurveRandom } from "../../../../src/engine/zmtp/mechanism/curve-handshake.js";
+import type { CurveCipher } from "../../../../src/engine/zmtp/mechanism/curve-cipher.js";
 import {
   boxWith,
   loadCurveBox,
@@ -19,7 +20,6 @@ import {
 import type {
   Credentials,
   Fault,
-  FrameCipher,
   Mechanism,
   MechanismOptions,
   Metadata,
@@ -144,7 +144,7 @@ export const BOXES: readonly CurveBox[] = [LIBSODIUM, NOBLE, ...nativeBoxes()];
 
 /** What is in a sealed body, or the fault. */
 export function openSealed(
-  cipher: FrameCipher | undefined,
+  cipher: CurveCipher | undefined,
   sealed: Uint8Array,
 ): { readonly flags: number; readonly body: Buffer } | Fault {
   if (cipher === undefined) throw new Error("there is no cipher");

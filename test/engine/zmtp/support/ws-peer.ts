@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { Reader } from "../../../../src/engine/zmtp/transport/reader.js";
-import type { HttpStream } from "../../../../src/engine/zmtp/transport/ws-paths.js";
+import type { HttpStream } from "../../../../src/engine/zmtp/transport/ws.js";
 import { ready } from "../../../contract/support/zmtp-peer.js";
 import { portOf } from "../../../support/ports.js";
 

@@ -1,6 +1,6 @@
 import { networkInterfaces } from "node:os";
 import { describe, expect, test } from "vitest";
-import { bindAddress } from "../../../../src/engine/zmtp/transport/server.js";
+import { bindAddress } from "../../../../src/engine/zmtp/transport/tcp.js";
 
 describe("what a host binds to", () => {
   test.each([

@@ -5,9 +5,7 @@ import { connect as connectTls, createServer } from "node:tls";
 import { describe, expect, it } from "vitest";
 import { makeCertificate } from "../../../../bench/certificate.js";
 import { TurnBudget } from "../../../../src/core/turn-budget.js";
-import { type ByteStream, Reader, readSocket } from "../../../../src/engine/zmtp/transport/reader.js";
-
-const socket = { on: () => undefined } as unknown as ByteStream;
+import { type ByteStream, Reader } from "../../../../src/engine/zmtp/transport/reader.js";
 
 describe("full records of TLS", () => {
   const RECORD = 16_384;
@@ -16,12 +14,13 @@ describe("full records of TLS", () => {
   function gathering() {
     const listeners = new Map<string, () => void>();
     const reader = new Reader();
-    const { buffer, callback } = reader.onrecord();
+    const { buffer, callback } = reader.onread;
     const got: Buffer[] = [];
     const kept: boolean[] = [];
     const wire: Buffer[] = [];
     const on = (event: string, listener: () => void) => void listeners.set(event, listener);
-    reader.start({ on, pause: () => undefined, resume: () => undefined } as unknown as ByteStream, {
+    const socket = { on, pause: () => undefined, resume: () => undefined, encrypted: true };
+    reader.start(socket as unknown as ByteStream, {
       sinkOnBytes(bytes, length, isKept) {
         got.push(Buffer.from(bytes.subarray(0, length)));
         kept.push(isKept);
@@ -112,7 +111,6 @@ describe("full records of TLS", () => {
           sinkOnBytes: (bytes, length) => void got.push(Buffer.from(bytes.subarray(0, length))),
           sinkOnEnd: resolve,
         });
-        readSocket(socket, reader);
       });
       expect(Buffer.concat(got).equals(wire)).toBe(true);
       expect([read, socket.listenerCount("data")]).toEqual([wire.length, 0]);
@@ -127,8 +125,11 @@ it("a read begins the time of each budget again, since the event loop has turned
   const budget = new TurnBudget(1, { now: () => now });
   let bring: (chunk: Buffer) => void = () => undefined;
   const reader = new Reader();
+  const on = (event: string, listener: typeof bring): void => {
+    if (event === "data") bring = listener;
+  };
+  const socket = { on, resume: () => undefined } as unknown as ByteStream;
   reader.start(socket, { sinkOnBytes: () => undefined, sinkOnEnd: () => undefined });
-  reader.follow({ on: (_event, listener) => (bring = listener) });
   budget.note(64);
   now = 5;
   reader.onread.callback(1, reader.onread.buffer());

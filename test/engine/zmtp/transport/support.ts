@@ -2,7 +2,7 @@
 import type { Socket } from "node:net";
 import { afterEach } from "vitest";
 import { optionValues } from "../../../../src/core/option-table.js";
-import type { KernelStream } from "../../../../src/engine/zmtp/transport/server.js";
+import type { KernelStream } from "../../../../src/engine/zmtp/transport/tcp.js";
 import type {
   Listener,
   Stream,

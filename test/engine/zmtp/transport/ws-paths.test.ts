@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { optionValues } from "../../../../src/core/option-table.js";
 import type { Fault } from "../../../../src/engine/zmtp/mechanism/mechanism.js";
 import type { Acceptor } from "../../../../src/engine/zmtp/transport/transport.js";
-import { Paths } from "../../../../src/engine/zmtp/transport/ws-paths.js";
+import { Paths } from "../../../../src/engine/zmtp/transport/ws.js";
 import { turn } from "../../../support/settled.js";
 import { request, streamOf, Wire } from "../support/ws-peer.js";
 
