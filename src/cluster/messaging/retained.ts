@@ -84,7 +84,7 @@ export class Retention {
   #peerOf(id: string): Peer {
     let peer = this.#peers.get(id);
     if (peer === undefined) {
-      peer = new Peer(this.#gone.delete(id));
+      peer = new Peer(this.#gone.has(id));
       this.#peers.set(id, peer);
     }
     return peer;
@@ -112,9 +112,8 @@ export class Retention {
 
   onMember(id: string): void {
     if (this.#isClosed || this.#peers.get(id)?.isMet || !this.#messaging.peers().includes(id)) return;
-    const isBack = this.#gone.has(id);
     this.#peerOf(id).isMet = true;
-    if (isBack) void this.#send(id, () => AGAIN);
+    if (this.#gone.delete(id)) void this.#send(id, () => AGAIN);
     void this.#ask(id, this.#readers);
   }
 

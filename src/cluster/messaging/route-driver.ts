@@ -195,8 +195,9 @@ export class RouteDriver {
   }
 
   #flush(now: number): void {
-    this.#own.endBlock();
-    this.#flushAt = Infinity;
+    // A few at a time: members get the blocks before the log forgets them.
+    this.#own.logBlocks(8);
+    this.#flushAt = this.#own.hasPending ? now + ROUTE_FLUSH : Infinity;
     for (const member of this.#members.values()) this.#feed(now, member);
   }
 

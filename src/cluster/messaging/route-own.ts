@@ -101,6 +101,8 @@ export class OwnRoutes {
   /** Of the next block, and of a part of a snapshot. */
   readonly #changes = new RouteChangesWriter();
   readonly #part = new RouteChangesWriter();
+  /** Those that the log does not have yet. */
+  readonly #blocks: RouteBlock[] = [];
   /** By the version before; the oldest one first. */
   readonly log = new Map<number, RouteBlock>();
   /** Until the member has all of it, or gets no more of it. */
@@ -130,18 +132,23 @@ export class OwnRoutes {
   }
 
   #change(change: RouteChange): void {
-    if (this.#changes.size + change.filter.length > ROUTE_BLOCK) this.endBlock();
+    if (this.#changes.size + change.filter.length > ROUTE_BLOCK) this.#endBlock();
     this.#changes.add(change);
     this.version += 1;
   }
 
-  /** The log has what changed until now. */
-  endBlock(): void {
-    if (!this.hasPending) return;
-    const block = { to: this.version, item: this.#changes.take({ isFirst: false, isLast: false }) };
-    this.log.set(this.cut, block);
-    this.cut = block.to;
-    this.logBytes += block.item.length;
+  #endBlock(): void {
+    this.#blocks.push({ to: this.version, item: this.#changes.take({ isFirst: false, isLast: false }) });
+  }
+
+  /** Moves blocks into the log, the last one with what has changed until now. @param most number */
+  logBlocks(most: number): void {
+    if (this.#blocks.length < most && this.#changes.size > 0) this.#endBlock();
+    for (const block of this.#blocks.splice(0, most)) {
+      this.log.set(this.cut, block);
+      this.cut = block.to;
+      this.logBytes += block.item.length;
+    }
     // Snapshots that are being read continue from the log.
     const bound = this.snapshots.size > 0 ? 16_777_216 : 1_048_576;
     for (const [from, { item }] of this.log) {

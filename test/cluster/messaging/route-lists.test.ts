@@ -203,3 +203,19 @@ describe("an admitted but evil node", () => {
     stillServes();
   });
 });
+
+it("a burst of more changes than the log holds does not cost a reader that keeps up a snapshot of the whole list", () => {
+  const world = new Lists();
+  const [a] = [world.add("a"), world.add("b")];
+  for (let i = 0; i < 2_000; i++) a.subscribe(`before/${i}/${"x".repeat(900)}`);
+  world.run(2_000);
+  let items = 0;
+  world.onSend = (to) => {
+    if (to === "b") items += 1;
+  };
+  for (let i = 0; i < 2_000; i++) a.subscribe(`later/${i}/${"x".repeat(900)}`);
+  world.run(2_000);
+  expect(world.routes("b", "a")).toHaveLength(4_000);
+  // 2,000 changes of 900 bytes are some 250 blocks, and the list is twice as much.
+  expect(items).toBeLessThan(300);
+});
