@@ -44,14 +44,16 @@ export interface ClusterClients {
 }
 
 /**
- * @param members with a discovery server, this node first if it has one
+ * @param members with a discovery server
  * @param timeout ms
+ * @param own known without asking: also while this node drains, and with any timeout
  * @throws InvalidStateError `ERR_TOO_MANY_PENDING`; ClosedError `EBADF`
  */
 export async function askClients(
   requests: Pick<OutgoingRequests, "streamFrom">,
   members: readonly Pick<Member, "id" | "name" | "isLive">[],
   timeout: number,
+  own: readonly ClusterClient[] = [],
 ): Promise<ClusterClients> {
   const asked = members.map(async (member) => {
     const clients: ClusterClient[] = [];
@@ -62,7 +64,7 @@ export async function askClients(
   // A dead node has no clients.
   const found = (await Promise.all(asked)).filter(({ member }) => member.isLive);
   return Object.freeze({
-    clients: Object.freeze(once(found.flatMap(({ clients }) => clients))),
+    clients: Object.freeze(once([...own, ...found.flatMap(({ clients }) => clients)])),
     missing: Object.freeze(found.filter(({ isWhole }) => !isWhole).map(({ member }) => member.name)),
   });
 }

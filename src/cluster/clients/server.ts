@@ -327,6 +327,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   }
 
   async #lookUp(): Promise<void> {
+    if (this.closed) return;
     const { addresses = interfaceAddresses, addressInterval: timeout } = this.#settings;
     const attempt = new AbortController();
     const { signal } = attempt;

@@ -643,10 +643,11 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     checkCallOptions("clients", options, ["timeout"]);
     const { timeout = 1_000 } = options;
     checkInteger("timeout", timeout, 0, MAX_TIMEOUT);
-    const { self, live } = this.parts.runtime.rules;
+    const { live } = this.parts.runtime.rules;
     const asked = live.filter(({ details }) => details.props[DISCOVERY_PROP] !== undefined);
-    const all = this.#discovery === undefined ? asked : [self, ...asked];
-    return askClients(this.parts.requests.outgoing, all, timeout);
+    const { name: node } = this.identity;
+    const own = (this.#discovery?.clients() ?? []).map((client) => Object.freeze({ ...client, node }));
+    return askClients(this.parts.requests.outgoing, asked, timeout, own);
   }
 
   /** @internal Of this node's discovery server. @returns ends it @throws InvalidStateError `EFSM`: it has one */

@@ -107,6 +107,14 @@ describe("a client that knows one node", () => {
   });
 });
 
+it("a server that is closed while it starts waits for no provider of addresses", async () => {
+  const addresses = () => new Promise<never>(() => undefined);
+  const made = makeServer(await node("a"), { addresses, addressInterval: 60_000 });
+  const starting = made.start();
+  await made.close();
+  await expect(starting).rejects.toMatchObject({ code: "EBADF" });
+});
+
 it("a removed node answers with 503 over HTTP", async () => {
   const [a, b] = [await node("a"), await node("b")];
   const { url } = await server(a, { endpoint: undefined, http: { port: 0 } });
@@ -127,6 +135,16 @@ describe("node.clients()", () => {
       await new Promise((resolve) => b.events.once("tags", resolve).once("joined", resolve));
     expect(await b.clients({ timeout: 100 })).toEqual({ clients: [], missing: [a.name] });
     await b.drain();
+  });
+
+  it("has this node's own without asking: at once, and while it drains", async () => {
+    const a = await node("a");
+    const { endpoint } = await server(a);
+    await client({ addresses: endpoint as string }).ready();
+    for (const timeout of [0, 1_000]) {
+      expect(await a.clients({ timeout })).toMatchObject({ clients: [{ node: a.name }], missing: [] });
+      await a.drain();
+    }
   });
 
   it("is empty without discovery servers, and checks what it is given", async () => {
