@@ -107,8 +107,9 @@ export function parseDiscovery(text: string): DiscoverySource {
   const form = Object.hasOwn(FORMS, scheme) ? FORMS[scheme] : undefined;
   if (form === undefined || rest === undefined) {
     const forms = Object.values(FORMS).map((each) => each.form);
+    const hint = form === undefined ? suggest(scheme, Object.keys(FORMS)) : "";
     throw new InvalidArgumentError(
-      `a discovery source must be one of ${forms.join(", ")}; got ${describe(text)}${suggest(scheme, Object.keys(FORMS))}`,
+      `a discovery source must be one of ${forms.join(", ")}; got ${describe(text)}${hint}`,
     );
   }
   if (form.slashes !== (slashes !== "")) throw invalidArgument(`expected ${form.form}`, text);

@@ -66,5 +66,6 @@ describe("a text of discovery", () => {
     const { code, message } = thrown(() => parseDiscovery(text));
     expect([code, message]).toEqual(["EINVAL", expect.stringContaining(reason)]);
     expect(message).not.toContain("secret");
+    expect(message).not.toContain(`did you mean ${text}?`);
   });
 });
