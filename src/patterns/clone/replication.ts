@@ -423,10 +423,8 @@ export class Standby {
       return;
     }
     this.#last = parsed.sequence;
-    const { map, queue } = this.#state;
-    const { uuid, kind } = parsed;
-    const { window } = this.#loaded?.map ?? map;
-    if (uuid.length > 0) window.add(kind === "conflict" ? conflictMark(uuid) : uuid);
+    const { queue } = this.#state;
+    if (this.following) this.#remember(parsed);
     queue.push(copyOf(parsed));
     if (this.storing && (queue.waiting > MAX_QUEUED || queue.bytes > MAX_QUEUED_BYTES)) this.start(now);
   }
@@ -443,7 +441,13 @@ export class Standby {
     this.#phase = "following";
     this.#followsSince = now;
     this.#patience = 0;
+    for (const operation of state.queue.operations()) this.#remember(operation);
     if (state.queue.waiting === 0) this.#have();
+  }
+
+  /** A map that may be stored, or adopted, without an update must not have its UUID. */
+  #remember({ uuid, kind }: Operation): void {
+    if (uuid.length > 0) this.#state.map.window.add(kind === "conflict" ? conflictMark(uuid) : uuid);
   }
 
   /** Updates that wait for the store are in the next map, if this server gets one. */

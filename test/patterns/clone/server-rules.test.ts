@@ -421,6 +421,22 @@ test("an update that a follower's store refused is made when its client repeats 
   expect(rules.stats()).toMatchObject({ repeated: 0, inFlight: 1 });
 });
 
+test("an update that comes while the store has only the map before it is not among the map's recent ones", () => {
+  const { rules, its } = standingBy({ hasStore: true });
+  const update = { ...(operationOf(kvset("k", "v", 1), 0) as Operation), sequence: 5 };
+  const { session } = its;
+  rules.follow([session, ...encodeEnd(4, NO_STANDING, EMPTY)], 0);
+  rules.follow([session, ...encodeUpdate(update)], 0);
+  expect(uuidsOf(its.given.map.seen())).toEqual([]);
+  // Updates are missing, so the map is asked for again, and the present one is adopted without the update.
+  rules.follow([session, ...encodeHugz(9)], 0);
+  rules.replaced(its.given, 0);
+  expect(rules.stats()).toMatchObject({ sequence: 4, entries: 0 });
+  rules.activate(10_000);
+  set(rules, "k", "v", 1, 10_000);
+  expect(rules.stats()).toMatchObject({ repeated: 0, inFlight: 1 });
+});
+
 test("a map for a follower does not count updates in flight as recent ones", () => {
   const sent: Buffer[][] = [];
   const replicate = (_: Buffer, frames: Buffer[]): DeliveryResult => {
