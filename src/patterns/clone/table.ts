@@ -184,6 +184,14 @@ export class CloneTable {
     return this.#copy(id, 0, this.keyLength(id));
   }
 
+  /** Writes a short key's bytes to a position of `target`. */
+  writeKey(id: number, target: Buffer, at: number): void {
+    const address = this.#addresses[id] as number;
+    const slab = this.#arena.slab(address);
+    const from = offsetOf(address);
+    for (let i = this.keyLength(id) - 1; i >= 0; i--) target[at + i] = slab[from + i] as number;
+  }
+
   /** The value: a copy, or the memory of a large one, which must not be written to. */
   value(id: number): Buffer {
     const large = this.#large.size === 0 ? undefined : this.#large.get(id);
