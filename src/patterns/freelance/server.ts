@@ -82,6 +82,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
   readonly #jobs: HandlerJobs<RequestCommand>;
   readonly #counts = { received: 0, pings: 0, unroutable: 0, notServing: 0 };
   readonly #binding = new Mutex();
+  #reading: Promise<void> | undefined;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(handler: RequestHandler<NoInfer<T>>, options: FreelanceServerOptions<T> = {}) {
@@ -98,7 +99,6 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
     if (this.#identity !== undefined) this.#assertDialable(this.#identity);
     this.#router = new Router({ linger: 0, mandatory: true, ...settings.socketOptions, receiveTimeout: -1 });
     this.#gate?.passTo((frames) => this.#serve(parseServerMessage(this.#model, frames) as ServerCommand));
-    void this.#read();
   }
 
   /** Bound endpoint, wildcards filled in; `null` before {@link bind}. */
@@ -137,7 +137,10 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
       }
       this.#router.routingId = this.#identity ?? endpoint;
     }
-    return this.#router.bind(endpoint);
+    const bound = await this.#router.bind(endpoint);
+    // A read keeps the process alive.
+    this.#reading ??= this.#read();
+    return bound;
   }
 
   stats(): FreelanceServerStats {
@@ -154,6 +157,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
     await withTimeout(this.onDrain(), linger);
     this.#jobs.abort();
     await this.#router.close({ linger });
+    await this.#reading;
   }
 
   #assertDialable(name: string): void {

@@ -14,6 +14,7 @@ import { closeAfterEach } from "../../support/close-after-each.js";
 import { removeAfterEach } from "../../support/folders.js";
 import { ListedEndpoints } from "../../support/listed-endpoints.js";
 import { freePort } from "../../support/ports.js";
+import { turn } from "../../support/settled.js";
 
 const makeFolder = removeAfterEach();
 const keep = closeAfterEach();
@@ -238,6 +239,14 @@ describe("bad input", () => {
       expect(await failure(server.bind(endpoint))).toMatchObject({ code: "EINVAL" });
     expect(server.endpoint).toBeNull();
   });
+});
+
+test("a server that is not bound does not keep the process alive", async () => {
+  const holders = (): number => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
+  const before = holders();
+  keep(new FreelanceServer(fail, { model: 1 }));
+  await turn();
+  expect(holders()).toBeLessThanOrEqual(before);
 });
 
 test("binds two endpoints that are asked for at once, one after the other", async () => {
