@@ -140,7 +140,7 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
     void this.#read();
     this.#timer.start(this.#rules);
     try {
-      for (const endpoint of this.#list.current) this.#connect(endpoint);
+      for (const endpoint of new Set(this.#list.current)) this.#connect(endpoint);
     } catch (error) {
       void this.close();
       throw error;
@@ -150,7 +150,9 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
 
   #follow(list: readonly string[]): void {
     if (this.closed) return;
-    for (const endpoint of list) this.#list.connect(endpoint, () => this.#connect(endpoint));
+    for (const endpoint of list)
+      if (!this.#rules.endpoints.includes(endpoint))
+        this.#list.connect(endpoint, () => this.#connect(endpoint));
     for (const endpoint of this.#rules.endpoints) {
       if (list.includes(endpoint)) continue;
       this.#router.disconnect(endpoint);
@@ -159,7 +161,6 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
   }
 
   #connect(endpoint: string): void {
-    if (this.#rules.endpoints.includes(endpoint)) return;
     this.#router.connect(endpoint);
     this.#timer.run((now) => this.#rules.addServer(endpoint, now));
   }

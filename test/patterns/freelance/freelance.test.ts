@@ -1,6 +1,6 @@
 /** The three models on real sockets. */
-import { describe, expect, test } from "vitest";
-import { Context, Dealer, json, type Raw, Router } from "../../../src/index.js";
+import { describe, expect, test, vi } from "vitest";
+import { Context, Dealer, json, type Raw, Router, TransportError } from "../../../src/index.js";
 import type { RequestHandler } from "../../../src/kit/handler-runtime.js";
 import { FreelanceClient } from "../../../src/patterns/freelance/client.js";
 import type { FreelanceModel } from "../../../src/patterns/freelance/protocol.js";
@@ -239,6 +239,22 @@ describe("bad input", () => {
       expect(await failure(server.bind(endpoint))).toMatchObject({ code: "EINVAL" });
     expect(server.endpoint).toBeNull();
   });
+});
+
+test("model 3: an endpoint that cannot be connected is tried ever less often, beside one that can", async () => {
+  const [good, bad] = [endpointOf(await serve(3, named("good"))), ipc()];
+  const connect = Router.prototype.connect;
+  const spy = vi.spyOn(Router.prototype, "connect").mockImplementation(function (this: Router, endpoint) {
+    if (endpoint === bad) throw new TransportError("EMFILE", "no more sockets");
+    return connect.call(this, endpoint as string);
+  });
+  const client = keep(new FreelanceClient(new ListedEndpoints([good, bad])));
+  const refused: number[] = [];
+  client.events.on("endpoint:refused", () => refused.push(performance.now()));
+  await until(() => refused.length === 5, "five attempts");
+  spy.mockRestore();
+  // 100, 200, 400 and 800 ms, or down to half of each by chance.
+  expect((refused[4] as number) - (refused[0] as number)).toBeGreaterThan(600);
 });
 
 test("a server that is not bound does not keep the process alive", async () => {
