@@ -19,7 +19,7 @@ import type { PendingCall } from "../../kit/calls.js";
 import { lateError } from "../../kit/errors.js";
 import { StoreError } from "../../store/store.js";
 import type { ClientRulesOptions, CloneClientEvent } from "./client-options.js";
-import { isConflict, revisionOf } from "./properties.js";
+import { CONFLICT, hasLine, revisionOf } from "./properties.js";
 import { encodeSet, PROPERTIES, readSequence, UUID, UUID_BYTES, uuidOf, VALUE } from "./protocol.js";
 import type { RawChange } from "./watch.js";
 
@@ -165,7 +165,7 @@ export class ClientCalls {
     const revision = revisionOf(properties);
     this.#delay = now - call.firstSentAt;
     this.#end(call, now);
-    if (revision !== undefined && isConflict(properties)) {
+    if (revision !== undefined && hasLine(properties, CONFLICT)) {
       this.counts.conflicts += 1;
       call.result.reject(new CloneConflictError(revision));
       return;

@@ -17,7 +17,7 @@ import { EndpointChooser } from "../../kit/endpoint-chooser.js";
 import type { FrameBatch } from "../../sockets/internal.js";
 import { ClientCalls, type ClientEffects } from "./client-calls.js";
 import type { ClientRulesOptions, CloneClientStats, CloneState } from "./client-options.js";
-import { isRefusedFull, revisionOf, subtreeName, subtreeSequence, supportsConditions } from "./properties.js";
+import { hasLine, REFUSED, revisionOf, SUPPORT, subtreeName, subtreeSequence } from "./properties.js";
 import {
   type CloneFault,
   hasPrefix,
@@ -199,7 +199,7 @@ export class ClientRules {
       return;
     }
     this.#counts.received += 1;
-    if (sequence === 0 && isRefusedFull(frames[PROPERTIES] as Buffer)) this.calls.refuse(frames, now);
+    if (sequence === 0 && hasLine(frames[PROPERTIES] as Buffer, REFUSED)) this.calls.refuse(frames, now);
     else this.#take(frames, now);
   }
 
@@ -375,7 +375,7 @@ export class ClientRules {
     this.#effects.synced();
     if (this.#phase !== "connected") return;
     this.#become("live", now);
-    this.calls.serves(supportsConditions(properties), now);
+    this.calls.serves(hasLine(properties, SUPPORT), now);
   }
 
   #hugz(sequence: number, properties: Buffer, now: number): void {

@@ -11,10 +11,16 @@ const ABSOLUTE = 1_000_000_000;
 const NONE = Buffer.from("ttl=0\n");
 const CONDITION = "if-revision";
 const REVISION = "revision";
-const CONFLICT = "conflict";
-const REFUSED = "refused";
-const SUPPORT = "cas";
-const SUPPORT_LINE = Buffer.from(`${SUPPORT}=1\n`);
+/** Properties with one value. A refusal is a KVPUB with the sequence 0. */
+export const CONFLICT = "conflict=1";
+export const SUPPORT = "cas=1";
+export const REFUSED = "refused=full";
+const SUPPORT_LINE = Buffer.from(`${SUPPORT}\n`);
+export const REFUSED_LINE: Buffer = Buffer.from(`${REFUSED}\n`);
+
+export function hasLine(properties: Buffer, line: string): boolean {
+  return properties.toString("latin1").split("\n").includes(line);
+}
 
 export function property(properties: Buffer, name: string): string | undefined {
   const start = `${name}=`;
@@ -42,14 +48,6 @@ export function revisionOf(properties: Buffer): number | undefined {
   return numberOf(properties, REVISION) ?? undefined;
 }
 
-export function isConflict(properties: Buffer): boolean {
-  return property(properties, CONFLICT) === "1";
-}
-
-export function supportsConditions(properties: Buffer): boolean {
-  return property(properties, SUPPORT) === "1";
-}
-
 /** @param ttl ms; 0: none. @param revision condition, 0: a missing key */
 export function encodeSetProperties(ttl: number, revision: number | undefined): Buffer {
   const encoded = encodeTimeToLive(ttl);
@@ -62,14 +60,7 @@ export function encodeSetProperties(ttl: number, revision: number | undefined): 
 export function encodeUnchanged(ttl: number, revision: number, conflict: boolean): Buffer {
   // A conflict has the property in any case.
   const known = revision > 0 || conflict ? `${REVISION}=${revision}\n` : "";
-  return Buffer.concat([encodeTimeToLive(ttl), Buffer.from(conflict ? `${known}${CONFLICT}=1\n` : known)]);
-}
-
-/** Properties of a KVPUB with the sequence 0. */
-export const REFUSED_FULL: Buffer = Buffer.from(`${REFUSED}=full\n`);
-
-export function isRefusedFull(properties: Buffer): boolean {
-  return property(properties, REFUSED) === "full";
+  return Buffer.concat([encodeTimeToLive(ttl), Buffer.from(conflict ? `${known}${CONFLICT}\n` : known)]);
 }
 
 export function encodeSupport(subtree: Buffer): Buffer {

@@ -17,7 +17,7 @@ import { IdleWaits } from "../../core/waiter.js";
 import type { CloneRefusalReason } from "../../statistics/patterns.js";
 import { StoreError } from "../../store/store.js";
 import { CommitQueue, copyOf, type Operation, operationOf, sizeOf } from "./operation.js";
-import { encodeTimeToLive, REFUSED_FULL } from "./properties.js";
+import { encodeTimeToLive, REFUSED_LINE } from "./properties.js";
 import {
   type CloneFault,
   EMPTY,
@@ -437,7 +437,7 @@ export class ServerRules implements ServerState {
   /** There is no room. Other programs ignore the sequence 0. */
   #refuse({ key, uuid }: Operation): void {
     if (this.#suspended || uuid.length === 0) return;
-    this.effects.publish(encodeSet(key, uuid, REFUSED_FULL, EMPTY));
+    this.effects.publish(encodeSet(key, uuid, REFUSED_LINE, EMPTY));
   }
 
   #durable(batch: readonly Operation[], now: number): void {

@@ -229,7 +229,6 @@ const TARGETS: Target[] = [
         (n) => typeof n === "number" && !(Number.isSafeInteger(n) && n >= 0),
       );
       expect(unsafe).toBe(false);
-      expect(clone.isConflict(properties)).toBe(clone.property(properties, "conflict") === "1");
       expect(condition === undefined).toBe(text === undefined);
       if (typeof condition !== "number") return false;
       // Read again from what its own encoder makes of it.
@@ -250,10 +249,10 @@ const TARGETS: Target[] = [
       const [properties = Buffer.alloc(0)] = frames;
       const revision = clone.revisionOf(properties);
       if (revision === undefined) return false;
-      const conflict = clone.isConflict(properties);
+      const conflict = clone.hasLine(properties, clone.CONFLICT);
       const again = clone.encodeUnchanged(0, revision, conflict);
       if (revision > 0 || conflict) expect(clone.revisionOf(again)).toBe(revision);
-      expect(clone.isConflict(again)).toBe(conflict);
+      expect(clone.hasLine(again, clone.CONFLICT)).toBe(conflict);
       return frames.length === 1;
     },
   },

@@ -1,16 +1,17 @@
 /** docs/spec/clone.md: its vectors are what this code writes, and read back what it says. */
 import { expect, test } from "vitest";
 import {
+  CONFLICT,
   conditionOf,
   encodeSetProperties,
   encodeSupport,
   encodeTimeToLive,
   encodeUnchanged,
-  isConflict,
-  REFUSED_FULL,
+  hasLine,
+  REFUSED_LINE,
   revisionOf,
+  SUPPORT,
   SubtreeSequences,
-  supportsConditions,
 } from "../../../src/patterns/clone/properties.js";
 import {
   EMPTY,
@@ -63,7 +64,7 @@ const WRITTEN: Readonly<Record<string, readonly Buffer[]>> = {
   "KVPUB at 19: a repeated update, `k` is `v` since 17": published(encodeUnchanged(0, 17, false), V),
   "KVPUB at 19: a conflict, `k` is `v` since 17": published(encodeUnchanged(0, 17, true), V),
   "KVPUB at 19: a conflict, `k` is missing": published(encodeUnchanged(0, 0, true), EMPTY),
-  "KVPUB: no room for the update of `k`": encodeSet(K, UUID, REFUSED_FULL, EMPTY),
+  "KVPUB: no room for the update of `k`": encodeSet(K, UUID, REFUSED_LINE, EMPTY),
   "ICANHAZ of a follower": [SESSION, ...encodeRequest(EMPTY)],
   "HUGZ at 42": [SESSION, ...encodeHugz(42)],
   "KVSYNC of `k`, revision 17, 5 s left, `v`": [
@@ -109,8 +110,8 @@ test("each vector is what is written", () => {
 test("what is read of the vectors is what the page says", () => {
   const read = (name: string): Buffer[] => framesOf(VECTORS.get(name) as string);
   const properties = (name: string): Buffer => read(name)[3] as Buffer;
-  expect(supportsConditions(properties("KTHXBAI at 42, whole map"))).toBe(true);
-  expect(supportsConditions(Buffer.from("s1=17\n"))).toBe(false);
+  expect(hasLine(properties("KTHXBAI at 42, whole map"), SUPPORT)).toBe(true);
+  expect(hasLine(Buffer.from("s1=17\n"), SUPPORT)).toBe(false);
   expect(conditionOf(properties("KVSET of `k` to `v`, if its revision is 17"))).toBe(17);
   expect(conditionOf(properties("KVSET of `k` to `v` for 5 s, if it is missing"))).toBe(0);
   expect(conditionOf(Buffer.from("ttl=5\n"))).toBeUndefined();
@@ -118,8 +119,8 @@ test("what is read of the vectors is what the page says", () => {
     expect(conditionOf(Buffer.from(`if-revision=${wrong}\n`)), wrong).toBeNull();
   const repeated = properties("KVPUB at 19: a repeated update, `k` is `v` since 17");
   const lost = properties("KVPUB at 19: a conflict, `k` is missing");
-  expect([revisionOf(repeated), isConflict(repeated)]).toEqual([17, false]);
-  expect([revisionOf(lost), isConflict(lost)]).toEqual([0, true]);
+  expect([revisionOf(repeated), hasLine(repeated, CONFLICT)]).toEqual([17, false]);
+  expect([revisionOf(lost), hasLine(lost, CONFLICT)]).toEqual([0, true]);
   // The condition of an update that took effect is no revision of its key.
   expect(revisionOf(encodeSetProperties(0, 17))).toBeUndefined();
   const link = (name: string): readonly Buffer[] => parseLink(read(name))?.frames ?? [];
