@@ -76,15 +76,7 @@ export async function readMany(
 
 /**
  * A {@link SessionStore} in memory, for tests and sessions that may end with the process.
- *
- * @example
- * ```ts
- * import { MemorySessionStore, SessionServer } from "shoal/sessions";
- *
- * const server = new SessionServer({ store: new MemorySessionStore() });
- * await server.bind("tcp://127.0.0.1:*");
- * await server.close();
- * ```
+ * {@link SessionServer} has an example.
  */
 export class MemorySessionStore implements SessionStore {
   readonly name = "memory";

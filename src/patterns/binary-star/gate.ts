@@ -46,19 +46,7 @@ export type BinaryStarGateStats = StatisticsOf<typeof BINARY_STAR_GATE>;
  * `FreelanceServer`, `LastValueCache` and `SequencedPublisher`, or called by your own server. One gate per server.
  *
  * `drain` refuses new requests, as before a hand-over; answers may still leave. `close` drops kept requests.
- *
- * @example
- * ```ts
- * import { BinaryStar, BinaryStarGate } from "shoal/binary-star";
- * import { MajordomoBroker } from "shoal/majordomo";
- *
- * const star = new BinaryStar({ role: "primary", peer: "tcp://127.0.0.1:5602" }); // Where the backup's state is.
- * const broker = new MajordomoBroker({ gate: new BinaryStarGate(star) });
- * await broker.bind("tcp://127.0.0.1:*");
- * await star.bind("tcp://127.0.0.1:*"); // The last step: the pair begins here.
- * await broker.close();
- * await star.close();
- * ```
+ * {@link BinaryStar} has an example.
  */
 export class BinaryStarGate extends Driver<BinaryStarGateEvent, BinaryStarGateStats> {
   readonly #star: BinaryStar;

@@ -282,21 +282,7 @@ export type BinaryStarClientOptions<T = Raw> = GivenWithCodec<typeof CLIENT_OPTI
 
 /**
  * Asks the server of a pair that answered last, and the other one when that one fails.
- *
- * @example
- * ```ts
- * import { BinaryStarClient, BinaryStarServer } from "shoal/binary-star";
- *
- * const server = new BinaryStarServer(([word]) => `${word}!`, {
- *   star: { role: "primary", peer: "tcp://127.0.0.1:5604", heartbeatInterval: 100 },
- * });
- * const clients = await server.bind("clients", "tcp://127.0.0.1:*");
- * await server.bind("state", "tcp://127.0.0.1:*"); // The pair begins here.
- * const client = new BinaryStarClient([clients, "tcp://127.0.0.1:5605"]); // Primary and backup.
- * console.log(String(await client.request("hello"))); // hello!
- * await client.close();
- * await server.close();
- * ```
+ * {@link BinaryStarServer} has an example.
  */
 export class BinaryStarClient<T = Raw> extends RequestClient<T, T> {
   /**

@@ -52,24 +52,7 @@ export type EspressoListenerStats = StatisticsOf<typeof ESPRESSO_LISTENER> & {
  * Receives a proxy's messages, by async iteration or `receive`.
  *
  * A slow listener misses records; the tap's `stats().socket.copies.dropped` counts them.
- *
- * @example
- * ```ts
- * import { Publisher, Pull, Push } from "shoal";
- * import { EspressoListener, EspressoTap } from "shoal/espresso";
- * import { Proxy as MessageProxy } from "shoal/proxy";
- *
- * const [frontend, backend, tap] = [new Pull(), new Publisher(), new EspressoTap()];
- * await Promise.all([frontend, backend, tap].map((each) => each.bind("tcp://127.0.0.1:*")));
- * new MessageProxy(frontend, backend, tap.capture).run();
- * const listener = new EspressoListener(tap.endpoints);
- * await tap.events.receive(); // The listener's subscription has arrived.
- * const source = new Push();
- * source.connect(frontend.lastEndpoint ?? "");
- * await source.send("hello");
- * console.log(String((await listener.receive()).frames)); // hello
- * await Promise.all([source, listener, tap, frontend, backend].map((each) => each.close()));
- * ```
+ * {@link EspressoTap} has an example.
  */
 export class EspressoListener extends Driver<SocketEvent, EspressoListenerStats> {
   readonly #socket: Subscriber;

@@ -62,17 +62,7 @@ type RequestCommand = Extract<ServerCommand, { readonly type: "request" }>;
 /**
  * Answers clients of any of Freelance's three models (10/FLP) without a broker. Model 3's clients know a server by
  * its endpoint: if bound to all addresses, it needs the option `identity`.
- *
- * @example
- * ```ts
- * import { FreelanceClient, FreelanceServer } from "shoal/freelance";
- *
- * const server = new FreelanceServer(([n]) => String(Number(n) + 1));
- * const client = new FreelanceClient([await server.bind("tcp://127.0.0.1:*")]);
- * console.log(String(await client.request("41"))); // 42
- * await client.close();
- * await server.close();
- * ```
+ * {@link FreelanceClient} has an example.
  */
 export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, FreelanceServerStats> {
   readonly #model: FreelanceModel;

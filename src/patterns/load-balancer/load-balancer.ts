@@ -158,20 +158,7 @@ class Broker extends DealerServer {
  * Sends concurrent requests to workers behind one or more load balancers. A request goes to the connected broker with
  * the fewest in flight, and to another if that connection ends: it may be handled twice. It fails with `broker-lost` after
  * more than `retries` ended connections.
- *
- * @example
- * ```ts
- * import { LoadBalancer, LoadBalancerClient } from "shoal/load-balancer";
- * import { PirateWorker } from "shoal/pirate";
- *
- * const broker = new LoadBalancer();
- * const client = new LoadBalancerClient(await broker.bind("frontend", "tcp://127.0.0.1:*"));
- * const backend = await broker.bind("backend", "tcp://127.0.0.1:*");
- * const worker = new PirateWorker(backend, ([body]) => `${body}!`, { dialect: "simple" });
- * console.log(String(await client.request("hello"))); // hello!
- * await client.close();
- * await Promise.all([worker.close(), broker.close()]);
- * ```
+ * {@link LoadBalancer} has an example.
  */
 export class LoadBalancerClient<Req = Raw, Rep = Raw> extends DealerClient<
   Req,

@@ -42,20 +42,7 @@ const SEND_HIGH_WATER_MARK = 100_000;
  *
  * A lost worker's request goes to another, at most `maxDeliveries` times. Other failures have a reason: see {@link
  * ServiceError}.
- *
- * @example
- * ```ts
- * import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/majordomo";
- *
- * const broker = new MajordomoBroker();
- * const endpoint = await broker.bind("tcp://127.0.0.1:*");
- * const worker = new MajordomoWorker(endpoint, "double", ([n]) => String(2 * Number(n)), { concurrency: 8 });
- * const client = new MajordomoClient(endpoint);
- * console.log(String(await client.request("double", "21"))); // 42
- * await client.close();
- * await worker.close();
- * await broker.close();
- * ```
+ * {@link MajordomoClient} has an example.
  */
 export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBrokerStats> {
   readonly #router: Router;

@@ -39,20 +39,7 @@ import { type SessionEffects, type SessionOptions, WorkerSession } from "./worke
 /**
  * Offers a service at one or more brokers: calls a function with each request and sends its result. An error becomes an
  * error reply; an async iterable, such as a generator, sends pieces. A plain broker sends one request at a time.
- *
- * @example
- * ```ts
- * import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/majordomo";
- *
- * const broker = new MajordomoBroker();
- * const endpoint = await broker.bind("tcp://127.0.0.1:*");
- * const worker = new MajordomoWorker(endpoint, "double", ([n]) => String(2 * Number(n)), { concurrency: 8 });
- * const client = new MajordomoClient(endpoint);
- * console.log(String(await client.request("double", "21"))); // 42
- * await client.close();
- * await worker.close();
- * await broker.close();
- * ```
+ * {@link MajordomoClient} has an example.
  */
 export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
   MajordomoWorkerEvent,

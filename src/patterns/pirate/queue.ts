@@ -80,19 +80,7 @@ export type PirateClientOptions<Req = Raw, Rep = Raw> = GivenWithCodecs<typeof C
  *
  * One request is in flight at a time; further calls queue. A server may handle a request more than once, since failed
  * attempts are not revoked.
- *
- * @example
- * ```ts
- * import { PirateClient, PirateQueue, PirateWorker } from "shoal/pirate";
- *
- * const queue = new PirateQueue();
- * const client = new PirateClient(await queue.bind("frontend", "tcp://127.0.0.1:*"), { retries: 2 });
- * const backend = await queue.bind("backend", "tcp://127.0.0.1:*");
- * const worker = new PirateWorker(backend, ([body]) => String(body).toUpperCase());
- * console.log(String(await client.request("ahoy"))); // AHOY
- * await client.close();
- * await Promise.all([worker.close(), queue.close()]);
- * ```
+ * {@link PirateQueue} has an example.
  */
 export class PirateClient<Req = Raw, Rep = Raw> extends RequestClient<Req, Rep> {
   /**

@@ -47,19 +47,7 @@ export type PirateHandler<Req = Raw, Rep = Raw> = (
  * A handler behind one or more queues. It starts at once and survives the loss of queues until closed.
  *
  * A request may be handled twice, when a client retried or a queue considered a worker lost.
- *
- * @example
- * ```ts
- * import { PirateClient, PirateQueue, PirateWorker } from "shoal/pirate";
- *
- * const queue = new PirateQueue();
- * const client = new PirateClient(await queue.bind("frontend", "tcp://127.0.0.1:*"), { retries: 2 });
- * const backend = await queue.bind("backend", "tcp://127.0.0.1:*");
- * const worker = new PirateWorker(backend, ([body]) => String(body).toUpperCase());
- * console.log(String(await client.request("ahoy"))); // AHOY
- * await client.close();
- * await Promise.all([worker.close(), queue.close()]);
- * ```
+ * {@link PirateQueue} has an example.
  */
 export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent, PirateWorkerStats> {
   readonly #endpoints: EndpointList;

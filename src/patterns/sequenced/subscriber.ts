@@ -77,21 +77,7 @@ export type SequencedSubscriberStats = StatisticsOf<typeof SEQUENCED_SUBSCRIBER>
 /**
  * Receives sequenced publishers' messages and detects losses per publisher and topic. Two publishers of one topic, or
  * a restarted one, are separate streams. A gap is reported before `receive` returns the message after it.
- *
- * @example
- * ```ts
- * import { SequencedPublisher, SequencedSubscriber } from "shoal/sequenced";
- *
- * const publisher = new SequencedPublisher();
- * const subscriber = new SequencedSubscriber();
- * subscriber.subscribe("tide");
- * subscriber.connect(await publisher.bind("tcp://127.0.0.1:*"));
- * await publisher.waitForSubscribers();
- * publisher.publish("tide", "high");
- * console.log(String((await subscriber.receive()).body)); // high
- * await subscriber.close();
- * await publisher.close();
- * ```
+ * {@link SequencedPublisher} has an example.
  */
 export class SequencedSubscriber<T = Raw> extends Driver<SequencedSubscriberEvent, SequencedSubscriberStats> {
   readonly #calls: PendingCalls;
