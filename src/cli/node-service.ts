@@ -30,7 +30,6 @@ import { asUsage, describe, Failure, UsageError } from "./failure.js";
 import type { Log } from "./log.js";
 import { MAX_NODE_COMMAND, NODE_COMMAND_TABLE, NODE_COMMANDS } from "./node-commands.js";
 import type { NodeOperator } from "./node-operator.js";
-import type { Service } from "./operation.js";
 import { type SecurityOptions, securityOptions } from "./security.js";
 
 /** Queued replies per reader; more are dropped. */
@@ -47,7 +46,7 @@ export interface ControlSettings {
 }
 
 /** A node and its control socket, which closes last so that a running command gets its reply. */
-export class NodeService implements Service {
+export class NodeService {
   readonly #node: ClusterNode;
   readonly #operator: NodeOperator;
   readonly #settings: ControlSettings;
@@ -148,7 +147,7 @@ export class NodeService implements Service {
     return command?.ends === true ? { reply, after: this.#end } : { reply };
   }
 
-  async close({ linger }: { readonly linger: number }): Promise<void> {
+  async close(linger: number): Promise<void> {
     await this.#node.close({ linger });
     this.#operator.end();
     // Watching readers get the end in this turn.

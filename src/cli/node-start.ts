@@ -19,7 +19,7 @@ import { nodeFlags } from "./node-schema.js";
 import { NodeSessions, serveClients } from "./node-servers.js";
 import { NodeService } from "./node-service.js";
 import { LINE_EVENTS, NodeLines } from "./node-text.js";
-import { checkFile, failureOf, operate, Reloads, type Service } from "./operation.js";
+import { checkFile, failureOf, operate, type Reload } from "./operation.js";
 import { checkEndpoints } from "./options.js";
 import { Stop, terminal } from "./terminal.js";
 
@@ -101,21 +101,19 @@ export async function startNode(settings: StartSettings): Promise<void> {
   node.events.on("registry:up", () => log.info("shoal node names shows this node"));
   let server: DiscoveryServer | undefined;
   let sessions: NodeSessions | undefined;
-  const all: Service = {
-    close: async (options) => {
-      const served = sessions;
-      sessions = undefined;
-      try {
-        await served?.close();
-      } finally {
-        await service.close(options); // The node leaves, also when the store fails.
-      }
-    },
+  const close = async (linger: number): Promise<void> => {
+    const served = sessions;
+    sessions = undefined;
+    try {
+      await served?.close();
+    } finally {
+      await service.close(linger); // The node leaves, also when the store fails.
+    }
   };
-  const reloads = reloadsOf(start, log, (before, after) => applyChanges(node, server, source, before, after));
+  const reload = reloadOf(start, (before, after) => applyChanges(node, server, source, before, after));
   try {
     const sources = () => ({ [name]: node, ...(server && { [`${name} clients`]: server }) });
-    await operate({ settings: defined({ metrics }), log, stop, service: all, sources }, async () => {
+    await operate({ settings: defined({ metrics }), log, stop, close, sources, reload }, async () => {
       await service.listen();
       showControl(node, service);
       await asUsage(() => node.start()).catch((error: unknown) => {
@@ -136,10 +134,8 @@ export async function startNode(settings: StartSettings): Promise<void> {
         ...defined({ clients: server?.endpoint, clientsHttp: server?.url, sessions: sessions?.endpoint }),
       });
       if (zre !== false) log.warnOnce("ZRE goes to the link, and is not encrypted");
-      reloads.begin();
     });
   } finally {
-    reloads.close();
     stdout.off("error", stop.request);
   }
 }
@@ -173,13 +169,13 @@ async function startOfFile(file: string, settings: StartSettings, source: Static
   }
 }
 
-function reloadsOf(
+function reloadOf(
   { read, configuration, what }: Start,
-  log: Log,
   apply: (before: NodeConfiguration, after: NodeConfiguration) => void,
-): Reloads {
+): Reload {
   let running = configuration;
-  return new Reloads(what, log, {
+  return {
+    what,
     apply: async () => {
       const wanted = await read();
       const restart = restartKeys(running, wanted);
@@ -191,7 +187,7 @@ function reloadsOf(
       return changed.length === 0 ? "" : `${changed.join(", ")} changed`;
     },
     unchanged: "the node continues",
-  });
+  };
 }
 
 export async function checkNode(file: string, settings: { readonly json?: boolean }): Promise<void> {

@@ -7,7 +7,7 @@ import { optionsOf } from "../proxy/config/model.js";
 import { type ProxyDrainResult, SocketProxy } from "../proxy/index.js";
 import { Failure } from "./failure.js";
 import { Log } from "./log.js";
-import { checkFile, failureOf, type OperationSettings, operate, Reloads, type Service } from "./operation.js";
+import { checkFile, failureOf, type OperationSettings, operate } from "./operation.js";
 import { leftOf, report, reportEndpoints } from "./proxy-report.js";
 import { Stop, terminal } from "./terminal.js";
 
@@ -53,23 +53,19 @@ export async function runConfiguration(file: string, settings: ConfigSettings): 
     const { length } = changes.filter((change) => change.do !== "start" || change.again === undefined);
     return length === 0 ? "" : `${length} ${length === 1 ? "change" : "changes"}`;
   };
-  const reloads = new Reloads(file, log, {
-    apply: async () => apply(await textOf(file, true)),
-    unchanged: "the proxies continue",
-  });
-  const service: Service = {
-    close: async (options) => {
-      await fleet.close(options);
+  const operated = {
+    settings,
+    log,
+    stop,
+    close: (linger: number) => fleet.close({ linger }),
+    sources: () => fleet.sources(),
+    reload: {
+      what: file,
+      apply: async () => apply(await textOf(file, true)),
+      unchanged: "the proxies continue",
     },
   };
-  try {
-    await operate({ settings, log, stop, service, sources: () => fleet.sources() }, async () => {
-      await apply(text).catch(failed);
-      reloads.begin();
-    });
-  } finally {
-    reloads.close();
-  }
+  await operate(operated, async () => void (await apply(text).catch(failed)));
   if (left.length > 0) throw new Failure(left.join("; "));
 }
 
