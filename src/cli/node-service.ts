@@ -79,41 +79,33 @@ export class NodeService {
   async listen(): Promise<void> {
     const { control } = this.#settings;
     if (control === false) return;
-    let endpoints: readonly string[];
     try {
-      endpoints = control ?? [defaultEndpoint(this.#node.id)];
+      await this.#bind(control ?? [defaultEndpoint(this.#node.id)]);
     } catch (error) {
-      // The default socket is optional: its folder may be unusable.
-      if (!(error instanceof Failure)) throw error;
+      if (control !== undefined) throw error;
+      // The default socket is optional: its folder may be unusable or full, or its path too long.
+      await this.#control?.close({ linger: 0 });
+      this.#control = undefined;
       this.#log.warn(`no control socket: ${describe(error)}`);
-      return;
     }
-    const security = await this.#security(endpoints);
+  }
+
+  async #bind(endpoints: readonly string[]): Promise<void> {
     const socket = new Router({
       linger: 0,
       maxMessageSize: MAX_BYTES,
       sendHighWaterMark: MAX_REPLIES,
       receiveHighWaterMark: MAX_REPLIES,
-      ...security,
+      ...(await this.#security(endpoints)),
     });
     this.#control = socket;
     for (const endpoint of endpoints) {
-      try {
-        await asOwner(() => asUsage(() => socket.bind(endpoint)));
-      } catch (error) {
-        if (control !== undefined) throw error;
-        // The default socket is optional: its path may be too long, or its folder read-only or full.
-        this.#control = undefined;
-        await socket.close({ linger: 0 });
-        this.#log.warn(`no control socket: ${describe(error)}`);
-        return;
-      }
+      await asOwner(() => asUsage(() => socket.bind(endpoint)));
       const bound = socket.lastEndpoint ?? endpoint;
       this.#bound.push(bound);
       // Commands find the default socket by the registry.
-      const text = `control listening at ${bound}`;
-      if (control === undefined) this.#log.debug(text, { side: "control", endpoint: bound });
-      else this.#log.info(text, { side: "control", endpoint: bound });
+      const report = this.#settings.control === undefined ? "debug" : "info";
+      this.#log.write(report, `control listening at ${bound}`, { side: "control", endpoint: bound });
     }
     void new ControlServer().run(socket, (frames) => this.#answer(frames));
   }

@@ -28,7 +28,7 @@ import { MAX_PEERS_LISTED } from "../sockets/internal.js";
 import { causeOf } from "../sockets/stalls.js";
 import { ControlClient, replyOf } from "./control-client.js";
 import { describe, Failure, UsageError } from "./failure.js";
-import type { SecurityOptions, SecuritySettings } from "./security.js";
+import { clientSecurityOptions, type SecurityOptions, type SecuritySettings } from "./security.js";
 
 /** Metrics have about 10,000 bytes. */
 const MAX_ANSWER = 16_777_216;
@@ -46,20 +46,37 @@ const NO_ANSWER = "no answer in time";
 
 type Members = Readonly<Record<string, unknown>>;
 
-/** @throws UsageError for PLAIN or CURVE without a control socket */
-export function checkSecured(texts: readonly string[], { plain, curveServerKey }: SecuritySettings): void {
+/**
+ * Opens the subjects at addresses, and closes them after `work`.
+ *
+ * @param hasPeers whether to read peers @throws UsageError, also for PLAIN or CURVE without a control socket
+ */
+export async function withSubjects(
+  texts: readonly string[],
+  settings: SecuritySettings,
+  hasPeers: boolean,
+  work: (subjects: readonly Subject[]) => Promise<void>,
+): Promise<void> {
+  const security = await clientSecurityOptions(settings);
+  const { plain, curveServerKey } = settings;
   if ((plain ?? curveServerKey) !== undefined && !texts.some(isControl))
     throw new UsageError(
       "--plain and --curve-… are for control sockets; expected an address tcp://… or ipc://…",
     );
+  const subjects: RemoteSubject[] = [];
+  try {
+    for (const text of texts) subjects.push(await openSubject(text, security, hasPeers));
+    await work(subjects);
+  } finally {
+    await Promise.all(subjects.map((subject) => subject.close()));
+  }
 }
 
 /** A subject with a connection. */
-export interface RemoteSubject extends Subject {
+interface RemoteSubject extends Subject {
   close(): Promise<void>;
 }
 
-/** @param security of control sockets @param hasPeers whether to read peers @throws UsageError */
 export async function openSubject(
   text: string,
   security: SecurityOptions,
