@@ -166,8 +166,8 @@ export async function clusterSource(use: ClusterUse): Promise<ClusterEndpoints |
     const flag = given[0].replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
     throw new UsageError(`--${prefix}${flag} needs ${option} cluster:NAME`);
   }
-  const { ClusterEndpoints } = await import("./cluster-endpoints.js");
-  return ClusterEndpoints.from(command, endpoints, settings, log);
+  const { clusterEndpoints } = await import("./cluster-endpoints.js");
+  return clusterEndpoints(command, endpoints, settings, log);
 }
 
 /** With fixed endpoints, or one source for all if any is `cluster:NAME`. */

@@ -58,7 +58,7 @@ export async function serve<S extends Served>(serving: Serving<S>): Promise<void
   const stop = new Stop().listen();
   let closing: Promise<void> | undefined;
   const close = async (linger: number): Promise<void> => {
-    await pair?.drain();
+    await pair?.gate.drain();
     await (serving.close?.(server, linger) ?? server.close({ linger }));
     await pair?.close();
   };

@@ -1,10 +1,10 @@
 /** shoal proxy --config FILE and shoal proxy check FILE. */
 
 import { textOf } from "../config/file.js";
-import { type Change, Fleet, type FleetMember } from "../proxy/config/fleet.js";
+import { type Change, Fleet } from "../proxy/config/fleet.js";
 import { configurationOf, loadConfiguration } from "../proxy/config/load.js";
 import { optionsOf } from "../proxy/config/model.js";
-import { type ProxyDrainResult, SocketProxy } from "../proxy/index.js";
+import { SocketProxy } from "../proxy/index.js";
 import { Failure } from "./failure.js";
 import { Log } from "./log.js";
 import { checkFile, failureOf, type OperationSettings, operate } from "./operation.js";
@@ -41,10 +41,13 @@ export async function runConfiguration(file: string, settings: ConfigSettings): 
     started: ({ name, proxy }) => reportEndpoints(proxy, new Log(`proxy ${name}`)),
     made: (change, endpoint) => log.info(textOfChange(change, endpoint)),
     ended: (member, result) => {
-      if (settings.json === true) terminal().stdout.write(`${counters(member)}\n`);
+      const { name, configuration, proxy } = member;
+      const counters = { name, kind: configuration.kind, ...proxy.stats() };
+      if (settings.json === true) terminal().stdout.write(`${JSON.stringify(counters)}\n`);
       if (result === undefined || result.drained) return;
-      left.push(ending(member, result));
-      log.warn(ending(member, result));
+      const ending = `${name}: ${leftOf(result)}`;
+      left.push(ending);
+      log.warn(ending);
     },
     empty: () => stop.request(),
   });
@@ -91,12 +94,4 @@ function textOfChange(change: Change, endpoint: string | undefined): string {
     case "disconnect":
       return `${proxy}: the ${change.socket} does not connect to ${change.endpoint} any more`;
   }
-}
-
-function counters({ name, configuration: { kind }, proxy }: FleetMember): string {
-  return JSON.stringify({ name, kind, ...proxy.stats() });
-}
-
-function ending({ name }: FleetMember, result: ProxyDrainResult): string {
-  return `${name}: ${leftOf(result)}`;
 }

@@ -266,22 +266,24 @@ export function parseStatus(text: string): Sample[] {
   if (Array.isArray(status.runningNodes) && typeof status.name === "string")
     return samplesOf({ name: status.name, kind: "cluster", stats: status.stats });
   const kind = kindOf(typeOf(status.frontend), typeOf(status.backend));
-  const name = typeof status.name === "string" ? status.name : kind;
-  return samplesOf({ name, kind, stats: status });
+  return samplesOf({ name: textIn(status.name) ?? kind, kind, stats: status });
 }
 
 function processIn(process: unknown): ProcessReading {
   const { version, started, instance } = (process ?? {}) as Members;
-  return {
-    ...(typeof version === "string" ? { version } : {}),
-    ...(typeof instance === "string" ? { instance: instance.slice(0, MAX_INSTANCE) } : {}),
-    ...(isCount(started) ? { started } : {}),
-  };
+  return defined({
+    version: textIn(version),
+    instance: textIn(instance)?.slice(0, MAX_INSTANCE),
+    started: isCount(started) ? started : undefined,
+  });
 }
 
 function typeOf(side: unknown): string {
-  const type = (side as { readonly type?: unknown } | null | undefined)?.type;
-  return typeof type === "string" ? type : "";
+  return textIn((side as { readonly type?: unknown } | null | undefined)?.type) ?? "";
+}
+
+function textIn(value: unknown): string | undefined {
+  return typeof value === "string" ? value : undefined;
 }
 
 export function nodeDetails({ members, name: own, state }: Members): SourceDetails {
@@ -298,14 +300,7 @@ function itemOfMember(member: unknown): DashboardItem[] {
   const { name, state, address, tags } = (member ?? {}) as Members;
   if (typeof name !== "string" || typeof state !== "string") return [];
   const detail = textsOf(tags).join(", ");
-  return [
-    {
-      name,
-      state,
-      ...(typeof address === "string" ? { address } : {}),
-      ...(detail === "" ? {} : { detail }),
-    },
-  ];
+  return [{ name, state, ...defined({ address: textIn(address), detail: detail || undefined }) }];
 }
 
 export function peerItemsOf(value: unknown): DashboardItem[] {
@@ -316,7 +311,7 @@ export function peerItemsOf(value: unknown): DashboardItem[] {
     return [
       itemOfPeer({
         name,
-        type: typeof type === "string" ? type : "",
+        type: textIn(type) ?? "",
         address,
         queuedOut: isCount(queuedOut) ? queuedOut : 0,
         queuedIn: isCount(queuedIn) ? queuedIn : 0,
