@@ -2,7 +2,7 @@
 import { Command, CommanderError } from "commander";
 import { quoted, suggest } from "../core/arguments.js";
 import { thisProcess } from "../core/packages.js";
-import { describe, exitCodeOf, Failure, hasCode, Reported, UsageError } from "./failure.js";
+import { describe, Failure, hasCode, Reported, UsageError } from "./failure.js";
 import { logFailure } from "./log.js";
 import { addCommonOptions, applyCommonOptions, pathOf } from "./options.js";
 import { type Terminal, terminal, withTerminal } from "./terminal.js";
@@ -158,7 +158,7 @@ async function runHere(argv: readonly string[]): Promise<number> {
     if (error instanceof CommanderError) return 2;
     if (error instanceof Reported) return error.exitCode;
     logFailure(name.slice("shoal ".length), describe(error));
-    return exitCodeOf(error);
+    return error instanceof UsageError ? 2 : 1;
   } finally {
     stdout.off("error", outputOnError);
   }

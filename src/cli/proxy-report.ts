@@ -23,7 +23,10 @@ const LINES: { readonly [T in ProxyEvent["type"]]?: readonly [Severity, (event: 
     "warn",
     ({ side, messages }) => `dropped malformed messages at the ${side}: ${messages} in total`,
   ],
-  "message:dropped": ["warn", dropped],
+  "message:dropped": [
+    "warn",
+    ({ side, reason, messages }) => `dropped messages at the ${side}: ${messages} in total, ${reason}`,
+  ],
   "peer:joined": ["debug", ({ side, address }) => `a peer joined the ${side} at ${address}`],
   "peer:left": ["debug", ({ side, address, reason }) => `a peer left the ${side} at ${address}: ${reason}`],
   "policy:refused": ["warn", refused],
@@ -59,10 +62,6 @@ export function report(proxy: SocketProxy, log: Log): void {
       const key = `${event.side} ${hostOf(event.address)} ${event.reason}`;
       if (!isRefusal) log.warnOnce(handshake(event), fieldsOf(event), key);
     });
-}
-
-function dropped({ side, reason, messages }: EventOf<"message:dropped">): string {
-  return `dropped messages at the ${side}: ${messages} in total, ${reason}`;
 }
 
 function handshake({ side, address, error }: EventOf<"handshake:failed">): string {
