@@ -96,9 +96,11 @@ export function callFailure(error: unknown, timeout: number): unknown {
 /** Kill functions of running programs and their children, whose process groups would survive `process.exit`. */
 const running = new Set<() => void>();
 
-process.on("exit", () => {
+export function endPrograms(): void {
   for (const kill of running) kill();
-});
+}
+
+process.on("exit", endPrograms);
 
 /**
  * Runs a command line of `/bin/sh`.
