@@ -115,7 +115,8 @@ export async function startNode(settings: StartSettings): Promise<void> {
     const sources = () => ({ [name]: node, ...(server && { [`${name} clients`]: server }) });
     await operate({ settings: defined({ metrics }), log, stop, close, sources, reload }, async () => {
       await service.listen();
-      showControl(node, service);
+      const { control: bound = [] } = service.endpoints;
+      node.showControl(bound.filter(({ length }) => length <= MAX_SHOWN_ENDPOINT).slice(0, MAX_SHOWN));
       await asUsage(() => node.start()).catch((error: unknown) => {
         throw isOutOfFiles(error)
           ? new Failure(`too many open files: this process may have no more (ulimit -n): ${describe(error)}`)
@@ -143,10 +144,6 @@ export async function startNode(settings: StartSettings): Promise<void> {
 /** Reading network interfaces reports only a number. */
 function isOutOfFiles(error: unknown): boolean {
   return hasCode(error, "EMFILE") || Math.abs((error as { readonly errno?: number }).errno ?? 0) === EMFILE;
-}
-
-function showControl(node: ClusterNode, { endpoints: { control = [] } }: NodeService): void {
-  node.showControl(control.filter((endpoint) => endpoint.length <= MAX_SHOWN_ENDPOINT).slice(0, MAX_SHOWN));
 }
 
 async function startOfFlags(settings: StartSettings, source: StaticList): Promise<Start> {
