@@ -337,11 +337,11 @@ async function runServer(settings: ServerSettings): Promise<void> {
   const chosen = pairOf(settings);
   const socketOptions = await securityOptions(settings, { bind: checkEndpoints([endpoint], "--bind EP") });
   const log = new Log("clone server");
-  const pair = chosen && { ...chosen, ...credentialsOf(settings) };
+  // Credentials of the two servers towards each other.
+  const credentials = settings.plain === undefined ? {} : { socketOptions: clientOf({}, settings) };
   const options = {
     socketOptions,
-    ...(pair === undefined ? {} : { pair }),
-    ...defined({ heartbeatInterval: heartbeat }),
+    ...defined({ pair: chosen && { ...chosen, ...credentials }, heartbeatInterval: heartbeat }),
   };
   const store =
     settings.store === undefined
@@ -387,11 +387,6 @@ function pairOf({
   }
   if (peer === undefined) throw new UsageError("--binary-star needs --peer HOST:P, the other server");
   return { role, peer: endpointOf(peer) };
-}
-
-/** Credentials of the two servers towards each other. */
-function credentialsOf(settings: ServerSettings): Pick<ClonePairOptions, "socketOptions"> {
-  return settings.plain === undefined ? {} : { socketOptions: clientOf({}, settings) };
 }
 
 const FENCED: Readonly<Record<BinaryStarFenceReason, string>> = {

@@ -17,16 +17,25 @@ const TIMEOUT = 3_000;
 /** Advertised endpoints belong to a proxy, which drains by itself. */
 const NOTHING_TO_DRAIN = { drain: async () => undefined, close: async () => undefined };
 
-/** Creates a node without starting it. @throws UsageError, Failure */
-async function clusterNodeOf(name: string, settings: ClusterSettings): Promise<ClusterNode> {
+/** @param command name of the node @throws UsageError for an invalid NAME, cluster or key; Failure */
+export async function clusterEndpoints(
+  command: string,
+  connect: readonly string[],
+  settings: ClusterSettings,
+  log: Log,
+): Promise<ClusterEndpoints> {
   const { clusterName: cluster, clusterKey, clusterPasswordFile: file } = settings;
+  const names = connect.filter(isOfCluster).map(nameOf);
+  const fixed = connect.filter((endpoint) => !isOfCluster(endpoint));
   if (clusterKey !== undefined && file !== undefined)
     throw new UsageError("expected --cluster-key or --cluster-password-file, not both");
   const key = clusterKey === undefined ? undefined : await readKeyFile(clusterKey);
   const password = file === undefined ? undefined : await readPasswordFile(file);
   const discovery = await asUsage(() => settings.clusterDiscovery?.map(parseDiscovery));
   const scope = key === undefined && password === undefined ? undefined : ("link" as const);
-  return asUsage(() => new ClusterNode({ name, ...defined({ cluster, key, password, scope, discovery }) }));
+  const name = `shoal-${command.replace(/[^A-Za-z0-9]+/g, "-")}-${process.pid}`;
+  const options = { name, ...defined({ cluster, key, password, scope, discovery }) };
+  return new ClusterEndpoints(await asUsage(() => new ClusterNode(options)), names, fixed, log);
 }
 
 function nameOf(endpoint: string): string {
@@ -47,27 +56,11 @@ export class ClusterEndpoints implements EndpointSource {
   #timer: NodeJS.Timeout | undefined;
   #isAnnounced = false;
 
-  private constructor(node: ClusterNode, names: readonly string[], fixed: readonly string[], log: Log) {
+  constructor(node: ClusterNode, names: readonly string[], fixed: readonly string[], log: Log) {
     this.#node = node;
     this.#names = names;
     this.#fixed = fixed;
     this.#log = log;
-  }
-
-  /** @param command name of the node @throws UsageError for an invalid NAME, cluster or key */
-  static async from(
-    command: string,
-    connect: readonly string[],
-    settings: ClusterSettings,
-    log: Log,
-  ): Promise<ClusterEndpoints> {
-    const names = connect.filter(isOfCluster).map(nameOf);
-    const node = await clusterNodeOf(
-      `shoal-${command.replace(/[^A-Za-z0-9]+/g, "-")}-${process.pid}`,
-      settings,
-    );
-    const fixed = connect.filter((endpoint) => !isOfCluster(endpoint));
-    return new ClusterEndpoints(node, names, fixed, log);
   }
 
   async start(): Promise<void> {

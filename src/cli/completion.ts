@@ -80,15 +80,11 @@ function offers(program: Command, words: readonly string[]): string[] {
     return /<EP>$/.test(awaited.flags) ? beginnings() : [];
   }
   const last = words.at(-1) ?? "";
-  const options = command.options.filter(({ hidden }) => !hidden);
+  const help = command.createHelp();
   return [
-    ...command
-      .createHelp()
-      .visibleCommands(command)
-      .map((each) => [each.name(), each.summary()]),
+    ...help.visibleCommands(command).map((each) => [each.name(), each.summary()]),
     ...(command.registeredArguments[0]?.argChoices ?? []).map((word) => [word, ""]),
-    ...options.map(({ long, description }) => [long ?? "", description]),
-    ["--help", "display help for command"],
+    ...help.visibleOptions(command).map(({ long, description }) => [long ?? "", description]),
   ]
     .filter(([word = ""]) => word.startsWith(last))
     .map(([word, help]) => `${word}\t${help}`);

@@ -3,13 +3,7 @@ import type { Command } from "commander";
 import { asUsage, UsageError } from "./failure.js";
 import { Log } from "./log.js";
 import { addCommand, numberFlag, repeatable } from "./options.js";
-import {
-  addSecurityOptions,
-  clientSecurityOptions,
-  readPasswordFile,
-  type SecuritySettings,
-} from "./security.js";
-import type { RemoteSubject } from "./subjects.js";
+import { addSecurityOptions, readPasswordFile, type SecuritySettings } from "./security.js";
 import { Stop } from "./terminal.js";
 
 const DASHBOARD_ADDRESS = "127.0.0.1:9465";
@@ -57,17 +51,13 @@ async function dashboard(texts: readonly string[], settings: DashboardSettings):
   if (texts.length > MAX_DASHBOARD_ADDRESSES)
     throw new UsageError(`expected at most ${MAX_DASHBOARD_ADDRESSES} addresses; got ${texts.length}`);
   const token = tokenFile === undefined ? undefined : await readPasswordFile(tokenFile, "token");
-  const security = await clientSecurityOptions(settings);
-  const [{ checkSecured, openSubject }, { startDashboard }] = await Promise.all([
+  const [{ withSubjects }, { startDashboard }] = await Promise.all([
     import("./subjects.js"),
     import("../dashboard/server.js"),
   ]);
-  checkSecured(texts, settings);
   const log = new Log("dashboard");
   const stop = new Stop().listen();
-  const subjects: RemoteSubject[] = [];
-  try {
-    for (const text of texts) subjects.push(await openSubject(text, security));
+  await withSubjects(texts, settings, true, async (subjects) => {
     const server = await asUsage(() =>
       startDashboard(listen, subjects, {
         ...(interval === undefined ? {} : { interval: Math.round(interval * 1_000) }),
@@ -85,8 +75,5 @@ async function dashboard(texts: readonly string[], settings: DashboardSettings):
     } finally {
       await server.close();
     }
-  } finally {
-    await Promise.all(subjects.map((subject) => subject.close()));
-    stop.dispose();
-  }
+  }).finally(() => stop.dispose());
 }

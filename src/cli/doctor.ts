@@ -62,8 +62,9 @@ async function doctor(endpoints: readonly string[], settings: DoctorSettings): P
   const { bind = [], timeout = TIMEOUT, json = false } = settings;
   const security = await clientSecurityOptions(settings);
   const isWindows = process.platform === "win32";
+  const about = `${thisProcess().version} on ${process.platform} ${process.arch}, its sockets as of ZeroMQ ${version}`;
   const findings: Finding[] = [
-    versionFinding(),
+    { what: "shoal", verdict: "ok", text: about },
     runtimeFinding(),
     ...ENGINE_NAMES.map(engineFinding),
     ...PACKAGES.map(([name, use]) => packageFinding(name, use)),
@@ -82,11 +83,6 @@ function findingLines(findings: readonly Finding[]): string[] {
     `${verdict.padEnd(5)}${what.padEnd(9)}${text}`,
     ...(remedy === undefined ? [] : [`${" ".repeat(14)}${remedy}`]),
   ]);
-}
-
-function versionFinding(): Finding {
-  const text = `${thisProcess().version} on ${process.platform} ${process.arch}, its sockets as of ZeroMQ ${version}`;
-  return { what: "shoal", verdict: "ok", text };
 }
 
 export function runtimeFinding(

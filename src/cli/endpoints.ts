@@ -1,5 +1,4 @@
 /** Binds and connects the endpoints of the command line, and reports peers. */
-import { reachesProcesses } from "../core/schemes/schemes.js";
 import type { EndpointSource, EventOfType, Socket } from "../index.js";
 import { causeOf } from "../sockets/stalls.js";
 import type { ClusterEndpoints } from "./cluster-endpoints.js";
@@ -12,7 +11,7 @@ type HandshakeFault = EventOfType<
 >;
 
 export interface Peers {
-  /** The first peer; at once if the engine reports none. */
+  /** The first peer. */
   readonly seen: Promise<void>;
   /** A peer refuses the credentials or mechanism of a socket that only connects. */
   readonly refused: Promise<never>;
@@ -24,12 +23,6 @@ export function watchPeers(socket: Socket, settings: Settings, log: Log): Peers 
   const connectsOnly = settings.bind.length === 0;
   reportUnanswered(socket, settings, log);
   const seen = new Promise<void>((resolve) => {
-    if (
-      ![...settings.bind, ...settings.connect].every(
-        (endpoint) => isOfCluster(endpoint) || reachesProcesses(endpoint),
-      )
-    )
-      resolve();
     events.on("peer:join", (event) => {
       log.debug(`a peer joined at ${event.address}`);
       resolve();
@@ -66,10 +59,7 @@ const AWAY = 500;
 
 /** Warns once per reason, and of peers that are away. */
 function reportUnanswered(socket: Socket, settings: Settings, log: Log): void {
-  // Datagrams have no connections.
-  const watched = settings.connect.filter(
-    (endpoint) => !isOfCluster(endpoint) && reachesProcesses(endpoint) && !endpoint.startsWith("udp:"),
-  );
+  const watched = settings.connect.filter((endpoint) => !isOfCluster(endpoint));
   if (watched.length === 0) return;
   const silent = new Map(watched.map((endpoint) => [endpoint, "no answer"]));
   const away = new Map<string, NodeJS.Timeout>();
@@ -166,8 +156,8 @@ export async function clusterSource(use: ClusterUse): Promise<ClusterEndpoints |
     const flag = given[0].replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
     throw new UsageError(`--${prefix}${flag} needs ${option} cluster:NAME`);
   }
-  const { ClusterEndpoints } = await import("./cluster-endpoints.js");
-  return ClusterEndpoints.from(command, endpoints, settings, log);
+  const { clusterEndpoints } = await import("./cluster-endpoints.js");
+  return clusterEndpoints(command, endpoints, settings, log);
 }
 
 /** With fixed endpoints, or one source for all if any is `cluster:NAME`. */

@@ -24,10 +24,6 @@ export class InputError extends Failure {}
 /** A line is not a message. {@link InputError} adds its number. */
 export class FormatError extends Error {}
 
-export function exitCodeOf(error: unknown): 1 | 2 {
-  return error instanceof UsageError ? 2 : 1;
-}
-
 /** An error in one line. */
 export function describe(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);

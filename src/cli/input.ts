@@ -21,9 +21,14 @@ export class Input {
   #active = performance.now();
 
   /** @param stop ends the input without an error */
-  constructor(format: Format, json: boolean, stop: AbortSignal) {
+  constructor(
+    format: Format,
+    json: boolean,
+    stop: AbortSignal,
+    maxLine: number = json ? MAX_JSON_LINE : MAX_LINE,
+  ) {
     this.#format = format;
-    this.#maxLine = json ? MAX_JSON_LINE : MAX_LINE;
+    this.#maxLine = maxLine;
     this.#stop = stop;
   }
 
@@ -62,19 +67,28 @@ export class Input {
     }
   }
 
+  /** Lines are views of their chunk, unless they began in an earlier one. Bytes after the last line feed are a line. */
   async *#lines(stream: AsyncIterable<Buffer>): AsyncGenerator<Buffer[], undefined> {
-    const splitter = new LineSplitter(this.#maxLine);
+    let pieces: Buffer[] = [];
+    let length = 0;
+    const joined = (): Buffer => (pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces));
     for await (const chunk of stream) {
-      for (const line of splitter.push(chunk)) {
+      for (let start = 0; ; ) {
+        const end = chunk.indexOf(LINE_FEED, start);
+        const piece = chunk.subarray(start, end < 0 ? chunk.length : end);
+        length += piece.length;
+        if (length > this.#maxLine)
+          throw new InputError(`line ${this.#taken + 1} is longer than ${this.#maxLine} bytes`);
+        if (piece.length > 0) pieces.push(piece);
+        if (end < 0) break;
         if (this.#stop.aborted) return;
-        yield this.#message(line);
-      }
-      if (splitter.tooLong) {
-        throw new InputError(`line ${this.#taken + 1} is longer than ${this.#maxLine} bytes`);
+        yield this.#message(joined());
+        pieces = [];
+        length = 0;
+        start = end + 1;
       }
     }
-    const last = splitter.end();
-    if (last !== undefined) yield this.#message(last);
+    if (length > 0) yield this.#message(joined());
   }
 
   async *#whole(stream: AsyncIterable<Buffer>): AsyncGenerator<Buffer[], undefined> {
@@ -111,66 +125,4 @@ function isDirectory({ fd }: Readable & { readonly fd?: number }): boolean {
 
 function isSystemError(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && typeof (error as NodeJS.ErrnoException).syscall === "string";
-}
-
-/** Removes line feeds. Bytes after the last one are a line. */
-export class LineSplitter {
-  readonly #max: number;
-  /** Of a line that began in an earlier chunk, joined once. */
-  #pieces: Buffer[] = [];
-  #length = 0;
-  #tooLong = false;
-
-  constructor(max: number = MAX_LINE) {
-    this.#max = max;
-  }
-
-  /** A line exceeded the bound. It and all later bytes are dropped. */
-  get tooLong(): boolean {
-    return this.#tooLong;
-  }
-
-  /** @returns complete lines: views of the chunk, but for one that began earlier */
-  push(chunk: Buffer): Buffer[] {
-    const lines: Buffer[] = [];
-    let start = 0;
-    while (!this.#tooLong) {
-      const end = chunk.indexOf(LINE_FEED, start);
-      const rest = chunk.subarray(start, end < 0 ? chunk.length : end);
-      if (this.#length + rest.length > this.#max) {
-        this.#tooLong = true;
-        this.#take();
-        break;
-      }
-      if (end < 0) {
-        if (rest.length > 0) this.#keep(rest);
-        break;
-      }
-      if (this.#length === 0) {
-        lines.push(rest);
-      } else {
-        this.#keep(rest);
-        lines.push(this.#take());
-      }
-      start = end + 1;
-    }
-    return lines;
-  }
-
-  /** @returns the last line if it has no line feed */
-  end(): Buffer | undefined {
-    return this.#length === 0 ? undefined : this.#take();
-  }
-
-  #keep(piece: Buffer): void {
-    this.#pieces.push(piece);
-    this.#length += piece.length;
-  }
-
-  #take(): Buffer {
-    const line = this.#pieces.length === 1 ? (this.#pieces[0] as Buffer) : Buffer.concat(this.#pieces);
-    this.#pieces = [];
-    this.#length = 0;
-    return line;
-  }
 }

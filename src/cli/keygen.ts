@@ -1,6 +1,7 @@
 /** shoal keygen: CURVE key pairs, as text or certificate files, and keys of clusters. */
 import { randomBytes } from "node:crypto";
-import { open, rm, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { rm, writeFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { encodeZ85 } from "../core/z85.js";
 import { curveKeyPair, writeCertificate } from "../index.js";
@@ -47,15 +48,13 @@ async function keygen({ out, force = false, json = false, cluster }: KeygenSetti
     );
     return;
   }
-  const claimed = force ? [] : await claim([out, `${out}_secret`]);
-  try {
-    await writeCertificate(out, { ...pair, metadata: {} });
-  } catch (error) {
-    for (const file of claimed) await rm(file, { force: true });
-    throw new Failure(`cannot write the certificate ${out}: ${describe(error)}`);
-  }
   const { publicKey } = pair;
   const files = { publicFile: out, secretFile: `${out}_secret` };
+  const existing = force ? undefined : Object.values(files).find((file) => existsSync(file));
+  if (existing !== undefined) throw new Failure(`${existing} exists; --force replaces it`);
+  await writeCertificate(out, { ...pair, metadata: {} }).catch((error: unknown) => {
+    throw new Failure(`cannot write the certificate ${out}: ${describe(error)}`);
+  });
   new Log("keygen").info(`wrote ${files.publicFile} and ${files.secretFile}`);
   await printText(json ? JSON.stringify({ publicKey, ...files }) : `public-key ${publicKey}`);
 }
@@ -68,31 +67,12 @@ async function clusterKey(file: string | undefined, force: boolean, json: boolea
   }
   // Its mode is that of a new file.
   if (force) await rm(file, { force: true });
-  await claim([file]);
   try {
-    await writeFile(file, `${key}\n`, { flush: true });
+    await writeFile(file, `${key}\n`, { flag: "wx", mode: 0o600, flush: true });
   } catch (error) {
+    if (hasCode(error, "EEXIST")) throw new Failure(`${file} exists; --force replaces it`);
     await rm(file, { force: true });
     throw new Failure(`cannot write ${file}: ${describe(error)}`);
   }
   new Log("keygen").info(`wrote ${file}`);
-}
-
-/** Creates the files, so that none is replaced. */
-async function claim(files: readonly string[]): Promise<string[]> {
-  const claimed: string[] = [];
-  for (const file of files) {
-    try {
-      await (await open(file, "wx", 0o600)).close();
-      claimed.push(file);
-    } catch (error) {
-      for (const mine of claimed) await rm(mine, { force: true });
-      throw new Failure(
-        hasCode(error, "EEXIST")
-          ? `${file} exists; --force replaces it`
-          : `cannot write ${file}: ${describe(error)}`,
-      );
-    }
-  }
-  return claimed;
 }

@@ -15,40 +15,32 @@ export type Severity = (typeof SEVERITIES)[number];
 /** Fields for machines, next to the text. */
 export type LogFields = Readonly<Record<string, unknown>>;
 
-/** `command`: name without `shoal`; empty for the program. */
-export interface LogWriter {
-  line(severity: Severity, command: string, text: string, fields?: LogFields): void;
-  failure(command: string, text: string): void;
-}
-
 /** Remembered warnings: a refused peer retries forever. */
 const MAX_REMEMBERED = 100;
 
 interface LogSettings {
-  write: LogWriter;
+  /** The least severe that is logged. */
   level: Severity;
+  isJson: boolean;
 }
 
 const SETTINGS = new WeakMap<Terminal, LogSettings>();
 
-function settings(): LogSettings {
+function settings(): LogSettings & Pick<Terminal, "stderr"> {
   const own = terminal();
-  let found = SETTINGS.get(own);
-  if (found === undefined) {
-    found = { write: textLog(own), level: "info" };
-    SETTINGS.set(own, found);
-  }
-  return found;
+  const { level = "info", isJson = false } = SETTINGS.get(own) ?? {};
+  return { level, isJson, stderr: own.stderr };
 }
 
-/** Changes where lines go, or the minimum severity. */
-export function useLog(changes: Partial<LogSettings>): void {
-  Object.assign(settings(), changes);
+/** For logs that are made later. */
+export function useLog(own: LogSettings): void {
+  SETTINGS.set(terminal(), own);
 }
 
 /** Logs a failure at any level. @param command name without `shoal` */
 export function logFailure(command: string, text: string): void {
-  settings().write.failure(command, text);
+  const { isJson, stderr } = settings();
+  stderr.write(isJson ? jsonLine("error", command, text) : textLine(command, text));
 }
 
 export class Log {
@@ -62,7 +54,7 @@ export class Log {
   }
 
   error(text: string, fields?: LogFields): void {
-    this.#write("error", text, fields);
+    this.write("error", text, fields);
   }
 
   /** @param key what must not repeat; default: the text */
@@ -74,21 +66,24 @@ export class Log {
   }
 
   warn(text: string, fields?: LogFields): void {
-    this.#write("warn", text, fields);
+    this.write("warn", text, fields);
   }
 
   info(text: string, fields?: LogFields): void {
-    this.#write("info", text, fields);
+    this.write("info", text, fields);
   }
 
   debug(text: string, fields?: LogFields): void {
-    this.#write("debug", text, fields);
+    this.write("debug", text, fields);
   }
 
-  #write(severity: Severity, text: string, fields?: LogFields): void {
-    const { level, write } = this.#settings;
-    if (SEVERITIES.indexOf(severity) <= SEVERITIES.indexOf(level))
-      write.line(severity, this.#name, text, fields);
+  write(severity: Severity, text: string, fields?: LogFields): void {
+    const { level, isJson, stderr } = this.#settings;
+    if (SEVERITIES.indexOf(severity) > SEVERITIES.indexOf(level)) return;
+    const line = isJson
+      ? jsonLine(severity, this.#name, text, fields)
+      : `${new Date().toISOString()} ${severity} ${textLine(this.#name, text)}`;
+    stderr.write(line);
   }
 }
 
@@ -105,23 +100,14 @@ export function fieldsOf(event: { readonly type: string }): LogFields {
   return fields;
 }
 
-function textLog({ stderr }: Terminal): LogWriter {
-  const lineOf = (command: string, text: string): string =>
-    `${command === "" ? "shoal" : `shoal ${command}`}: ${printable(text)}\n`;
-  return {
-    line: (severity, command, text) =>
-      void stderr.write(`${new Date().toISOString()} ${severity} ${lineOf(command, text)}`),
-    failure: (command, text) => void stderr.write(lineOf(command, text)),
-  };
+function textLine(command: string, text: string): string {
+  return `${command === "" ? "shoal" : `shoal ${command}`}: ${printable(text)}\n`;
 }
 
-/** JSON lines with the members of pino's, which collectors of logs know. */
-export function jsonLog({ stderr }: Terminal): LogWriter {
-  const always = { pid: process.pid, hostname: hostname() };
-  const line: LogWriter["line"] = (level, command, text, fields) => {
-    const time = new Date().toISOString();
-    const of = command === "" ? {} : { command };
-    stderr.write(`${JSON.stringify({ level, time, ...always, ...of, ...fields, msg: text })}\n`);
-  };
-  return { line, failure: (command, text) => line("error", command, text) };
+/** A JSON line with the members of pino's, which collectors of logs know. */
+function jsonLine(level: Severity, command: string, text: string, fields: LogFields = {}): string {
+  const time = new Date().toISOString();
+  const always = { level, time, pid: process.pid, hostname: hostname() };
+  const of = command === "" ? {} : { command };
+  return `${JSON.stringify({ ...always, ...of, ...fields, msg: text })}\n`;
 }

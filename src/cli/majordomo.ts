@@ -138,13 +138,10 @@ async function call(service: string, body: readonly string[], given: Given<CallS
  *                                          stands by: Titanic closed
  */
 
-interface TitanicSettings {
-  readonly titanicAttempts?: number;
-}
-
-interface BrokerSettings extends Settings, PairSettings, OperationSettings, TitanicSettings {
+interface BrokerSettings extends Settings, PairSettings, OperationSettings {
   readonly heartbeat?: number;
   readonly titanic?: string;
+  readonly titanicAttempts?: number;
 }
 
 function addBrokerCommand(majordomo: Command): void {
@@ -184,7 +181,7 @@ async function runBroker(given: Given<BrokerSettings>): Promise<void> {
   const titanic =
     settings.titanic === undefined
       ? undefined
-      : new TitanicPart(settings.titanic, settings, clientOf(security, settings), log);
+      : new TitanicPart(settings.titanic, settings.titanicAttempts, clientOf(security, settings), log);
   const pair = await Pair.from(settings, security, log);
   await serve({
     settings,
@@ -225,7 +222,7 @@ function report(broker: MajordomoBroker, log: Log): void {
 /** `--titanic DIR`, while the broker serves. */
 class TitanicPart {
   readonly #directory: string;
-  readonly #options: TitanicSettings;
+  readonly #maxAttempts: number | undefined;
   readonly #security: SecurityOptions;
   readonly #log: Log;
   #store: LmdbStore | undefined;
@@ -235,10 +232,10 @@ class TitanicPart {
   /** Why opening failed after a change of the pair's state. */
   failure: unknown;
 
-  constructor(directory: string, options: TitanicSettings, security: SecurityOptions, log: Log) {
+  constructor(directory: string, maxAttempts: number | undefined, security: SecurityOptions, log: Log) {
     loadOptional("lmdb", "--titanic");
     this.#directory = directory;
-    this.#options = options;
+    this.#maxAttempts = maxAttempts;
     this.#security = security;
     this.#log = log;
   }
@@ -249,7 +246,7 @@ class TitanicPart {
       this.#store = LmdbStore.open(this.#directory);
       this.#titanic = new Titanic(endpoint, this.#store, {
         socketOptions: this.#security,
-        ...defined({ maxAttempts: this.#options.titanicAttempts }),
+        ...defined({ maxAttempts: this.#maxAttempts }),
       });
     } catch (error) {
       throw new Failure(`--titanic ${this.#directory}: ${describeDeep(error)}`);

@@ -190,7 +190,8 @@ async function checked(
   const secrets = await secretsOf(usable, files);
   const discovery = discoveryOf(usable, source, files);
   const control = await controlOf(usable, files);
-  const metrics = await metricsOf(usable, files);
+  const metrics = usable.metrics as string | undefined;
+  if (metrics !== undefined) await files.attempt(["metrics"], () => parseListenAddress("Metrics", metrics));
   const curve = await curveOf(usable.curve, files);
   const tls = usable.tls && (await tlsFrom(usable.tls as TlsValues, files, ["tls"]));
   const listen = await listenersOf(usable.listen, files);
@@ -264,15 +265,6 @@ function keysInPlaceOfFlags(message: string): string {
   return message.replace(/--([a-z]+(?:-[a-z]+)*)(?: FILE)?/g, (_, flag: string) =>
     flag.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase()),
   );
-}
-
-async function metricsOf(
-  { metrics }: Readonly<Record<string, unknown>>,
-  files: NamedFiles,
-): Promise<string | undefined> {
-  if (typeof metrics !== "string") return undefined;
-  await files.attempt(["metrics"], () => parseListenAddress("Metrics", metrics));
-  return metrics;
 }
 
 interface Secrets {

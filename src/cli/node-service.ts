@@ -28,7 +28,6 @@ import { asUsage, describe, UsageError } from "./failure.js";
 import type { Log } from "./log.js";
 import { MAX_NODE_COMMAND, NODE_COMMAND_TABLE, NODE_COMMANDS } from "./node-commands.js";
 import type { NodeOperator } from "./node-operator.js";
-import type { Service } from "./operation.js";
 import { type SecurityOptions, securityOptions } from "./security.js";
 
 /** Queued replies per reader; more are dropped. */
@@ -45,7 +44,7 @@ export interface ControlSettings {
 }
 
 /** A node and its control socket, which closes last so that a running command gets its reply. */
-export class NodeService implements Service {
+export class NodeService {
   readonly #node: ClusterNode;
   readonly #operator: NodeOperator;
   readonly #settings: ControlSettings;
@@ -78,40 +77,33 @@ export class NodeService implements Service {
   async listen(): Promise<void> {
     const { control } = this.#settings;
     if (control === false) return;
-    let endpoints: readonly string[];
     try {
-      endpoints = control ?? [defaultEndpoint(this.#node.id)];
+      await this.#bind(control ?? [defaultEndpoint(this.#node.id)]);
     } catch (error) {
-      // The default socket is optional: its folder may be unusable.
+      if (control !== undefined) throw error;
+      // The default socket is optional: its folder may be unusable or full, or its path too long.
+      await this.#control?.close({ linger: 0 });
+      this.#control = undefined;
       this.#log.warn(`no control socket: ${describe(error)}`);
-      return;
     }
-    const security = await this.#security(endpoints);
+  }
+
+  async #bind(endpoints: readonly string[]): Promise<void> {
     const socket = new Router({
       linger: 0,
       maxMessageSize: MAX_BYTES,
       sendHighWaterMark: MAX_REPLIES,
       receiveHighWaterMark: MAX_REPLIES,
-      ...security,
+      ...(await this.#security(endpoints)),
     });
     this.#control = socket;
     for (const endpoint of endpoints) {
-      try {
-        await asOwner(() => asUsage(() => socket.bind(endpoint)));
-      } catch (error) {
-        if (control !== undefined) throw error;
-        // The default socket is optional: its path may be too long, or its folder read-only or full.
-        this.#control = undefined;
-        await socket.close({ linger: 0 });
-        this.#log.warn(`no control socket: ${describe(error)}`);
-        return;
-      }
+      await asOwner(() => asUsage(() => socket.bind(endpoint)));
       const bound = socket.lastEndpoint ?? endpoint;
       this.#bound.push(bound);
       // Commands find the default socket by the registry.
-      const text = `control listening at ${bound}`;
-      if (control === undefined) this.#log.debug(text, { side: "control", endpoint: bound });
-      else this.#log.info(text, { side: "control", endpoint: bound });
+      const report = this.#settings.control === undefined ? "debug" : "info";
+      this.#log.write(report, `control listening at ${bound}`, { side: "control", endpoint: bound });
     }
     void new ControlServer().run(socket, (frames) => this.#answer(frames));
   }
@@ -145,7 +137,7 @@ export class NodeService implements Service {
     return command?.ends === true ? { reply, after: this.#end } : { reply };
   }
 
-  async close({ linger }: { readonly linger: number }): Promise<void> {
+  async close(linger: number): Promise<void> {
     await this.#node.close({ linger });
     this.#operator.end();
     // Watching readers get the end in this turn.

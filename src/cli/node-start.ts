@@ -19,7 +19,7 @@ import { nodeFlags } from "./node-schema.js";
 import { NodeSessions, serveClients } from "./node-servers.js";
 import { NodeService } from "./node-service.js";
 import { LINE_EVENTS, NodeLines } from "./node-text.js";
-import { checkFile, failureOf, operate, Reloads, type Service } from "./operation.js";
+import { checkFile, failureOf, operate, type Reload } from "./operation.js";
 import { checkEndpoints } from "./options.js";
 import { Stop, terminal } from "./terminal.js";
 
@@ -101,23 +101,22 @@ export async function startNode(settings: StartSettings): Promise<void> {
   node.events.on("registry:up", () => log.info("shoal node names shows this node"));
   let server: DiscoveryServer | undefined;
   let sessions: NodeSessions | undefined;
-  const all: Service = {
-    close: async (options) => {
-      const served = sessions;
-      sessions = undefined;
-      try {
-        await served?.close();
-      } finally {
-        await service.close(options); // The node leaves, also when the store fails.
-      }
-    },
+  const close = async (linger: number): Promise<void> => {
+    const served = sessions;
+    sessions = undefined;
+    try {
+      await served?.close();
+    } finally {
+      await service.close(linger); // The node leaves, also when the store fails.
+    }
   };
-  const reloads = reloadsOf(start, log, (before, after) => applyChanges(node, server, source, before, after));
+  const reload = reloadOf(start, (before, after) => applyChanges(node, server, source, before, after));
   try {
     const sources = () => ({ [name]: node, ...(server && { [`${name} clients`]: server }) });
-    await operate({ settings: defined({ metrics }), log, stop, service: all, sources }, async () => {
+    await operate({ settings: defined({ metrics }), log, stop, close, sources, reload }, async () => {
       await service.listen();
-      showControl(node, service);
+      const { control: bound = [] } = service.endpoints;
+      node.showControl(bound.filter(({ length }) => length <= MAX_SHOWN_ENDPOINT).slice(0, MAX_SHOWN));
       await asUsage(() => node.start()).catch((error: unknown) => {
         throw isOutOfFiles(error)
           ? new Failure(`too many open files: this process may have no more (ulimit -n): ${describe(error)}`)
@@ -136,10 +135,8 @@ export async function startNode(settings: StartSettings): Promise<void> {
         ...defined({ clients: server?.endpoint, clientsHttp: server?.url, sessions: sessions?.endpoint }),
       });
       if (zre !== false) log.warnOnce("ZRE goes to the link, and is not encrypted");
-      reloads.begin();
     });
   } finally {
-    reloads.close();
     stdout.off("error", stop.request);
   }
 }
@@ -147,10 +144,6 @@ export async function startNode(settings: StartSettings): Promise<void> {
 /** Reading network interfaces reports only a number. */
 function isOutOfFiles(error: unknown): boolean {
   return hasCode(error, "EMFILE") || Math.abs((error as { readonly errno?: number }).errno ?? 0) === EMFILE;
-}
-
-function showControl(node: ClusterNode, { endpoints: { control = [] } }: NodeService): void {
-  node.showControl(control.filter((endpoint) => endpoint.length <= MAX_SHOWN_ENDPOINT).slice(0, MAX_SHOWN));
 }
 
 async function startOfFlags(settings: StartSettings, source: StaticList): Promise<Start> {
@@ -173,13 +166,13 @@ async function startOfFile(file: string, settings: StartSettings, source: Static
   }
 }
 
-function reloadsOf(
+function reloadOf(
   { read, configuration, what }: Start,
-  log: Log,
   apply: (before: NodeConfiguration, after: NodeConfiguration) => void,
-): Reloads {
+): Reload {
   let running = configuration;
-  return new Reloads(what, log, {
+  return {
+    what,
     apply: async () => {
       const wanted = await read();
       const restart = restartKeys(running, wanted);
@@ -191,7 +184,7 @@ function reloadsOf(
       return changed.length === 0 ? "" : `${changed.join(", ")} changed`;
     },
     unchanged: "the node continues",
-  });
+  };
 }
 
 export async function checkNode(file: string, settings: { readonly json?: boolean }): Promise<void> {

@@ -1,15 +1,19 @@
 /** The requesting side of commands for a running node. */
 
 import { type ClusterNodeEntry, clusterNames } from "../cluster/index.js";
-import { readCertificate } from "../index.js";
 import { ControlClient } from "./control-client.js";
-import { describe, Failure, hasCode, UsageError } from "./failure.js";
+import { Failure, hasCode, UsageError } from "./failure.js";
 import { Log } from "./log.js";
 import { MAX_NODE_COMMAND, type Members, type NodeCommand, TIMEOUT } from "./node-commands.js";
 import { namesText } from "./node-text.js";
 import type { Exchange } from "./node-transfer.js";
 import { LINES, printing, printText } from "./output.js";
-import { clientSecurityOptions, type SecurityOptions, type SecuritySettings } from "./security.js";
+import {
+  certificateOf,
+  clientSecurityOptions,
+  type SecurityOptions,
+  type SecuritySettings,
+} from "./security.js";
 import { callFailure } from "./service.js";
 
 /** ms for the reply after `wait`. */
@@ -89,9 +93,7 @@ async function securityOf(settings: SteerSettings): Promise<SecurityOptions> {
   const { curveCertificate: file, curveServerKey } = settings;
   if (file === undefined || curveServerKey !== undefined) return clientSecurityOptions(settings);
   // The operator has the node's own certificate: its public half is the server's key.
-  const { publicKey } = await readCertificate(file).catch((error: unknown) => {
-    throw new Failure(`cannot read the certificate ${file}: ${describe(error)}`);
-  });
+  const { publicKey } = await certificateOf(file);
   return clientSecurityOptions({ ...settings, curveServerKey: publicKey });
 }
 

@@ -31,13 +31,9 @@ export function addOperationOptions(command: Command): Command {
 /** ms after the first signal. */
 export const DRAIN = 10_000;
 
-/** Linger 0 closes at once. */
-export interface Service {
-  close(options: { readonly linger: number }): Promise<void>;
-}
-
-interface Served extends Service {
+interface Served {
   stats(): object;
+  close(options: { readonly linger: number }): Promise<void>;
 }
 
 export interface Serving<S extends Served> {
@@ -62,18 +58,18 @@ export async function serve<S extends Served>(serving: Serving<S>): Promise<void
   const stop = new Stop().listen();
   let closing: Promise<void> | undefined;
   const close = async (linger: number): Promise<void> => {
-    await pair?.drain();
+    await pair?.gate.drain();
     await (serving.close?.(server, linger) ?? server.close({ linger }));
     await pair?.close();
   };
-  const service: Service = {
-    close: ({ linger }) => {
-      closing ??= close(linger);
-      return closing;
-    },
+  const operated: Operated = {
+    settings,
+    log,
+    stop,
+    close: (linger) => (closing ??= close(linger)),
+    sources: () => ({ ...serving.sources(server), ...defined({ pair: pair?.star }) }),
   };
-  const sources = () => ({ ...serving.sources(server), ...defined({ pair: pair?.star }) });
-  await operate({ settings, log, stop, service, sources }, async () => {
+  await operate(operated, async () => {
     await serving.open?.(server, stop);
     await pair?.start(log);
   });
@@ -84,31 +80,36 @@ export interface Operated {
   readonly settings: OperationSettings;
   readonly log: Log;
   readonly stop: Stop;
-  readonly service: Service;
+  /** Linger 0 closes at once, also after an earlier call. */
+  close(linger: number): Promise<unknown>;
   sources(): MetricsSourcesByName;
+  readonly reload?: Reload;
 }
 
 /** Runs a service until a signal, drains and closes it. @throws Failure for a second signal before the end */
 export async function operate(
-  { settings, log, stop, service, sources }: Operated,
+  { settings, log, stop, close, sources, reload }: Operated,
   begin: () => Promise<void>,
 ): Promise<void> {
+  const reloads = reload && reloadsOf(reload, log);
   let phase: "starting" | "running" | "draining" = "starting";
   const metrics = await openMetrics(settings, log, sources, () => (phase === "running" ? undefined : phase));
-  const manager = ServiceManager.from(process.env, log);
+  const manager = serviceManager(log);
   try {
     await unlessAborted(begin(), stop.insisted);
     if (stop.insisted.aborted) throw new Failure("stopped before it had started");
     phase = "running";
-    manager?.ready();
+    manager?.notify("--ready", "STATUS=running");
+    reloads?.begin();
     await stop.wait();
     phase = "draining";
-    manager?.stopping();
+    manager?.notify("STOPPING=1", "STATUS=draining");
     // A service may need time: only a second signal ends it early.
-    await unlessAborted(service.close({ linger: DRAIN }), stop.insisted);
+    await unlessAborted(close(DRAIN), stop.insisted);
     if (stop.insisted.aborted) throw new Failure("stopped before everything in flight was finished");
   } finally {
-    service.close({ linger: 0 }).catch(() => undefined); // The first call's failure was thrown.
+    close(0).catch(() => undefined); // The first call's failure was thrown.
+    reloads?.end();
     stop.dispose();
     await metrics?.close();
     await manager?.close();
@@ -136,57 +137,38 @@ const NOTIFY_TIMEOUT = 5_000;
  * Notifies a service manager (systemd, `Type=notify`) by the program `systemd-notify`, since Node.js cannot send
  * datagrams on a unix socket. The unit needs `NotifyAccess=all`.
  */
-class ServiceManager {
-  readonly #log: Log;
-  readonly #alive: NodeJS.Timeout | undefined;
-  #last: Promise<void> = Promise.resolve();
-  #waiting = 0;
-
-  private constructor(log: Log, interval: number | undefined) {
-    this.#log = log;
-    if (interval === undefined) return;
-    // A timer of the event loop stops when the loop hangs.
-    this.#alive = setInterval(() => {
-      if (this.#waiting === 0) this.#notify(["WATCHDOG=1"]);
-    }, interval).unref();
-  }
-
-  static from(env: NodeJS.ProcessEnv, log: Log): ServiceManager | undefined {
-    return env.NOTIFY_SOCKET === undefined || env.NOTIFY_SOCKET === ""
-      ? undefined
-      : new ServiceManager(log, watchdogInterval(env, process.pid));
-  }
-
-  ready(): void {
-    this.#notify(["--ready", "STATUS=running"]);
-  }
-
-  stopping(): void {
-    this.#notify(["STOPPING=1", "STATUS=draining"]);
-  }
-
-  close(): Promise<void> {
-    clearInterval(this.#alive);
-    return this.#last;
-  }
-
-  #notify(message: readonly string[]): void {
-    this.#waiting += 1;
-    this.#last = this.#last
-      .then(() => this.#run(message))
-      .finally(() => {
-        this.#waiting -= 1;
-      });
-  }
-
-  #run(message: readonly string[]): Promise<void> {
-    return new Promise((resolve) => {
+function serviceManager(
+  log: Log,
+): { notify(...message: readonly string[]): void; close(): Promise<void> } | undefined {
+  const { env, pid } = process;
+  if (env.NOTIFY_SOCKET === undefined || env.NOTIFY_SOCKET === "") return undefined;
+  let last = Promise.resolve();
+  let waiting = 0;
+  const run = (message: readonly string[]): Promise<void> =>
+    new Promise((resolve) => {
       execFile("systemd-notify", [...message], { timeout: NOTIFY_TIMEOUT }, (error) => {
-        if (error !== null) this.#log.warnOnce(`cannot notify the service manager: ${describe(error)}`);
+        if (error !== null) log.warnOnce(`cannot notify the service manager: ${describe(error)}`);
         resolve();
       });
     });
-  }
+  const notify = (...message: readonly string[]): void => {
+    waiting += 1;
+    last = last
+      .then(() => run(message))
+      .finally(() => {
+        waiting -= 1;
+      });
+  };
+  const interval = watchdogInterval(env, pid);
+  // A timer of the event loop stops when the loop hangs.
+  const alive = interval && setInterval(() => waiting === 0 && notify("WATCHDOG=1"), interval).unref();
+  return {
+    notify,
+    close() {
+      clearInterval(alive);
+      return last;
+    },
+  };
 }
 
 /** ms: half of the service manager's timeout; `undefined` without a watchdog for this process. */
@@ -202,59 +184,40 @@ export function watchdogInterval(
 
 // --- Reloads ---------------------------------------------------------------------------------------------------------
 
-export interface ReloadEffects {
+/** Reads a configuration again on SIGHUP. */
+export interface Reload {
+  /** A file, or options. */
+  readonly what: string;
   /** @returns the changes in words; empty: none @throws ConfigurationError; Failure for what needs a restart */
   apply(): Promise<string>;
   /** Subject of the log line for a failed reload: "the proxies continue". */
   readonly unchanged: string;
 }
 
-/** A command that reads its configuration again on SIGHUP. */
-export class Reloads {
-  readonly #what: string;
-  readonly #log: Log;
-  readonly #effects: ReloadEffects;
-  readonly #signals = terminal().signals;
-  #isAsked = false;
-  /** Also before {@link begin}. */
-  #isBusy = true;
-
-  /** Keeps a signal that comes before {@link begin}. @param what is read: a file, or options */
-  constructor(what: string, log: Log, effects: ReloadEffects) {
-    this.#what = what;
-    this.#log = log;
-    this.#effects = effects;
-    this.#signals.on("SIGHUP", this.#onHangUp);
-  }
-
-  /** The first configuration is applied. */
-  begin(): void {
-    void this.#run();
-  }
-
-  close(): void {
-    this.#signals.off("SIGHUP", this.#onHangUp);
-  }
-
-  readonly #onHangUp = (): void => {
-    this.#isAsked = true;
-    if (!this.#isBusy) void this.#run();
-  };
-
-  async #run(): Promise<void> {
-    this.#isBusy = true;
-    while (this.#isAsked) {
-      this.#isAsked = false;
+/** Keeps a signal that comes before `begin`, when the first configuration is applied. */
+function reloadsOf({ what, apply, unchanged }: Reload, log: Log): { begin(): void; end(): void } {
+  const { signals } = terminal();
+  let isAsked = false;
+  let isBusy = true;
+  const run = async (): Promise<void> => {
+    isBusy = true;
+    while (isAsked) {
+      isAsked = false;
       try {
-        const changed = await this.#effects.apply();
-        this.#log.info(`read ${this.#what} again: ${changed === "" ? "nothing changed" : changed}`);
+        const changed = await apply();
+        log.info(`read ${what} again: ${changed === "" ? "nothing changed" : changed}`);
       } catch (error) {
-        const { message } = failureOf(this.#what, error, this.#log);
-        this.#log.error(`${message}; ${this.#effects.unchanged} unchanged`);
+        log.error(`${failureOf(what, error, log).message}; ${unchanged} unchanged`);
       }
     }
-    this.#isBusy = false;
-  }
+    isBusy = false;
+  };
+  const onHangUp = (): void => {
+    isAsked = true;
+    if (!isBusy) void run();
+  };
+  signals.on("SIGHUP", onHangUp);
+  return { begin: () => void run(), end: () => void signals.off("SIGHUP", onHangUp) };
 }
 
 /** Logs every problem. @returns the command's failure */

@@ -4,9 +4,8 @@ import { schemeOf } from "../core/schemes/grammar.js";
 import { reachableForms } from "../core/schemes/schemes.js";
 import { type IntegerRange, integer } from "../kit/options.js";
 import { UsageError } from "./failure.js";
-import { jsonLog, SEVERITIES, type Severity, useLog } from "./log.js";
+import { SEVERITIES, type Severity, useLog } from "./log.js";
 import type { SecuritySettings } from "./security.js";
-import { terminal } from "./terminal.js";
 
 export const SCHEME = "cluster:";
 
@@ -103,8 +102,8 @@ export function pathOf(command: Command): string {
 
 export function applyCommonOptions(settings: CommonSettings): void {
   const { quiet, verbose, logLevel, logFormat } = settings;
-  useLog({ level: logLevel ?? (quiet === true ? "error" : verbose === true ? "debug" : "info") });
-  if (logFormat === "json") useLog({ write: jsonLog(terminal()) });
+  const level = logLevel ?? (quiet === true ? "error" : verbose === true ? "debug" : "info");
+  useLog({ level, isJson: logFormat === "json" });
 }
 
 export interface Settings extends SecuritySettings, ClusterSettings {

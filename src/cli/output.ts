@@ -1,8 +1,8 @@
 /**
  * Results on standard output. Printing waits for a slow reader. A lost reader (`head`) ends the command without an
- * error; {@link OutputCheck} reports other errors.
+ * error; program.ts reports other errors.
  */
-import { Failure, hasCode } from "./failure.js";
+import { Failure } from "./failure.js";
 import type { Format } from "./format.js";
 import { Stop, terminal, unlessAborted } from "./terminal.js";
 
@@ -84,30 +84,4 @@ export function printText(text: string): Promise<void> {
   return new Promise((resolve) => {
     terminal().stdout.write(text.endsWith("\n") ? text : `${text}\n`, () => resolve());
   });
-}
-
-/** Notices errors of standard output. */
-export class OutputCheck {
-  readonly #stream = terminal().stdout;
-  #failure: Failure | undefined;
-
-  constructor() {
-    this.#stream.on("error", this.#outputOnError);
-  }
-
-  /** @throws Failure for an error other than a lost reader */
-  async check(): Promise<void> {
-    // A stream reports an error in a later turn.
-    await new Promise((resolve) => setImmediate(resolve));
-    if (this.#failure !== undefined) throw this.#failure;
-  }
-
-  dispose(): void {
-    this.#stream.off("error", this.#outputOnError);
-  }
-
-  #outputOnError = (error: Error): void => {
-    if (!hasCode(error, "EPIPE"))
-      this.#failure ??= new Failure(`cannot write standard output: ${error.message}`);
-  };
 }

@@ -91,11 +91,6 @@ export class Pair {
     log.info(`publishing its state at ${endpoint}`);
   }
 
-  /** Call it when the server stops, to finish what is in flight. */
-  drain(): Promise<void> {
-    return this.gate.drain();
-  }
-
   /** Call it when nothing is in flight: the other server takes over. */
   async close(): Promise<void> {
     await handOver(this.star, 2 * this.#heartbeat);

@@ -2,10 +2,9 @@
 import { Command, CommanderError } from "commander";
 import { quoted, suggest } from "../core/arguments.js";
 import { thisProcess } from "../core/packages.js";
-import { describe, exitCodeOf, Reported, UsageError } from "./failure.js";
+import { describe, Failure, hasCode, Reported, UsageError } from "./failure.js";
 import { logFailure } from "./log.js";
 import { addCommonOptions, applyCommonOptions, pathOf } from "./options.js";
-import { OutputCheck } from "./output.js";
 import { type Terminal, terminal, withTerminal } from "./terminal.js";
 
 type Group = readonly [names: string, add: (program: Command, names: string) => Promise<void>];
@@ -140,19 +139,27 @@ async function runHere(argv: readonly string[]): Promise<number> {
     name = pathOf(action);
     applyCommonOptions(action.optsWithGlobals());
   });
-  const output = new OutputCheck();
+  const { stdout } = terminal();
+  let failure: Failure | undefined;
+  const outputOnError = (error: Error): void => {
+    // A lost reader is no failure.
+    if (!hasCode(error, "EPIPE")) failure ??= new Failure(`cannot write standard output: ${error.message}`);
+  };
+  stdout.on("error", outputOnError);
   try {
     await program.parseAsync(argv).catch((error: unknown) => {
       if (!(error instanceof CommanderError && error.exitCode === 0)) throw error;
     });
-    await output.check();
+    // A stream reports an error in a later turn.
+    await new Promise((resolve) => setImmediate(resolve));
+    if (failure !== undefined) throw failure;
     return 0;
   } catch (error) {
     if (error instanceof CommanderError) return 2;
     if (error instanceof Reported) return error.exitCode;
     logFailure(name.slice("shoal ".length), describe(error));
-    return exitCodeOf(error);
+    return error instanceof UsageError ? 2 : 1;
   } finally {
-    output.dispose();
+    stdout.off("error", outputOnError);
   }
 }

@@ -1,13 +1,13 @@
 /** shoal proxy --config FILE and shoal proxy check FILE. */
 
 import { textOf } from "../config/file.js";
-import { type Change, Fleet, type FleetMember } from "../proxy/config/fleet.js";
+import { type Change, Fleet } from "../proxy/config/fleet.js";
 import { configurationOf, loadConfiguration } from "../proxy/config/load.js";
 import { optionsOf } from "../proxy/config/model.js";
-import { type ProxyDrainResult, SocketProxy } from "../proxy/index.js";
+import { SocketProxy } from "../proxy/index.js";
 import { Failure } from "./failure.js";
 import { Log } from "./log.js";
-import { checkFile, failureOf, type OperationSettings, operate, Reloads, type Service } from "./operation.js";
+import { checkFile, failureOf, type OperationSettings, operate } from "./operation.js";
 import { leftOf, report, reportEndpoints } from "./proxy-report.js";
 import { Stop, terminal } from "./terminal.js";
 
@@ -41,10 +41,13 @@ export async function runConfiguration(file: string, settings: ConfigSettings): 
     started: ({ name, proxy }) => reportEndpoints(proxy, new Log(`proxy ${name}`)),
     made: (change, endpoint) => log.info(textOfChange(change, endpoint)),
     ended: (member, result) => {
-      if (settings.json === true) terminal().stdout.write(`${counters(member)}\n`);
+      const { name, configuration, proxy } = member;
+      const counters = { name, kind: configuration.kind, ...proxy.stats() };
+      if (settings.json === true) terminal().stdout.write(`${JSON.stringify(counters)}\n`);
       if (result === undefined || result.drained) return;
-      left.push(ending(member, result));
-      log.warn(ending(member, result));
+      const ending = `${name}: ${leftOf(result)}`;
+      left.push(ending);
+      log.warn(ending);
     },
     empty: () => stop.request(),
   });
@@ -53,23 +56,19 @@ export async function runConfiguration(file: string, settings: ConfigSettings): 
     const { length } = changes.filter((change) => change.do !== "start" || change.again === undefined);
     return length === 0 ? "" : `${length} ${length === 1 ? "change" : "changes"}`;
   };
-  const reloads = new Reloads(file, log, {
-    apply: async () => apply(await textOf(file, true)),
-    unchanged: "the proxies continue",
-  });
-  const service: Service = {
-    close: async (options) => {
-      await fleet.close(options);
+  const operated = {
+    settings,
+    log,
+    stop,
+    close: (linger: number) => fleet.close({ linger }),
+    sources: () => fleet.sources(),
+    reload: {
+      what: file,
+      apply: async () => apply(await textOf(file, true)),
+      unchanged: "the proxies continue",
     },
   };
-  try {
-    await operate({ settings, log, stop, service, sources: () => fleet.sources() }, async () => {
-      await apply(text).catch(failed);
-      reloads.begin();
-    });
-  } finally {
-    reloads.close();
-  }
+  await operate(operated, async () => void (await apply(text).catch(failed)));
   if (left.length > 0) throw new Failure(left.join("; "));
 }
 
@@ -95,12 +94,4 @@ function textOfChange(change: Change, endpoint: string | undefined): string {
     case "disconnect":
       return `${proxy}: the ${change.socket} does not connect to ${change.endpoint} any more`;
   }
-}
-
-function counters({ name, configuration: { kind }, proxy }: FleetMember): string {
-  return JSON.stringify({ name, kind, ...proxy.stats() });
-}
-
-function ending({ name }: FleetMember, result: ProxyDrainResult): string {
-  return `${name}: ${leftOf(result)}`;
 }

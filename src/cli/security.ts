@@ -216,15 +216,16 @@ function userAndPassword(
   throw new UsageError(`${option} expects a user name, a colon and a password`);
 }
 
+/** @throws Failure for an unreadable one */
+export function certificateOf(file: string): ReturnType<typeof readCertificate> {
+  return readCertificate(file).catch((error: unknown) => {
+    throw new Failure(`cannot read the certificate ${file}: ${describe(error)}`);
+  });
+}
+
 /** @throws Failure for a certificate that is unreadable or has no secret key */
 export async function keysFrom(file: string): Promise<{ publicKey: string; secretKey: string }> {
-  let certificate: Awaited<ReturnType<typeof readCertificate>>;
-  try {
-    certificate = await readCertificate(file);
-  } catch (error) {
-    throw new Failure(`cannot read the certificate ${file}: ${describe(error)}`);
-  }
-  const { publicKey, secretKey } = certificate;
+  const { publicKey, secretKey } = await certificateOf(file);
   if (secretKey === undefined) {
     throw new Failure(`the certificate ${file} has no secret key; expected the secret file of the pair`);
   }

@@ -93,22 +93,14 @@ export function callFailure(error: unknown, timeout: number): unknown {
   return waitFailed(error, `no reply came within ${timeout} ms`, "stopped before every reply came");
 }
 
-/** Kill functions of running programs and their children. */
+/** Kill functions of running programs and their children, whose process groups would survive `process.exit`. */
 const running = new Set<() => void>();
 
-/** On `process.exit`: detached process groups would survive this process. */
-function endAll(): void {
+export function endPrograms(): void {
   for (const kill of running) kill();
 }
 
-function began(kill: () => void): void {
-  if (running.size === 0) process.on("exit", endAll);
-  running.add(kill);
-}
-
-function ended(kill: () => void): void {
-  if (running.delete(kill) && running.size === 0) process.off("exit", endAll);
-}
+process.on("exit", endPrograms);
 
 /**
  * Runs a command line of `/bin/sh`.
@@ -134,13 +126,13 @@ export function exec(command: string, body: readonly Uint8Array[], signal?: Abor
     let words = "";
     let failure: string | undefined;
     signal?.addEventListener("abort", kill, { once: true });
-    began(kill);
+    running.add(kill);
     child.on("error", (error) => {
       failure = error.message;
     });
     child.on("close", (status, killedBy) => {
       signal?.removeEventListener("abort", kill);
-      ended(kill);
+      running.delete(kill);
       if (signal?.aborted === true) reject(new AbortedError(signal.reason));
       else if (status === 0 && failure === undefined) resolve(Buffer.concat(output));
       else {

@@ -28,7 +28,7 @@ import { MAX_PEERS_LISTED } from "../sockets/internal.js";
 import { causeOf } from "../sockets/stalls.js";
 import { ControlClient, replyOf } from "./control-client.js";
 import { describe, Failure, UsageError } from "./failure.js";
-import type { SecurityOptions, SecuritySettings } from "./security.js";
+import { clientSecurityOptions, type SecurityOptions, type SecuritySettings } from "./security.js";
 
 /** Metrics have about 10,000 bytes. */
 const MAX_ANSWER = 16_777_216;
@@ -46,20 +46,37 @@ const NO_ANSWER = "no answer in time";
 
 type Members = Readonly<Record<string, unknown>>;
 
-/** @throws UsageError for PLAIN or CURVE without a control socket */
-export function checkSecured(texts: readonly string[], { plain, curveServerKey }: SecuritySettings): void {
+/**
+ * Opens the subjects at addresses, and closes them after `work`.
+ *
+ * @param hasPeers whether to read peers @throws UsageError, also for PLAIN or CURVE without a control socket
+ */
+export async function withSubjects(
+  texts: readonly string[],
+  settings: SecuritySettings,
+  hasPeers: boolean,
+  work: (subjects: readonly Subject[]) => Promise<void>,
+): Promise<void> {
+  const security = await clientSecurityOptions(settings);
+  const { plain, curveServerKey } = settings;
   if ((plain ?? curveServerKey) !== undefined && !texts.some(isControl))
     throw new UsageError(
       "--plain and --curve-… are for control sockets; expected an address tcp://… or ipc://…",
     );
+  const subjects: RemoteSubject[] = [];
+  try {
+    for (const text of texts) subjects.push(await openSubject(text, security, hasPeers));
+    await work(subjects);
+  } finally {
+    await Promise.all(subjects.map((subject) => subject.close()));
+  }
 }
 
 /** A subject with a connection. */
-export interface RemoteSubject extends Subject {
+interface RemoteSubject extends Subject {
   close(): Promise<void>;
 }
 
-/** @param security of control sockets @param hasPeers whether to read peers @throws UsageError */
 export async function openSubject(
   text: string,
   security: SecurityOptions,
@@ -249,22 +266,24 @@ export function parseStatus(text: string): Sample[] {
   if (Array.isArray(status.runningNodes) && typeof status.name === "string")
     return samplesOf({ name: status.name, kind: "cluster", stats: status.stats });
   const kind = kindOf(typeOf(status.frontend), typeOf(status.backend));
-  const name = typeof status.name === "string" ? status.name : kind;
-  return samplesOf({ name, kind, stats: status });
+  return samplesOf({ name: textIn(status.name) ?? kind, kind, stats: status });
 }
 
 function processIn(process: unknown): ProcessReading {
   const { version, started, instance } = (process ?? {}) as Members;
-  return {
-    ...(typeof version === "string" ? { version } : {}),
-    ...(typeof instance === "string" ? { instance: instance.slice(0, MAX_INSTANCE) } : {}),
-    ...(isCount(started) ? { started } : {}),
-  };
+  return defined({
+    version: textIn(version),
+    instance: textIn(instance)?.slice(0, MAX_INSTANCE),
+    started: isCount(started) ? started : undefined,
+  });
 }
 
 function typeOf(side: unknown): string {
-  const type = (side as { readonly type?: unknown } | null | undefined)?.type;
-  return typeof type === "string" ? type : "";
+  return textIn((side as { readonly type?: unknown } | null | undefined)?.type) ?? "";
+}
+
+function textIn(value: unknown): string | undefined {
+  return typeof value === "string" ? value : undefined;
 }
 
 export function nodeDetails({ members, name: own, state }: Members): SourceDetails {
@@ -281,14 +300,7 @@ function itemOfMember(member: unknown): DashboardItem[] {
   const { name, state, address, tags } = (member ?? {}) as Members;
   if (typeof name !== "string" || typeof state !== "string") return [];
   const detail = textsOf(tags).join(", ");
-  return [
-    {
-      name,
-      state,
-      ...(typeof address === "string" ? { address } : {}),
-      ...(detail === "" ? {} : { detail }),
-    },
-  ];
+  return [{ name, state, ...defined({ address: textIn(address), detail: detail || undefined }) }];
 }
 
 export function peerItemsOf(value: unknown): DashboardItem[] {
@@ -299,7 +311,7 @@ export function peerItemsOf(value: unknown): DashboardItem[] {
     return [
       itemOfPeer({
         name,
-        type: typeof type === "string" ? type : "",
+        type: textIn(type) ?? "",
         address,
         queuedOut: isCount(queuedOut) ? queuedOut : 0,
         queuedIn: isCount(queuedIn) ? queuedIn : 0,

@@ -5,8 +5,7 @@ import type { Command } from "commander";
 import { Failure } from "./failure.js";
 import { addCommand, numberFlag } from "./options.js";
 import { LINES, printing } from "./output.js";
-import { addSecurityOptions, clientSecurityOptions, type SecuritySettings } from "./security.js";
-import type { RemoteSubject } from "./subjects.js";
+import { addSecurityOptions, type SecuritySettings } from "./security.js";
 import { terminal } from "./terminal.js";
 
 /** s. */
@@ -45,18 +44,14 @@ export function addTopCommand(program: Command): void {
 
 async function top(texts: readonly string[], settings: TopSettings): Promise<void> {
   const { interval = INTERVAL.default, once = false } = settings;
-  const security = await clientSecurityOptions(settings);
-  const [{ checkSecured, openSubject }, { Watch }, views] = await Promise.all([
+  const [{ withSubjects }, { Watch }, views] = await Promise.all([
     import("./subjects.js"),
     import("../dashboard/collector.js"),
     import("./top/view.js"),
   ]);
-  checkSecured(texts, settings);
   const stdout = terminal().stdout as WriteStream;
   const isRedrawn = stdout.isTTY && process.env.TERM !== "dumb" && settings.json !== true && !once;
-  const subjects: RemoteSubject[] = [];
-  try {
-    for (const text of texts) subjects.push(await openSubject(text, security, false));
+  await withSubjects(texts, settings, false, async (subjects) => {
     const watches = subjects.map((each) => new Watch(each.address, each, interval * 1_000));
     await printing(LINES, async (output, { requested: signal }) => {
       for (let readings = 1; !signal.aborted; readings++) {
@@ -83,7 +78,5 @@ async function top(texts: readonly string[], settings: TopSettings): Promise<voi
         await sleep(left, undefined, { signal }).catch(() => undefined); // Aborted: the loop ends.
       }
     });
-  } finally {
-    await Promise.all(subjects.map((subject) => subject.close()));
-  }
+  });
 }

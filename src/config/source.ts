@@ -42,7 +42,12 @@ export class Source {
       merge: true,
       prettyErrors: false, // They repeat lines with secrets.
     });
-    const faults = [...document.errors, ...document.warnings].map((error) => problemOf(file, error, lines));
+    const problemAt = (offset: number, message: string): Problem => {
+      return { file, ...placeIn(lines, offset), path: "", message: `YAML: ${message}` };
+    };
+    const faults = [...document.errors, ...document.warnings].map((error) =>
+      problemAt(error.pos[0], textOf(error)),
+    );
     // The package repeats a fault for each level that it ends.
     const problems = [...new Map(faults.map((problem) => [problemLine(problem), problem])).values()];
     // An alias's `resolve` searches the whole document.
@@ -55,29 +60,25 @@ export class Source {
         const anchored = anchors.get(alias.source);
         // A value that contains itself would never end a walk.
         if (anchored !== undefined && !parents.includes(anchored)) return;
-        const { line, col } = lines.linePos(alias.range?.[0] ?? 0);
         const message =
           anchored === undefined
-            ? `YAML: no anchor &${alias.source} stands before`
-            : `YAML: *${alias.source} stands within what it repeats`;
-        problems.push({ file, line, column: col, path: "", message });
+            ? `no anchor &${alias.source} stands before`
+            : `*${alias.source} stands within what it repeats`;
+        problems.push(problemAt(alias.range?.[0] ?? 0, message));
       },
       Pair: (_, { key }) => {
         const node = isAlias(key) ? anchors.get(key.source) : (key as Node | null);
         const value = isScalar(node) ? node.value : node;
         if (typeof value !== "object" || value === null) return;
         // The key would become a text with all its contents, secrets included, and be printed.
-        const { line, col } = lines.linePos((key as Node).range?.[0] ?? 0);
-        problems.push({ file, line, column: col, path: "", message: "YAML: expected a text as the key" });
+        problems.push(problemAt((key as Node).range?.[0] ?? 0, "expected a text as the key"));
       },
     });
     if (problems.length > 0) return problems;
     try {
       return new Source(file, document, lines);
     } catch {
-      return [
-        { file, line: 1, column: 1, path: "", message: "YAML: its aliases lead to far too many values" },
-      ];
+      return [problemAt(0, "its aliases lead to far too many values")];
     }
   }
 
@@ -86,14 +87,9 @@ export class Source {
       .map(({ path, atKey, message }) => {
         const found = this.#find(path);
         const offset = atKey === true ? (found.key ?? found.value) : found.value;
-        return { file: this.file, ...this.#place(offset), path: pathText(path), message };
+        return { file: this.file, ...placeIn(this.#lines, offset), path: pathText(path), message };
       })
       .sort((one, other) => one.line - other.line || one.column - other.column);
-  }
-
-  #place(offset: number): { line: number; column: number } {
-    const { line, col } = this.#lines.linePos(offset);
-    return { line: Math.max(1, line), column: Math.max(1, col) };
   }
 
   /** Position of a path, or of its nearest existing parent. */
@@ -141,12 +137,12 @@ function keyOf({ key }: Pair): string {
   return typeof value === "symbol" ? (value.description ?? "") : String(value ?? "");
 }
 
-function problemOf(file: string, error: YAMLError, lines: LineCounter): Problem {
-  const { line, col } = lines.linePos(error.pos[0]);
-  const message =
-    error.code === "MULTIPLE_DOCS"
-      ? "expected one document; another begins here"
-      : // The rest is part of the file.
-        error.message.replace(/: ".*$/s, "");
-  return { file, line: Math.max(1, line), column: Math.max(1, col), path: "", message: `YAML: ${message}` };
+function placeIn(lines: LineCounter, offset: number): { line: number; column: number } {
+  const { line, col } = lines.linePos(offset);
+  return { line: Math.max(1, line), column: Math.max(1, col) };
+}
+
+function textOf({ code, message }: YAMLError): string {
+  if (code === "MULTIPLE_DOCS") return "expected one document; another begins here";
+  return message.replace(/: ".*$/s, ""); // The rest is part of the file.
 }

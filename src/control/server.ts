@@ -100,6 +100,9 @@ export interface ControlAnswer {
   readonly after?: () => void;
 }
 
+/** Carries out a command; its error becomes the reply. */
+type Answer = (frames: readonly Buffer[]) => ControlAnswer | Promise<ControlAnswer>;
+
 export interface ControlCounts {
   readonly commands: number;
   /** Malformed or impossible commands. */
@@ -115,15 +118,8 @@ export class ControlServer {
     return { commands: this.#commands, refused: this.#refused };
   }
 
-  /**
-   * Takes commands until the socket closes. Never rejects.
-   *
-   * @param answer carries out a command; its error becomes the reply
-   */
-  async run(
-    socket: Socket,
-    answer: (frames: readonly Buffer[]) => ControlAnswer | Promise<ControlAnswer>,
-  ): Promise<void> {
+  /** Takes commands until the socket closes. Never rejects. */
+  async run(socket: Socket, answer: Answer): Promise<void> {
     try {
       for await (const frames of socket as unknown as AsyncIterable<Buffer[]>) {
         if (socket instanceof Router) {
@@ -140,11 +136,7 @@ export class ControlServer {
   }
 
   /** Peers lose unread replies: the high-water mark bounds them. */
-  async #answerPeer(
-    socket: Router,
-    frames: readonly Buffer[],
-    answer: (frames: readonly Buffer[]) => ControlAnswer | Promise<ControlAnswer>,
-  ): Promise<void> {
+  async #answerPeer(socket: Router, frames: readonly Buffer[], answer: Answer): Promise<void> {
     const { envelope, body } = Envelope.parse(frames);
     const isBusy = this.#waiting >= MAX_WAITING_COMMANDS;
     this.#waiting += 1;
@@ -157,10 +149,7 @@ export class ControlServer {
     after?.();
   }
 
-  async #carryOut(
-    frames: readonly Buffer[],
-    answer: (frames: readonly Buffer[]) => ControlAnswer | Promise<ControlAnswer>,
-  ): Promise<ControlAnswer> {
+  async #carryOut(frames: readonly Buffer[], answer: Answer): Promise<ControlAnswer> {
     try {
       const given = await answer(frames);
       this.#commands += 1;

@@ -52,7 +52,14 @@ import {
   reportMessageReceive,
   tracedName,
 } from "./messages.js";
-import { extracted, injected, type Running, setActiveTelemetry, Telemetry } from "./telemetry.js";
+import {
+  activeTelemetry,
+  extracted,
+  injected,
+  type Running,
+  setActiveTelemetry,
+  Telemetry,
+} from "./telemetry.js";
 
 export interface InstrumentOptions {
   /** Default: the global provider. */
@@ -75,8 +82,6 @@ export interface Instrumentation extends Disposable {
 
 const OPTIONS: readonly (keyof InstrumentOptions)[] = ["tracerProvider", "meterProvider", "messages"];
 
-let current: Instrumentation | undefined;
-
 /**
  * Reports requests to services (clusters, Majordomo), their handlers, and messages of sockets given to `traceSocket`,
  * as spans and metrics by the messaging conventions.
@@ -89,7 +94,8 @@ let current: Instrumentation | undefined;
  */
 export function instrument(options: InstrumentOptions = {}): Instrumentation {
   checkKeys("instrument", options, OPTIONS);
-  if (current !== undefined) throw new InvalidStateError("EFSM", "An instrumentation is active already");
+  if (activeTelemetry() !== undefined)
+    throw new InvalidStateError("EFSM", "An instrumentation is active already");
   const { tracerProvider = trace.getTracerProvider(), meterProvider = metrics.getMeterProvider() } = options;
   const { messages = false } = options;
   if (typeof messages !== "boolean" && typeof messages !== "function")
@@ -98,14 +104,11 @@ export function instrument(options: InstrumentOptions = {}): Instrumentation {
   const unsubscribe = observe(of, messages);
   setActiveTelemetry(of);
   const disable = (): void => {
-    if (current !== instrumentation) return;
-    current = undefined;
+    if (activeTelemetry() !== of) return;
     setActiveTelemetry(undefined);
     unsubscribe();
   };
-  const instrumentation: Instrumentation = { disable, [Symbol.dispose]: disable };
-  current = instrumentation;
-  return instrumentation;
+  return { disable, [Symbol.dispose]: disable };
 }
 
 type Subscription = readonly [Channel, (message: unknown) => void];

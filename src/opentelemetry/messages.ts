@@ -105,11 +105,7 @@ export function traceSocket<S extends Socket>(socket: S, name: string): S {
  * @returns `undefined` for other values, and messages received without an instrumentation
  */
 export function contextOf(message: unknown): Context | undefined {
-  return receivedOf(message)?.context;
-}
-
-function receivedOf(message: unknown): Received | undefined {
-  return typeof message === "object" && message !== null ? received.get(message) : undefined;
+  return received.get(message as object)?.context;
 }
 
 /**
@@ -121,7 +117,7 @@ function receivedOf(message: unknown): Received | undefined {
  */
 export function processMessage<M, R>(message: M, handle: (message: M) => R): R {
   const telemetry = activeTelemetry();
-  const known = receivedOf(message);
+  const known = received.get(message as object);
   if (telemetry === undefined || known === undefined) return handle(message);
   const running = telemetry.begin("process", known.destination, known.context, {});
   return observed(

@@ -20,34 +20,38 @@ import type { Platform } from "../engine/zmtp/transport/transports.js";
 import { type LinkEnd, type Machine, systemError } from "./machine.js";
 import { type Scope, scopes } from "./scope.js";
 
-const machines = new WeakMap<Scope, Machine>();
+interface Place {
+  readonly machine: Machine;
+  readonly platform: Platform;
+}
+
+const places = new WeakMap<Scope, Place>();
 
 export function place(scope: Scope, machine: Machine): void {
-  machines.set(scope, machine);
+  places.set(scope, { machine, platform: platformOf(scope, machine) });
 }
 
 export function machineOf(scope: Scope): Machine {
-  return machines.get(scope) as Machine;
+  return (places.get(scope) as Place).machine;
 }
 
-interface Opened {
-  readonly stream: Stream;
-  readonly begin: () => void;
+/** Of the calling node; `undefined` outside of a simulation. */
+export function currentPlatform(): Platform | undefined {
+  const scope = scopes.getStore();
+  return scope && places.get(scope)?.platform;
 }
 
-function open(end: LinkEnd, remote: string, address: string): Opened {
+/** @param handOver gets the stream before its bytes */
+function open(
+  end: LinkEnd,
+  remote: Pick<Stream, "remote" | "address">,
+  handOver: (stream: Stream) => void,
+): void {
   const reader = new Reader(false);
   const socket = new SimulatedStream(end, reader);
-  return {
-    stream: {
-      socket,
-      reader,
-      remote,
-      address,
-      pending: () => socket.pending,
-    },
-    begin: () => socket.begin(),
-  };
+  socket.on("error", ignore);
+  handOver({ socket, reader, ...remote, pending: () => socket.pending });
+  socket.begin();
 }
 
 interface Naming {
@@ -103,11 +107,7 @@ function transport(naming: Naming, machine: Machine, scope: Scope): Transport {
       stop = machine.listen(bound.key, {
         scope,
         accept(end) {
-          const { remote, address } = naming.remote(end, bound.endpoint);
-          const { stream, begin } = open(end, remote, address);
-          stream.socket.on("error", ignore);
-          acceptor.accepted(stream);
-          begin();
+          open(end, naming.remote(end, bound.endpoint), (stream) => acceptor.accepted(stream));
         },
       });
     } catch (error) {
@@ -134,15 +134,8 @@ function transport(naming: Naming, machine: Machine, scope: Scope): Transport {
       let late: ReturnType<Scope["setTimer"]> | undefined;
       const stop = machine.dial(target.machine, target.key, scope, (result) => {
         late?.cancel();
-        if (result instanceof Error) {
-          done(result);
-          return;
-        }
-        const { remote, address } = naming.remote(result, endpoint);
-        const { stream, begin } = open(result, remote, address);
-        stream.socket.on("error", ignore);
-        done(stream);
-        begin();
+        if (result instanceof Error) done(result);
+        else open(result, naming.remote(result, endpoint), done);
       });
       if (connectTimeout > 0) {
         const fail = (): void => {
@@ -159,8 +152,7 @@ function transport(naming: Naming, machine: Machine, scope: Scope): Transport {
   };
 }
 
-function platformOf(scope: Scope): Platform {
-  const machine = machineOf(scope);
+function platformOf(scope: Scope, machine: Machine): Platform {
   const transports = [TCP, IPC].map((naming) => transport(naming, machine, scope));
   return {
     transports: new Map(transports.map((each) => [each.scheme, each])),
@@ -175,19 +167,6 @@ function platformOf(scope: Scope): Platform {
       throw systemError("ENOTFOUND", "getaddrinfo", `unknown node ${host}`);
     },
   };
-}
-
-const platforms = new WeakMap<Scope, Platform>();
-
-export function currentPlatform(): Platform | undefined {
-  const scope = scopes.getStore();
-  if (scope === undefined) return undefined;
-  let platform = platforms.get(scope);
-  if (platform === undefined) {
-    platform = platformOf(scope);
-    platforms.set(scope, platform);
-  }
-  return platform;
 }
 
 /** A simulated process ends without the real one. */
@@ -206,10 +185,10 @@ export const simulated: Engine = {
   features: zmtp.features,
   checkEndpoint: zmtp.checkEndpoint,
   createContext(options) {
-    const scope = scopes.getStore();
-    if (scope === undefined)
+    const platform = currentPlatform();
+    if (platform === undefined)
       throw new TransportError("ERR_TRANSPORT", "The simulated engine works within simulate() only");
-    return new ZmtpContext(options, false, platformOf(scope), PARTS);
+    return new ZmtpContext(options, false, platform, PARTS);
   },
 };
 

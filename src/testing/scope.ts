@@ -30,11 +30,12 @@ export class Scope implements Owner {
   readonly random: Random;
   gone = false;
   waiting: Event[] | undefined = undefined;
-  /** Start by its monotonic and its wall clock. */
+  /** Start by its wall clock. */
+  readonly timeOrigin: number;
+  /** Start by its monotonic clock. */
   readonly #origin: number;
-  readonly #began: number;
   readonly #onFailure: (error: unknown) => void;
-  readonly #timers = new Set<VirtualTimer>();
+  readonly timers = new Set<VirtualTimer>();
   #busy = 0;
 
   constructor(
@@ -50,7 +51,7 @@ export class Scope implements Owner {
     this.clock = clock;
     this.random = random;
     this.#origin = clock.monotonic(schedule.now);
-    this.#began = clock.wall(schedule.now);
+    this.timeOrigin = clock.wall(schedule.now);
     this.#onFailure = onFailure;
   }
 
@@ -71,10 +72,6 @@ export class Scope implements Owner {
     return this.clock.monotonic(this.#read()) - this.#origin;
   }
 
-  get timeOrigin(): number {
-    return this.#began;
-  }
-
   /** `Date.now()` with its fraction. */
   wall(): number {
     return this.clock.wall(this.#read());
@@ -93,12 +90,8 @@ export class Scope implements Owner {
     return timer;
   }
 
-  get timers(): Set<VirtualTimer> {
-    return this.#timers;
-  }
-
   retime(): void {
-    for (const timer of this.#timers) timer.retime();
+    for (const timer of this.timers) timer.retime();
   }
 
   setImmediate(callback: Callback, args: readonly unknown[]): VirtualImmediate {
@@ -111,7 +104,7 @@ export class Scope implements Owner {
   end(): void {
     this.gone = true;
     this.waiting = undefined;
-    this.#timers.clear();
+    this.timers.clear();
   }
 }
 

@@ -130,10 +130,9 @@ function settingsOf(options: SimulateOptions, story: unknown) {
 }
 
 function seedsOf(first: number, runs: number): readonly number[] {
-  const asked = process.env.SHOAL_SEED;
-  if (asked === undefined || asked === "") return Array.from({ length: runs }, (_, i) => (first + i) % SEEDS);
-  if (asked === "random") {
-    const start = randomInt(SEEDS);
+  const { SHOAL_SEED: asked = "" } = process.env;
+  if (asked === "" || asked === "random") {
+    const start = asked === "" ? first : randomInt(SEEDS);
     return Array.from({ length: runs }, (_, i) => (start + i) % SEEDS);
   }
   const seed = Number(asked);

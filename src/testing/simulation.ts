@@ -40,7 +40,6 @@ export class Simulation {
   readonly #maxEvents: number;
   #now = 0;
   #order = 0;
-  #events = 0;
 
   constructor(random: Random, { maxEvents = MAX_EVENTS, traceLines = MAX_TRACE }: SimulationOptions = {}) {
     this.random = random;
@@ -51,10 +50,6 @@ export class Simulation {
   /** ms since the simulation began. */
   get now(): number {
     return this.#now;
-  }
-
-  get events(): number {
-    return this.#events;
   }
 
   get trace(): string {
@@ -96,7 +91,6 @@ export class Simulation {
       if (++events > this.#maxEvents)
         throw new Error(`More than ${this.#maxEvents} events before ${until} ms`);
       this.#now = first.time;
-      this.#events += 1;
       first.run();
     }
     this.#now = Math.max(this.#now, until);
@@ -208,10 +202,6 @@ export class Network {
   /** Stops a node without notice. */
   crash(name: string): void {
     if (this.#nodes.delete(name)) this.#simulation.note(`${name} is down`);
-  }
-
-  isUp(name: string): boolean {
-    return this.#nodes.has(name);
   }
 
   /** Holds back a node's messages until `resume`; its driver handles its timers. */

@@ -306,8 +306,9 @@ export class World {
   }
 
   #machineOf(node: NodeOrName): Machine {
-    const machine = this.#machines.find(nameOf(node));
-    if (machine === undefined) throw new InvalidArgumentError(`Unknown node ${nameOf(node)}`);
+    const name = typeof node === "string" ? node : node.name;
+    const machine = this.#machines.find(name);
+    if (machine === undefined) throw new InvalidArgumentError(`Unknown node ${name}`);
     return machine;
   }
 
@@ -330,10 +331,6 @@ export class World {
       return true;
     }
   }
-}
-
-function nameOf(node: NodeOrName): string {
-  return typeof node === "string" ? node : node.name;
 }
 
 /** @throws InvalidArgumentError `EINVAL` */

@@ -1,42 +1,53 @@
+import { EventEmitter } from "node:events";
+import { PassThrough, Readable } from "node:stream";
 import { expect, test } from "vitest";
-import { LineSplitter } from "../../src/cli/input.js";
+import { Input } from "../../src/cli/input.js";
+import { LINES } from "../../src/cli/output.js";
+import { withTerminal } from "../../src/cli/terminal.js";
 import fc from "../support/properties.js";
 
-function splitAll(chunks: readonly Buffer[], max?: number): Buffer[] {
-  const splitter = new LineSplitter(max);
-  const lines = chunks.flatMap((chunk) => splitter.push(chunk));
-  const last = splitter.end();
-  return last === undefined ? lines : [...lines, last];
+/** The lines, and the error after them. */
+async function splitAll(
+  chunks: readonly (Buffer | string)[],
+  max?: number,
+): Promise<{ readonly lines: string[]; readonly fault: string | undefined }> {
+  const out = new PassThrough();
+  const stdin = Readable.from(chunks.map((chunk) => Buffer.from(chunk)));
+  const input = withTerminal(
+    { stdin, stdout: out, stderr: out, signals: new EventEmitter() },
+    () => new Input(LINES, false, new AbortController().signal, max),
+  );
+  const lines: string[] = [];
+  try {
+    for await (const [line] of input.messages()) lines.push((line as Buffer).toString("latin1"));
+  } catch (error) {
+    return { lines, fault: (error as Error).message };
+  }
+  return { lines, fault: undefined };
 }
 
-test("LineSplitter gives the same lines however the bytes are cut into chunks", () => {
-  fc.assert(
-    fc.property(
+test("the input has the same lines however the bytes are cut into chunks", async () => {
+  await fc.assert(
+    fc.asyncProperty(
       fc.array(fc.array(fc.integer({ min: 0, max: 12 }), { maxLength: 8 }), { maxLength: 8 }),
-      (chunks) => {
+      async (chunks) => {
         const buffers = chunks.map((bytes) => Buffer.from(bytes));
         const whole = Buffer.concat(buffers).toString("latin1");
         const expected = whole.split("\n");
         if (expected.at(-1) === "") expected.pop();
-        expect(splitAll(buffers).map((line) => line.toString("latin1"))).toEqual(expected);
+        expect((await splitAll(buffers)).lines).toEqual(expected);
       },
     ),
   );
 });
 
-test("LineSplitter stops at a line above the bound, after the lines before it", () => {
-  const splitter = new LineSplitter(4);
-  expect(splitter.push(Buffer.from("abcd\nab")).map(String)).toEqual(["abcd"]);
-  expect(splitter.tooLong).toBe(false);
-  expect(splitter.push(Buffer.from("c\nabc")).map(String)).toEqual(["abc"]);
-  expect(splitter.push(Buffer.from("de\nok\n"))).toEqual([]);
-  expect(splitter.tooLong).toBe(true);
-  expect(splitter.push(Buffer.from("ok\n"))).toEqual([]);
-  expect(splitter.end()).toBeUndefined();
+test("the input ends at a line above the bound, after the lines before it", async () => {
+  expect(await splitAll(["abcd\nab", "c\nabc", "de\nok\n", "ok\n"], 4)).toEqual({
+    lines: ["abcd", "abc"],
+    fault: "line 3 is longer than 4 bytes",
+  });
 });
 
-test("LineSplitter finds a line too long before its end has come", () => {
-  const splitter = new LineSplitter(4);
-  splitter.push(Buffer.from("abcde"));
-  expect(splitter.tooLong).toBe(true);
+test("a line is too long before its end has come", async () => {
+  expect(await splitAll(["abcde"], 4)).toEqual({ lines: [], fault: "line 1 is longer than 4 bytes" });
 });

@@ -1,28 +1,27 @@
 import { EventEmitter } from "node:events";
 import { PassThrough } from "node:stream";
 import { expect, test } from "vitest";
-import { Log, logFailure, useLog } from "../../src/cli/log.js";
+import { Log, logFailure } from "../../src/cli/log.js";
 import { withTerminal } from "../../src/cli/terminal.js";
 
 test("warnOnce says a text once, however often it happens, and each of several", () => {
-  const said: string[] = [];
-  useLog({
-    write: {
-      line: (severity, name, text) => void said.push(`${severity} ${name} ${text}`),
-      failure: (name, text) => void said.push(`${name} ${text}`),
-    },
+  const stderr = new PassThrough();
+  withTerminal({ stdin: undefined, stdout: new PassThrough(), stderr, signals: new EventEmitter() }, () => {
+    const log = new Log("test");
+    for (let i = 0; i < 5; i++) {
+      log.warnOnce("a peer was refused");
+      log.warnOnce("another was refused");
+      log.warn("said each time");
+    }
+    new Log("other").warnOnce("a peer was refused");
   });
-  const log = new Log("shoal test");
-  for (let i = 0; i < 5; i++) {
-    log.warnOnce("a peer was refused");
-    log.warnOnce("another was refused");
-    log.warn("said each time");
-  }
-  expect(said.filter((line) => line === "warn shoal test a peer was refused")).toHaveLength(1);
-  expect(said.filter((line) => line === "warn shoal test another was refused")).toHaveLength(1);
-  expect(said.filter((line) => line === "warn shoal test said each time")).toHaveLength(5);
-  new Log("shoal test").warnOnce("a peer was refused");
-  expect(said.filter((line) => line.includes("a peer was refused"))).toHaveLength(2);
+  const said = String(stderr.read())
+    .split("\n")
+    .map((line) => line.slice(line.indexOf(" ") + 1));
+  expect(said.filter((line) => line === "warn shoal test: a peer was refused")).toHaveLength(1);
+  expect(said.filter((line) => line === "warn shoal test: another was refused")).toHaveLength(1);
+  expect(said.filter((line) => line === "warn shoal test: said each time")).toHaveLength(5);
+  expect(said.filter((line) => line === "warn shoal other: a peer was refused")).toHaveLength(1);
 });
 
 test("what peers call things begins no line, and steers no terminal", () => {

@@ -23,9 +23,9 @@ it.each([
   };
   let drained: Promise<void> | undefined;
   const settings = { metrics: "127.0.0.1:0" };
-  const service = { close: () => (drained ??= look()) };
+  const close = () => (drained ??= look());
   const sources = () => ({ work: { kind: "majordomo", stats: () => stats } }) as const;
-  await operate({ settings, log, stop, service, sources }, async () => {
+  await operate({ settings, log, stop, close, sources }, async () => {
     await look();
     setImmediate(() => void look().finally(stop.request));
   });
@@ -41,12 +41,12 @@ it("ends at the second signal what does not start", async () => {
     new Stop().listen(),
   );
   const closed: number[] = [];
-  const service = { close: async ({ linger }: { readonly linger: number }) => void closed.push(linger) };
+  const close = async (linger: number) => void closed.push(linger);
   const begin = (): Promise<void> => {
     for (let i = 0; i < 2; i++) setImmediate(() => signals.emit("SIGTERM"));
     return new Promise(() => undefined);
   };
-  const operated = { settings: {}, log: new Log("test"), stop, service, sources: () => ({}) };
+  const operated = { settings: {}, log: new Log("test"), stop, close, sources: () => ({}) };
   await expect(operate(operated, begin)).rejects.toThrow("stopped before it had started");
   expect(closed).toEqual([0]);
 });
