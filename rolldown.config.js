@@ -2,8 +2,6 @@
 /**
  * Bundles the library, the binary and the benchmark harness into a few files, because reading many files took most of the
  * start-up time. Shared code is in chunks, so each class exists once. scripts/build.js runs this.
- *
- * Packages that only a part needs are bundled into chunks/package-NAME.js, so an install of shoal brings none of them.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { defineConfig } from "rolldown";
@@ -52,7 +50,7 @@ function isOutside(id, importer) {
   return id.startsWith("node:") || outside.some((name) => id === name || id.startsWith(`${name}/`));
 }
 
-/** @type {import("rolldown").CodeSplittingGroup} */
+/** Packages that only a part needs: an install of shoal brings none of them. @type {import("rolldown").CodeSplittingGroup} */
 const packages = {
   debugName: "packages",
   test: /\/node_modules\//,
@@ -77,8 +75,9 @@ const chunks = [
     test: /\/src\/cluster\/(?:identity\.ts$|membership\/|wire\/|net\/(?:namespace-codec|datagrams)\.ts$)/,
   },
   { name: "cluster", test: /\/src\/cluster\/index\.ts$/ },
-  // Nodes' flags and the library have these, and the library must not load the program.
+  // Commands of nodes and the library have these, and the library must not load the program.
   { name: "store", test: /\/src\/store\/store\.ts$/ },
+  { name: "dashboard", test: /\/src\/(?:metrics\/reading|dashboard\/build)\.ts$/ },
   { name: "sessions-options", test: /\/src\/sessions\/server-options\.ts$/ },
   { name: "cli", test: /\/src\/(?:cli\/(?:program|operation|format|input|security)\.ts$|config\/file\.ts$)/ },
   { name: "node", test: /\/src\/cli\/node\.ts$/ },
@@ -100,8 +99,7 @@ function build(input, dir, plugins = [], output = {}) {
     platform: "node",
     external: isOutside,
     plugins: [...plugins, smallFiles],
-    // hdr-histogram-js looks for zlib by it.
-    checks: { eval: false },
+    checks: { eval: false }, // hdr-histogram-js looks for zlib by it.
     output: {
       dir,
       chunkFileNames: "chunks/[name].js",
