@@ -253,7 +253,7 @@ function digest(text: string): Buffer {
 // --- Gate ------------------------------------------------------------------------------------------------------------
 
 export const FAILURES = 10;
-/** Those whose last failure is oldest are forgotten. */
+/** The oldest failures are forgotten. */
 export const MAX_SOURCES = 4_096;
 
 /** Why a client was refused. The client is not told. */

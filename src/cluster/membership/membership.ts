@@ -308,7 +308,7 @@ export class Membership extends Context {
 
   #ask(now: number): void {
     this.#asksAt = now + 10 * this.profile.redialInterval;
-    // Those that it had as live may all be gone.
+    // All of its live members may be gone.
     const { live, dead } = this;
     const known = [...live, ...dead];
     const address = pick(

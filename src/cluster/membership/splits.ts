@@ -195,7 +195,7 @@ export class SplitRules {
     return this.#changedAt + this.#stableFor + this.#stalledFor - (this.#stalledBefore ?? this.#stalledFor);
   }
 
-  /** When a node decides whose view never converged. One that has met only one other must not continue alone. */
+  /** When a node decides whose view never converged. A node of a pair must not continue alone. */
   get #unsettledUntil(): number {
     const hasMetOne = this.#reached.size + this.#lost.size === 2;
     return this.#changedAt + (hasMetOne ? 20 : 4) * this.#stableFor;

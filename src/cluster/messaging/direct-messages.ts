@@ -1,5 +1,5 @@
 /**
- * One-to-one messages: to a client of another node, whose link acknowledges it, or of this node; and received ones. A
+ * One-to-one messages, sent and received. The link to another node acknowledges them. A
  * node without the client returns CLOSED, so that the next send fails at once.
  */
 import { checkCallOptions, invalidArgument } from "../../core/arguments.js";

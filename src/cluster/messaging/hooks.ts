@@ -135,7 +135,7 @@ type Verdict = VetoError | undefined;
 export class Hooks {
   readonly #byStage = new Map<HookStage, readonly Entry[]>();
   readonly #onVeto: (member: Member, error: VetoError) => void;
-  /** Send hooks that are being called: they may send. */
+  /** Send hooks in progress: a hook may send. */
   #depth = 0;
   #size = 0;
   /** Verdicts of `member:discovered` or `member:found`, by id. */

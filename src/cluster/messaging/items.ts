@@ -19,7 +19,7 @@ export const ItemFlag = {
   CLIENT: 4,
   /** The topic is an alias (publication.ts). */
   ALIAS: 16,
-  /** An alias, and the topic that it stands for from now on. */
+  /** An alias and its topic from now on. */
   DEFINE: 32,
   CONTEXT: 64,
   CLOSED: 0x80,

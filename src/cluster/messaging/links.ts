@@ -359,7 +359,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     };
   }
 
-  /** Whether it is a live member that takes messages, or whose details have not come yet: items wait for them. */
+  /** Whether the member is live and takes messages. Items wait for details that are still to come. */
   takesPart(id: string): boolean {
     const member = this.effects.linkMember(id);
     return member?.hasDetails === false || decodeAdvert(member?.advert) !== undefined;

@@ -76,7 +76,7 @@ export abstract class MemberContext {
     this.refused[reason] = (this.refused[reason] ?? 0) + 1;
   }
 
-  /** A live or lost member: one that was lost may only have been paused. */
+  /** A live or lost member: a lost one may only have paused. */
   sender(id: string): Member | undefined {
     const member = this.runtime.membership?.get(id);
     return member === undefined || member.state === MemberState.LEFT
@@ -90,7 +90,7 @@ export abstract class MemberContext {
     return member?.isLive !== true || member.hasDetails;
   }
 
-  /** Its protocol, or the one that is tried first; empty: none. */
+  /** Its protocol, or the first to be tried; empty: none. */
   protocolOf(id: string, lane: number): string {
     return id === this.id ? SELF : this.links.protocolFor(id, lane);
   }

@@ -131,7 +131,7 @@ function readChannel(reader: Reader, head: number): ClusterChannel | undefined {
 export const DATAGRAM_HEADER = 1 + NODE_ID;
 
 /**
- * One that comes twice, by two interfaces, is sealed, and refused as a replay (wire/seal.ts).
+ * Two interfaces deliver a datagram twice: the second is refused as a replay (wire/seal.ts).
  *
  * @param members empty: all, also those that are not known here yet @param room bytes of a datagram
  */

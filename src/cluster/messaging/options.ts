@@ -40,12 +40,11 @@ export const OPTIONS = {
   /** Bytes of retained values. Default 16,777,216. */
   maxRetainedBytes: bytes({ default: 16_777_216, min: 0 }),
   /**
-   * Maximum ms for which a newly met node gets all messages, until its subscriptions are known; 0: it may miss the
-   * first ones. Default 1,000.
+   * ms at most. A newly met node gets all messages until its subscriptions are known; 0: the first may be missed. Default 1,000.
    */
   settle: integer({ default: 1_000, min: 0 }),
   /**
-   * ms for which subscriptions of a lost node are kept, so that it gets messages at once when it returns. Default
+   * ms. Subscriptions of a lost node are kept for this time: after its return messages come at once. Default
    * 3,600,000: an hour.
    */
   grace: integer({ default: 3_600_000, min: 0 }),

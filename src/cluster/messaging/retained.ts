@@ -70,7 +70,7 @@ export class Retention {
   readonly #messaging: MessagingState;
   readonly #readers = new Set<Subscription>();
   readonly #peers = new Map<string, Peer>();
-  /** Members that have asked, and are lost or gone: they may return, and not have noticed. */
+  /** Lost or gone members that have asked: they may return without having noticed. */
   readonly #gone = new LatestMap<string, true>(MAX_MEMBERS);
   /** ms of answers between turns of the event loop. */
   readonly #budget = new TurnBudget(1);

@@ -26,7 +26,7 @@ import { ROUTE_LIMITS, type RouteCopies, RouteCopy, type RouteLimits } from "./r
 import { ASK, decodeRouteItem, OwnRoutes, type RouteChanges, type RouteSnapshot } from "./route-own.js";
 import { RouteTable } from "./route-table.js";
 
-/** Callers that wait until all know a version; they need not await it. */
+/** Callers until all know a version. */
 interface Known {
   version: number;
   readonly since: number;
@@ -86,7 +86,7 @@ export class RouteDriver {
   #asksUnsettled = false;
   /** Longest lost first. */
   readonly #lost = new Set<string>();
-  /** Nodes whose list was deleted here, or awaited; they are asked when met again. */
+  /** Nodes with a list that was deleted here, or awaited. The next meeting asks for it. */
   readonly #forgotten = new LatestMap<string, true>(MAX_MEMBERS);
   /** Members waiting for a part under the rate limit, longest wait first. */
   readonly #hungry = new Set<Member>();

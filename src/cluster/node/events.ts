@@ -139,7 +139,7 @@ export class ChangeEvents {
     this.#memberOf = memberOf;
   }
 
-  /** Runs the rules, whose events follow: what they send may be answered before they return. */
+  /** Runs the rules; their events follow. Answers may come before the rules return. */
   during(call: () => void): void {
     this.#held += 1;
     try {

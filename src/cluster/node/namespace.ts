@@ -797,7 +797,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * Admits a removed node again; one that is gone is known only by its id.
+   * Admits a removed node again. A gone node is known only by its id.
    *
    * @throws as `remove`; InvalidStateError `EFSM` for this node if it was removed: another one must admit it
    */

@@ -81,7 +81,7 @@ export class ClusterNode extends ClusterNamespace {
 
   /**
    * Opens the sockets and joins. Repeated calls return the first promise; after a failure nothing is open, and a new
-   * call starts again. A node whose ZRE plane cannot start has joined by then: it closes.
+   * call starts again. The node has joined by then, so a failed start of its ZRE plane closes the node.
    *
    * @throws TransportError `EADDRINUSE` and the system's other codes; InvalidArgumentError `EINVAL` for an unknown
    * interface; NotSupportedError `ERR_ENGINE_UNAVAILABLE` for a key or password without WebAssembly (`node --jitless`)
