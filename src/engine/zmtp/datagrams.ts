@@ -35,6 +35,9 @@ export interface DatagramParts {
 
 const MAX_BATCH = 65_536;
 
+/** Deno may reorder datagrams. */
+const IN_TURN = process.versions.deno !== undefined;
+
 /** ms between an endpoint's events of one reason, so that no host floods the program. */
 const REPORT_INTERVAL = 1_000;
 
@@ -92,10 +95,17 @@ class DatagramLink implements Link {
     while (!this.blocked && !this.#isClosed && pipe.out.length > 0) {
       for (const { bytes, start, end } of pipe.takeOut(MAX_BATCH)) this.#frames.push(bytes, start, end);
       this.#inFlight = 1; // Counts the batch itself until it is handed over.
-      while (this.#frames.messages > 0) this.#send(this.#frames.take());
-      this.#sent();
+      this.#handOver();
     }
     if (pipe.out.messages === 0 && this.#isDraining) this.close("local");
+  }
+
+  #handOver(): void {
+    while (this.#frames.messages > 0) {
+      this.#send(this.#frames.take());
+      if (IN_TURN && this.#inFlight > 1) return;
+    }
+    this.#sent();
   }
 
   #send(message: readonly Buffer[]): void {
@@ -110,6 +120,7 @@ class DatagramLink implements Link {
     this.#socket?.send(parts, target.port, target.address, (error) => {
       if (error !== null) this.#state.effects.dropped("disconnected", 1);
       this.#sent();
+      if (IN_TURN && this.#inFlight === 1) this.#handOver();
       if (this.#inFlight === 0) this.flush();
     });
   }
