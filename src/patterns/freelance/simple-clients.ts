@@ -183,7 +183,7 @@ export class FreelanceShotgunClient<T = Raw> extends DealerClient<
     for (const { sent } of this.#open.values()) sent.delete(server);
   }
 
-  /** Requests at removed servers are at the others, too, unless those have failed. */
+  /** @internal Requests at removed servers are at the others, too, unless those have failed. */
   protected override proceed(server: DealerServer | undefined): void {
     for (const call of this.#open.values()) {
       if (server === undefined) this.#endFailed(call);

@@ -239,7 +239,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends DealerClient<
     this.events.emit({ type: "broker:joined", endpoint: broker.endpoint });
   }
 
-  /** Its requests return to the front, oldest first. */
+  /** @internal Its requests return to the front, oldest first. */
   protected override left(broker: Broker): void {
     const lost = [...broker.inFlight.values()].reverse();
     this.events.emit({ type: "broker:left", endpoint: broker.endpoint, inFlight: lost.length });
