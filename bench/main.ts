@@ -1,6 +1,5 @@
 /** Entry point of `shoal bench`. */
-import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { statSync } from "node:fs";
 import { BadInput } from "./bad-input.js";
 import {
   type ComparisonRow,
@@ -60,7 +59,7 @@ export async function bench(options: BenchOptions): Promise<number> {
 function workOf([word, first = ""]: readonly string[]): Work {
   if (word === "list" || word === "report" || word === "page") return word;
   if (word !== "compare") return "measure";
-  return existsSync(join(first, "package.json")) ? "builds" : "compare";
+  return statSync(first, { throwIfNoEntry: false })?.isDirectory() === true ? "builds" : "compare";
 }
 
 /** @throws BadInput if other work would change the figures */

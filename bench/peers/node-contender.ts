@@ -1,11 +1,13 @@
 /** Implementations whose sides are `node/main.ts`: shoal on each of its engines, and the package zeromq. */
 import { existsSync } from "node:fs";
+import { cp, mkdtemp, readdir, rm, symlink } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { resolve } from "node:path";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { ENGINE_NAMES } from "shoal";
 import { BadInput } from "../bad-input.js";
 import type { Contender, SideCommand, SideRequest } from "../contract.js";
-import { packageFile, programFile, requirePackage } from "../places.js";
+import { packageFile, programFile, ROOT, requirePackage } from "../places.js";
 import { commitOf } from "../report/machine.js";
 import { PATTERNS, PLAIN_PATTERNS, PLAYED } from "./node/roles/index.js";
 import { sideArguments } from "./node/side.js";
@@ -94,18 +96,33 @@ export const shoalContenders: readonly Contender[] = ENGINE_NAMES.flatMap((engin
   ...(engine === "zmtp" ? [shoalContender(engine, "low-latency"), shoalContender(engine, "tcp")] : []),
 ]);
 
-/** Another build of shoal, with its own sides: the folder of a checkout that was built, or of an installation. */
+/**
+ * Another build of shoal, in a folder of links with this harness: sides of two harnesses differ in processor time.
+ *
+ * @param folder a checkout that was built, or an installation
+ */
 export function shoalBuild(name: string, folder: string): Contender {
-  const main = resolve(folder, "dist/bench/peers/node/main.js");
-  if (!existsSync(main)) throw new BadInput(`${folder || name} is no folder of a built shoal`);
+  const library = resolve(folder, "dist");
+  if (!existsSync(join(library, "index.js")))
+    throw new BadInput(`${folder || name} is no folder of a built shoal`);
   const ours = shoalContender("zmtp", "await");
+  let place = "";
   return {
     ...ours,
     name,
     title: name,
+    async prepare() {
+      place = await mkdtemp(join(tmpdir(), "shoal-bench-build-"));
+      await cp(join(ROOT, "dist/bench"), join(place, "dist/bench"), { recursive: true });
+      for (const part of await readdir(library))
+        if (part !== "bench") await symlink(join(library, part), join(place, "dist", part));
+      for (const part of ["package.json", "node_modules"])
+        await symlink(resolve(folder, part), join(place, part));
+    },
+    dispose: () => rm(place, { recursive: true, force: true }),
     command(side) {
       const { file, args, ...rest } = ours.command(side);
-      return { file, args: [main, ...args.slice(1)], ...rest };
+      return { file, args: [join(place, "dist/bench/peers/node/main.js"), ...args.slice(1)], ...rest };
     },
     version: async () => `${folder}, commit ${(await commitOf(folder)) ?? "unknown"}`,
   };

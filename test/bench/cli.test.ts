@@ -1,12 +1,20 @@
 /** `shoal bench` as a user has it: the built binary, with real sockets. */
 import { execFile } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 import { fails } from "../cli/in-process.js";
-import { Child, jsonOf, MAIN, useShoal } from "../cli/support.js";
+import { Child, jsonOf, MAIN, ROOT, useShoal } from "../cli/support.js";
 import { until } from "../contract/support/wait.js";
 import { sharedFolder } from "../support/folders.js";
 
@@ -64,6 +72,7 @@ const CASES: readonly (readonly [args: readonly string[], reason: RegExp])[] = [
   [["throughput", "--json", "/nonexistent/file"], /cannot write \/nonexistent\/file/],
   [["compare", "one"], /compare needs two files written by --json, or two folders/],
   [["compare", "/nonexistent/a", "/nonexistent/b"], /cannot read \/nonexistent\/a/],
+  [["compare", ".", "/"], /\/ is no folder of a built shoal/],
   [["report"], /report needs files/],
 ];
 
@@ -113,6 +122,18 @@ describe("shoal bench", () => {
       expect(Math.min(...(Object.values(figures) as number[]))).toBeGreaterThan(0);
     }
     expect(readFileSync(html, "utf8")).toContain("<svg");
+  });
+
+  it("compares two builds, of which it needs the library alone", async () => {
+    const library = join(folder, "library");
+    mkdirSync(join(library, "dist"), { recursive: true });
+    for (const part of readdirSync(join(ROOT, "dist")))
+      if (part !== "bench") symlinkSync(join(ROOT, "dist", part), join(library, "dist", part));
+    copyFileSync(join(ROOT, "package.json"), join(library, "package.json"));
+    const { stdout, stderr } = await bench("compare", library, ROOT, "latency", "--smoke", "--busy");
+    expect(stderr).toBe("");
+    expect(stdout).toMatch(/ before .* 1 │\n.* after .* 1 │\n/);
+    expect(readdirSync(folder).filter((name) => name.startsWith("shoal-bench-build"))).toEqual([]);
   });
 
   it("plays the two roles in two places", async () => {
