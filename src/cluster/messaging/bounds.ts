@@ -59,7 +59,7 @@ export const MAX_ASK_FILTERS = 1_024;
 /** Further routes are not taken. */
 export const MAX_NODE_ROUTES = 4_194_304;
 /** Changes in a sent item, unless a single one is larger. */
-export const ROUTE_BLOCK = 8_192;
+export const ROUTE_BLOCK = 4_096;
 /** Parts of snapshots for all nodes in so many ms. */
 export const ROUTE_PARTS = 4;
 export const ROUTE_PARTS_TIME = 2;
