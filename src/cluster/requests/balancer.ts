@@ -11,14 +11,12 @@
  *   ^────────────────────────────────────success──────────────────────────────────────────┘ │
  *                                        ejected ^──failure, twice the time──────────────────┘
  *
- * A node is closed while it has a full window of this node's requests; more wait here. The window starts at
- * `FIRST_WINDOW`, shrinks on a refusal to the current number, and grows with reported capacity and each answer.
  * At most half of a service's nodes are ejected, and they serve if no others are left.
  */
 
 import { fnv1a } from "../../core/bytes.js";
 import { backOff } from "../../core/timers.js";
-import { FIRST_WINDOW, type RequestsEvent } from "./types.js";
+import type { RequestsEvent } from "./types.js";
 
 export interface Candidate {
   readonly id: string;
@@ -37,8 +35,6 @@ export class NodeLoad {
   distance: number;
   /** Requests in flight. */
   outstanding = 0;
-  /** Most requests in flight. */
-  window = FIRST_WINDOW;
   /** Last report. */
   busy = 0;
   slots = 0;
@@ -58,11 +54,6 @@ export class NodeLoad {
     this.busy = busy;
     this.slots = slots;
     this.#reportedAt = now;
-    this.window = Math.max(this.window, this.outstanding + slots - busy);
-  }
-
-  get isOpen(): boolean {
-    return this.outstanding < this.window;
   }
 
   load(now: number): number {
@@ -123,7 +114,7 @@ export class Balancer {
   /**
    * @param tried nodes to skip
    * @param key idempotency key, or ""
-   * @returns `undefined`: no open untried node; by key the node may be closed
+   * @returns `undefined`: no untried node
    */
   pick(now: number, tried: readonly string[], key: string): NodeLoad | undefined {
     if (key !== "") return this.#pickByKey(tried, key);
@@ -131,37 +122,22 @@ export class Balancer {
     for (const tier of this.#tiers) {
       const drawn = this.#draw(now, tier, tried);
       if (drawn !== undefined) return drawn;
-      const usable = tier.filter((node) => node.isOpen && !node.isAvoided(now) && !tried.includes(node.id));
+      const usable = tier.filter((node) => !node.isAvoided(now) && !tried.includes(node.id));
       const free = usable.filter((node) => node.hasRoom(now));
       if (free.length > 0) return cheapest(now, free);
       full ??= cheapest(now, usable);
     }
     if (full !== undefined) return full;
-    // Ejected nodes, unless a closed working one will have room soon.
-    const left = this.#tiers.flat().filter(({ id }) => !tried.includes(id));
-    const open = left.filter(({ isOpen }) => isOpen);
-    return left.every((node) => node.isAvoided(now)) ? cheapest(now, open) : undefined;
-  }
-
-  /** Whether an untried node is closed. */
-  isAwaited(tried: readonly string[]): boolean {
-    for (const node of this.nodes.values()) if (!node.isOpen && !tried.includes(node.id)) return true;
-    return false;
-  }
-
-  /** Infinite: no node is ejected. */
-  nextTrial(now: number): number {
-    let next = Number.POSITIVE_INFINITY;
-    for (const node of this.nodes.values()) if (node.isEjected(now)) next = Math.min(next, node.ejectedUntil);
-    return next;
+    // Ejected nodes.
+    return cheapest(
+      now,
+      this.#tiers.flat().filter(({ id }) => !tried.includes(id)),
+    );
   }
 
   /** @param ms duration; 0: unknown */
   ended(now: number, node: NodeLoad, result: AttemptResult, ms: number): void {
     node.outstanding -= 1;
-    if (result === "refused") node.window = Math.max(1, Math.min(node.window, node.outstanding));
-    else if (result === "ok")
-      node.window = Math.max(node.window, Math.min(FIRST_WINDOW, node.window + 1 / node.window));
     if (result === "given-up" || result === "refused") return;
     if (ms > 0) node.latency = node.latency === 0 ? ms : node.latency + NEWEST * (ms - node.latency);
     const failed = result === "failed";
@@ -206,7 +182,6 @@ export class Balancer {
       if (
         node === found ||
         node.isAvoided(now) ||
-        !node.isOpen ||
         !node.hasRoom(now) ||
         tried.includes(node.id)
       )

@@ -1,5 +1,5 @@
 /** Request in flight; calls.ts has its rules. */
-import { Link, LinkedList } from "../../core/collections/queues.js";
+import { Link } from "../../core/collections/queues.js";
 import type { ShoalError } from "../../core/errors.js";
 import type { TokenBucket } from "../../core/rate-meter.js";
 import type { Due } from "../../core/timers.js";
@@ -45,9 +45,6 @@ export class Call implements Due {
   readonly sink: CallSink;
   readonly target: Target;
   readonly link: Link<Call> = new Link(this);
-  /** Place in a queue for room. */
-  readonly place: Link<Call> = new Link(this);
-  queue: RoomQueue | undefined = undefined;
   /** Infinite: no limit. */
   readonly until: number;
   /** Ends with the body. */
@@ -65,8 +62,6 @@ export class Call implements Due {
   /** When to ask the node whether it has the request, and the next interval in ms. */
   checkAt = 0;
   checkAfter = 0;
-  /** All attempts. */
-  sends = 0;
   /** The last node no longer serves it. */
   isUnserved = false;
   /** Attempts that may have cost a node work. */
@@ -103,34 +98,6 @@ export class Call implements Due {
   }
 }
 
-/** Refused requests are older, so they come first. */
-export class RoomQueue {
-  /** Index: number of attempts. */
-  readonly #lists: readonly LinkedList<Call>[] = [new LinkedList(), new LinkedList(), new LinkedList()];
-
-  get first(): Call | undefined {
-    const [others, refused, refusedAgain] = this.#lists;
-    return refusedAgain?.first ?? refused?.first ?? others?.first;
-  }
-
-  has({ place }: Call): boolean {
-    return place.list !== undefined && this.#lists.includes(place.list);
-  }
-
-  push(call: Call): void {
-    call.queue = this;
-    this.#listOf(call).push(call.place);
-  }
-
-  putBack(call: Call): void {
-    this.#listOf(call).unshift(call.place);
-  }
-
-  #listOf({ sends }: Call): LinkedList<Call> {
-    return this.#lists[Math.min(sends, this.#lists.length - 1)] as LinkedList<Call>;
-  }
-}
-
 export interface Target {
   readonly name: string;
   readonly balancer: Balancer;
@@ -139,9 +106,6 @@ export interface Target {
    * of slow nodes.
    */
   readonly budget: TokenBucket;
-  /** Requests waiting for any node, and for any other node. */
-  readonly waiting: RoomQueue;
-  readonly waitingForOthers: RoomQueue;
   candidates: readonly Candidate[];
   /** Of the candidates. */
   version: number;

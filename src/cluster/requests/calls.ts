@@ -31,7 +31,6 @@ import {
   type CallTerms,
   isStreamed,
   NO_NODES,
-  RoomQueue,
   staysWithItsNode,
   type Target,
   timeoutOf,
@@ -75,12 +74,8 @@ export class RequestCalls {
   readonly targets = new LatestMap<string, Target>(MAX_CALLED_SERVICES);
   /** Attempts by id. */
   readonly #sent = new NumberTable<Call>();
-  /** Requests without a serving node, or without room. */
+  /** Requests without a serving node. */
   readonly #waiting = new Set<Call>();
-  /** Nodes with room again. */
-  readonly #freed = new Map<NodeLoad, Target>();
-  readonly #waitingAtNode = new WeakMap<NodeLoad, RoomQueue>();
-  #isRefilling = false;
   #isClosed = false;
   readonly #deadlines = new Deadlines<Call>();
   #id = 0;
@@ -104,9 +99,7 @@ export class RequestCalls {
     target.budget.add(0.2);
     const call = new Call(terms, sink, target, now);
     this.counts.called += 1;
-    const queue = queueOf(call);
-    if (queue.first !== undefined && mayGoAnywhere(call)) this.#awaitRoom(now, call, queue);
-    else this.#attempt(now, call);
+    this.#attempt(now, call);
     return call;
   }
 
@@ -117,7 +110,6 @@ export class RequestCalls {
     this.#over(call);
     this.counts.failed += 1;
     if (error !== undefined) call.sink.fail(error);
-    this.#refill(now);
   }
 
   /** Credit of a streamed reply; dropping it would block the request forever. */
@@ -132,11 +124,6 @@ export class RequestCalls {
   }
 
   onItem(now: number, from: string, item: RequestItem): void {
-    this.#onItem(now, from, item);
-    this.#refill(now);
-  }
-
-  #onItem(now: number, from: string, item: RequestItem): void {
     const call = this.#sent.get(item.id);
     if (call === undefined) {
       this.#effects.refuse(item.id <= this.#id ? "late" : "foreign");
@@ -184,20 +171,11 @@ export class RequestCalls {
       if (call.node?.id !== id || call.state !== "sent") continue;
       this.#lost(now, call, `${this.#effects.nameOf(id)} was lost before it answered`);
     }
-    this.#refill(now);
   }
 
   /** The nodes of a service may have changed. */
   onChanged(now: number): void {
-    const queues = new Set<RoomQueue>();
-    for (const call of [...this.#waiting]) {
-      if (call.state !== "waiting") continue;
-      const queue = queueOf(call);
-      if (queue.has(call)) queues.add(queue);
-      else this.#attempt(now, call);
-    }
-    for (const queue of queues) this.#refillFrom(now, queue);
-    this.#refill(now);
+    for (const call of [...this.#waiting]) if (call.state === "waiting") this.#attempt(now, call);
   }
 
   nextWakeUp(): number | undefined {
@@ -208,14 +186,12 @@ export class RequestCalls {
     for (const call of this.#deadlines.take(now)) {
       if (call.state === "over") continue;
       if (now >= call.until) this.#expire(now, call);
-      else if (call.place.linked && now >= call.retryAt) this.#onTrial(now, call);
       else if ((call.state === "backing-off" || call.state === "waiting") && now >= call.retryAt)
         this.#attempt(now, call);
       else if (call.state === "sent" && now >= this.#attemptUntil(call)) this.#late(now, call);
       else if (call.state === "sent" && now >= call.checkAt) this.#check(now, call);
       else this.#schedule(now, call);
     }
-    this.#refill(now);
   }
 
   close(error: () => ShoalError): void {
@@ -232,8 +208,6 @@ export class RequestCalls {
       name,
       balancer: new Balancer(name, random, report),
       budget: new TokenBucket(100, 10, now, 10),
-      waiting: new RoomQueue(),
-      waitingForOthers: new RoomQueue(),
       candidates: [],
       version: -1,
     };
@@ -248,32 +222,16 @@ export class RequestCalls {
       this.#expire(now, call);
       return;
     }
-    call.place.unlink();
-    const { terms, target, tried } = call;
+    const { terms } = call;
     // Incomplete knowledge might choose another node than other callers do.
     if (staysWithItsNode(call) && this.#effects.isSettling()) {
       this.#wait(now, call);
       return;
     }
-    // A full link has room later, which nobody says.
-    let tryAgainAt = Number.POSITIVE_INFINITY;
     for (;;) {
       const node = this.#pick(now, call);
-      if (node === undefined && mayGoAnywhere(call) && target.balancer.isAwaited(this.#tried(call))) {
-        // The others have no room: failed nodes may be retried.
-        if (call.tried === tried && tried.length > 0 && !call.isUnserved) {
-          call.tried = NO_NODES;
-          continue;
-        }
-        this.#awaitRoom(now, call, queueOf(call), tryAgainAt);
-        return;
-      }
       if (node === undefined) {
         this.#onNobody(now, call);
-        return;
-      }
-      if (!node.isOpen) {
-        this.#awaitRoom(now, call, this.#waitingAt(node));
         return;
       }
       this.#id += 1;
@@ -288,7 +246,6 @@ export class RequestCalls {
       call.checkAt = now + CHECK_AFTER;
       call.checkAfter = CHECK_AFTER;
       call.isUnserved = false;
-      call.sends += 1;
       call.state = "sent";
       this.#waiting.delete(call);
       this.#sent.set(id, call);
@@ -300,7 +257,7 @@ export class RequestCalls {
       }
       const isHeld = staysWithItsNode(call);
       // A node without a link is not at fault.
-      this.#takeBack(now, call, result === "unreachable" && !isHeld ? "failed" : "refused");
+      this.#endAttempt(now, call, result === "unreachable" && !isHeld ? "failed" : "refused");
       const name = this.#effects.nameOf(node.id);
       if (result === "too-large") {
         const text = `${name} takes no request of ${item.length} bytes`;
@@ -315,7 +272,6 @@ export class RequestCalls {
         this.#hold(now, call);
         return;
       }
-      if (result === "full") tryAgainAt = now + Math.max(1, terms.retryDelay);
       call.tried = [...call.tried, node.id];
     }
   }
@@ -335,51 +291,6 @@ export class RequestCalls {
 
   #tried({ terms, tried, target }: Call): readonly string[] {
     return terms.self ? tried : [...tried, ...selfOf(target.candidates)];
-  }
-
-  #awaitRoom(now: number, call: Call, queue: RoomQueue, at = Number.POSITIVE_INFINITY): void {
-    this.#wait(now, call, Math.min(at, call.target.balancer.nextTrial(now)));
-    if (isOverload(call.error)) call.tried = NO_NODES;
-    queue.push(call);
-  }
-
-  /** An ejected node may be tried. */
-  #onTrial(now: number, call: Call): void {
-    call.retryAt = Number.POSITIVE_INFINITY;
-    this.#schedule(now, call);
-    if (call.queue !== undefined) this.#refillFrom(now, call.queue);
-  }
-
-  #waitingAt(node: NodeLoad): RoomQueue {
-    let queue = this.#waitingAtNode.get(node);
-    if (queue === undefined) {
-      queue = new RoomQueue();
-      this.#waitingAtNode.set(node, queue);
-    }
-    return queue;
-  }
-
-  /** Sends waiting requests to nodes with room again. */
-  #refill(now: number): void {
-    if (this.#freed.size === 0 || this.#isRefilling || this.#isClosed) return;
-    this.#isRefilling = true;
-    for (const [node, target] of this.#freed) {
-      this.#freed.delete(node);
-      const held = this.#waitingAtNode.get(node);
-      if (held !== undefined) this.#refillFrom(now, held);
-      this.#refillFrom(now, target.waiting);
-      this.#refillFrom(now, target.waitingForOthers);
-    }
-    this.#isRefilling = false;
-  }
-
-  #refillFrom(now: number, queue: RoomQueue): void {
-    for (let call = queue.first; call !== undefined; call = queue.first) {
-      this.#attempt(now, call);
-      if (!queue.has(call)) continue;
-      queue.putBack(call);
-      return;
-    }
   }
 
   #onNobody(now: number, call: Call): void {
@@ -464,22 +375,16 @@ export class RequestCalls {
       this.#fail(call, error);
       return;
     }
-    // The node has room after answering another.
-    if (reason === "overloaded" && !node.isOpen && call.terms.retries > 0) {
-      this.#attempt(now, call);
-      return;
-    }
     // Other requests with its key wait for that node while it serves.
     if (!staysWithItsNode(call) || reason === "stopping" || reason === "no-service")
       call.tried = [...call.tried, node.id];
-    const { sends } = call;
     const attempt = call.attempts + 1;
     if (reason === "stopping" || reason === "no-service") {
       // It did not run: an uncounted immediate retry.
       call.isUnserved = true;
       this.#attempt(now, call);
     } else if (!this.#retry(now, call, reason === "expired")) this.#fail(call, error);
-    if (call.state === "over" && call.sends === sends) return;
+    if (call.state === "over") return;
     this.counts.retried += 1;
     const { service } = call.terms;
     this.#effects.report({ type: "request:retried", service, node: node.id, reason, attempt });
@@ -554,8 +459,7 @@ export class RequestCalls {
     const { service, timeout } = call.terms;
     const { error: cause, node, state } = call;
     const from = state === "sent" && node !== undefined ? ` from ${this.#effects.nameOf(node.id)}` : "";
-    const missing = call.place.linked ? "no node has room for it" : "no node serves it";
-    const why = from === "" && cause === undefined ? missing : `no reply${from}`;
+    const why = from === "" && cause === undefined ? "no node serves it" : `no reply${from}`;
     const last = cause === undefined ? "" : `; last: ${cause.message}`;
     this.#cancelAttempt(now, call, "failed");
     this.#fail(
@@ -571,13 +475,6 @@ export class RequestCalls {
   }
 
   #endAttempt(now: number, call: Call, result: AttemptResult): void {
-    const node = call.node as NodeLoad;
-    this.#takeBack(now, call, result);
-    this.#free(node, call);
-  }
-
-  /** Frees no room for others: if nothing was sent, they would find the same, again and again. */
-  #takeBack(now: number, call: Call, result: AttemptResult): void {
     this.#sent.delete(call.id);
     call.state = "waiting";
     call.target.balancer.ended(now, call.node as NodeLoad, result, now - call.sentAt);
@@ -588,14 +485,8 @@ export class RequestCalls {
     this.#sent.delete(call.id);
     // Its reader slows a stream, too.
     call.target.balancer.ended(now, node, "ok", call.hasBegun ? 0 : now - call.sentAt);
-    this.#free(node, call);
     this.#over(call);
     this.counts.succeeded += 1;
-  }
-
-  /** Where nothing waits, the node is found open by the next request. */
-  #free(node: NodeLoad, { target }: Call): void {
-    if (this.#waiting.size > 0) this.#freed.set(node, target);
   }
 
   #fail(call: Call, error: ShoalError): void {
@@ -608,7 +499,6 @@ export class RequestCalls {
     call.state = "over";
     call.node = undefined;
     call.link.unlink();
-    call.place.unlink();
     this.#waiting.delete(call);
     call.sink.over?.();
   }
@@ -629,19 +519,6 @@ export class RequestCalls {
   #error({ terms }: Call, reason: FailureReason, text: string): ServiceError {
     return new ServiceError(reason, terms.service, text);
   }
-}
-
-function isOverload(error: ShoalError | undefined): boolean {
-  return error instanceof ServiceError && error.reason === "overloaded";
-}
-
-/** Separate, so that requests this node may serve do not wait behind others. */
-function queueOf({ terms, target }: Call): RoomQueue {
-  return terms.self ? target.waiting : target.waitingForOthers;
-}
-
-function mayGoAnywhere(call: Call): boolean {
-  return call.terms.node === undefined && !staysWithItsNode(call);
 }
 
 function selfOf(candidates: readonly Candidate[]): string[] {

@@ -21,9 +21,6 @@ export const REQUEST_TIMEOUT = 5_000;
 export const CHECK_AFTER = 2_000;
 export const MAX_CHECK_AFTER = 30_000;
 
-/** Requests in flight to a node before its first report. */
-export const FIRST_WINDOW = 4_096;
-
 /** Per namespace. */
 export const MAX_SERVED = 1_024;
 

@@ -102,28 +102,7 @@ async function story(seed: number, others: readonly string[], what: Story): Prom
 const countOf = (list: readonly string[], fits: RegExp): number =>
   list.filter((each) => fits.test(each)).length;
 
-describe("requests that wait for room", () => {
-  it("have their turn in the order in which they were made, before later ones, though their node refused them", () =>
-    story(1, ["w"], async (cast, world) => {
-      await cast.serve("w");
-      for (let i = 0; i < 40; i++) cast.ask(i);
-      await world.advance(20);
-      cast.ask("later");
-      await world.until(() => cast.ended.length === 41, 5_000);
-      expect(cast.runs).toEqual([...Array(40).keys(), "later"].map(String));
-    }));
-
-  it("end with their time, and say so", () =>
-    story(2, ["w"], async (cast, world) => {
-      cast.ms = () => 1_000_000;
-      await cast.serve("w", { concurrency: 1, maxQueue: 0 });
-      // The second is refused: from then on a third waits here.
-      for (const _ of [1, 2]) cast.ask("x", { timeout: -1 });
-      await world.advance(100);
-      const error = cast.at("caller", (node) => node.request("work", "", { timeout: 500 }));
-      await expect(error).rejects.toThrow("no node has room for it within 500 ms");
-    }));
-
+describe("many requests", () => {
   it("all get a reply, whatever the nodes' room, and whoever is late or fails", { timeout: 120_000 }, () => {
     const runs = LONG ? 400 : 5;
     return simulate({ seed: 1_000, runs }, async (world) => {
