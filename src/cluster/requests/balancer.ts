@@ -1,22 +1,14 @@
 /**
- * Chooses the least loaded of the nearest nodes with room, and avoids nodes that fail while others do not.
+ * Load of the nodes that serve a service, and the choice of one for a request.
  *
- *   candidates ── not ejected ── nearest with room ── two at random ── the cheaper
+ * Of two random nodes among the nearest with room, the one with the shorter wait is chosen: its requests (plus one)
+ * times its latency. Requests with an idempotency key go to the node with the highest hash with the key, even if it
+ * fails or is full: all callers choose alike.
  *
- * A node's cost is its requests (this node's count or its own last report) times its latency. Requests with
- * an idempotency key go to the node with the highest hash with the key, even if it fails or is full: all
- * callers choose alike.
- *
- *   in ──five failures in a row, while others do not───────────> ejected ──time──> on trial: one request at a time
- *   ^────────────────────────────────────success──────────────────────────────────────────┘ │
- *                                        ejected ^──failure, twice the time──────────────────┘
- *
- * At most half of a service's nodes are ejected, and they serve if no others are left.
+ * After five failures in a row a node gets requests only if no other is left, for a second after each failure.
  */
 
 import { fnv1a } from "../../core/bytes.js";
-import { backOff } from "../../core/timers.js";
-import type { RequestsEvent } from "./types.js";
 
 export interface Candidate {
   readonly id: string;
@@ -27,7 +19,7 @@ export interface Candidate {
 /** `refused` is not a failure: it reports the load. */
 export type AttemptResult = "ok" | "failed" | "refused" | "given-up";
 
-/** Weight of the newest sample in averages. */
+/** Weight of the newest sample of a latency. */
 const NEWEST = 0.2;
 
 export class NodeLoad {
@@ -41,9 +33,8 @@ export class NodeLoad {
   #reportedAt = Number.NEGATIVE_INFINITY;
   /** Average in ms; 0: unknown. */
   latency = 0;
-  failuresInRow = 0;
-  ejections = 0;
-  ejectedUntil = Number.NEGATIVE_INFINITY;
+  #failuresInRow = 0;
+  #failedAt = Number.NEGATIVE_INFINITY;
 
   constructor({ id, distance }: Candidate) {
     this.id = id;
@@ -69,30 +60,32 @@ export class NodeLoad {
     return (1 + this.load(now)) * Math.max(this.latency, 0.05);
   }
 
-  isEjected(now: number): boolean {
-    return now < this.ejectedUntil;
+  isAvoided(now: number): boolean {
+    return this.#failuresInRow >= 5 && now - this.#failedAt < 1_000;
   }
 
-  /** Ejected, or on trial with a request in flight. */
-  isAvoided(now: number): boolean {
-    return this.isEjected(now) || (this.ejections > 0 && this.outstanding > 0);
+  /** @param ms duration; 0: unknown */
+  ended(now: number, result: AttemptResult, ms: number): void {
+    this.outstanding -= 1;
+    if (result === "given-up" || result === "refused") return;
+    if (ms > 0) this.latency = this.latency === 0 ? ms : this.latency + NEWEST * (ms - this.latency);
+    if (result === "ok") this.#failuresInRow = 0;
+    else {
+      this.#failuresInRow += 1;
+      this.#failedAt = now;
+    }
   }
 }
 
 export class Balancer {
-  readonly #service: string;
   readonly #random: () => number;
-  readonly #report: (event: RequestsEvent) => void;
   nodes: ReadonlyMap<string, NodeLoad> = new Map();
   /** Nearest first. */
   #tiers: readonly (readonly NodeLoad[])[] = [];
-  #failureRate = 0;
 
   /** @param random 0 ≤ x < 1 */
-  constructor(service: string, random: () => number, report: (event: RequestsEvent) => void) {
-    this.#service = service;
+  constructor(random: () => number) {
     this.#random = random;
-    this.#report = report;
   }
 
   /** Known nodes keep their state. */
@@ -128,49 +121,10 @@ export class Balancer {
       full ??= cheapest(now, usable);
     }
     if (full !== undefined) return full;
-    // Ejected nodes.
     return cheapest(
       now,
       this.#tiers.flat().filter(({ id }) => !tried.includes(id)),
     );
-  }
-
-  /** @param ms duration; 0: unknown */
-  ended(now: number, node: NodeLoad, result: AttemptResult, ms: number): void {
-    node.outstanding -= 1;
-    if (result === "given-up" || result === "refused") return;
-    if (ms > 0) node.latency = node.latency === 0 ? ms : node.latency + NEWEST * (ms - node.latency);
-    const failed = result === "failed";
-    this.#failureRate += NEWEST * ((failed ? 1 : 0) - this.#failureRate);
-    if (!failed) {
-      node.failuresInRow = 0;
-      if (node.ejections > 0 && !node.isEjected(now)) {
-        node.ejections = 0;
-        this.#report({ type: "service:restored", service: this.#service, node: node.id });
-      }
-      return;
-    }
-    node.failuresInRow += 1;
-    const isOnTrial = node.ejections > 0 && !node.isEjected(now);
-    if ((node.failuresInRow >= 5 || isOnTrial) && !node.isEjected(now)) this.#eject(now, node);
-  }
-
-  #eject(now: number, node: NodeLoad): void {
-    if (this.nodes.get(node.id) !== node) return;
-    let ejected = 0;
-    let healthy = 0;
-    for (const each of this.nodes.values()) {
-      if (each === node) continue;
-      if (each.isEjected(now)) ejected += 1;
-      else if (each.failuresInRow === 0) healthy += 1;
-    }
-    if (2 * (ejected + 1) > this.nodes.size) return;
-    // A failing dependency or request is the cause, not a node.
-    if (healthy === 0 || (this.#failureRate >= 0.5 && 2 * healthy < this.nodes.size - 1)) return;
-    const ms = backOff(node.ejections, 1_000, 60_000, this.#random);
-    node.ejections += 1;
-    node.ejectedUntil = now + ms;
-    this.#report({ type: "service:ejected", service: this.#service, node: node.id, ms });
   }
 
   /** @returns the cheaper of two random usable nodes; `undefined`: neither is usable */
@@ -179,13 +133,7 @@ export class Balancer {
     const draws = tier.length === 1 ? 1 : 8;
     for (let i = 0; i < draws; i++) {
       const node = tier[Math.floor(this.#random() * tier.length)] as NodeLoad;
-      if (
-        node === found ||
-        node.isAvoided(now) ||
-        !node.hasRoom(now) ||
-        tried.includes(node.id)
-      )
-        continue;
+      if (node === found || node.isAvoided(now) || !node.hasRoom(now) || tried.includes(node.id)) continue;
       if (found !== undefined) return isCheaper(now, node, found) ? node : found;
       found = node;
     }

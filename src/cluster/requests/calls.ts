@@ -203,10 +203,9 @@ export class RequestCalls {
   #targetOf(now: number, name: string): Target {
     let target = this.targets.get(name);
     if (target !== undefined) return target;
-    const { random, report } = this.#effects;
     target = {
       name,
-      balancer: new Balancer(name, random, report),
+      balancer: new Balancer(this.#effects.random),
       budget: new TokenBucket(100, 10, now, 10),
       candidates: [],
       version: -1,
@@ -477,14 +476,14 @@ export class RequestCalls {
   #endAttempt(now: number, call: Call, result: AttemptResult): void {
     this.#sent.delete(call.id);
     call.state = "waiting";
-    call.target.balancer.ended(now, call.node as NodeLoad, result, now - call.sentAt);
+    (call.node as NodeLoad).ended(now, result, now - call.sentAt);
     call.node = undefined;
   }
 
   #succeeded(now: number, call: Call, node: NodeLoad): void {
     this.#sent.delete(call.id);
     // Its reader slows a stream, too.
-    call.target.balancer.ended(now, node, "ok", call.hasBegun ? 0 : now - call.sentAt);
+    node.ended(now, "ok", call.hasBegun ? 0 : now - call.sentAt);
     this.#over(call);
     this.counts.succeeded += 1;
   }

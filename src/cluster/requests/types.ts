@@ -176,10 +176,6 @@ export const REQUESTS_EVENTS = {
     readonly reason: ServiceError["reason"];
     readonly attempt: number;
   }>(),
-  /** A node fails while others do not; it gets no requests for `ms`. */
-  "service:ejected": event<{ readonly service: string; readonly node: string; readonly ms: number }>(),
-  /** An ejected node replied. */
-  "service:restored": event<{ readonly service: string; readonly node: string }>(),
 };
 
 export type RequestsEvent = EventsOf<typeof REQUESTS_EVENTS>;
