@@ -9,6 +9,7 @@
  */
 
 import { fnv1a } from "../../core/bytes.js";
+import { TokenBucket } from "../../core/rate-meter.js";
 
 export interface Candidate {
   readonly id: string;
@@ -77,14 +78,23 @@ export class NodeLoad {
   }
 }
 
+/** The nodes of a service. */
 export class Balancer {
   readonly #random: () => number;
+  /**
+   * Repetitions of requests that their nodes may still have: a fifth of all, so that retries do not multiply the load
+   * of slow nodes.
+   */
+  readonly budget: TokenBucket;
   nodes: ReadonlyMap<string, NodeLoad> = new Map();
+  /** Of the candidates. */
+  version = -1;
   /** Nearest first. */
   #tiers: readonly (readonly NodeLoad[])[] = [];
 
   /** @param random 0 ≤ x < 1 */
-  constructor(random: () => number) {
+  constructor(now: number, random: () => number) {
+    this.budget = new TokenBucket(100, 10, now, 10);
     this.#random = random;
   }
 
@@ -106,13 +116,15 @@ export class Balancer {
 
   /**
    * @param tried nodes to skip
+   * @param self whether this node may answer
    * @param key idempotency key, or ""
    * @returns `undefined`: no untried node
    */
-  pick(now: number, tried: readonly string[], key: string): NodeLoad | undefined {
-    if (key !== "") return this.#pickByKey(tried, key);
+  pick(now: number, tried: readonly string[], self: boolean, key: string): NodeLoad | undefined {
+    if (key !== "") return this.#pickByKey(tried, self, key);
     let full: NodeLoad | undefined;
     for (const tier of this.#tiers) {
+      if (!self && tier[0]?.distance === 0) continue;
       const drawn = this.#draw(now, tier, tried);
       if (drawn !== undefined) return drawn;
       const usable = tier.filter((node) => !node.isAvoided(now) && !tried.includes(node.id));
@@ -120,11 +132,12 @@ export class Balancer {
       if (free.length > 0) return cheapest(now, free);
       full ??= cheapest(now, usable);
     }
-    if (full !== undefined) return full;
-    return cheapest(
-      now,
-      this.#tiers.flat().filter(({ id }) => !tried.includes(id)),
-    );
+    return full ?? cheapest(now, this.untried(tried, self));
+  }
+
+  /** Nearest first. */
+  untried(tried: readonly string[], self: boolean): NodeLoad[] {
+    return this.#tiers.flat().filter(({ id, distance }) => (self || distance > 0) && !tried.includes(id));
   }
 
   /** @returns the cheaper of two random usable nodes; `undefined`: neither is usable */
@@ -140,11 +153,10 @@ export class Balancer {
     return found;
   }
 
-  #pickByKey(tried: readonly string[], key: string): NodeLoad | undefined {
+  #pickByKey(tried: readonly string[], self: boolean, key: string): NodeLoad | undefined {
     let found: NodeLoad | undefined;
     let highest = 0;
-    for (const node of this.nodes.values()) {
-      if (tried.includes(node.id)) continue;
+    for (const node of this.untried(tried, self)) {
       const rank = rankOf(key, node.id);
       if (found !== undefined && (rank < highest || (rank === highest && node.id < found.id))) continue;
       found = node;

@@ -1,9 +1,8 @@
 /** Request in flight; calls.ts has its rules. */
 import { Link } from "../../core/collections/queues.js";
 import type { ShoalError } from "../../core/errors.js";
-import type { TokenBucket } from "../../core/rate-meter.js";
 import type { Due } from "../../core/timers.js";
-import type { Balancer, Candidate, NodeLoad } from "./balancer.js";
+import type { Balancer, NodeLoad } from "./balancer.js";
 import type { BodyForm, CallExtras, EncodedBody } from "./wire.js";
 
 export const NO_NODES: readonly string[] = [];
@@ -43,7 +42,7 @@ export type CallState = "waiting" | "sent" | "backing-off" | "over";
 export class Call implements Due {
   readonly terms: CallTerms;
   readonly sink: CallSink;
-  readonly target: Target;
+  readonly balancer: Balancer;
   readonly link: Link<Call> = new Link(this);
   /** Infinite: no limit. */
   readonly until: number;
@@ -73,11 +72,11 @@ export class Call implements Due {
   tried: readonly string[] = NO_NODES;
   error: ShoalError | undefined = undefined;
 
-  constructor(terms: CallTerms, sink: CallSink, target: Target, now: number) {
+  constructor(terms: CallTerms, sink: CallSink, balancer: Balancer, now: number) {
     this.terms = terms;
     this.#bytes = terms.body.data.length;
     this.sink = sink;
-    this.target = target;
+    this.balancer = balancer;
     this.until = terms.timeout < 0 ? Number.POSITIVE_INFINITY : now + terms.timeout;
   }
 
@@ -96,19 +95,6 @@ export class Call implements Due {
     const kept = this.#kept;
     return kept === undefined ? body : { form: body.form, data: kept.subarray(kept.length - this.#bytes) };
   }
-}
-
-export interface Target {
-  readonly name: string;
-  readonly balancer: Balancer;
-  /**
-   * Repetitions of requests that their nodes may still have: a fifth of all, so that retries do not multiply the load
-   * of slow nodes.
-   */
-  readonly budget: TokenBucket;
-  candidates: readonly Candidate[];
-  /** Of the candidates. */
-  version: number;
 }
 
 /** Another node would run the same idempotency key again. */

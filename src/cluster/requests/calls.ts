@@ -18,7 +18,6 @@ import {
   type ShoalError,
   TimeoutError,
 } from "../../core/errors.js";
-import { TokenBucket } from "../../core/rate-meter.js";
 import { backOff, Deadlines } from "../../core/timers.js";
 import { decodeDetails, FAILURES, type FailureReason, ServiceError, toReason } from "../../kit/errors.js";
 import { LatestMap } from "../bounds.js";
@@ -32,7 +31,6 @@ import {
   isStreamed,
   NO_NODES,
   staysWithItsNode,
-  type Target,
   timeoutOf,
 } from "./call.js";
 import { CHECK_AFTER, MAX_CALLED_SERVICES, MAX_CHECK_AFTER, type RequestsEvent } from "./types.js";
@@ -70,8 +68,8 @@ export interface CallCounts {
 export class RequestCalls {
   readonly counts: CallCounts = { called: 0, succeeded: 0, failed: 0, retried: 0 };
   readonly #effects: CallsEffects;
-  /** Remote input may determine names; requests keep an evicted target. */
-  readonly targets = new LatestMap<string, Target>(MAX_CALLED_SERVICES);
+  /** Remote input may determine names; requests keep an evicted balancer. */
+  readonly balancers = new LatestMap<string, Balancer>(MAX_CALLED_SERVICES);
   /** Attempts by id. */
   readonly #sent = new NumberTable<Call>();
   /** Requests without a serving node. */
@@ -95,9 +93,13 @@ export class RequestCalls {
 
   /** Its sink may be called before this returns. */
   call(now: number, terms: CallTerms, sink: CallSink): Call {
-    const target = this.#targetOf(now, terms.service);
-    target.budget.add(0.2);
-    const call = new Call(terms, sink, target, now);
+    let balancer = this.balancers.get(terms.service);
+    if (balancer === undefined) {
+      balancer = new Balancer(now, this.#effects.random);
+      this.balancers.set(terms.service, balancer);
+    }
+    balancer.budget.add(0.2);
+    const call = new Call(terms, sink, balancer, now);
     this.counts.called += 1;
     this.#attempt(now, call);
     return call;
@@ -200,20 +202,6 @@ export class RequestCalls {
     for (const call of this.#deadlines.take(Number.POSITIVE_INFINITY)) this.giveUp(0, call, error());
   }
 
-  #targetOf(now: number, name: string): Target {
-    let target = this.targets.get(name);
-    if (target !== undefined) return target;
-    target = {
-      name,
-      balancer: new Balancer(this.#effects.random),
-      budget: new TokenBucket(100, 10, now, 10),
-      candidates: [],
-      version: -1,
-    };
-    this.targets.set(name, target);
-    return target;
-  }
-
   // --- Attempts ------------------------------------------------------------------------------------------------------
 
   #attempt(now: number, call: Call): void {
@@ -276,20 +264,15 @@ export class RequestCalls {
   }
 
   #pick(now: number, call: Call): NodeLoad | undefined {
-    const { terms, target } = call;
+    const { terms, balancer, tried } = call;
     const version = this.#effects.version();
-    if (version !== target.version) {
-      target.version = version;
-      target.candidates = this.#effects.candidates(terms.service);
-      target.balancer.setCandidates(target.candidates);
+    if (version !== balancer.version) {
+      balancer.version = version;
+      balancer.setCandidates(this.#effects.candidates(terms.service));
     }
     if (terms.node !== undefined)
-      return call.tried.includes(terms.node) ? undefined : target.balancer.nodes.get(terms.node);
-    return target.balancer.pick(now, this.#tried(call), terms.extras?.key ?? "");
-  }
-
-  #tried({ terms, tried, target }: Call): readonly string[] {
-    return terms.self ? tried : [...tried, ...selfOf(target.candidates)];
+      return tried.includes(terms.node) ? undefined : balancer.nodes.get(terms.node);
+    return balancer.pick(now, tried, terms.self, terms.extras?.key ?? "");
   }
 
   #onNobody(now: number, call: Call): void {
@@ -304,7 +287,7 @@ export class RequestCalls {
       this.#wait(now, call, now + delay);
       return;
     }
-    if (mayWait && !this.#isServed(call)) {
+    if (mayWait && call.balancer.untried(NO_NODES, terms.self).length === 0) {
       call.tried = [];
       this.#wait(now, call);
       return;
@@ -328,10 +311,6 @@ export class RequestCalls {
     );
   }
 
-  #isServed({ terms, target }: Call): boolean {
-    return target.candidates.some(({ distance }) => terms.self || distance !== 0);
-  }
-
   /** @param retryAt when known nodes are tried again */
   #wait(now: number, call: Call, retryAt = Number.POSITIVE_INFINITY): void {
     call.state = "waiting";
@@ -352,12 +331,12 @@ export class RequestCalls {
 
   /** @param isBudgeted whether a node may still run it */
   #retry(now: number, call: Call, isBudgeted: boolean): boolean {
-    const { terms, target } = call;
-    if (call.attempts >= terms.retries || (isBudgeted && !target.budget.take(now))) return false;
+    const { terms, balancer } = call;
+    if (call.attempts >= terms.retries || (isBudgeted && !balancer.budget.take(now))) return false;
     const delay = backOff(call.attempts, terms.retryDelay, terms.maxRetryDelay, this.#effects.random);
     call.attempts += 1;
     if (now + delay >= call.until) return false;
-    if (this.#tried(call).length >= target.balancer.nodes.size) call.tried = NO_NODES;
+    if (balancer.untried(call.tried, terms.self).length === 0) call.tried = NO_NODES;
     call.state = "backing-off";
     this.#waiting.delete(call);
     call.retryAt = now + delay;
@@ -518,8 +497,4 @@ export class RequestCalls {
   #error({ terms }: Call, reason: FailureReason, text: string): ServiceError {
     return new ServiceError(reason, terms.service, text);
   }
-}
-
-function selfOf(candidates: readonly Candidate[]): string[] {
-  return candidates.filter(({ distance }) => distance === 0).map(({ id }) => id);
 }

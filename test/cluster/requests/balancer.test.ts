@@ -13,12 +13,12 @@ class Picks {
   now = 0;
 
   constructor(candidates: readonly { id: string; distance: number }[]) {
-    this.balancer = new Balancer(randomOf(7));
+    this.balancer = new Balancer(0, randomOf(7));
     this.balancer.setCandidates(candidates);
   }
 
   pick(key = "", tried: readonly string[] = []): NodeLoad {
-    const node = this.balancer.pick(this.now, tried, key);
+    const node = this.balancer.pick(this.now, tried, true, key);
     if (node === undefined) throw new Error("nobody");
     return node;
   }
