@@ -149,8 +149,6 @@ export { PROFILES, type Profile, type ProfileName } from "./profiles.js";
 export { type ClusterNodeEntry, clusterNames } from "./registry.js";
 export type { ServeOptions, ServiceManyOptions } from "./requests/options.js";
 export type {
-  OutgoingRequest,
-  RequestMiddleware,
   RequestsEvent,
   RequestsStats,
   ServeMiddleware,

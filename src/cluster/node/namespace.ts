@@ -46,7 +46,6 @@ import type { NamespaceCodec } from "../net/namespace-codec.js";
 import type { Profile } from "../profiles.js";
 import type { ServeOptions, ServiceManyOptions } from "../requests/options.js";
 import type {
-  RequestMiddleware,
   ServeMiddleware,
   Service,
   ServiceHandler,
@@ -603,17 +602,11 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     return this.parts.requests.outgoing.service(contract, defaults);
   }
 
-  /**
-   * Adds middleware around the handlers or the requests of this node; the first one is the outermost. @returns removes
-   * it
-   */
-  middleware(side: "serve", call: ServeMiddleware): () => void;
-  /** @throws as above */
-  middleware(side: "request", call: RequestMiddleware): () => void;
-  middleware(side: "serve" | "request", call: ServeMiddleware | RequestMiddleware): () => void {
+  /** Adds middleware around the handlers of this node; the first one is the outermost. @returns removes it */
+  middleware(call: ServeMiddleware): () => void {
     this.assertOpen();
     this.parts.messages.assertSupported();
-    return this.parts.requests.middleware(side, call);
+    return this.parts.requests.middleware(call);
   }
 
   /**

@@ -2,7 +2,6 @@
 import { checkCallOptions, checkInteger, invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { MAX_TIMEOUT } from "../../core/waiter.js";
-import { MAX_METHOD_NAME } from "../../kit/contract.js";
 import {
   anything,
   boolean,
@@ -18,7 +17,6 @@ import type { CallTerms } from "./call.js";
 import {
   MAX_HEADER_BYTES,
   MAX_HEADERS,
-  type OutgoingRequest,
   REQUEST_TIMEOUT,
   type ServiceRequestOptions,
   type ServiceSchemas,
@@ -107,17 +105,26 @@ const PLAIN = {
 
 export const NO_OPTIONS: ServiceRequestOptions & ServiceStreamOptions = Object.freeze({});
 
+export interface OutgoingRequest {
+  readonly service: string;
+  /** Contract method; "": none. */
+  readonly method: string;
+  readonly body: unknown;
+  readonly options: ServiceRequestOptions | ServiceStreamOptions;
+  /** Whether the reply is streamed. */
+  readonly isStream: boolean;
+}
+
 /** @throws InvalidArgumentError `EINVAL` */
 export function requestTerms({
   service,
   method,
   body: given,
-  options = NO_OPTIONS,
+  options,
   isStream,
 }: OutgoingRequest): CallTerms {
   const body = encodeBody(given);
   checkServiceName(service);
-  checkMethod(method);
   if (options === NO_OPTIONS && !isStream)
     return { service, extras: extrasOf(method, "", NO_HEADERS, 0, 0), body, ...PLAIN };
   if (isStream) checkCallOptions("requestStream", options, STREAM_KEYS);
@@ -184,11 +191,6 @@ function extrasOf(
 ): CallExtras | undefined {
   if (method === "" && key === "" && headers === NO_HEADERS && parts === 0) return undefined;
   return { method, key, headers, parts, bytes };
-}
-
-function checkMethod(method: unknown): void {
-  if (typeof method !== "string" || Buffer.byteLength(method) > MAX_METHOD_NAME)
-    throw invalidArgument(`a method's name must be a text of at most ${MAX_METHOD_NAME} bytes`, method);
 }
 
 function checkKey(key: unknown): void {

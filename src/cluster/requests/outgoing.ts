@@ -1,10 +1,10 @@
 /**
- * A program's requests: observers and middleware, a call by the rules of calls.ts, and its result for the program.
+ * A program's requests: observers, a call by the rules of calls.ts, and its result for the program.
  *
- *   request, requestStream ── observed ── middleware ──> Call ──> a promise, PartStream
+ *   request, requestStream ── observed ──> Call ──> a promise, PartStream
  *   requestMany ── observed ── a Call to each node that serves it ──> a promise
  */
-import { invalidArgument, isAsyncIterable, thrownText } from "../../core/arguments.js";
+import { thrownText } from "../../core/arguments.js";
 import { owned } from "../../core/bytes.js";
 import { ReceiveWindow } from "../../core/credit.js";
 import { endedWith, type RequestOperation, startRequest, withAdded } from "../../core/diagnostics.js";
@@ -17,7 +17,7 @@ import {
 } from "../../core/errors.js";
 import { PushIterator } from "../../core/push-iterator.js";
 import type { DriverTimer } from "../../core/timers.js";
-import { checkWait, ignore, neverLate, timeLeft, waitFor } from "../../core/waiter.js";
+import { checkWait, ignore, neverLate, timeLeft } from "../../core/waiter.js";
 import { type PendingCall, PendingCalls } from "../../kit/calls.js";
 import { type ServiceClient, type ServiceContract, serviceClient } from "../../kit/contract.js";
 import { ServiceError } from "../../kit/errors.js";
@@ -25,13 +25,17 @@ import { dataBytes } from "../messaging/items.js";
 import type { Member } from "../node/member.js";
 import type { Call, CallSink, CallTerms } from "./call.js";
 import type { RequestCalls } from "./calls.js";
-import { manyTerms, NO_OPTIONS, nodeStreamTerms, requestTerms, type ServiceManyOptions } from "./options.js";
+import {
+  manyTerms,
+  NO_OPTIONS,
+  nodeStreamTerms,
+  type OutgoingRequest,
+  requestTerms,
+  type ServiceManyOptions,
+} from "./options.js";
 import {
   MAX_HEADER_BYTES,
   MAX_HEADERS,
-  type OutgoingRequest,
-  REQUEST_TIMEOUT,
-  type RequestMiddleware,
   type ServiceManyResult,
   type ServiceRequestOptions,
   type ServiceStreamOptions,
@@ -53,8 +57,6 @@ export class OutgoingRequests {
   readonly #calls: RequestCalls;
   readonly #timer: DriverTimer;
   readonly #nodesOf: FindNodes;
-  /** Replaced, not changed. */
-  middleware: readonly RequestMiddleware[] = [];
 
   constructor(calls: RequestCalls, timer: DriverTimer, nodesOf: FindNodes) {
     this.#calls = calls;
@@ -185,13 +187,10 @@ export class OutgoingRequests {
   #ask(outgoing: OutgoingRequest, decode: Decode): Promise<unknown> {
     const { service, method, options } = outgoing;
     const operation = startRequest("cluster", service, method, false, options?.headers);
-    return operation === undefined
-      ? this.#reply(outgoing, decode)
-      : observe(operation, () => this.#reply({ ...outgoing, options: observed(options, operation) }, decode));
-  }
-
-  #reply(outgoing: OutgoingRequest, decode: Decode): Promise<unknown> {
-    if (this.middleware.length > 0) return this.#through(outgoing, (each) => this.#request(each, decode));
+    if (operation !== undefined)
+      return observe(operation, () =>
+        this.#request({ ...outgoing, options: observed(options, operation) }, decode),
+      );
     try {
       return this.#request(outgoing, decode);
     } catch (error) {
@@ -202,11 +201,11 @@ export class OutgoingRequests {
   #askInParts(outgoing: OutgoingRequest, decode: Decode): AsyncIterableIterator<unknown, undefined> {
     const { service, method, options } = outgoing;
     const operation = startRequest("cluster", service, method, true, options?.headers);
-    if (operation === undefined) return this.#partsOf(outgoing, decode);
+    if (operation === undefined) return this.#stream(outgoing, decode);
     let parts: AsyncIterableIterator<unknown, undefined>;
     try {
       const traced = { ...outgoing, options: observed(options, operation) };
-      parts = operation.run(() => this.#partsOf(traced, decode));
+      parts = operation.run(() => this.#stream(traced, decode));
     } catch (error) {
       operation.end(error);
       throw error;
@@ -214,64 +213,9 @@ export class OutgoingRequests {
     return endedWith(parts, operation);
   }
 
-  #partsOf(outgoing: OutgoingRequest, decode: Decode): AsyncIterableIterator<unknown, undefined> {
-    return this.middleware.length === 0
-      ? this.#stream(outgoing, decode)
-      : this.#partsThrough(outgoing, decode);
-  }
-
-  async *#partsThrough(
-    outgoing: OutgoingRequest,
-    decode: Decode,
-  ): AsyncGenerator<unknown, undefined, undefined> {
-    const parts = await this.#through(outgoing, (each) => this.#stream(each, decode));
-    if (!isAsyncIterable(parts))
-      throw invalidArgument("middleware of a streamed request gives an async iterable", parts);
-    yield* parts;
-    return undefined;
-  }
-
-  /** The caller's time counts until middleware has passed the request on, and its signal until the end. */
-  async #through(outgoing: OutgoingRequest, last: (request: OutgoingRequest) => unknown): Promise<unknown> {
-    const { service, options, isStream } = outgoing;
-    const timeout = options?.timeout ?? (isStream ? -1 : REQUEST_TIMEOUT);
-    const signal = options?.signal;
-    /** The caller's error: nothing is sent any more. */
-    let failure: Promise<never> | undefined;
-    let passOn: (() => void) | undefined;
-    const passed = new Promise<void>((resolve) => {
-      passOn = resolve;
-    });
-    const all = this.middleware;
-    const step = (at: number, request: OutgoingRequest): unknown => {
-      if (failure !== undefined) return failure;
-      const call = all[at];
-      if (call !== undefined)
-        return call(request, (changed) =>
-          step(at + 1, changed === undefined ? request : { ...request, ...changed, isStream }),
-        );
-      passOn?.();
-      return last(request);
-    };
-    const late = (): TimeoutError =>
-      new TimeoutError("ETIMEDOUT", `${service}: middleware has not passed it on within ${timeout} ms`);
-    const result = (async () => step(0, outgoing))();
-    // It may settle when nothing waits for it any more.
-    result.catch(ignore);
-    try {
-      await waitFor(Promise.race([passed, result]), { timeout, signal }, late);
-      return await waitFor(result, { signal }, neverLate);
-    } catch (error) {
-      failure = Promise.reject(error);
-      failure.catch(ignore);
-      if (isStream) void result.then((parts) => (parts as AsyncIterator<unknown>).return?.()).catch(ignore);
-      throw error;
-    }
-  }
-
   #request(outgoing: OutgoingRequest, decode: Decode): Promise<unknown> {
     const terms = requestTerms(outgoing);
-    const signal = outgoing.options?.signal;
+    const { signal } = outgoing.options;
     const reply = new WholeReply(terms.service, decode);
     const onAborted = signal === undefined ? ignore : this.#onAborted(reply);
     const pending = this.#pend<unknown>(dataBytes(terms.body.data), signal, onAborted);
@@ -285,7 +229,7 @@ export class OutgoingRequests {
   }
 
   #stream(outgoing: OutgoingRequest, decode: Decode): PartStream {
-    return this.#read(requestTerms(outgoing), outgoing.options?.signal, decode);
+    return this.#read(requestTerms(outgoing), outgoing.options.signal, decode);
   }
 
   #read(terms: CallTerms, signal: AbortSignal | undefined, decode: Decode): PartStream {

@@ -20,14 +20,7 @@ import { type AnyHandler, byContract, byName } from "./handlers.js";
 import { checkServiceName, type ServeOptions, servingSettings } from "./options.js";
 import { OutgoingRequests } from "./outgoing.js";
 import { RequestServing, type ServingEffects } from "./service.js";
-import type {
-  RequestMiddleware,
-  RequestsStats,
-  ServeMiddleware,
-  Service,
-  ServiceHandler,
-  ServiceRequest,
-} from "./types.js";
+import type { RequestsStats, ServeMiddleware, Service, ServiceHandler, ServiceRequest } from "./types.js";
 import { decodeRequest } from "./wire.js";
 
 /** `onRoutes` reports changes of the candidates, which do not include this node. */
@@ -103,18 +96,13 @@ export class Requests {
     return this.#serving.serve(name, { handler, isRaw: false, isInternal: true }, servingSettings({}));
   }
 
-  /**
-   * @returns a function that removes it
-   * @throws InvalidArgumentError `EINVAL`
-   */
-  middleware(side: "serve" | "request", call: ServeMiddleware | RequestMiddleware): () => void {
-    if (side !== "serve" && side !== "request")
-      throw invalidArgument('middleware must be for "serve" or "request"', side);
+  /** @returns a function that removes it @throws InvalidArgumentError `EINVAL` */
+  middleware(call: ServeMiddleware): () => void {
     if (typeof call !== "function") throw invalidArgument("middleware takes a function", call);
-    const of: { middleware: readonly unknown[] } = side === "serve" ? this.#serving : this.outgoing;
-    of.middleware = [...of.middleware, call];
+    const serving = this.#serving;
+    serving.middleware = [...serving.middleware, call];
     return () => {
-      of.middleware = of.middleware.filter((each) => each !== call);
+      serving.middleware = serving.middleware.filter((each) => each !== call);
     };
   }
 

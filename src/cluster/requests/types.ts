@@ -67,23 +67,6 @@ export type ServiceHandler<Request = unknown, Reply = unknown> = (
 /** Wraps handlers: may change the body, answer itself, or throw. */
 export type ServeMiddleware = (request: ServiceRequest, next: (body?: unknown) => unknown) => unknown;
 
-/** A request before it is sent, as {@link RequestMiddleware} sees it. */
-export interface OutgoingRequest {
-  readonly service: string;
-  /** Contract method; "": none. */
-  readonly method: string;
-  readonly body: unknown;
-  readonly options: ServiceRequestOptions | ServiceStreamOptions;
-  /** Whether the reply is streamed. */
-  readonly isStream: boolean;
-}
-
-/** Wraps requests: may change or repeat them, answer itself, or throw. */
-export type RequestMiddleware = (
-  request: OutgoingRequest,
-  next: (request?: OutgoingRequest) => unknown,
-) => unknown;
-
 /** Options of `request`. */
 export interface ServiceRequestOptions {
   /** ms for all attempts; -1: no limit. Default 5,000. */

@@ -237,29 +237,6 @@ it("a request to all nodes while it is not known who serves it: it is aborted at
   await failsAtTheEnd(requests, closed);
 });
 
-it("middleware that holds a request has the default time for a reply, and any time for a stream; nothing is sent after an abort", async () => {
-  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-  const { requests, sent } = namespaceOf();
-  const nexts: (() => unknown)[] = [];
-  requests.middleware("request", (_: unknown, next: () => unknown) => {
-    nexts.push(next);
-    return new Promise(() => undefined);
-  });
-  const reply = requests.outgoing.request("work", "x");
-  const controller = new AbortController();
-  const part = requests.outgoing.requestStream("work", "x", { signal: controller.signal }).next();
-  const isOver = vi.fn();
-  part.then(isOver, isOver);
-  vi.advanceTimersByTime(5_000);
-  await expect(reply).rejects.toMatchObject({ code: "ETIMEDOUT" });
-  for (let i = 0; i < 5; i++) await turn();
-  expect(isOver).not.toHaveBeenCalled();
-  controller.abort();
-  await expect(part).rejects.toMatchObject({ code: "ABORT_ERR" });
-  for (const next of nexts) await expect(next()).rejects.toMatchObject({ name: /Error$/ });
-  expect(sent).toEqual([]);
-});
-
 it("a listener of `request:retried` may abort the request, whose next attempt is cancelled", async () => {
   const candidates = [OTHER, "c".repeat(32)].map((id) => ({ id, distance: 2 }));
   const asked: string[] = [];
