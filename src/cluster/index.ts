@@ -157,7 +157,6 @@ export type {
   ServiceManyResult,
   ServiceRequest,
   ServiceRequestOptions,
-  ServiceSchemas,
   ServiceStats,
   ServiceStreamOptions,
 } from "./requests/types.js";

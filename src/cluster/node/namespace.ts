@@ -524,15 +524,15 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
   serve<Request = unknown, Reply = unknown>(
     name: string,
     handler: ServiceHandler<Request, Reply>,
-    options?: ServeOptions<Request, Reply>,
+    options?: ServeOptions,
   ): Service;
   /** Serves a contract ({@link defineService}), with a handler for each method. @throws as above */
   serve<C extends ServiceContract>(
     contract: C,
     handlers: ServiceHandlers<C, ServiceRequest>,
-    options?: Omit<ServeOptions, "schema">,
+    options?: ServeOptions,
   ): Service;
-  serve(of: string | ServiceContract, handler: never, options?: ServeOptions<never, never>): Service {
+  serve(of: string | ServiceContract, handler: never, options?: ServeOptions): Service {
     this.assertOpen();
     this.parts.messages.assertSupported();
     return this.parts.requests.serve(of, handler, options);

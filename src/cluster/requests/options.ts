@@ -19,7 +19,6 @@ import {
   MAX_HEADERS,
   REQUEST_TIMEOUT,
   type ServiceRequestOptions,
-  type ServiceSchemas,
   type ServiceStreamOptions,
   STREAM_BYTES,
   STREAM_PARTS,
@@ -42,7 +41,6 @@ const REQUEST_KEYS = [
 const STREAM_KEYS = [...REQUEST_KEYS.filter((key) => key !== "idempotencyKey"), "maxQueue", "maxQueueBytes"];
 
 const SERVE_OPTIONS = {
-  schema: anything<ServiceSchemas<never, never>>(),
   /** Concurrent requests, 1 to 65,536. Default 256. */
   concurrency: integer({ default: 256, max: 65_536 }),
   /** Queued requests, 0 to 1,048,576; more are refused, and callers try other nodes. Default 4,096. */
@@ -56,10 +54,7 @@ const SERVE_OPTIONS = {
 export type ServeSettings = Settings<typeof SERVE_OPTIONS>;
 
 /** Options of `serve`. */
-export type ServeOptions<Request = unknown, Reply = unknown> = Omit<Given<typeof SERVE_OPTIONS>, "schema"> & {
-  /** Other requests are refused with `invalid-request`. */
-  readonly schema?: ServiceSchemas<Request, Reply> | undefined;
-};
+export type ServeOptions = Given<typeof SERVE_OPTIONS>;
 
 const MANY_OPTIONS = {
   /** ms for everything; -1: no limit. Default 5,000. */
@@ -87,7 +82,7 @@ export function checkServiceName(name: unknown): asserts name is string {
 }
 
 /** @throws InvalidArgumentError `EINVAL` */
-export function servingSettings(options: ServeOptions<never, never>): ServeSettings {
+export function servingSettings(options: ServeOptions): ServeSettings {
   return checkOptions("serve", SERVE_OPTIONS, options);
 }
 

@@ -9,17 +9,16 @@ import { invalidArgument } from "../../core/arguments.js";
 import { ClosedError, TimeoutError } from "../../core/errors.js";
 import { DriverTimer } from "../../core/timers.js";
 import { timeLeft, Waiter, withTimeout } from "../../core/waiter.js";
-import type { ServiceContract, ServiceHandlers } from "../../kit/contract.js";
+import { contractHandler, type ServiceContract, type ServiceHandlers } from "../../kit/contract.js";
 import type { NodeLinks } from "../messaging/links.js";
 import { NodeQueues } from "../messaging/node-queues.js";
 import { MessageKind } from "../messaging/parts.js";
 import type { Member } from "../node/member.js";
 import type { Candidate } from "./balancer.js";
 import { type CallsEffects, RequestCalls } from "./calls.js";
-import { type AnyHandler, byContract, byName } from "./handlers.js";
 import { checkServiceName, type ServeOptions, servingSettings } from "./options.js";
 import { OutgoingRequests } from "./outgoing.js";
-import { RequestServing, type ServingEffects } from "./service.js";
+import { RequestServing, type Served, type ServingEffects } from "./service.js";
 import type { RequestsStats, ServeMiddleware, Service, ServiceHandler, ServiceRequest } from "./types.js";
 import { decodeRequest } from "./wire.js";
 
@@ -82,17 +81,26 @@ export class Requests {
   serve(
     of: string | ServiceContract,
     handler: ServiceHandler<never, never> | ServiceHandlers<ServiceContract, ServiceRequest>,
-    options: ServeOptions<never, never> = {},
+    options: ServeOptions = {},
   ): Service {
     const settings = servingSettings(options);
-    const served = typeof of === "string" ? byName(of, handler, settings) : byContract(of, handler, settings);
-    const name = typeof of === "string" ? of : of.name;
-    checkServiceName(name);
-    return this.#serving.serve(name, served, settings);
+    if (typeof of === "string") {
+      if (typeof handler !== "function")
+        throw invalidArgument(`the handler of ${of} must be a function`, handler);
+      checkServiceName(of);
+      return this.#serving.serve(of, { handler: handler as Served["handler"], isRaw: false }, settings);
+    }
+    const call = contractHandler<ServiceContract, ServiceRequest>(of, handler as never);
+    checkServiceName(of.name);
+    const served: Served = {
+      isRaw: true,
+      handler: (body, request) => call([Buffer.from(request.method), body as Buffer], request),
+    };
+    return this.#serving.serve(of.name, served, settings);
   }
 
   /** Serves one of shoal's services, without middleware and statistics. @param name begins with `$` */
-  serveInternally(name: string, handler: AnyHandler): Service {
+  serveInternally(name: string, handler: Served["handler"]): Service {
     return this.#serving.serve(name, { handler, isRaw: false, isInternal: true }, servingSettings({}));
   }
 

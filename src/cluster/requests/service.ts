@@ -32,7 +32,6 @@ import { dataBytes } from "../messaging/items.js";
 import type { NodeQueues } from "../messaging/node-queues.js";
 import type { RouteDriver } from "../messaging/route-driver.js";
 import type { Member } from "../node/member.js";
-import type { Served } from "./handlers.js";
 import type { ServeSettings } from "./options.js";
 import {
   MAX_CHECK_AFTER,
@@ -59,7 +58,13 @@ import {
   serviceRoute,
 } from "./wire.js";
 
-export type ServingSettings = Omit<ServeSettings, "schema">;
+export interface Served {
+  readonly handler: (body: unknown, request: ServiceRequest) => unknown;
+  /** Gets raw bytes. */
+  readonly isRaw: boolean;
+  /** Neither middleware nor observers see its requests. */
+  readonly isInternal?: boolean;
+}
 
 const ABORT_REASONS = {
   cancelled: "the caller gave the request up",
@@ -144,7 +149,7 @@ export class ServedService extends HandlerRuntime<Job> implements Service {
   #announced!: (known: Promise<void>) => void;
   /** Settles when no more requests can come, or after a timeout; `undefined`: announced. */
   withdrawn: Promise<void> | undefined;
-  readonly #settings: ServingSettings;
+  readonly #settings: ServeSettings;
   readonly #served: Served;
   readonly #host: RequestServing;
   readonly keyed = new Map<string, Keyed>();
@@ -158,7 +163,7 @@ export class ServedService extends HandlerRuntime<Job> implements Service {
   refused = 0;
   abandoned = 0;
 
-  constructor(name: string, settings: ServingSettings, served: Served, host: RequestServing) {
+  constructor(name: string, settings: ServeSettings, served: Served, host: RequestServing) {
     super(settings.concurrency);
     this.name = name;
     this.#settings = settings;
@@ -578,7 +583,7 @@ export class RequestServing {
   }
 
   /** @throws InvalidStateError `EFSM` */
-  serve(name: string, served: Served, settings: ServingSettings): ServedService {
+  serve(name: string, served: Served, settings: ServeSettings): ServedService {
     if (this.served.has(name)) throw new InvalidStateError("EFSM", `this node serves ${name} already`);
     if (this.served.size >= MAX_SERVED)
       throw new InvalidStateError("EFSM", `a node serves ${MAX_SERVED} services at most`);

@@ -1,6 +1,5 @@
 /** Public types of a namespace's `serve` and `request`, with their events and bounds. */
 import { type EventsOf, event } from "../../core/event-stream.js";
-import type { StandardSchemaV1 } from "../../core/standard-schema.js";
 import type { ServiceError } from "../../kit/errors.js";
 import type { REQUESTS } from "../../statistics/cluster.js";
 import type { StatisticsOf } from "../../statistics/rows.js";
@@ -27,14 +26,6 @@ export const MAX_SERVED = 1_024;
 /** Default window of a streamed reply. */
 export const STREAM_PARTS = 256;
 export const STREAM_BYTES = 1_048_576;
-
-/** Standard Schema v1 schemas of a service; must validate synchronously. */
-export interface ServiceSchemas<Request = unknown, Reply = unknown> {
-  /** Its output is the handler's body. */
-  readonly request?: StandardSchemaV1<unknown, Request> | undefined;
-  /** Validates the reply, or each part of a streamed one. */
-  readonly reply?: StandardSchemaV1<Reply> | undefined;
-}
 
 /** A request, as its handler and middleware see it. A copy by `{ ...request }` lacks `signal` and `remaining`. */
 export interface ServiceRequest {
