@@ -2,13 +2,11 @@
  * Load of the nodes that serve a service, and the choice of one for a request.
  *
  * Of two random nodes among the nearest with room, the one with the shorter wait is chosen: its requests (plus one)
- * times its latency. Requests with an idempotency key go to the node with the highest hash with the key, even if it
- * fails or is full: all callers choose alike.
+ * times its latency.
  *
  * After five failures in a row a node gets requests only if no other is left, for a second after each failure.
  */
 
-import { fnv1a } from "../../core/bytes.js";
 import { TokenBucket } from "../../core/rate-meter.js";
 
 export interface Candidate {
@@ -117,11 +115,9 @@ export class Balancer {
   /**
    * @param tried nodes to skip
    * @param self whether this node may answer
-   * @param key idempotency key, or ""
    * @returns `undefined`: no untried node
    */
-  pick(now: number, tried: readonly string[], self: boolean, key: string): NodeLoad | undefined {
-    if (key !== "") return this.#pickByKey(tried, self, key);
+  pick(now: number, tried: readonly string[], self: boolean): NodeLoad | undefined {
     let full: NodeLoad | undefined;
     for (const tier of this.#tiers) {
       if (!self && tier[0]?.distance === 0) continue;
@@ -152,18 +148,6 @@ export class Balancer {
     }
     return found;
   }
-
-  #pickByKey(tried: readonly string[], self: boolean, key: string): NodeLoad | undefined {
-    let found: NodeLoad | undefined;
-    let highest = 0;
-    for (const node of this.untried(tried, self)) {
-      const rank = rankOf(key, node.id);
-      if (found !== undefined && (rank < highest || (rank === highest && node.id < found.id))) continue;
-      found = node;
-      highest = rank;
-    }
-    return found;
-  }
 }
 
 function cheapest(now: number, nodes: readonly NodeLoad[]): NodeLoad | undefined {
@@ -176,14 +160,4 @@ function cheapest(now: number, nodes: readonly NodeLoad[]): NodeLoad | undefined
 function isCheaper(now: number, one: NodeLoad, other: NodeLoad): boolean {
   if (one.latency === 0 || other.latency === 0) return one.load(now) < other.load(now);
   return one.cost(now) < other.cost(now);
-}
-
-/** Rank of a node for a key: 32 bits, equal at all callers. */
-export function rankOf(key: string, id: string): number {
-  const bytes = Buffer.from(`${key}\0${id}`);
-  let hash = fnv1a(bytes, 0, bytes.length);
-  // MurmurHash3's finalizer: FNV's low bits are weak, and ids differ in few bytes.
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85eb_ca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2_ae35);
-  return (hash ^ (hash >>> 16)) >>> 0;
 }

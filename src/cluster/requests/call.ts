@@ -97,11 +97,6 @@ export class Call implements Due {
   }
 }
 
-/** Another node would run the same idempotency key again. */
-export function staysWithItsNode({ terms }: Call): boolean {
-  return terms.node === undefined && terms.extras !== undefined && terms.extras.key !== "";
-}
-
 export function isStreamed({ terms }: Call): boolean {
   return terms.extras !== undefined && terms.extras.parts > 0;
 }

@@ -24,15 +24,7 @@ import { LatestMap } from "../bounds.js";
 import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS } from "../messaging/bounds.js";
 import type { NodeQueues } from "../messaging/node-queues.js";
 import { type AttemptResult, Balancer, type Candidate, type NodeLoad } from "./balancer.js";
-import {
-  Call,
-  type CallSink,
-  type CallTerms,
-  isStreamed,
-  NO_NODES,
-  staysWithItsNode,
-  timeoutOf,
-} from "./call.js";
+import { Call, type CallSink, type CallTerms, isStreamed, NO_NODES, timeoutOf } from "./call.js";
 import { CHECK_AFTER, MAX_CALLED_SERVICES, MAX_CHECK_AFTER, type RequestsEvent } from "./types.js";
 import {
   type BodyForm,
@@ -210,11 +202,6 @@ export class RequestCalls {
       return;
     }
     const { terms } = call;
-    // Incomplete knowledge might choose another node than other callers do.
-    if (staysWithItsNode(call) && this.#effects.isSettling()) {
-      this.#wait(now, call);
-      return;
-    }
     for (;;) {
       const node = this.#pick(now, call);
       if (node === undefined) {
@@ -242,9 +229,7 @@ export class RequestCalls {
         if (call.state === "sent" && call.id === id) this.#schedule(now, call);
         return;
       }
-      const isHeld = staysWithItsNode(call);
-      // A node without a link is not at fault.
-      this.#endAttempt(now, call, result === "unreachable" && !isHeld ? "failed" : "refused");
+      this.#endAttempt(now, call, result === "unreachable" ? "failed" : "refused");
       const name = this.#effects.nameOf(node.id);
       if (result === "too-large") {
         const text = `${name} takes no request of ${item.length} bytes`;
@@ -255,10 +240,6 @@ export class RequestCalls {
         result === "full"
           ? this.#error(call, "overloaded", `the link to ${name} is full`)
           : this.#error(call, "worker-lost", `${name} is out of reach`);
-      if (isHeld) {
-        this.#hold(now, call);
-        return;
-      }
       call.tried = [...call.tried, node.id];
     }
   }
@@ -272,7 +253,7 @@ export class RequestCalls {
     }
     if (terms.node !== undefined)
       return tried.includes(terms.node) ? undefined : balancer.nodes.get(terms.node);
-    return balancer.pick(now, tried, terms.self, terms.extras?.key ?? "");
+    return balancer.pick(now, tried, terms.self);
   }
 
   #onNobody(now: number, call: Call): void {
@@ -320,15 +301,6 @@ export class RequestCalls {
     this.#schedule(now, call);
   }
 
-  /** Uncounted, as the node did not get it. */
-  #hold(now: number, call: Call): void {
-    const { retryDelay, maxRetryDelay } = call.terms;
-    call.state = "backing-off";
-    call.retryAt = now + backOff(call.holds, retryDelay, maxRetryDelay, this.#effects.random);
-    call.holds += 1;
-    this.#schedule(now, call);
-  }
-
   /** @param isBudgeted whether a node may still run it */
   #retry(now: number, call: Call, isBudgeted: boolean): boolean {
     const { terms, balancer } = call;
@@ -353,9 +325,7 @@ export class RequestCalls {
       this.#fail(call, error);
       return;
     }
-    // Other requests with its key wait for that node while it serves.
-    if (!staysWithItsNode(call) || reason === "stopping" || reason === "no-service")
-      call.tried = [...call.tried, node.id];
+    call.tried = [...call.tried, node.id];
     const attempt = call.attempts + 1;
     if (reason === "stopping" || reason === "no-service") {
       // It did not run: an uncounted immediate retry.

@@ -34,11 +34,10 @@ const REQUEST_KEYS = [
   "retryDelay",
   "maxRetryDelay",
   "idempotent",
-  "idempotencyKey",
   "waitForReady",
   "self",
 ];
-const STREAM_KEYS = [...REQUEST_KEYS.filter((key) => key !== "idempotencyKey"), "maxQueue", "maxQueueBytes"];
+const STREAM_KEYS = [...REQUEST_KEYS, "maxQueue", "maxQueueBytes"];
 
 const SERVE_OPTIONS = {
   /** Concurrent requests, 1 to 65,536. Default 256. */
@@ -47,8 +46,6 @@ const SERVE_OPTIONS = {
   maxQueue: integer({ default: 4_096, min: 0, max: 1_048_576 }),
   /** Bytes of queued requests, with their headers. Default 16 MiB. */
   maxQueueBytes: bytes({ default: 16_777_216, min: 0 }),
-  /** ms that replies are kept by idempotency key, at most 10,000 and 16 MiB; 0: not kept. Default 60,000. */
-  keepReplies: integer({ default: 60_000, min: 0 }),
 };
 
 export type ServeSettings = Settings<typeof SERVE_OPTIONS>;
@@ -121,15 +118,14 @@ export function requestTerms({
   const body = encodeBody(given);
   checkServiceName(service);
   if (options === NO_OPTIONS && !isStream)
-    return { service, extras: extrasOf(method, "", NO_HEADERS, 0, 0), body, ...PLAIN };
+    return { service, extras: extrasOf(method, NO_HEADERS, 0, 0), body, ...PLAIN };
   if (isStream) checkCallOptions("requestStream", options, STREAM_KEYS);
   else checkCallOptions("request", options, REQUEST_KEYS);
   const {
     // A stream takes as long as its source: the timeout ends with the first part.
     timeout = isStream ? -1 : REQUEST_TIMEOUT,
     attemptTimeout = isStream ? REQUEST_TIMEOUT : -1,
-    idempotencyKey,
-    idempotent = idempotencyKey !== undefined,
+    idempotent = false,
     maxQueue = STREAM_PARTS,
     maxQueueBytes = STREAM_BYTES,
     retries = PLAIN.retries,
@@ -138,15 +134,12 @@ export function requestTerms({
     waitForReady = false,
     self = true,
   } = options as ServiceRequestOptions & ServiceStreamOptions;
-  if (idempotencyKey !== undefined) checkKey(idempotencyKey);
   const parts = checkInteger("maxQueue", maxQueue, 1, 65_536);
   const bytes = checkInteger("maxQueueBytes", maxQueueBytes, 1, Number.MAX_SAFE_INTEGER);
   const headers = checkHeaders(options.headers);
   return {
     service,
-    extras: isStream
-      ? extrasOf(method, "", headers, parts, bytes)
-      : extrasOf(method, idempotencyKey ?? "", headers, 0, 0),
+    extras: isStream ? extrasOf(method, headers, parts, bytes) : extrasOf(method, headers, 0, 0),
     body,
     timeout: checkTimeout(timeout),
     attemptTimeout: checkTimeout(attemptTimeout),
@@ -161,7 +154,7 @@ export function requestTerms({
 }
 
 export function nodeStreamTerms(node: string, service: string, timeout: number): CallTerms {
-  const extras = extrasOf("", "", NO_HEADERS, STREAM_PARTS, STREAM_BYTES);
+  const extras = extrasOf("", NO_HEADERS, STREAM_PARTS, STREAM_BYTES);
   return { ...PLAIN, service, extras, body: encodeBody(undefined), timeout, node };
 }
 
@@ -173,25 +166,13 @@ export function manyTerms(
 ): Omit<CallTerms, "node"> & { readonly count: number } {
   checkServiceName(service);
   const { timeout, count, headers, self } = checkOptions("requestMany", MANY_OPTIONS, options);
-  const extras = extrasOf("", "", checkHeaders(headers), 0, 0);
+  const extras = extrasOf("", checkHeaders(headers), 0, 0);
   return { ...PLAIN, service, extras, body, timeout, self, count };
 }
 
-function extrasOf(
-  method: string,
-  key: string,
-  headers: Headers,
-  parts: number,
-  bytes: number,
-): CallExtras | undefined {
-  if (method === "" && key === "" && headers === NO_HEADERS && parts === 0) return undefined;
-  return { method, key, headers, parts, bytes };
-}
-
-function checkKey(key: unknown): void {
-  const size = typeof key === "string" ? Buffer.byteLength(key) : 0;
-  if (size === 0 || size > MAX_NAME)
-    throw invalidArgument(`idempotencyKey must be a text of 1 to ${MAX_NAME} bytes`, key);
+function extrasOf(method: string, headers: Headers, parts: number, bytes: number): CallExtras | undefined {
+  if (method === "" && headers === NO_HEADERS && parts === 0) return undefined;
+  return { method, headers, parts, bytes };
 }
 
 function checkHeaders(headers: Headers | undefined): Headers {

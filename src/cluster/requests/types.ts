@@ -36,8 +36,6 @@ export interface ServiceRequest {
   readonly body: unknown;
   /** At most 64, with 8,192 bytes. */
   readonly headers: Readonly<Record<string, string>>;
-  /** "": none. */
-  readonly idempotencyKey: string;
   /** The calling node. */
   readonly sender: Member;
   /** Whole ms until the caller gives up; -1: no limit. */
@@ -74,10 +72,8 @@ export interface ServiceRequestOptions {
   readonly retryDelay?: number | undefined;
   /** Longest retry delay in ms. Default 1,000. */
   readonly maxRetryDelay?: number | undefined;
-  /** Whether to repeat it after a node may have run it. Default: with an idempotency key. */
+  /** Whether to repeat it after a node may have run it. Default `false`. */
   readonly idempotent?: boolean | undefined;
-  /** 1 to 128 bytes. A node runs requests of the same key once; all get the same reply. */
-  readonly idempotencyKey?: string | undefined;
   /** Whether to wait, within `timeout`, for a serving node. Default `false`: `no-service` at once. */
   readonly waitForReady?: boolean | undefined;
   /** Whether this node may answer. Default `true`: it is the nearest. */
@@ -85,7 +81,7 @@ export interface ServiceRequestOptions {
 }
 
 /** Options of `requestStream`. */
-export interface ServiceStreamOptions extends Omit<ServiceRequestOptions, "idempotencyKey"> {
+export interface ServiceStreamOptions extends ServiceRequestOptions {
   /** ms for everything; -1 (default): no limit. */
   readonly timeout?: number | undefined;
   /** ms until the reply's first part; -1: no limit. Default 5,000. */
@@ -134,8 +130,6 @@ export interface ServiceStats {
   readonly refused: number;
   /** Given up by their callers, or of lost callers. */
   readonly abandoned: number;
-  /** Idempotency keys of running requests, and of kept replies. */
-  readonly kept: number;
 }
 
 export type RequestsStats = StatisticsOf<typeof REQUESTS> & {

@@ -17,8 +17,8 @@ class Picks {
     this.balancer.setCandidates(candidates);
   }
 
-  pick(key = "", tried: readonly string[] = []): NodeLoad {
-    const node = this.balancer.pick(this.now, tried, true, key);
+  pick(): NodeLoad {
+    const node = this.balancer.pick(this.now, [], true);
     if (node === undefined) throw new Error("nobody");
     return node;
   }
@@ -59,20 +59,6 @@ describe("the choice of a node", () => {
     const even = new Picks(at(1, "a", "b", "c", "d")).run(4_000, () => ({ ms: 1 }));
     for (const id of ["a", "b", "c", "d"]) expect(even[id]).toBeGreaterThan(700);
   });
-
-  it("sends one key to one node, the next one where that is gone, and keys to all", () => {
-    const ids = ["a", "b", "c", "d", "e"];
-    const picks = new Picks(at(1, ...ids));
-    const other = new Picks(at(3, ...ids.toReversed()));
-    const counts: Record<string, number> = {};
-    for (let i = 0; i < 1_000; i++) {
-      const { id } = picks.pick(`order ${i}`);
-      expect(other.pick(`order ${i}`).id).toBe(id);
-      expect(picks.pick(`order ${i}`, [id]).id).not.toBe(id);
-      counts[id] = (counts[id] ?? 0) + 1;
-    }
-    for (const id of ids) expect(counts[id]).toBeGreaterThan(130);
-  });
 });
 
 describe("a node that fails", () => {
@@ -84,9 +70,6 @@ describe("a node that fails", () => {
       fails: id === "bad" && isBad,
     });
     expect(picks.run(400, outcome).bad).toBe(5);
-    // Other callers may not avoid it: a key goes to one node from all of them.
-    const keys = Array.from({ length: 100 }, (_, at) => `order ${at}`);
-    expect(keys.some((key) => picks.pick(key).id === "bad")).toBe(true);
     picks.now += 1_000;
     expect(picks.run(400, outcome).bad).toBe(1);
     isBad = false;

@@ -22,7 +22,7 @@ import { turn } from "../../support/settled.js";
 import { throwing } from "../messaging/throwing.js";
 
 const OTHER = "b".repeat(32);
-const EXTRAS = { method: "", key: "", headers: {}, parts: 0, bytes: 0 };
+const EXTRAS = { method: "", headers: {}, parts: 0, bytes: 0 };
 const NOTHING = { form: BodyForm.NONE, data: "" };
 const open: Requests[] = [];
 afterEach(async () => {

@@ -136,9 +136,8 @@ describe("many requests", () => {
           const isSlow = random.chance(0.05);
           const terms: ServiceRequestOptions = isSlow
             ? { idempotent: true, attemptTimeout: 50 }
-            : random.pick([{}, { self: true }, { idempotencyKey: `${asked % 7}` }]);
-          const body = terms.idempotencyKey ?? `${isSlow ? "slow" : ""} ${asked}`;
-          cast.ask(body, { timeout: -1, retries: 100, ...terms });
+            : random.pick([{}, { self: true }]);
+          cast.ask(`${isSlow ? "slow" : ""} ${asked}`, { timeout: -1, retries: 100, ...terms });
         }
         await world.advance(random.pick([0, 20, 300]));
       }
@@ -257,7 +256,7 @@ describe("a request that waits for a node which serves it", () => {
 describe("what a serving node holds", () => {
   /** A node whose one slot a request has, until it is to end. */
   async function stuck(cast: Cast, settings: ServeOptions = {}) {
-    const { passed: released, open: release } = gate();
+    const { passed: released } = gate();
     const handler: ServiceHandler = async (body, { signal }) => {
       cast.runs.push(String(body));
       signal.addEventListener("abort", () => cast.aborted.push(String(body)));
@@ -265,17 +264,11 @@ describe("what a serving node holds", () => {
       return `${body}!`;
     };
     const service = await cast.serve("s", { ...SETTINGS, concurrency: 1, ...settings }, handler);
-    const stop = new AbortController();
     const ask = (body: string, more: ServiceRequestOptions = {}): void =>
-      cast.ask(body, {
-        timeout: -1,
-        retries: 0,
-        ...(body.startsWith("stuck") && { idempotencyKey: body }),
-        ...more,
-      });
-    ask("stuck", { signal: stop.signal });
+      cast.ask(body, { timeout: -1, retries: 0, ...more });
+    ask("stuck");
     await cast.world.until(() => cast.runs.length === 1, 1_000);
-    return { service, release, ask, stop };
+    return { service, ask };
   }
 
   it.each(["cancelled", "late"])("of waiting requests is freed when these are %s", (how) =>
@@ -284,10 +277,10 @@ describe("what a serving node holds", () => {
       for (let round = 0; round < 20; round++) {
         const stop = new AbortController();
         const options = how === "late" ? { timeout: 20 } : { signal: stop.signal };
-        for (let i = 0; i < 8; i++) for (const body of ["x", "stuck"]) ask(body, options);
+        for (let i = 0; i < 8; i++) ask("x", options);
         await world.advance(10);
         expect(service.stats()).toMatchObject({ running: 1, queued: 8 });
-        expect(service.stats().queuedBytes).toBeGreaterThan(8 * "xstuck".length);
+        expect(service.stats().queuedBytes).toBeGreaterThan(8);
         stop.abort();
         await world.advance(50);
         expect(service.stats()).toMatchObject({ running: 1, queued: 0, queuedBytes: 0 });
@@ -317,52 +310,5 @@ describe("what a serving node holds", () => {
       await world.until(() => s.members().length === 1, 10_000);
       await world.advance(50);
       expect(service.stats().running).toBe(0);
-    }));
-
-  it("of those that wait for others with their idempotency keys is bounded for all keys together", () =>
-    story(13, ["s"], async (cast, world) => {
-      const { service, ask, release } = await stuck(cast, { concurrency: 4 });
-      const all = ["stuck", "stuck a", "stuck b", "stuck c"];
-      for (const body of all.slice(1)) ask(body);
-      for (let i = 0; i < 8; i++) for (const body of all) ask(body);
-      await world.advance(50);
-      expect(cast.ended.filter((each) => each.endsWith("overloaded"))).toHaveLength(4 * 8 - 8);
-      expect(service.stats()).toMatchObject({ running: 4, kept: 4 });
-      release();
-      await world.until(() => cast.ended.length === 4 + 4 * 8, 1_000);
-      expect([cast.runs, service.stats().queuedBytes]).toEqual([all, 0]);
-      for (let i = 0; i < 8; i++) for (const body of all) ask(body);
-      await world.until(() => cast.ended.length === 4 + 8 * 8, 1_000);
-      expect(countOf(cast.ended, /!$/)).toBe(4 + 8 + 4 * 8);
-    }));
-
-  it.each([
-    ["is aborted when the last of them is given up", true],
-    ["goes on while its own caller waits", false],
-  ])("for others with its idempotency key %s", (_, isGivenUp) =>
-    story(14, ["s"], async (cast, world) => {
-      const { ask, stop } = await stuck(cast);
-      const others = new AbortController();
-      for (let i = 0; i < 2; i++) ask("stuck", { signal: others.signal });
-      await world.advance(20);
-      if (isGivenUp) stop.abort();
-      await world.advance(20);
-      expect(cast.aborted).toEqual([]);
-      others.abort();
-      await world.advance(20);
-      expect(cast.aborted).toEqual(isGivenUp ? ["stuck"] : []);
-    }));
-
-  it("of a reply by its idempotency key is for no other body, whatever its hash", () =>
-    story(15, ["s"], async (cast, world) => {
-      const { ask } = await stuck(cast, { concurrency: 4 });
-      // These have the same FNV-1a hash.
-      const [one, other] = ['{"to":"user2665","amount":73936}', '{"to":"user5567","amount":76838}'];
-      for (const body of [one, other, one]) {
-        ask(body, { idempotencyKey: "order" });
-        await world.advance(20);
-      }
-      expect(cast.runs).toEqual(["stuck", one]);
-      expect(cast.ended.map((each) => each.slice(5))).toEqual([`${one}!`, "duplicate", `${one}!`]);
     }));
 });
