@@ -1,6 +1,6 @@
 /**
  * A cluster on a node for programs: checks whether it is open and started, and calls its parts. A node is its own first
- * cluster (node.ts). namespace-runtime.ts runs the state machine.
+ * cluster (node.ts). namespace-parts.ts runs the state machine.
  */
 import { checkCallOptions, checkInteger, invalidArgument, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
@@ -59,8 +59,8 @@ import { type AnnouncedProgram, Announcement } from "./announcements.js";
 import { CLUSTER_EVENTS, type ClusterEvent } from "./events.js";
 import { type Member, shownProps } from "./member.js";
 import { MemberResolver } from "./member-resolver.js";
-import { type ClusterStats, NamespaceParts, statsOf } from "./namespace-parts.js";
-import type { NodeIdentity } from "./namespace-runtime.js";
+import { NamespaceParts, type NodeIdentity } from "./namespace-parts.js";
+import { type ClusterStats, statsOf } from "./namespace-stats.js";
 import type { NodeSockets } from "./node-sockets.js";
 import { type NamespaceSettings, type PropValue, passwordKeys } from "./options.js";
 
@@ -122,7 +122,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     this.sockets = sockets;
     this.profile = settings.profile;
     this.#checkScope(settings.seeds);
-    this.parts = new NamespaceParts({ what, cluster, identity, sockets, settings, owner: this });
+    this.parts = new NamespaceParts(this, identity, sockets, settings);
   }
 
   // --- Life ----------------------------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     const { cluster, sockets } = this;
     const { messages, requests } = this.parts;
     void messages.start();
-    this.parts.runtime.begin();
+    this.parts.begin();
     if (messages.started !== undefined) requests.begin();
     this.parts.discovery.start({
       ...this.identity,
@@ -163,13 +163,13 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
 
   /** @throws as in other drivers; InvalidStateError `EFSM` before the start: nothing has changed then */
   override async drain(options?: PatternWaitOptions): Promise<void> {
-    void this.parts.runtime.rules;
+    void this.parts.rules;
     await super.drain(options);
   }
 
   /** @internal Announces draining; announced programs are withdrawn and closed. */
   protected override async onDrain(): Promise<void> {
-    this.parts.runtime.run((rules, now) => rules.drain(now));
+    this.parts.run((rules, now) => rules.drain(now));
     this.parts.membersChanged();
     const withdrawn = [...this.#announced].map((announced) => announced.withdraw());
     const drained = [this.parts.requests.drain(), ...withdrawn];
@@ -185,7 +185,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
 
   protected async onClose(linger: number): Promise<void> {
     const { messages, memberMessages, requests } = this.parts;
-    this.parts.runtime.stop();
+    this.parts.stop();
     for (const announced of this.#announced) announced.abandon();
     this.parts.details.close();
     const withdrawn = this.parts.discovery.stop(linger);
@@ -195,9 +195,9 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     const begun = performance.now();
     await requests.close(linger);
     await messages.close(timeLeft(linger, begun));
-    await this.parts.runtime.leave(timeLeft(linger, begun));
+    await this.parts.leave(timeLeft(linger, begun));
     await Promise.all([withdrawn, served]);
-    this.parts.runtime.end();
+    this.parts.end();
     for (const listener of this.#end) listener();
   }
 
@@ -209,7 +209,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
 
   /** @throws InvalidStateError `EFSM` before the start */
   get self(): Member {
-    return this.parts.runtime.memberOf(this.parts.runtime.rules.self);
+    return this.parts.memberOf(this.parts.rules.self);
   }
 
   /** "host:port" for other nodes; empty before the start. */
@@ -226,16 +226,16 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     options: { readonly self?: boolean | undefined; readonly gone?: boolean | undefined } = {},
   ): Member[] {
     checkCallOptions("members", options, ["self", "gone"]);
-    const rules = this.parts.runtime.rules;
+    const rules = this.parts.rules;
     const found = [...(options.self === false ? [] : [rules.self]), ...rules.live];
     if (options.gone === true) found.push(...rules.dead);
-    return found.map((member) => this.parts.runtime.memberOf(member));
+    return found.map((member) => this.parts.memberOf(member));
   }
 
   /** The live member with an id or a name; a name without host must be unique. */
   member(nameOrId: string): Member | undefined {
-    const member = this.parts.runtime.find(nameOrId);
-    return member?.isLive === true ? this.parts.runtime.memberOf(member) : undefined;
+    const member = this.parts.find(nameOrId);
+    return member?.isLive === true ? this.parts.memberOf(member) : undefined;
   }
 
   /** Live members that have all tags, including this node. docs/clusters.md lists the built-in tags. */
@@ -254,7 +254,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
 
   /** Whether this node has all tags. */
   resolveSelf(...tags: string[]): boolean {
-    const { self } = this.parts.runtime.rules;
+    const { self } = this.parts.rules;
     return new CompiledResolver([{ has: tags }]).select([self], self).length > 0;
   }
 
@@ -295,7 +295,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
    */
   checkReachable(addresses: readonly string[]): void {
     this.assertOpen();
-    void this.parts.runtime.rules;
+    void this.parts.rules;
     this.#checkScope(addresses);
   }
 
@@ -636,7 +636,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     checkCallOptions("clients", options, ["timeout"]);
     const { timeout = 1_000 } = options;
     checkInteger("timeout", timeout, 0, MAX_TIMEOUT);
-    const { live } = this.parts.runtime.rules;
+    const { live } = this.parts.rules;
     const asked = live.filter(({ details }) => details.props[DISCOVERY_PROP] !== undefined);
     const { name: node } = this.identity;
     const own = (this.#discovery?.clients() ?? []).map((client) => Object.freeze({ ...client, node }));
@@ -737,18 +737,18 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     const { tags = [], props, channel = 0 } = options;
     checkInteger("channel", channel, 0, 255);
     if (!Array.isArray(tags)) throw invalidArgument("tags must be an array", tags);
-    void this.parts.runtime.rules;
+    void this.parts.rules;
     if (tags.length > 0 || props !== undefined)
       this.parts.details.change(tags, props === undefined ? {} : props);
-    this.parts.runtime.run((rules, now) => rules.heartbeat(now, channel));
+    this.parts.run((rules, now) => rules.heartbeat(now, channel));
   }
 
   /** Advances the next heartbeat to at most this many ms from now, 0 to 2,147,483,647. */
   heartbeatAfter(ms: number): void {
     if (typeof ms !== "number" || !(ms >= 0 && ms <= MAX_TIMEOUT))
       throw invalidArgument(`heartbeatAfter takes ms from 0 to ${MAX_TIMEOUT}`, ms);
-    void this.parts.runtime.rules;
-    this.parts.runtime.run((rules, now) => rules.heartbeatAfter(now, ms));
+    void this.parts.rules;
+    this.parts.run((rules, now) => rules.heartbeatAfter(now, ms));
   }
 
   /**
@@ -758,8 +758,8 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
    */
   discover(answers?: number): void {
     if (answers !== undefined) checkInteger("answers", answers, 0, 65_535);
-    void this.parts.runtime.rules;
-    this.parts.runtime.run((rules, now) => rules.discover(now, answers));
+    void this.parts.rules;
+    this.parts.run((rules, now) => rules.discover(now, answers));
   }
 
   /**
@@ -771,7 +771,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
   ping(nameOrId: string): void {
     const id = this.#idOf(nameOrId);
     let found = false;
-    this.parts.runtime.run((rules, now) => {
+    this.parts.run((rules, now) => {
       found = rules.expect(now, id);
     });
     if (!found) throw new UnroutableError(`no live member is called ${quoted(nameOrId)}`);
@@ -786,7 +786,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
    */
   remove(nameOrId: string): void {
     const id = this.#idOf(nameOrId);
-    this.parts.runtime.run((rules, now) => rules.remove(now, id));
+    this.parts.run((rules, now) => rules.remove(now, id));
   }
 
   /**
@@ -798,12 +798,12 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     const id = this.#idOf(nameOrId);
     if (id === this.identity.id && this.removed)
       throw new InvalidStateError("EFSM", "a node that was removed is admitted by another one");
-    this.parts.runtime.run((rules, now) => rules.admit(now, id));
+    this.parts.run((rules, now) => rules.admit(now, id));
   }
 
   /** Rejoins under a new incarnation after this side was the minority of a partition, if `autoheal` is off. */
   heal(): void {
-    this.parts.runtime.heal();
+    this.parts.heal();
   }
 
   /**
@@ -831,12 +831,12 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
 
   /** Whether this node is on the minority side of a partition. */
   get minority(): boolean {
-    return this.parts.runtime.minority;
+    return this.parts.minority;
   }
 
   /** Whether an operator removed this node. */
   get removed(): boolean {
-    return this.parts.runtime.membership?.removed ?? false;
+    return this.parts.membership?.removed ?? false;
   }
 
   stats(): ClusterStats {
@@ -858,7 +858,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
 
   /** @internal */
   get codec(): NamespaceCodec {
-    return this.parts.runtime.codec;
+    return this.parts.codec;
   }
 
   /** @internal */
@@ -871,12 +871,12 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
 
   /** Details may be set before the start. @throws ClosedError `EBADF` */
   #assertDetails(): void {
-    if (this.closed) void this.parts.runtime.rules;
+    if (this.closed) void this.parts.rules;
   }
 
   /** The id of a member; an id may be unknown. @throws UnroutableError `EHOSTUNREACH` */
   #idOf(nameOrId: string): string {
-    const found = this.parts.runtime.find(nameOrId);
+    const found = this.parts.find(nameOrId);
     if (found !== undefined) return found.id;
     if (isId(nameOrId)) return nameOrId;
     throw new UnroutableError(`no member is called ${quoted(nameOrId)}`);

@@ -15,7 +15,7 @@ import { type ClusterNodeEntry, checkControl, Registrar } from "../registry.js";
 import type { ClusterEvent } from "./events.js";
 import type { Member } from "./member.js";
 import { ClusterNamespace } from "./namespace.js";
-import type { NodeIdentity } from "./namespace-runtime.js";
+import type { NodeIdentity } from "./namespace-parts.js";
 import { NodeSockets } from "./node-sockets.js";
 import {
   type ClusterNamespaceOptions,
