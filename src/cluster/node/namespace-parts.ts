@@ -75,7 +75,7 @@ export class NamespaceParts {
   readonly owner: NamespaceOwner;
   readonly codec: NamespaceCodec;
   readonly counters = { suspicions: 0, refuted: 0, refused: {} as Record<string, number> };
-  readonly timer: NamespaceTimer;
+  readonly #timer: NamespaceTimer;
   readonly details: OwnDetails;
   readonly discovery: Discovery;
   readonly messages: Messaging;
@@ -106,7 +106,7 @@ export class NamespaceParts {
     this.settings = settings;
     this.#host = hostOf(identity.name);
     this.codec = new NamespaceCodec(owner.cluster, settings.keys, settings.byPassword);
-    this.timer = new NamespaceTimer(sockets.platform, settings.profile.probeTimeout, {
+    this.#timer = new NamespaceTimer(settings.profile.probeTimeout, {
       nextWakeUp: () =>
         Math.min(this.#membership?.nextWakeUp() ?? Infinity, this.#splits?.nextWakeUp() ?? Infinity),
       tick: () => this.run((rules, now) => rules.tick(now)),
@@ -190,7 +190,7 @@ export class NamespaceParts {
     this.details.begin();
     this.run((rules) => rules.heartbeat(now));
     this.membersChanged();
-    this.timer.start();
+    this.#timer.start();
     this.#callGroup(0);
   }
 
@@ -209,7 +209,7 @@ export class NamespaceParts {
       if (this.#membership.isKnown)
         await new Promise((resolve) => setTimeout(resolve, linger < 0 ? pause : Math.min(linger, pause)));
     }
-    this.timer.stop();
+    this.#timer.stop();
   }
 
   end(): void {
@@ -298,7 +298,7 @@ export class NamespaceParts {
       splits.tick(now, rules);
       rules.isMinority = splits.minority;
     });
-    this.timer.update();
+    this.#timer.update();
   }
 
   heal(): void {

@@ -19,7 +19,7 @@ export type ClusterStats = StatisticsOf<typeof CLUSTER> & {
 };
 
 export function statsOf(now: number, parts: NamespaceParts): ClusterStats {
-  const { membership: rules, counters, timer, minority } = parts;
+  const { membership: rules, counters, minority } = parts;
   const { discovery, sockets, messages, memberMessages, requests } = parts;
   const isStarted = messages.started !== undefined;
   const sources = discovery.status();
@@ -34,8 +34,6 @@ export function statsOf(now: number, parts: NamespaceParts): ClusterStats {
     suspicions: counters.suspicions,
     refuted: counters.refuted,
     differsFor: Math.round(counts.differsFor),
-    loopDelay: timer.loopDelay,
-    stalls: timer.stalls,
     sourcesUp: sources.filter(({ state }) => state === "up").length,
     sourcesDown: sources.filter(({ state }) => state === "down").length,
     healthScore: rules?.healthScore ?? 0,
