@@ -121,7 +121,6 @@ export class NamespaceParts {
     this.memberMessages = new MemberMessages(this, this, this.messages.links);
     this.requests = this.#createRequests(this.messages);
     this.details = new OwnDetails(settings, sockets.settings.ipv6, {
-      current: () => this.#membership?.self.details,
       address: () => sockets.address,
       set: (tags, props, endpoints) => {
         this.run((rules, now) => rules.setDetails(now, tags, props, endpoints));
