@@ -2,7 +2,7 @@
  * A program's requests: observers, a call by the rules of calls.ts, and its result for the program.
  *
  *   request, requestStream ── observed ──> Call ──> a promise, PartStream
- *   requestMany ── observed ── a Call to each node that serves it ──> a promise
+ *   requestMany ── observed ── a request to each node that serves it ──> a promise
  */
 import { thrownText } from "../../core/arguments.js";
 import { owned } from "../../core/bytes.js";
@@ -98,53 +98,29 @@ export class OutgoingRequests {
     const begun = performance.now();
     const nodes = await this.#nodesOf(service, terms.self, terms.timeout, signal);
     if (nodes.length === 0) throw new ServiceError("no-service", service, "no node serves it");
-    return this.#ofEach(nodes, count, { ...terms, timeout: timeLeft(terms.timeout, begun) }, signal);
-  }
-
-  /** @param count enough replies */
-  #ofEach(
-    nodes: readonly Member[],
-    count: number,
-    terms: Omit<CallTerms, "node">,
-    signal: AbortSignal | undefined,
-  ): Promise<ServiceManyResult> {
-    const calls: Call[] = [];
-    const giveUp = (): void => {
-      for (const call of calls) this.#giveUp(call, undefined);
-    };
-    const bytes = nodes.length * dataBytes(terms.body.data);
-    const pending = this.#pend<ServiceManyResult>(bytes, signal, giveUp, nodes.length);
+    const left = { ...terms, timeout: timeLeft(terms.timeout, begun) };
     const replies: { readonly member: Member; readonly body: unknown }[] = [];
     const failed: { readonly member: Member; readonly error: Error }[] = [];
     const missing = new Set(nodes);
-    let open = nodes.length;
-    const ended = (): void => {
-      open -= 1;
-      if (open > 0 && replies.length < count) return;
-      pending.resolve({ replies, failed, missing: [...missing] });
-      giveUp();
+    const enough = new AbortController();
+    const stop = signal === undefined ? enough.signal : AbortSignal.any([signal, enough.signal]);
+    const ask = async (member: Member): Promise<void> => {
+      try {
+        const reply = await this.#send({ ...left, node: member.id }, stop, decodeBody);
+        if (enough.signal.aborted) return;
+        missing.delete(member);
+        replies.push({ member, body: reply });
+        if (replies.length >= count) enough.abort();
+      } catch (error) {
+        // A late node is missing.
+        if (enough.signal.aborted || error instanceof TimeoutError) return;
+        if (stop.aborted || error instanceof ClosedError) throw error;
+        missing.delete(member);
+        failed.push({ member, error: error as Error });
+      }
     };
-    for (const member of nodes) {
-      const sink: CallSink = {
-        reply: (form, body) => {
-          missing.delete(member);
-          try {
-            replies.push({ member, body: decodeBody(form, body) });
-          } catch (error) {
-            failed.push({ member, error: error as Error });
-          }
-          ended();
-        },
-        fail: (error) => {
-          if (error instanceof ClosedError) pending.abandon(error);
-          // A late node is missing.
-          if (!(error instanceof TimeoutError) && missing.delete(member)) failed.push({ member, error });
-          ended();
-        },
-      };
-      calls.push(this.#begin({ ...terms, node: member.id }, sink));
-    }
-    return pending.promise;
+    await Promise.all(nodes.map(ask));
+    return { replies, failed, missing: [...missing] };
   }
 
   /**
@@ -214,14 +190,15 @@ export class OutgoingRequests {
   }
 
   #request(outgoing: OutgoingRequest, decode: Decode): Promise<unknown> {
-    const terms = requestTerms(outgoing);
-    const { signal } = outgoing.options;
+    return this.#send(requestTerms(outgoing), outgoing.options.signal, decode);
+  }
+
+  #send(terms: CallTerms, signal: AbortSignal | undefined, decode: Decode): Promise<unknown> {
     const reply = new WholeReply(terms.service, decode);
     const onAborted = signal === undefined ? ignore : this.#onAborted(reply);
-    const pending = this.#pend<unknown>(dataBytes(terms.body.data), signal, onAborted);
-    reply.pending = pending;
+    reply.pending = this.#pend<unknown>(dataBytes(terms.body.data), signal, onAborted);
     reply.call = this.#begin(terms, reply);
-    return pending.promise;
+    return reply.pending.promise;
   }
 
   #onAborted(reply: WholeReply): () => void {
@@ -249,19 +226,14 @@ export class OutgoingRequests {
   }
 
   /**
-   * @param bytes of its bodies
+   * @param bytes of its body
    * @param onAborted the signal aborted
    * @throws InvalidStateError `ERR_TOO_MANY_PENDING`; InvalidArgumentError `EINVAL`; AbortedError `ABORT_ERR`;
    * ClosedError `EBADF`
    */
-  #pend<T>(
-    bytes: number,
-    signal: AbortSignal | undefined,
-    onAborted: () => void,
-    requests = 1,
-  ): PendingCall<T> {
+  #pend<T>(bytes: number, signal: AbortSignal | undefined, onAborted: () => void): PendingCall<T> {
     this.#calls.assertOpen();
-    return this.pending.add<T>(bytes, { signal, onGivenUp: onAborted, requests }, neverLate);
+    return this.pending.add<T>(bytes, { signal, onGivenUp: onAborted }, neverLate);
   }
 
   #begin(terms: CallTerms, sink: CallSink): Call {
