@@ -42,7 +42,6 @@ import type { ClusterRoute, MessageClient } from "../messaging/messaging.js";
 import type { Query } from "../messaging/query.js";
 import type { ClusterSubscription, MessageHandler } from "../messaging/subscription.js";
 import { checkAddress, splitIpAddress } from "../net/addresses.js";
-import type { NamespaceCodec } from "../net/namespace-codec.js";
 import type { Profile } from "../profiles.js";
 import type { ServeOptions, ServiceManyOptions } from "../requests/options.js";
 import type {
@@ -332,9 +331,8 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     options?: SubscribeOptions | MessageHandler,
     handler?: MessageHandler,
   ): ClusterSubscription {
-    this.assertOpen();
     // It checks which of both the second one is.
-    return this.parts.messages.unstarted.self.subscribe(filter, options as SubscribeOptions, handler);
+    return this.#supported.messages.self.subscribe(filter, options as SubscribeOptions, handler);
   }
 
   /**
@@ -428,14 +426,12 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
    * for more than 4,096
    */
   createTopic(name: string, id?: number): number {
-    this.assertOpen();
-    return this.parts.messages.unstarted.createTopic(name, id, false);
+    return this.#supported.messages.createTopic(name, id, false);
   }
 
   /** Assigns a number to a subtopic. @throws as `createTopic` */
   createSubtopic(name: string, id?: number): number {
-    this.assertOpen();
-    return this.parts.messages.unstarted.createTopic(name, id, true);
+    return this.#supported.messages.createTopic(name, id, true);
   }
 
   // --- Messages of members -------------------------------------------------------------------------------------------
@@ -459,9 +455,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
    * `ERR_TOO_MANY_PENDING` for more than 1,024 queries or 65,536 awaited responses
    */
   query(options: MemberQueryOptions): Query {
-    if (this.#isRefusing) this.assertOpen();
-    void this.parts.messages.messaging;
-    return this.parts.memberMessages.query(options);
+    return this.#running.memberMessages.query(options);
   }
 
   /**
@@ -473,9 +467,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
    * @throws InvalidStateError `EFSM` for a channel with a handler
    */
   onQuery(handler: MemberQueryHandler, options?: HandlerOptions): () => void {
-    this.assertOpen();
-    this.parts.messages.assertSupported();
-    return this.parts.memberMessages.receiver.onQuery(handler, options);
+    return this.#supported.memberMessages.receiver.onQuery(handler, options);
   }
 
   /**
@@ -486,9 +478,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
    * @returns removes it
    */
   onMessage(handler: MemberMessageHandler, options?: HandlerOptions): () => void {
-    this.assertOpen();
-    this.parts.messages.assertSupported();
-    return this.parts.memberMessages.receiver.onMessage(handler, options);
+    return this.#supported.memberMessages.receiver.onMessage(handler, options);
   }
 
   /**
@@ -503,9 +493,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
   hook(stage: MessageStage, options: HookOptions, hook: MessageHook): () => void;
   hook(stage: MemberStage, hook: MemberHook): () => void;
   hook(...given: [never, never]): () => void {
-    this.assertOpen();
-    this.parts.messages.assertSupported();
-    return this.parts.memberMessages.hook(...given);
+    return this.#supported.memberMessages.hook(...given);
   }
 
   /** Joined channels of `send` and `query`. */
@@ -533,9 +521,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     options?: ServeOptions,
   ): Service;
   serve(of: string | ServiceContract, handler: never, options?: ServeOptions): Service {
-    this.assertOpen();
-    this.parts.messages.assertSupported();
-    return this.parts.requests.serve(of, handler, options);
+    return this.#supported.requests.serve(of, handler, options);
   }
 
   /**
@@ -564,9 +550,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     body?: unknown,
     options?: ServiceStreamOptions,
   ): AsyncIterableIterator<Part, undefined> {
-    if (this.#isRefusing) this.assertOpen();
-    void this.parts.messages.messaging;
-    return this.parts.requests.outgoing.requestStream(name, body, options) as AsyncIterableIterator<
+    return this.#running.requests.outgoing.requestStream(name, body, options) as AsyncIterableIterator<
       Part,
       undefined
     >;
@@ -597,16 +581,12 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     contract: C,
     defaults?: ServiceRequestOptions,
   ): ServiceClient<C, ServiceRequestOptions> {
-    if (this.#isRefusing) this.assertOpen();
-    void this.parts.messages.messaging;
-    return this.parts.requests.outgoing.service(contract, defaults);
+    return this.#running.requests.outgoing.service(contract, defaults);
   }
 
   /** Adds middleware around the handlers of this node; the first one is the outermost. @returns removes it */
   middleware(call: ServeMiddleware): () => void {
-    this.assertOpen();
-    this.parts.messages.assertSupported();
-    return this.parts.requests.middleware(call);
+    return this.#supported.requests.middleware(call);
   }
 
   /**
@@ -813,9 +793,9 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
    * @throws InvalidArgumentError `EINVAL`, also for more than two, and for a node that was started without a key
    */
   setKeys(...keys: string[]): void {
-    if (this.codec.byPassword)
+    if (this.parts.codec.byPassword)
       throw new InvalidArgumentError("the cluster was started with a password: use setPasswords");
-    this.codec.setKeys(keys);
+    this.parts.codec.setKeys(keys);
   }
 
   /**
@@ -824,9 +804,9 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
    * @throws InvalidArgumentError `EINVAL`, also for more than two, and for a node that was started without a password
    */
   setPasswords(...passwords: string[]): void {
-    if (!this.codec.byPassword)
+    if (!this.parts.codec.byPassword)
       throw new InvalidArgumentError("a cluster that was started without a password gets none while it runs");
-    this.codec.setKeys(passwordKeys(passwords, this.cluster));
+    this.parts.codec.setKeys(passwordKeys(passwords, this.cluster));
   }
 
   /** Whether this node is on the minority side of a partition. */
@@ -856,9 +836,18 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     return this.parts.messages.messaging as never;
   }
 
-  /** @internal */
-  get codec(): NamespaceCodec {
-    return this.parts.codec;
+  /** @throws ClosedError `EBADF`, `EAGAIN`; InvalidStateError `EFSM`; NotSupportedError `NOT_SUPPORTED` */
+  get #running(): NamespaceParts {
+    if (this.#isRefusing) this.assertOpen();
+    void this.parts.messages.messaging;
+    return this.parts;
+  }
+
+  /** Also before the start. @throws ClosedError `EBADF`, `EAGAIN`; NotSupportedError `NOT_SUPPORTED` */
+  get #supported(): NamespaceParts {
+    this.assertOpen();
+    this.parts.messages.assertSupported();
+    return this.parts;
   }
 
   /** @internal */
