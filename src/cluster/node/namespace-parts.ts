@@ -49,11 +49,6 @@ export interface NamespaceOwner {
   onAddress(address: string): void;
 }
 
-/** Its address and flags change with its incarnation. */
-interface Snapshot extends Pick<KnownMember, "details" | "start" | "count" | "state" | "yields"> {
-  readonly snapshot: Member;
-}
-
 /** What an event is to messages of members, in order; a lost member ends its requests, too. */
 const STAGES: Readonly<Partial<Record<ClusterEvent["type"], readonly MemberChange[]>>> = {
   joined: ["discovered"],
@@ -84,7 +79,8 @@ export class NamespaceParts {
   readonly #watchers = new Set<() => void>();
   readonly #host: string;
   readonly #events: ChangeEvents;
-  readonly #snapshots = new WeakMap<object, Snapshot>();
+  /** Since the last change of any member. */
+  readonly #snapshots = new Map<Readonly<KnownMember>, Member>();
   #membership: Membership | undefined;
   #splits: SplitRules | undefined;
   #watchTimer: NodeJS.Timeout | undefined;
@@ -265,21 +261,13 @@ export class NamespaceParts {
     return memberOf(member, this.#host, this.#wallOffset);
   }
 
-  /** The previous one if only `lastSeen` has changed. */
+  /** As at the last change of any member: `lastSeen` may be older. */
   snapshotOf(member: Readonly<KnownMember>): Member {
-    const known = this.#snapshots.get(member);
-    const { details, start, count, state, yields } = member;
-    if (
-      known !== undefined &&
-      known.details === details &&
-      known.start === start &&
-      known.count === count &&
-      known.state === state &&
-      known.yields === yields
-    )
-      return known.snapshot;
-    const snapshot = this.memberOf(member);
-    this.#snapshots.set(member, { details, start, count, state, yields, snapshot });
+    let snapshot = this.#snapshots.get(member);
+    if (snapshot === undefined) {
+      snapshot = this.memberOf(member);
+      this.#snapshots.set(member, snapshot);
+    }
     return snapshot;
   }
 
@@ -341,6 +329,7 @@ export class NamespaceParts {
 
   onAddress(address: string): void {
     this.run((rules, now) => rules.setAddress(now, address));
+    this.membersChanged();
     this.details.onAddress();
     this.owner.onAddress(address);
   }
@@ -396,6 +385,7 @@ export class NamespaceParts {
 
   #rejoin(): void {
     this.rules.rejoin(performance.now(), Date.now());
+    this.membersChanged();
   }
 
   #onSplit(change: SplitChange): void {
@@ -435,6 +425,7 @@ export class NamespaceParts {
   }
 
   membersChanged(): void {
+    this.#snapshots.clear();
     for (const watcher of this.#watchers) watcher();
     this.requests.onRoutes();
   }
