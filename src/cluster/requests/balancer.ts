@@ -7,8 +7,6 @@
  * After five failures in a row a node gets requests only if no other is left, for a second after each failure.
  */
 
-import { TokenBucket } from "../../core/rate-meter.js";
-
 export interface Candidate {
   readonly id: string;
   /** 0: this node. Nearer nodes with room are preferred. */
@@ -79,11 +77,6 @@ export class NodeLoad {
 /** The nodes of a service. */
 export class Balancer {
   readonly #random: () => number;
-  /**
-   * Repetitions of requests that their nodes may still have: a fifth of all, so that retries do not multiply the load
-   * of slow nodes.
-   */
-  readonly budget: TokenBucket;
   nodes: ReadonlyMap<string, NodeLoad> = new Map();
   /** Of the candidates. */
   version = -1;
@@ -91,8 +84,7 @@ export class Balancer {
   #tiers: readonly (readonly NodeLoad[])[] = [];
 
   /** @param random 0 ≤ x < 1 */
-  constructor(now: number, random: () => number) {
-    this.budget = new TokenBucket(100, 10, now, 10);
+  constructor(random: () => number) {
     this.#random = random;
   }
 

@@ -87,10 +87,9 @@ export class RequestCalls {
   call(now: number, terms: CallTerms, sink: CallSink): Call {
     let balancer = this.balancers.get(terms.service);
     if (balancer === undefined) {
-      balancer = new Balancer(now, this.#effects.random);
+      balancer = new Balancer(this.#effects.random);
       this.balancers.set(terms.service, balancer);
     }
-    balancer.budget.add(0.2);
     const call = new Call(terms, sink, balancer, now);
     this.counts.called += 1;
     this.#attempt(now, call);
@@ -275,7 +274,7 @@ export class RequestCalls {
     }
     if (error !== undefined) {
       // All refused it: all once more, later.
-      if (terms.node === undefined && this.#retry(now, call, false)) {
+      if (terms.node === undefined && this.#retry(now, call)) {
         return;
       }
       this.#fail(call, error);
@@ -301,10 +300,9 @@ export class RequestCalls {
     this.#schedule(now, call);
   }
 
-  /** @param isBudgeted whether a node may still run it */
-  #retry(now: number, call: Call, isBudgeted: boolean): boolean {
+  #retry(now: number, call: Call): boolean {
     const { terms, balancer } = call;
-    if (call.attempts >= terms.retries || (isBudgeted && !balancer.budget.take(now))) return false;
+    if (call.attempts >= terms.retries) return false;
     const delay = backOff(call.attempts, terms.retryDelay, terms.maxRetryDelay, this.#effects.random);
     call.attempts += 1;
     if (now + delay >= call.until) return false;
@@ -331,7 +329,7 @@ export class RequestCalls {
       // It did not run: an uncounted immediate retry.
       call.isUnserved = true;
       this.#attempt(now, call);
-    } else if (!this.#retry(now, call, reason === "expired")) this.#fail(call, error);
+    } else if (!this.#retry(now, call)) this.#fail(call, error);
     if (call.state === "over") return;
     this.counts.retried += 1;
     const { service } = call.terms;

@@ -13,7 +13,7 @@ class Picks {
   now = 0;
 
   constructor(candidates: readonly { id: string; distance: number }[]) {
-    this.balancer = new Balancer(0, randomOf(7));
+    this.balancer = new Balancer(randomOf(7));
     this.balancer.setCandidates(candidates);
   }
 
