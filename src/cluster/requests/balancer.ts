@@ -110,17 +110,22 @@ export class Balancer {
    * @returns `undefined`: no untried node
    */
   pick(now: number, tried: readonly string[], self: boolean): NodeLoad | undefined {
+    return this.#pick(now, tried, self, false) ?? this.#pick(now, tried, self, true);
+  }
+
+  /** @param any whether nodes that fail are taken, too */
+  #pick(now: number, tried: readonly string[], self: boolean, any: boolean): NodeLoad | undefined {
     let full: NodeLoad | undefined;
     for (const tier of this.#tiers) {
       if (!self && tier[0]?.distance === 0) continue;
-      const drawn = this.#draw(now, tier, tried);
+      const drawn = this.#draw(now, tier, tried, any);
       if (drawn !== undefined) return drawn;
-      const usable = tier.filter((node) => !node.isAvoided(now) && !tried.includes(node.id));
+      const usable = tier.filter((node) => (any || !node.isAvoided(now)) && !tried.includes(node.id));
       const free = usable.filter((node) => node.hasRoom(now));
       if (free.length > 0) return cheapest(now, free);
       full ??= cheapest(now, usable);
     }
-    return full ?? cheapest(now, this.untried(tried, self));
+    return full;
   }
 
   /** Nearest first. */
@@ -129,12 +134,18 @@ export class Balancer {
   }
 
   /** @returns the cheaper of two random usable nodes; `undefined`: neither is usable */
-  #draw(now: number, tier: readonly NodeLoad[], tried: readonly string[]): NodeLoad | undefined {
+  #draw(
+    now: number,
+    tier: readonly NodeLoad[],
+    tried: readonly string[],
+    any: boolean,
+  ): NodeLoad | undefined {
     let found: NodeLoad | undefined;
     const draws = tier.length === 1 ? 1 : 8;
     for (let i = 0; i < draws; i++) {
       const node = tier[Math.floor(this.#random() * tier.length)] as NodeLoad;
-      if (node === found || node.isAvoided(now) || !node.hasRoom(now) || tried.includes(node.id)) continue;
+      if (node === found || !node.hasRoom(now) || tried.includes(node.id)) continue;
+      if (!any && node.isAvoided(now)) continue;
       if (found !== undefined) return isCheaper(now, node, found) ? node : found;
       found = node;
     }
