@@ -17,7 +17,7 @@ import {
 } from "../../core/errors.js";
 import { PushIterator } from "../../core/push-iterator.js";
 import type { DriverTimer } from "../../core/timers.js";
-import { checkWait, ignore, neverLate, timeLeft } from "../../core/waiter.js";
+import { checkWait, ignore, neverLate } from "../../core/waiter.js";
 import { type PendingCall, PendingCalls } from "../../kit/calls.js";
 import { type ServiceClient, type ServiceContract, serviceClient } from "../../kit/contract.js";
 import { ServiceError } from "../../kit/errors.js";
@@ -44,21 +44,18 @@ import { type BodyForm, decodeBody, encodeBody } from "./wire.js";
 
 type Decode = (form: BodyForm, body: Buffer) => unknown;
 
-/** Waits until new nodes' services are known. */
-export type FindNodes = (
-  service: string,
-  self: boolean,
-  timeout: number,
-  signal: AbortSignal | undefined,
-) => Promise<readonly Member[]>;
-
 export class OutgoingRequests {
   readonly pending = new PendingCalls({ maxPending: 65_536, maxPendingBytes: 67_108_864 });
   readonly #calls: RequestCalls;
   readonly #timer: DriverTimer;
-  readonly #nodesOf: FindNodes;
+  /** That serve a service. */
+  readonly #nodesOf: (service: string, self: boolean) => readonly Member[];
 
-  constructor(calls: RequestCalls, timer: DriverTimer, nodesOf: FindNodes) {
+  constructor(
+    calls: RequestCalls,
+    timer: DriverTimer,
+    nodesOf: (service: string, self: boolean) => readonly Member[],
+  ) {
     this.#calls = calls;
     this.#timer = timer;
     this.#nodesOf = nodesOf;
@@ -89,16 +86,11 @@ export class OutgoingRequests {
     body: unknown,
     options: ServiceManyOptions = {},
   ): Promise<ServiceManyResult> {
-    const { form, data } = encodeBody(body);
-    // The program may reuse its bytes after the call.
-    const own = { form, data: typeof data === "string" ? data : Buffer.from(data) };
-    const { count, ...terms } = manyTerms(service, own, options);
+    const { count, ...terms } = manyTerms(service, encodeBody(body), options);
     const { signal } = options;
     checkWait({ signal });
-    const begun = performance.now();
-    const nodes = await this.#nodesOf(service, terms.self, terms.timeout, signal);
+    const nodes = this.#nodesOf(service, terms.self);
     if (nodes.length === 0) throw new ServiceError("no-service", service, "no node serves it");
-    const left = { ...terms, timeout: timeLeft(terms.timeout, begun) };
     const replies: { readonly member: Member; readonly body: unknown }[] = [];
     const failed: { readonly member: Member; readonly error: Error }[] = [];
     const missing = new Set(nodes);
@@ -106,7 +98,7 @@ export class OutgoingRequests {
     const stop = signal === undefined ? enough.signal : AbortSignal.any([signal, enough.signal]);
     const ask = async (member: Member): Promise<void> => {
       try {
-        const reply = await this.#send({ ...left, node: member.id }, stop, decodeBody);
+        const reply = await this.#send({ ...terms, node: member.id }, stop, decodeBody);
         if (enough.signal.aborted) return;
         missing.delete(member);
         replies.push({ member, body: reply });

@@ -6,9 +6,9 @@
  *                   <── reply, failure ───────────────────────────────────────────────────────┘
  */
 import { invalidArgument } from "../../core/arguments.js";
-import { ClosedError, TimeoutError } from "../../core/errors.js";
+import { ClosedError } from "../../core/errors.js";
 import { DriverTimer } from "../../core/timers.js";
-import { timeLeft, Waiter, withTimeout } from "../../core/waiter.js";
+import { withTimeout } from "../../core/waiter.js";
 import { contractHandler, type ServiceContract, type ServiceHandlers } from "../../kit/contract.js";
 import type { NodeLinks } from "../messaging/links.js";
 import { NodeQueues } from "../messaging/node-queues.js";
@@ -45,8 +45,6 @@ export class Requests {
   /** `onChanged` is due. */
   #isChanged = false;
   #isClosed = false;
-  /** Requests to all nodes, which wait for a change of routes. */
-  readonly #changes = new Set<Waiter<void>>();
 
   constructor(effects: RequestsEffects) {
     this.id = effects.id;
@@ -116,27 +114,9 @@ export class Requests {
 
   // --- Nodes -----------------------------------------------------------------------------------------------------------
 
-  /** Waits until new nodes' services are known. */
-  async #nodesOf(
-    service: string,
-    self: boolean,
-    timeout: number,
-    signal: AbortSignal | undefined,
-  ): Promise<readonly Member[]> {
-    const begun = performance.now();
-    for (;;) {
-      const nodes = this.#candidates(service).flatMap(({ id, distance }) =>
-        distance === 0 && !self ? [] : (this.#effects.find(id) ?? []),
-      );
-      if (nodes.length > 0 || !this.#effects.isSettling()) return nodes;
-      const late = (): TimeoutError =>
-        new TimeoutError("ETIMEDOUT", `${service}: no node serves it within ${timeout} ms`);
-      const left = timeLeft(timeout, begun);
-      const change: Waiter<void> = new Waiter(left, signal, late, () => this.#changes.delete(change));
-      this.#changes.add(change);
-      await change.promise;
-      if (this.#isClosed) throw new ClosedError("EAGAIN", "the node closed while the request waited");
-    }
+  #nodesOf(service: string, self: boolean): readonly Member[] {
+    const candidates = this.#candidates(service).filter(({ distance }) => self || distance > 0);
+    return candidates.flatMap(({ id }) => this.#effects.find(id) ?? []);
   }
 
   #candidates(service: string): readonly Candidate[] {
@@ -179,19 +159,13 @@ export class Requests {
   /** Candidates have changed. Waiting requests check after the current work. */
   onRoutes(): void {
     this.#version += 1;
-    if (this.#isChanged || (this.#calls.waiting === 0 && this.#changes.size === 0)) return;
+    if (this.#isChanged || this.#calls.waiting === 0) return;
     this.#isChanged = true;
     queueMicrotask(() => {
       this.#isChanged = false;
       this.#calls.onChanged(this.#timer.now());
       this.#timer.update();
-      this.#endWaits();
     });
-  }
-
-  #endWaits(): void {
-    for (const change of this.#changes) change.resolve();
-    this.#changes.clear();
   }
 
   stats(): RequestsStats {
@@ -226,7 +200,6 @@ export class Requests {
     this.#isClosed = true;
     this.#calls.close(() => new ClosedError("EAGAIN", "the node closed while the request waited"));
     this.outgoing.pending.close();
-    this.#endWaits();
     const isIdle = linger === 0 ? false : await withTimeout(drained, linger);
     if (!isIdle) this.#serving.abort(new ClosedError("EAGAIN", "the node closes"));
     this.#queues.close();
