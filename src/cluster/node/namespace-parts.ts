@@ -9,7 +9,7 @@
  */
 import { invalidArgument, quoted } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
-import { backOff } from "../../core/timers.js";
+import { backOff, DriverTimer } from "../../core/timers.js";
 import { Discovery } from "../discovery/discovery.js";
 import { fullName, isId } from "../identity.js";
 import type { ClusterChange } from "../membership/context.js";
@@ -30,7 +30,6 @@ import { type Packet, PacketType, UpdateKind } from "../wire/packets.js";
 import { MAX_BODY } from "../wire/seal.js";
 import { ChangeEvents, type ClusterEvent } from "./events.js";
 import { type Member, memberOf } from "./member.js";
-import { NamespaceTimer } from "./namespace-timer.js";
 import type { NodeSockets } from "./node-sockets.js";
 import type { NamespaceSettings } from "./options.js";
 import { OwnDetails } from "./own-details.js";
@@ -70,7 +69,9 @@ export class NamespaceParts {
   readonly owner: NamespaceOwner;
   readonly codec: NamespaceCodec;
   readonly counters = { suspicions: 0, refuted: 0, refused: {} as Record<string, number> };
-  readonly #timer: NamespaceTimer;
+  /** Pauses of the process count. */
+  readonly #timer = new DriverTimer(Number.POSITIVE_INFINITY);
+  #isReading = false;
   readonly details: OwnDetails;
   readonly discovery: Discovery;
   readonly messages: Messaging;
@@ -102,12 +103,6 @@ export class NamespaceParts {
     this.settings = settings;
     this.#host = hostOf(identity.name);
     this.codec = new NamespaceCodec(owner.cluster, settings.keys, settings.byPassword);
-    this.#timer = new NamespaceTimer(settings.profile.probeTimeout, {
-      nextWakeUp: () =>
-        Math.min(this.#membership?.nextWakeUp() ?? Infinity, this.#splits?.nextWakeUp() ?? Infinity),
-      tick: () => this.run((rules, now) => rules.tick(now)),
-      stalled: (ms) => this.run((rules, now) => rules.onDelay(now, ms)),
-    });
     this.#events = new ChangeEvents(
       identity.id,
       (event) => this.#emit(event),
@@ -185,7 +180,10 @@ export class NamespaceParts {
     this.details.begin();
     this.run((rules) => rules.heartbeat(now));
     this.membersChanged();
-    this.#timer.start();
+    this.#timer.start({
+      nextWakeUp: () => (this.#isReading ? undefined : this.#nextWakeUp()),
+      tick: (at) => this.#onTimer(at),
+    });
     this.#callGroup(0);
   }
 
@@ -286,6 +284,44 @@ export class NamespaceParts {
       rules.isMinority = splits.minority;
     });
     this.#timer.update();
+  }
+
+  #nextWakeUp(): number {
+    return Math.min(this.#membership?.nextWakeUp() ?? Infinity, this.#splits?.nextWakeUp() ?? Infinity);
+  }
+
+  #onTimer(now: number): void {
+    const late = now - this.#nextWakeUp();
+    // Usually nothing is due: the probe was answered.
+    if (late < 0) return;
+    this.#isReading = true;
+    // A receive buffer takes several turns to read.
+    this.#readFirst(late > this.#lateAfter ? 64 : 1);
+  }
+
+  /** Sockets are read before a wake-up, so that timely answers are not missed. */
+  #readFirst(turns: number): void {
+    setImmediate(() => {
+      if (turns > 1) this.#readFirst(turns - 1);
+      else this.#tick();
+    });
+  }
+
+  #tick(): void {
+    this.#isReading = false;
+    // The monotonic clock stops while the host is suspended. Less is an adjustment of the wall clock.
+    const offset = Date.now() - performance.now();
+    const wasSuspended = offset - this.#wallOffset > 2_000;
+    this.#wallOffset = offset;
+    this.run((rules, now) => {
+      if (wasSuspended) rules.onDelay(now, 2 * this.#lateAfter);
+      rules.tick(now);
+    });
+  }
+
+  /** ms. */
+  get #lateAfter(): number {
+    return Math.max(50, this.settings.profile.probeTimeout / 2);
   }
 
   heal(): void {
