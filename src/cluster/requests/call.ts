@@ -37,7 +37,7 @@ export interface CallSink {
   over?(): void;
 }
 
-export type CallState = "waiting" | "sent" | "backing-off" | "over";
+export type CallState = "waiting" | "sent" | "over";
 
 export class Call implements Due {
   readonly terms: CallTerms;
@@ -67,7 +67,7 @@ export class Call implements Due {
   attempts = 0;
   /** A part of the reply arrived: it stays with its node. */
   hasBegun = false;
-  /** Failed sends to its node. */
+  /** Waits for the last serving node. */
   holds = 0;
   tried: readonly string[] = NO_NODES;
   error: ShoalError | undefined = undefined;

@@ -1,15 +1,12 @@
 /**
  * State machine of a caller: chooses nodes, retries, gives up.
  *
- *   waiting ──a node serves it──> sent ──REPLY, END──> over        waiting: nobody serves it yet
- *      ^                           │ ^
- *      │                           │ └──time── backing off         sent ──FAILURE, lost, late──> retried, or over
- *      └───────────────────────────┴──────────────^
+ *   waiting ──a node serves it, its delay is over──> sent ──REPLY, END, or no retry──> over
+ *      ^──────────FAILURE, lost, late: a retry────────┘
  *
  * A refused request (draining, overloaded, full link) has not run. A lost or late node may have run it: only
  * idempotent requests are repeated.
  */
-
 import { NumberTable } from "../../core/collections/number-table.js";
 import {
   ClosedError,
@@ -64,7 +61,7 @@ export class RequestCalls {
   readonly balancers = new LatestMap<string, Balancer>(MAX_CALLED_SERVICES);
   /** Attempts by id. */
   readonly #sent = new NumberTable<Call>();
-  /** Requests without a serving node. */
+  /** Requests that wait for a change of the serving nodes. */
   readonly #waiting = new Set<Call>();
   #isClosed = false;
   readonly #deadlines = new Deadlines<Call>();
@@ -179,8 +176,7 @@ export class RequestCalls {
     for (const call of this.#deadlines.take(now)) {
       if (call.state === "over") continue;
       if (now >= call.until) this.#expire(now, call);
-      else if ((call.state === "backing-off" || call.state === "waiting") && now >= call.retryAt)
-        this.#attempt(now, call);
+      else if (call.state === "waiting" && now >= call.retryAt) this.#attempt(now, call);
       else if (call.state === "sent" && now >= this.#attemptUntil(call)) this.#late(now, call);
       else if (call.state === "sent" && now >= call.checkAt) this.#check(now, call);
       else this.#schedule(now, call);
@@ -261,34 +257,29 @@ export class RequestCalls {
     if (mayWait && call.isUnserved) {
       // The last serving node may return.
       const { retryDelay, maxRetryDelay } = terms;
-      call.tried = [];
+      call.tried = NO_NODES;
       call.holds += 1;
       const delay = backOff(call.holds, retryDelay, maxRetryDelay, this.#effects.random);
       this.#wait(now, call, now + delay);
       return;
     }
     if (mayWait && call.balancer.untried(NO_NODES, terms.self).length === 0) {
-      call.tried = [];
+      call.tried = NO_NODES;
       this.#wait(now, call);
       return;
     }
     if (error !== undefined) {
       // All refused it: all once more, later.
-      if (terms.node === undefined && this.#retry(now, call)) {
-        return;
-      }
-      this.#fail(call, error);
+      if (terms.node !== undefined || !this.#retry(now, call)) this.#fail(call, error);
       return;
     }
     if (this.#effects.isSettling()) {
       this.#wait(now, call);
       return;
     }
-    const text = "no node serves it; waitForReady: true waits for one";
-    this.#fail(
-      call,
-      this.#error(call, "no-service", terms.node === undefined ? text : "the node does not serve it"),
-    );
+    const nobody = "no node serves it; waitForReady: true waits for one";
+    const text = terms.node === undefined ? nobody : "the node does not serve it";
+    this.#fail(call, this.#error(call, "no-service", text));
   }
 
   /** @param retryAt when known nodes are tried again */
@@ -307,7 +298,7 @@ export class RequestCalls {
     call.attempts += 1;
     if (now + delay >= call.until) return false;
     if (balancer.untried(call.tried, terms.self).length === 0) call.tried = NO_NODES;
-    call.state = "backing-off";
+    call.state = "waiting";
     this.#waiting.delete(call);
     call.retryAt = now + delay;
     this.#schedule(now, call);
@@ -457,7 +448,7 @@ export class RequestCalls {
   #schedule(now: number, call: Call): void {
     let next = call.until;
     if (call.state === "sent") next = Math.min(next, this.#attemptUntil(call), call.checkAt);
-    else if (call.state === "backing-off" || call.state === "waiting") next = Math.min(next, call.retryAt);
+    else if (call.state === "waiting") next = Math.min(next, call.retryAt);
     if (next === Number.POSITIVE_INFINITY) call.link.unlink();
     else this.#deadlines.set(call.link, now, Math.round(next - now));
   }
