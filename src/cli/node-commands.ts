@@ -209,14 +209,13 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
       description:
         "Sends a text, or each line of standard input, to one of the nodes that serve SERVICE, and prints " +
         "the reply. Exit code 1 without a reply.",
-      examples: ["shoal node request upper hello", "shoal node request pay 7 --key order-7 --wait 500"],
+      examples: ["shoal node request upper hello", "shoal node request pay 7 --wait 500"],
     },
     json: "print the reply to each text as JSON",
     lines: true,
     members: {
       service: text("<service>", "the service's name"),
       text: { ...text("[text]", "the text; without it each line of standard input is one"), required: true },
-      key: text("--key <KEY>", "idempotency key: requests with the same one are run once"),
       wait: whole(
         { ...ANY_WAIT, default: TIMEOUT },
         { flags: "--wait <MS>", help: "ms until it is given up" },

@@ -28,7 +28,6 @@ const JOIN_INTERVAL = 20;
 export interface NodeRequest {
   readonly service: string;
   readonly text: string;
-  readonly key?: string;
   /** ms. */
   readonly wait?: number;
 }
@@ -176,8 +175,8 @@ export class NodeOperator {
   }
 
   /** @throws ServiceError, TimeoutError, InvalidArgumentError */
-  async request({ service, text, key, wait }: NodeRequest): Promise<object> {
-    const reply = await this.node.request(service, text, { timeout: wait, idempotencyKey: key });
+  async request({ service, text, wait }: NodeRequest): Promise<object> {
+    const reply = await this.node.request(service, text, { timeout: wait });
     const bytes = isBytes(reply) ? reply.length : Buffer.byteLength(JSON.stringify(reply) ?? "");
     if (bytes > MAX_ANSWER)
       throw new InvalidStateError(

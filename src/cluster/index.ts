@@ -135,7 +135,7 @@ export type { ClusterEvent, LostReason } from "./node/events.js";
 export type { Member, MemberState } from "./node/member.js";
 export { MemberResolver } from "./node/member-resolver.js";
 export { ClusterNamespace } from "./node/namespace.js";
-export type { ClusterStats } from "./node/namespace-parts.js";
+export type { ClusterStats } from "./node/namespace-stats.js";
 export { ClusterNode } from "./node/node.js";
 export type {
   ClusterListener,
@@ -149,8 +149,6 @@ export { PROFILES, type Profile, type ProfileName } from "./profiles.js";
 export { type ClusterNodeEntry, clusterNames } from "./registry.js";
 export type { ServeOptions, ServiceManyOptions } from "./requests/options.js";
 export type {
-  OutgoingRequest,
-  RequestMiddleware,
   RequestsEvent,
   RequestsStats,
   ServeMiddleware,
@@ -159,7 +157,6 @@ export type {
   ServiceManyResult,
   ServiceRequest,
   ServiceRequestOptions,
-  ServiceSchemas,
   ServiceStats,
   ServiceStreamOptions,
 } from "./requests/types.js";

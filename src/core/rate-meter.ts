@@ -104,20 +104,16 @@ export class TokenBucket {
   #tokens: number;
   #at: number;
 
-  constructor(most: number, perSecond: number, now: number, tokens = most) {
+  constructor(most: number, perSecond: number, now: number) {
     this.#most = most;
     this.#perSecond = perSecond;
-    this.#tokens = tokens;
+    this.#tokens = most;
     this.#at = now;
-  }
-
-  add(tokens: number): void {
-    this.#tokens = Math.min(this.#most, this.#tokens + tokens);
   }
 
   /** @returns whether one was left */
   take(now: number): boolean {
-    this.add(((now - this.#at) * this.#perSecond) / 1_000);
+    this.#tokens = Math.min(this.#most, this.#tokens + ((now - this.#at) * this.#perSecond) / 1_000);
     this.#at = now;
     if (this.#tokens < 1) return false;
     this.#tokens -= 1;

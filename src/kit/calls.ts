@@ -34,8 +34,6 @@ export interface CallTerms {
   readonly timeout?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onGivenUp?: (why: "timeout" | "aborted") => void;
-  /** Requests that it is made of; default 1. Each counts. */
-  readonly requests?: number;
 }
 
 interface Waiting {
@@ -49,19 +47,17 @@ export class PendingCall<T> extends Waiter<T> {
   readonly link: Link<Waiting> = new Link<Waiting>(this);
   readonly #calls: PendingCalls;
   readonly #bytes: number;
-  readonly #requests: number;
 
   /** @internal Use {@link PendingCalls.add}. */
   constructor(calls: PendingCalls, bytes: number, terms: CallTerms, timedOut?: () => ShoalError) {
-    const { timeout = -1, signal, onGivenUp = ignore, requests = 1 } = terms;
+    const { timeout = -1, signal, onGivenUp = ignore } = terms;
     super(timeout, signal, timedOut ?? noReply(timeout), onGivenUp);
     this.#calls = calls;
     this.#bytes = bytes;
-    this.#requests = requests;
   }
 
   protected override onSettled(): void {
-    this.#calls.remove(this, this.#bytes, this.#requests);
+    this.#calls.remove(this, this.#bytes);
   }
 }
 
@@ -69,7 +65,6 @@ export class PendingCalls {
   readonly #limits: CallLimits;
   /** A Set would keep later calls alive by its replaced tables until a full collection. */
   readonly #open = new LinkedList<Waiting>();
-  /** Requests of all calls. */
   size = 0;
   #bytes = 0;
   readonly #idle = new IdleWaits();
@@ -83,27 +78,26 @@ export class PendingCalls {
   }
 
   /**
-   * @param bytes cost of its requests
+   * @param bytes cost of its request
    * @throws InvalidStateError `ERR_TOO_MANY_PENDING`; InvalidArgumentError `EINVAL` for an invalid timeout or signal;
    *   AbortedError `ABORT_ERR`
    */
   add<T>(bytes: number, terms: CallTerms = {}, timedOut?: () => ShoalError): PendingCall<T> {
     checkWait(terms);
     const { maxPending, maxPendingBytes } = this.#limits;
-    const { requests = 1 } = terms;
-    if (this.size + requests > maxPending)
+    if (this.size >= maxPending)
       throw new InvalidStateError(
         "ERR_TOO_MANY_PENDING",
         `${this.size} calls wait for their replies already (maxPending)`,
       );
-    if (this.size + requests > 1 && this.#bytes + bytes > maxPendingBytes)
+    if (this.size > 0 && this.#bytes + bytes > maxPendingBytes)
       throw new InvalidStateError(
         "ERR_TOO_MANY_PENDING",
         `Calls of ${this.#bytes} bytes wait for their replies already (maxPendingBytes)`,
       );
     const call = new PendingCall<T>(this, bytes, terms, timedOut);
     this.#open.push(call.link);
-    this.size += requests;
+    this.size += 1;
     this.#bytes += bytes;
     return call;
   }
@@ -118,9 +112,9 @@ export class PendingCalls {
   }
 
   /** @internal */
-  remove(call: Waiting, bytes: number, requests: number): void {
+  remove(call: Waiting, bytes: number): void {
     this.#open.remove(call.link);
-    this.size -= requests;
+    this.size -= 1;
     this.#bytes -= bytes;
     if (this.size === 0) this.#idle.end();
   }

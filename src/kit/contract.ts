@@ -257,7 +257,7 @@ class ValueCodec {
  * @returns the schema's output
  * @throws ServiceError `invalid-request`
  */
-export function checkedRequest(schema: StandardSchemaV1, value: unknown, service: string, of = ""): unknown {
+function checkedRequest(schema: StandardSchemaV1, value: unknown, service: string, of = ""): unknown {
   const result = validate(schema, value);
   if (result.issues === undefined) return result.value;
   const issues = result.issues.map((issue) => ({ path: issuePath(issue), message: issue.message }));
@@ -265,7 +265,7 @@ export function checkedRequest(schema: StandardSchemaV1, value: unknown, service
   throw refuse("invalid-request", service, text, { data: { issues } }, { cause: result.issues });
 }
 
-export async function* eachPiece<T>(
+async function* eachPiece<T>(
   pieces: AsyncIterable<unknown>,
   use: (piece: unknown) => T,
 ): AsyncGenerator<T, undefined, void> {
@@ -303,7 +303,7 @@ function checkMethod(service: string, name: string, method: ServiceMethod | Serv
 }
 
 /** @throws InvalidArgumentError `EINVAL` */
-export function checkSchema(what: string, schema: StandardSchemaV1 | undefined): void {
+function checkSchema(what: string, schema: StandardSchemaV1 | undefined): void {
   if (typeof schema?.["~standard"]?.validate === "function") return;
   throw invalidArgument(`${what} must be a schema (Standard Schema, version 1)`, schema);
 }

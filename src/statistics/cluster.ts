@@ -21,9 +21,6 @@ export const CLUSTER = {
     "Seconds for which the membership view has differed from those of others; 0: equal.",
     "differs",
   ),
-  /** Longest delay of the event loop in the last one to two minutes, ms. Delays below 50 to 100 ms may be missed. */
-  loopDelay: milliseconds("Longest delay of the event loop in the last one to two minutes.", "loop_delay"),
-  stalls: counter("Pauses of the event loop longer than half the probe timeout."),
   sourcesUp: gauge("Discovery sources that are up."),
   sourcesDown: gauge("Discovery sources that are down; their last lists are kept."),
   healthScore: gauge("Local health: 0 is healthy; up to 8 after the node was late or wrongly suspected."),

@@ -312,7 +312,6 @@ it("what a monitor sees: metrics, readiness and shoal top, until the node drains
   expect(text).toContain('shoal_cluster_members_by_state{node="a",state="alive"} 2');
   for (const none of ["sources_down", "minority"])
     expect(text).toContain(`shoal_cluster_${none}{node="a"} 0`);
-  expect(text).toMatch(/shoal_cluster_loop_delay_seconds\{node="a"\} [\d.e-]+\n/);
   await run("", "node", "pub", "topic", "text", "--control", control);
   for (const address of [url as string, control]) {
     const top = await run("", "top", address, "--once", "--json", "--interval", "0.1");

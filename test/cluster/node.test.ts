@@ -147,7 +147,7 @@ describe("what a node refuses", () => {
     const a = node("a", { key });
     for (const wrong of [Buffer.alloc(32, 1), 5, undefined])
       expect(() => a.setKeys(wrong as never, key)).toThrow(EINVAL);
-    expect(a.codec.keys).toEqual([key]);
+    expect(a.parts.codec.keys).toEqual([key]);
   });
 });
 

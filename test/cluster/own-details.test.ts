@@ -15,7 +15,6 @@ class Node {
 
   constructor(tags: readonly string[] = [], ipv6 = false) {
     this.details = new OwnDetails({ tags, props: {} }, ipv6, {
-      current: () => this.current,
       address: () => this.address,
       set: (...parts) => {
         this.current = createDetails((this.current?.version ?? 0) + 1, ...parts);

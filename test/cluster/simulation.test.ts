@@ -1,12 +1,6 @@
 /** Nodes as programs run them, in a simulated world of bad networks, resets, cuts, stops and kills: what becomes of all that they send and know. */
 import { expect, it } from "vitest";
-import {
-  ClusterNode,
-  DiscoveryClient,
-  DiscoveryServer,
-  type Service,
-  type ServiceRequest,
-} from "../../src/cluster/index.js";
+import { ClusterNode, DiscoveryClient, DiscoveryServer, type Service } from "../../src/cluster/index.js";
 import { MAX_CHECK_AFTER } from "../../src/cluster/requests/types.js";
 import { ignore } from "../../src/core/waiter.js";
 import { simulate, type World } from "../../src/testing/index.js";
@@ -63,8 +57,6 @@ class Life {
   readonly got = new Map<string, number[]>();
   readonly filters = new Map<string, { close(): void }>();
   service: Service | undefined;
-  /** Runs of requests with a key. */
-  readonly keyed: string[] = [];
   tags = "";
   endpoint = "";
   withdraw: () => unknown = () => undefined;
@@ -114,7 +106,6 @@ class Crew {
   /** A reset is a reason for death where the probe that follows fails in a cut: one does not come during the other, where nobody is lost. */
   #cutUntil = 0;
   #probedUntil = 0;
-  #closings = 0;
   #calls = 0;
   #count = 0;
   ahead = 0;
@@ -196,9 +187,8 @@ class Crew {
 
   #serve(life: Life): void {
     const { random } = this.world;
-    const handler = async (body: string, { idempotencyKey: key }: ServiceRequest): Promise<string> => {
+    const handler = async (body: string): Promise<string> => {
       if (body.startsWith("plain")) this.#runs.set(body, (this.#runs.get(body) ?? 0) + 1);
-      if (key !== "") life.keyed.push(key);
       await pause(random.integer(0, 60));
       if (body.endsWith("!")) throw new Error("as it was told");
       return `${body}?`;
@@ -217,7 +207,6 @@ class Crew {
     const isOther = (other: Life): boolean => other !== life && other.service !== undefined && !other.isOver;
     if (service === undefined || ![...this.lives.values()].some(isOther)) return;
     life.service = undefined;
-    this.#closings += 1;
     this.#call(life, "closes a service", [], async () => {
       await service.close();
       await pause(this.world.random.integer(0, 1_000));
@@ -367,21 +356,17 @@ class Crew {
   #request(life: Life, count: number): void {
     const { random } = this.world;
     const isServing = SERVING.includes(life.id.charAt(0));
-    const kind = random.pick(["plain", "plain", "idempotent", "keyed", isServing ? "keyed" : "shared"]);
+    const kind = random.pick(["plain", "idempotent"]);
     for (let i = 0; i < count; i++) {
       const number = life.take("work");
-      const body =
-        kind === "shared"
-          ? `shared ${number % 3}`
-          : `${kind} ${life.id} ${number}${number % 11 === 0 && kind === "plain" ? "!" : ""}`;
+      const body = `${kind} ${life.id} ${number}${number % 11 === 0 && kind === "plain" ? "!" : ""}`;
       const terms =
         kind === "plain"
           ? { timeout: this.isGentle ? PATIENCE : 2_000, attemptTimeout: random.pick([-1, -1, 300]) }
           : { timeout: PATIENCE, waitForReady: true };
-      const key = kind === "keyed" || kind === "shared" ? { idempotencyKey: body } : {};
       const self = isServing || random.pick([true, false]);
       // A node that others fill refuses the only request of a caller as often as that repeats it.
-      const options = { ...terms, ...key, idempotent: kind !== "plain", self, retries: 100 };
+      const options = { ...terms, idempotent: kind !== "plain", self, retries: 100 };
       const codes = kind !== "plain" ? [] : this.isGentle ? ["ETIMEDOUT"] : [...CODES];
       if (body.endsWith("!")) codes.push("worker-failed");
       if (this.#settings.mark > 0) codes.push("overloaded");
@@ -663,10 +648,7 @@ class Crew {
         }
         expect(missing, `of ${of.id} at ${at.id}`).toBeLessThanOrEqual(lost + dropped);
       }
-    const keyed = lives.flatMap((life) => life.keyed).sort();
     if (losses > 0) return;
-    // What another node has run, one may run that takes its place.
-    if (this.#closings === 0) expect(keyed, "keys run once").toEqual([...new Set(keyed)]);
     expect(this.#lost, "requests that are lost").toEqual([]);
     if (this.#settings.mark === 0)
       for (const { size } of this.#asked) expect(size, "answers").toBe(NAMES.length);

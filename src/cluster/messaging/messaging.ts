@@ -244,12 +244,6 @@ export class Messaging extends MessagingState {
     throw new InvalidStateError("EFSM", `${this.namespace.what} was not started`);
   }
 
-  /** Keeps subscriptions and numbers until the start. @throws NotSupportedError `NOT_SUPPORTED` without messages */
-  get unstarted(): this {
-    this.assertSupported();
-    return this;
-  }
-
   /** @throws NotSupportedError `NOT_SUPPORTED` without messages */
   assertSupported(): void {
     if (!this.namespace.settings.hasMessages)

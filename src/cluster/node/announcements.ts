@@ -93,8 +93,8 @@ export class Announcement implements AsyncDisposable {
 
   async #withdraw(timeout: number): Promise<boolean> {
     for (const withdraw of this.#adverts) withdraw();
-    const { owner, runtime, settings } = this.#parts;
-    const isKnown = !owner.closed && (runtime.membership?.live.length ?? 0) > 0;
+    const { owner, membership, settings } = this.#parts;
+    const isKnown = !owner.closed && (membership?.live.length ?? 0) > 0;
     if (this.#adverts.length > 0 && isKnown)
       await sleep(6 * settings.profile.gossipInterval, this.#abandoned.signal);
     try {

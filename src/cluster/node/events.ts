@@ -179,21 +179,13 @@ export class ChangeEvents {
       case "reached":
         break;
       case "joined":
-      case "restarted": {
-        const { type, member } = change;
-        this.#onNewMember(member, () => this.report({ type, member: this.#memberOf(member) }));
-        break;
-      }
+      case "restarted":
       case "back": {
-        const { type, member, restarted } = change;
-        const emit = (): void => this.report({ type, member: this.#memberOf(member), restarted });
-        if (restarted) this.#onNewMember(member, emit);
-        else emit();
+        const emit = (): void => this.report(this.#eventOf(change));
+        if (change.type === "back" && !change.restarted) emit();
+        else this.#onNewMember(change.member, emit);
         break;
       }
-      case "heartbeat":
-        this.report({ type: "heartbeat", member: this.#memberOf(change.member), channel: change.channel });
-        break;
       case "lost":
         this.report({
           type: "lost",
@@ -201,12 +193,6 @@ export class ChangeEvents {
           reason: LOST_REASONS[change.reason] ?? "silent",
         });
         break;
-      case "removed":
-      case "admitted": {
-        const { type, id, member } = change;
-        this.report({ type, id, member: member && this.#memberOf(member) });
-        break;
-      }
       case "details":
         if (!this.#greet(change.member.id) && !looksSame(change.before, change.member.details))
           this.report({ type: "tags", member: this.#memberOf(change.member) });
@@ -219,8 +205,13 @@ export class ChangeEvents {
         break;
       }
       default:
-        this.report({ type: change.type, member: this.#memberOf(change.member) });
+        this.report(this.#eventOf(change));
     }
+  }
+
+  /** As the change, with a snapshot of its member. */
+  #eventOf(change: ClusterChange & { readonly member: KnownMember | undefined }): ClusterEvent {
+    return { ...change, member: change.member && this.#memberOf(change.member) } as ClusterEvent;
   }
 
   close(): void {

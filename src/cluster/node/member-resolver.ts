@@ -50,9 +50,8 @@ export class MemberResolver implements EndpointSource, Iterable<Member> {
 
   /** Live members that match now. @throws InvalidStateError `EFSM` before the start; ClosedError `EBADF` */
   get members(): Member[] {
-    const { runtime } = this.#parts;
-    const { self, live } = runtime.rules;
-    return this.#resolver.select([self, ...live], self).map((member) => runtime.memberOf(member));
+    const { self, live } = this.#parts.rules;
+    return this.#resolver.select([self, ...live], self).map((member) => this.#parts.memberOf(member));
   }
 
   [Symbol.iterator](): Iterator<Member> {
@@ -83,7 +82,7 @@ export class MemberResolver implements EndpointSource, Iterable<Member> {
   }
 
   #endpoints(seed: number): readonly string[] | undefined {
-    const rules = this.#parts.runtime.membership;
+    const rules = this.#parts.membership;
     if (rules === undefined) return undefined;
     const { self, live } = rules;
     const host = hostOf(self.name);

@@ -1,6 +1,6 @@
 /**
  * A cluster on a node for programs: checks whether it is open and started, and calls its parts. A node is its own first
- * cluster (node.ts). namespace-runtime.ts runs the state machine.
+ * cluster (node.ts). namespace-parts.ts runs the state machine.
  */
 import { checkCallOptions, checkInteger, invalidArgument, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
@@ -42,11 +42,9 @@ import type { ClusterRoute, MessageClient } from "../messaging/messaging.js";
 import type { Query } from "../messaging/query.js";
 import type { ClusterSubscription, MessageHandler } from "../messaging/subscription.js";
 import { checkAddress, splitIpAddress } from "../net/addresses.js";
-import type { NamespaceCodec } from "../net/namespace-codec.js";
 import type { Profile } from "../profiles.js";
 import type { ServeOptions, ServiceManyOptions } from "../requests/options.js";
 import type {
-  RequestMiddleware,
   ServeMiddleware,
   Service,
   ServiceHandler,
@@ -60,8 +58,8 @@ import { type AnnouncedProgram, Announcement } from "./announcements.js";
 import { CLUSTER_EVENTS, type ClusterEvent } from "./events.js";
 import { type Member, shownProps } from "./member.js";
 import { MemberResolver } from "./member-resolver.js";
-import { type ClusterStats, NamespaceParts, statsOf } from "./namespace-parts.js";
-import type { NodeIdentity } from "./namespace-runtime.js";
+import { NamespaceParts, type NodeIdentity } from "./namespace-parts.js";
+import { type ClusterStats, statsOf } from "./namespace-stats.js";
 import type { NodeSockets } from "./node-sockets.js";
 import { type NamespaceSettings, type PropValue, passwordKeys } from "./options.js";
 
@@ -123,7 +121,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     this.sockets = sockets;
     this.profile = settings.profile;
     this.#checkScope(settings.seeds);
-    this.parts = new NamespaceParts({ what, cluster, identity, sockets, settings, owner: this });
+    this.parts = new NamespaceParts(this, identity, sockets, settings);
   }
 
   // --- Life ----------------------------------------------------------------------------------------------------------
@@ -133,7 +131,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     const { cluster, sockets } = this;
     const { messages, requests } = this.parts;
     void messages.start();
-    this.parts.runtime.begin();
+    this.parts.begin();
     if (messages.started !== undefined) requests.begin();
     this.parts.discovery.start({
       ...this.identity,
@@ -164,13 +162,13 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
 
   /** @throws as in other drivers; InvalidStateError `EFSM` before the start: nothing has changed then */
   override async drain(options?: PatternWaitOptions): Promise<void> {
-    void this.parts.runtime.rules;
+    void this.parts.rules;
     await super.drain(options);
   }
 
   /** @internal Announces draining; announced programs are withdrawn and closed. */
   protected override async onDrain(): Promise<void> {
-    this.parts.runtime.run((rules, now) => rules.drain(now));
+    this.parts.run((rules, now) => rules.drain(now));
     this.parts.membersChanged();
     const withdrawn = [...this.#announced].map((announced) => announced.withdraw());
     const drained = [this.parts.requests.drain(), ...withdrawn];
@@ -186,7 +184,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
 
   protected async onClose(linger: number): Promise<void> {
     const { messages, memberMessages, requests } = this.parts;
-    this.parts.runtime.stop();
+    this.parts.stop();
     for (const announced of this.#announced) announced.abandon();
     this.parts.details.close();
     const withdrawn = this.parts.discovery.stop(linger);
@@ -196,9 +194,9 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     const begun = performance.now();
     await requests.close(linger);
     await messages.close(timeLeft(linger, begun));
-    await this.parts.runtime.leave(timeLeft(linger, begun));
+    await this.parts.leave(timeLeft(linger, begun));
     await Promise.all([withdrawn, served]);
-    this.parts.runtime.end();
+    this.parts.end();
     for (const listener of this.#end) listener();
   }
 
@@ -210,7 +208,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
 
   /** @throws InvalidStateError `EFSM` before the start */
   get self(): Member {
-    return this.parts.runtime.memberOf(this.parts.runtime.rules.self);
+    return this.parts.memberOf(this.parts.rules.self);
   }
 
   /** "host:port" for other nodes; empty before the start. */
@@ -227,16 +225,16 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     options: { readonly self?: boolean | undefined; readonly gone?: boolean | undefined } = {},
   ): Member[] {
     checkCallOptions("members", options, ["self", "gone"]);
-    const rules = this.parts.runtime.rules;
+    const rules = this.parts.rules;
     const found = [...(options.self === false ? [] : [rules.self]), ...rules.live];
     if (options.gone === true) found.push(...rules.dead);
-    return found.map((member) => this.parts.runtime.memberOf(member));
+    return found.map((member) => this.parts.memberOf(member));
   }
 
   /** The live member with an id or a name; a name without host must be unique. */
   member(nameOrId: string): Member | undefined {
-    const member = this.parts.runtime.find(nameOrId);
-    return member?.isLive === true ? this.parts.runtime.memberOf(member) : undefined;
+    const member = this.parts.find(nameOrId);
+    return member?.isLive === true ? this.parts.memberOf(member) : undefined;
   }
 
   /** Live members that have all tags, including this node. docs/clusters.md lists the built-in tags. */
@@ -255,7 +253,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
 
   /** Whether this node has all tags. */
   resolveSelf(...tags: string[]): boolean {
-    const { self } = this.parts.runtime.rules;
+    const { self } = this.parts.rules;
     return new CompiledResolver([{ has: tags }]).select([self], self).length > 0;
   }
 
@@ -296,7 +294,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
    */
   checkReachable(addresses: readonly string[]): void {
     this.assertOpen();
-    void this.parts.runtime.rules;
+    void this.parts.rules;
     this.#checkScope(addresses);
   }
 
@@ -333,9 +331,8 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     options?: SubscribeOptions | MessageHandler,
     handler?: MessageHandler,
   ): ClusterSubscription {
-    this.assertOpen();
     // It checks which of both the second one is.
-    return this.parts.messages.unstarted.self.subscribe(filter, options as SubscribeOptions, handler);
+    return this.#supported.messages.self.subscribe(filter, options as SubscribeOptions, handler);
   }
 
   /**
@@ -429,14 +426,12 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
    * for more than 4,096
    */
   createTopic(name: string, id?: number): number {
-    this.assertOpen();
-    return this.parts.messages.unstarted.createTopic(name, id, false);
+    return this.#supported.messages.createTopic(name, id, false);
   }
 
   /** Assigns a number to a subtopic. @throws as `createTopic` */
   createSubtopic(name: string, id?: number): number {
-    this.assertOpen();
-    return this.parts.messages.unstarted.createTopic(name, id, true);
+    return this.#supported.messages.createTopic(name, id, true);
   }
 
   // --- Messages of members -------------------------------------------------------------------------------------------
@@ -460,9 +455,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
    * `ERR_TOO_MANY_PENDING` for more than 1,024 queries or 65,536 awaited responses
    */
   query(options: MemberQueryOptions): Query {
-    if (this.#isRefusing) this.assertOpen();
-    void this.parts.messages.messaging;
-    return this.parts.memberMessages.query(options);
+    return this.#running.memberMessages.query(options);
   }
 
   /**
@@ -474,9 +467,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
    * @throws InvalidStateError `EFSM` for a channel with a handler
    */
   onQuery(handler: MemberQueryHandler, options?: HandlerOptions): () => void {
-    this.assertOpen();
-    this.parts.messages.assertSupported();
-    return this.parts.memberMessages.receiver.onQuery(handler, options);
+    return this.#supported.memberMessages.receiver.onQuery(handler, options);
   }
 
   /**
@@ -487,9 +478,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
    * @returns removes it
    */
   onMessage(handler: MemberMessageHandler, options?: HandlerOptions): () => void {
-    this.assertOpen();
-    this.parts.messages.assertSupported();
-    return this.parts.memberMessages.receiver.onMessage(handler, options);
+    return this.#supported.memberMessages.receiver.onMessage(handler, options);
   }
 
   /**
@@ -504,9 +493,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
   hook(stage: MessageStage, options: HookOptions, hook: MessageHook): () => void;
   hook(stage: MemberStage, hook: MemberHook): () => void;
   hook(...given: [never, never]): () => void {
-    this.assertOpen();
-    this.parts.messages.assertSupported();
-    return this.parts.memberMessages.hook(...given);
+    return this.#supported.memberMessages.hook(...given);
   }
 
   /** Joined channels of `send` and `query`. */
@@ -525,18 +512,16 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
   serve<Request = unknown, Reply = unknown>(
     name: string,
     handler: ServiceHandler<Request, Reply>,
-    options?: ServeOptions<Request, Reply>,
+    options?: ServeOptions,
   ): Service;
   /** Serves a contract ({@link defineService}), with a handler for each method. @throws as above */
   serve<C extends ServiceContract>(
     contract: C,
     handlers: ServiceHandlers<C, ServiceRequest>,
-    options?: Omit<ServeOptions, "schema">,
+    options?: ServeOptions,
   ): Service;
-  serve(of: string | ServiceContract, handler: never, options?: ServeOptions<never, never>): Service {
-    this.assertOpen();
-    this.parts.messages.assertSupported();
-    return this.parts.requests.serve(of, handler, options);
+  serve(of: string | ServiceContract, handler: never, options?: ServeOptions): Service {
+    return this.#supported.requests.serve(of, handler, options);
   }
 
   /**
@@ -565,9 +550,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     body?: unknown,
     options?: ServiceStreamOptions,
   ): AsyncIterableIterator<Part, undefined> {
-    if (this.#isRefusing) this.assertOpen();
-    void this.parts.messages.messaging;
-    return this.parts.requests.outgoing.requestStream(name, body, options) as AsyncIterableIterator<
+    return this.#running.requests.outgoing.requestStream(name, body, options) as AsyncIterableIterator<
       Part,
       undefined
     >;
@@ -598,22 +581,12 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     contract: C,
     defaults?: ServiceRequestOptions,
   ): ServiceClient<C, ServiceRequestOptions> {
-    if (this.#isRefusing) this.assertOpen();
-    void this.parts.messages.messaging;
-    return this.parts.requests.outgoing.service(contract, defaults);
+    return this.#running.requests.outgoing.service(contract, defaults);
   }
 
-  /**
-   * Adds middleware around the handlers or the requests of this node; the first one is the outermost. @returns removes
-   * it
-   */
-  middleware(side: "serve", call: ServeMiddleware): () => void;
-  /** @throws as above */
-  middleware(side: "request", call: RequestMiddleware): () => void;
-  middleware(side: "serve" | "request", call: ServeMiddleware | RequestMiddleware): () => void {
-    this.assertOpen();
-    this.parts.messages.assertSupported();
-    return this.parts.requests.middleware(side, call);
+  /** Adds middleware around the handlers of this node; the first one is the outermost. @returns removes it */
+  middleware(call: ServeMiddleware): () => void {
+    return this.#supported.requests.middleware(call);
   }
 
   /**
@@ -643,7 +616,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     checkCallOptions("clients", options, ["timeout"]);
     const { timeout = 1_000 } = options;
     checkInteger("timeout", timeout, 0, MAX_TIMEOUT);
-    const { live } = this.parts.runtime.rules;
+    const { live } = this.parts.rules;
     const asked = live.filter(({ details }) => details.props[DISCOVERY_PROP] !== undefined);
     const { name: node } = this.identity;
     const own = (this.#discovery?.clients() ?? []).map((client) => Object.freeze({ ...client, node }));
@@ -744,18 +717,18 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     const { tags = [], props, channel = 0 } = options;
     checkInteger("channel", channel, 0, 255);
     if (!Array.isArray(tags)) throw invalidArgument("tags must be an array", tags);
-    void this.parts.runtime.rules;
+    void this.parts.rules;
     if (tags.length > 0 || props !== undefined)
       this.parts.details.change(tags, props === undefined ? {} : props);
-    this.parts.runtime.run((rules, now) => rules.heartbeat(now, channel));
+    this.parts.run((rules, now) => rules.heartbeat(now, channel));
   }
 
   /** Advances the next heartbeat to at most this many ms from now, 0 to 2,147,483,647. */
   heartbeatAfter(ms: number): void {
     if (typeof ms !== "number" || !(ms >= 0 && ms <= MAX_TIMEOUT))
       throw invalidArgument(`heartbeatAfter takes ms from 0 to ${MAX_TIMEOUT}`, ms);
-    void this.parts.runtime.rules;
-    this.parts.runtime.run((rules, now) => rules.heartbeatAfter(now, ms));
+    void this.parts.rules;
+    this.parts.run((rules, now) => rules.heartbeatAfter(now, ms));
   }
 
   /**
@@ -765,8 +738,8 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
    */
   discover(answers?: number): void {
     if (answers !== undefined) checkInteger("answers", answers, 0, 65_535);
-    void this.parts.runtime.rules;
-    this.parts.runtime.run((rules, now) => rules.discover(now, answers));
+    void this.parts.rules;
+    this.parts.run((rules, now) => rules.discover(now, answers));
   }
 
   /**
@@ -778,7 +751,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
   ping(nameOrId: string): void {
     const id = this.#idOf(nameOrId);
     let found = false;
-    this.parts.runtime.run((rules, now) => {
+    this.parts.run((rules, now) => {
       found = rules.expect(now, id);
     });
     if (!found) throw new UnroutableError(`no live member is called ${quoted(nameOrId)}`);
@@ -793,7 +766,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
    */
   remove(nameOrId: string): void {
     const id = this.#idOf(nameOrId);
-    this.parts.runtime.run((rules, now) => rules.remove(now, id));
+    this.parts.run((rules, now) => rules.remove(now, id));
   }
 
   /**
@@ -805,12 +778,12 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     const id = this.#idOf(nameOrId);
     if (id === this.identity.id && this.removed)
       throw new InvalidStateError("EFSM", "a node that was removed is admitted by another one");
-    this.parts.runtime.run((rules, now) => rules.admit(now, id));
+    this.parts.run((rules, now) => rules.admit(now, id));
   }
 
   /** Rejoins under a new incarnation after this side was the minority of a partition, if `autoheal` is off. */
   heal(): void {
-    this.parts.runtime.heal();
+    this.parts.heal();
   }
 
   /**
@@ -820,9 +793,9 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
    * @throws InvalidArgumentError `EINVAL`, also for more than two, and for a node that was started without a key
    */
   setKeys(...keys: string[]): void {
-    if (this.codec.byPassword)
+    if (this.parts.codec.byPassword)
       throw new InvalidArgumentError("the cluster was started with a password: use setPasswords");
-    this.codec.setKeys(keys);
+    this.parts.codec.setKeys(keys);
   }
 
   /**
@@ -831,19 +804,19 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
    * @throws InvalidArgumentError `EINVAL`, also for more than two, and for a node that was started without a password
    */
   setPasswords(...passwords: string[]): void {
-    if (!this.codec.byPassword)
+    if (!this.parts.codec.byPassword)
       throw new InvalidArgumentError("a cluster that was started without a password gets none while it runs");
-    this.codec.setKeys(passwordKeys(passwords, this.cluster));
+    this.parts.codec.setKeys(passwordKeys(passwords, this.cluster));
   }
 
   /** Whether this node is on the minority side of a partition. */
   get minority(): boolean {
-    return this.parts.runtime.minority;
+    return this.parts.minority;
   }
 
   /** Whether an operator removed this node. */
   get removed(): boolean {
-    return this.parts.runtime.membership?.removed ?? false;
+    return this.parts.membership?.removed ?? false;
   }
 
   stats(): ClusterStats {
@@ -863,9 +836,18 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     return this.parts.messages.messaging as never;
   }
 
-  /** @internal */
-  get codec(): NamespaceCodec {
-    return this.parts.runtime.codec;
+  /** @throws ClosedError `EBADF`, `EAGAIN`; InvalidStateError `EFSM`; NotSupportedError `NOT_SUPPORTED` */
+  get #running(): NamespaceParts {
+    if (this.#isRefusing) this.assertOpen();
+    void this.parts.messages.messaging;
+    return this.parts;
+  }
+
+  /** Also before the start. @throws ClosedError `EBADF`, `EAGAIN`; NotSupportedError `NOT_SUPPORTED` */
+  get #supported(): NamespaceParts {
+    this.assertOpen();
+    this.parts.messages.assertSupported();
+    return this.parts;
   }
 
   /** @internal */
@@ -878,12 +860,12 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
 
   /** Details may be set before the start. @throws ClosedError `EBADF` */
   #assertDetails(): void {
-    if (this.closed) void this.parts.runtime.rules;
+    if (this.closed) void this.parts.rules;
   }
 
   /** The id of a member; an id may be unknown. @throws UnroutableError `EHOSTUNREACH` */
   #idOf(nameOrId: string): string {
-    const found = this.parts.runtime.find(nameOrId);
+    const found = this.parts.find(nameOrId);
     if (found !== undefined) return found.id;
     if (isId(nameOrId)) return nameOrId;
     throw new UnroutableError(`no member is called ${quoted(nameOrId)}`);

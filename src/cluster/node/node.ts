@@ -15,7 +15,7 @@ import { type ClusterNodeEntry, checkControl, Registrar } from "../registry.js";
 import type { ClusterEvent } from "./events.js";
 import type { Member } from "./member.js";
 import { ClusterNamespace } from "./namespace.js";
-import type { NodeIdentity } from "./namespace-runtime.js";
+import type { NodeIdentity } from "./namespace-parts.js";
 import { NodeSockets } from "./node-sockets.js";
 import {
   type ClusterNamespaceOptions,
@@ -350,7 +350,8 @@ export class ClusterNode extends ClusterNamespace {
     if (this.#settings.curve !== undefined && settings.keys.length === 0)
       throw new InvalidArgumentError("a cluster of a node with curve needs a key or a password, too");
     const namespace = new ClusterNamespace("ClusterNamespace", name, this.identity, this.sockets, settings);
-    if ([this, ...this.#namespaces].some((each) => each.codec.namespace === namespace.codec.namespace))
+    const { codec } = namespace.parts;
+    if ([this, ...this.#namespaces].some(({ parts }) => parts.codec.namespace === codec.namespace))
       throw new InvalidStateError("EFSM", `the node is in the cluster ${quoted(name)} already`);
     if (this.#namespaces.size + 1 >= MAX_NAMESPACES)
       throw new InvalidStateError(

@@ -19,11 +19,9 @@ import { splitAddress } from "../net/addresses.js";
 import { changeProps, checkShown, type PropValue } from "./options.js";
 
 export interface OwnDetailsEffects {
-  /** Details known to other nodes; `undefined` before the start and after the end. */
-  current(): Details | undefined;
   /** "host:port"; empty before the start. */
   address(): string;
-  /** @throws InvalidArgumentError `EINVAL` if they are too large; nothing has changed then */
+  /** Called from `begin` on. */
   set(tags: readonly string[], props: Readonly<Record<string, string>>, endpoints: readonly string[]): void;
   /** Its advert of messages does not fit with the program's props: other nodes cannot send messages to it. */
   dropped(): void;
@@ -39,26 +37,25 @@ interface Advert {
 }
 
 export class OwnDetails {
-  #initial: Pick<Details, "tags" | "props">;
+  /** Until `begin`, what is stated then. */
+  #stated: Details;
+  #isBegun = false;
   readonly #ipv6: boolean;
   readonly #effects: OwnDetailsEffects;
   readonly #adverts = new Set<Advert>();
-  /** Where the node takes messages. */
-  #advert: string | undefined = undefined;
 
   constructor(initial: Pick<Details, "tags" | "props">, ipv6: boolean, effects: OwnDetailsEffects) {
-    this.#initial = initial;
+    this.#stated = createDetails(1, initial.tags, initial.props, []);
     this.#ipv6 = ipv6;
     this.#effects = effects;
   }
 
   /** States what was set before the start. */
   begin(): void {
-    const { tags, props } = this.#initial;
+    this.#isBegun = true;
+    const { tags, props } = this.#stated;
     const endpoints = this.#endpoints();
-    const isEmpty = tags.length + endpoints.length === 0 && Object.keys(props).length === 0;
-    if (!isEmpty) this.#effects.set(tags, props, endpoints);
-    if (this.#advert !== undefined) this.setAdvert(this.#advert);
+    if (tags.length + endpoints.length + Object.keys(props).length > 0) this.#state(tags, props, endpoints);
   }
 
   /** @returns withdraws them @throws InvalidArgumentError `EINVAL`; nothing has changed then */
@@ -138,8 +135,8 @@ export class OwnDetails {
     }
   }
 
-  get stated(): Pick<Details, "tags" | "props"> {
-    return this.#effects.current() ?? this.#initial;
+  get stated(): Details {
+    return this.#stated;
   }
 
   /** May be called before the start. @throws InvalidArgumentError `EINVAL`; nothing has changed then */
@@ -147,26 +144,19 @@ export class OwnDetails {
     tagChanges: readonly TagChange[],
     propChanges: Readonly<Record<string, PropValue | undefined>>,
   ): void {
-    const current = this.#effects.current();
-    const { tags, props } = current ?? this.#initial;
+    const { tags, props, endpoints } = this.#stated;
     const nextTags = changeTags(tags, tagChanges);
     const nextProps = changeProps(props, propChanges);
     checkShown(propChanges);
-    if (current !== undefined) this.#effects.set(nextTags, nextProps, current.endpoints);
-    else {
-      const checked = createDetails(1, nextTags, nextProps, this.#endpoints());
-      this.#initial = { tags: checked.tags, props: checked.props };
-    }
+    this.#state(nextTags, nextProps, endpoints);
   }
 
-  /** @param advert `undefined`: it takes none */
+  /** @param advert where the node takes messages; `undefined`: it takes none */
   setAdvert(advert: string | undefined): void {
-    this.#advert = advert;
-    const current = this.#effects.current();
-    if (current === undefined || current.props[MESSAGES_PROP] === advert) return;
-    const { tags, props, endpoints } = current;
+    const { tags, props } = this.#stated;
+    if (props[MESSAGES_PROP] === advert) return;
     try {
-      this.#effects.set(tags, changeProps(props, { [MESSAGES_PROP]: advert }), endpoints);
+      this.#state(tags, changeProps(props, { [MESSAGES_PROP]: advert }), this.#endpoints());
     } catch {
       this.#effects.dropped();
     }
@@ -174,15 +164,18 @@ export class OwnDetails {
 
   /** @throws InvalidArgumentError `EINVAL`; nothing has changed then */
   publish(): void {
-    const current = this.#effects.current();
-    if (current !== undefined) this.#effects.set(current.tags, current.props, this.#endpoints());
-    else createDetails(1, this.#initial.tags, this.#initial.props, this.#endpoints());
+    this.#state(this.#stated.tags, this.#stated.props, this.#endpoints());
+  }
+
+  #state(tags: readonly string[], props: Details["props"], endpoints: readonly string[]): void {
+    const stated = createDetails(1, tags, props, endpoints);
+    if (this.#isBegun) this.#effects.set(stated.tags, stated.props, stated.endpoints);
+    this.#stated = stated;
   }
 
   /** Wildcard hosts change with the address. If the endpoints do not fit, the old ones stay. */
   onAddress(): void {
-    const before = this.#effects.current()?.endpoints;
-    if (before === undefined) return;
+    const before = this.#stated.endpoints;
     const changed = this.#endpoints().filter((text) => !before.includes(text));
     if (changed.length === 0) return;
     try {

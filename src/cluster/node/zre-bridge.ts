@@ -97,9 +97,9 @@ export class ZreBridge {
 
   /** The other node of the cluster with an id, live or gone. */
   #known(id: string): Member | undefined {
-    const { identity, runtime } = this.#namespace;
-    const member = id === identity.id ? undefined : runtime.membership?.get(id);
-    return member && runtime.memberOf(member);
+    const { identity, membership } = this.#namespace;
+    const member = id === identity.id ? undefined : membership?.get(id);
+    return member && this.#namespace.memberOf(member);
   }
 
   #memberOf(peer: ZrePeer): Member {

@@ -1,24 +1,11 @@
 /**
- * Chooses the least loaded of the nearest nodes with room, and avoids nodes that fail while others do not.
+ * Load of the nodes that serve a service, and the choice of one for a request.
  *
- *   candidates ── not ejected ── nearest with room ── two at random ── the cheaper
+ * Of two random nodes among the nearest with room, the one with the shorter wait is chosen: its requests (plus one)
+ * times its latency.
  *
- * A node's cost is its requests (this node's count or its own last report) times its latency. Requests with
- * an idempotency key go to the node with the highest hash with the key, even if it fails or is full: all
- * callers choose alike.
- *
- *   in ──five failures in a row, while others do not───────────> ejected ──time──> on trial: one request at a time
- *   ^────────────────────────────────────success──────────────────────────────────────────┘ │
- *                                        ejected ^──failure, twice the time──────────────────┘
- *
- * A node is closed while it has a full window of this node's requests; more wait here. The window starts at
- * `FIRST_WINDOW`, shrinks on a refusal to the current number, and grows with reported capacity and each answer.
- * At most half of a service's nodes are ejected, and they serve if no others are left.
+ * After five failures in a row a node gets requests only if no other is left, for a second after each failure.
  */
-
-import { fnv1a } from "../../core/bytes.js";
-import { backOff } from "../../core/timers.js";
-import { FIRST_WINDOW, type RequestsEvent } from "./types.js";
 
 export interface Candidate {
   readonly id: string;
@@ -29,7 +16,7 @@ export interface Candidate {
 /** `refused` is not a failure: it reports the load. */
 export type AttemptResult = "ok" | "failed" | "refused" | "given-up";
 
-/** Weight of the newest sample in averages. */
+/** Weight of the newest sample of a latency. */
 const NEWEST = 0.2;
 
 export class NodeLoad {
@@ -37,17 +24,14 @@ export class NodeLoad {
   distance: number;
   /** Requests in flight. */
   outstanding = 0;
-  /** Most requests in flight. */
-  window = FIRST_WINDOW;
   /** Last report. */
   busy = 0;
   slots = 0;
   #reportedAt = Number.NEGATIVE_INFINITY;
   /** Average in ms; 0: unknown. */
   latency = 0;
-  failuresInRow = 0;
-  ejections = 0;
-  ejectedUntil = Number.NEGATIVE_INFINITY;
+  #failuresInRow = 0;
+  #failedAt = Number.NEGATIVE_INFINITY;
 
   constructor({ id, distance }: Candidate) {
     this.id = id;
@@ -58,11 +42,6 @@ export class NodeLoad {
     this.busy = busy;
     this.slots = slots;
     this.#reportedAt = now;
-    this.window = Math.max(this.window, this.outstanding + slots - busy);
-  }
-
-  get isOpen(): boolean {
-    return this.outstanding < this.window;
   }
 
   load(now: number): number {
@@ -78,30 +57,35 @@ export class NodeLoad {
     return (1 + this.load(now)) * Math.max(this.latency, 0.05);
   }
 
-  isEjected(now: number): boolean {
-    return now < this.ejectedUntil;
+  isAvoided(now: number): boolean {
+    return this.#failuresInRow >= 5 && now - this.#failedAt < 1_000;
   }
 
-  /** Ejected, or on trial with a request in flight. */
-  isAvoided(now: number): boolean {
-    return this.isEjected(now) || (this.ejections > 0 && this.outstanding > 0);
+  /** @param ms duration; 0: unknown */
+  ended(now: number, result: AttemptResult, ms: number): void {
+    this.outstanding -= 1;
+    if (result === "given-up" || result === "refused") return;
+    if (ms > 0) this.latency = this.latency === 0 ? ms : this.latency + NEWEST * (ms - this.latency);
+    if (result === "ok") this.#failuresInRow = 0;
+    else {
+      this.#failuresInRow += 1;
+      this.#failedAt = now;
+    }
   }
 }
 
+/** The nodes of a service. */
 export class Balancer {
-  readonly #service: string;
   readonly #random: () => number;
-  readonly #report: (event: RequestsEvent) => void;
   nodes: ReadonlyMap<string, NodeLoad> = new Map();
+  /** Of the candidates. */
+  version = -1;
   /** Nearest first. */
   #tiers: readonly (readonly NodeLoad[])[] = [];
-  #failureRate = 0;
 
   /** @param random 0 ≤ x < 1 */
-  constructor(service: string, random: () => number, report: (event: RequestsEvent) => void) {
-    this.#service = service;
+  constructor(random: () => number) {
     this.#random = random;
-    this.#report = report;
   }
 
   /** Known nodes keep their state. */
@@ -122,110 +106,48 @@ export class Balancer {
 
   /**
    * @param tried nodes to skip
-   * @param key idempotency key, or ""
-   * @returns `undefined`: no open untried node; by key the node may be closed
+   * @param self whether this node may answer
+   * @returns `undefined`: no untried node
    */
-  pick(now: number, tried: readonly string[], key: string): NodeLoad | undefined {
-    if (key !== "") return this.#pickByKey(tried, key);
+  pick(now: number, tried: readonly string[], self: boolean): NodeLoad | undefined {
+    return this.#pick(now, tried, self, false) ?? this.#pick(now, tried, self, true);
+  }
+
+  /** @param any whether nodes that fail are taken, too */
+  #pick(now: number, tried: readonly string[], self: boolean, any: boolean): NodeLoad | undefined {
     let full: NodeLoad | undefined;
     for (const tier of this.#tiers) {
-      const drawn = this.#draw(now, tier, tried);
+      if (!self && tier[0]?.distance === 0) continue;
+      const drawn = this.#draw(now, tier, tried, any);
       if (drawn !== undefined) return drawn;
-      const usable = tier.filter((node) => node.isOpen && !node.isAvoided(now) && !tried.includes(node.id));
+      const usable = tier.filter((node) => (any || !node.isAvoided(now)) && !tried.includes(node.id));
       const free = usable.filter((node) => node.hasRoom(now));
       if (free.length > 0) return cheapest(now, free);
       full ??= cheapest(now, usable);
     }
-    if (full !== undefined) return full;
-    // Ejected nodes, unless a closed working one will have room soon.
-    const left = this.#tiers.flat().filter(({ id }) => !tried.includes(id));
-    const open = left.filter(({ isOpen }) => isOpen);
-    return left.every((node) => node.isAvoided(now)) ? cheapest(now, open) : undefined;
+    return full;
   }
 
-  /** Whether an untried node is closed. */
-  isAwaited(tried: readonly string[]): boolean {
-    for (const node of this.nodes.values()) if (!node.isOpen && !tried.includes(node.id)) return true;
-    return false;
-  }
-
-  /** Infinite: no node is ejected. */
-  nextTrial(now: number): number {
-    let next = Number.POSITIVE_INFINITY;
-    for (const node of this.nodes.values()) if (node.isEjected(now)) next = Math.min(next, node.ejectedUntil);
-    return next;
-  }
-
-  /** @param ms duration; 0: unknown */
-  ended(now: number, node: NodeLoad, result: AttemptResult, ms: number): void {
-    node.outstanding -= 1;
-    if (result === "refused") node.window = Math.max(1, Math.min(node.window, node.outstanding));
-    else if (result === "ok")
-      node.window = Math.max(node.window, Math.min(FIRST_WINDOW, node.window + 1 / node.window));
-    if (result === "given-up" || result === "refused") return;
-    if (ms > 0) node.latency = node.latency === 0 ? ms : node.latency + NEWEST * (ms - node.latency);
-    const failed = result === "failed";
-    this.#failureRate += NEWEST * ((failed ? 1 : 0) - this.#failureRate);
-    if (!failed) {
-      node.failuresInRow = 0;
-      if (node.ejections > 0 && !node.isEjected(now)) {
-        node.ejections = 0;
-        this.#report({ type: "service:restored", service: this.#service, node: node.id });
-      }
-      return;
-    }
-    node.failuresInRow += 1;
-    const isOnTrial = node.ejections > 0 && !node.isEjected(now);
-    if ((node.failuresInRow >= 5 || isOnTrial) && !node.isEjected(now)) this.#eject(now, node);
-  }
-
-  #eject(now: number, node: NodeLoad): void {
-    if (this.nodes.get(node.id) !== node) return;
-    let ejected = 0;
-    let healthy = 0;
-    for (const each of this.nodes.values()) {
-      if (each === node) continue;
-      if (each.isEjected(now)) ejected += 1;
-      else if (each.failuresInRow === 0) healthy += 1;
-    }
-    if (2 * (ejected + 1) > this.nodes.size) return;
-    // A failing dependency or request is the cause, not a node.
-    if (healthy === 0 || (this.#failureRate >= 0.5 && 2 * healthy < this.nodes.size - 1)) return;
-    const ms = backOff(node.ejections, 1_000, 60_000, this.#random);
-    node.ejections += 1;
-    node.ejectedUntil = now + ms;
-    this.#report({ type: "service:ejected", service: this.#service, node: node.id, ms });
+  /** Nearest first. */
+  untried(tried: readonly string[], self: boolean): NodeLoad[] {
+    return this.#tiers.flat().filter(({ id, distance }) => (self || distance > 0) && !tried.includes(id));
   }
 
   /** @returns the cheaper of two random usable nodes; `undefined`: neither is usable */
-  #draw(now: number, tier: readonly NodeLoad[], tried: readonly string[]): NodeLoad | undefined {
+  #draw(
+    now: number,
+    tier: readonly NodeLoad[],
+    tried: readonly string[],
+    any: boolean,
+  ): NodeLoad | undefined {
     let found: NodeLoad | undefined;
     const draws = tier.length === 1 ? 1 : 8;
     for (let i = 0; i < draws; i++) {
       const node = tier[Math.floor(this.#random() * tier.length)] as NodeLoad;
-      if (
-        node === found ||
-        node.isAvoided(now) ||
-        !node.isOpen ||
-        !node.hasRoom(now) ||
-        tried.includes(node.id)
-      )
-        continue;
+      if (node === found || !node.hasRoom(now) || tried.includes(node.id)) continue;
+      if (!any && node.isAvoided(now)) continue;
       if (found !== undefined) return isCheaper(now, node, found) ? node : found;
       found = node;
-    }
-    return found;
-  }
-
-  #pickByKey(tried: readonly string[], key: string): NodeLoad | undefined {
-    let found: NodeLoad | undefined;
-    let highest = 0;
-    for (const node of this.nodes.values()) {
-      if (tried.includes(node.id)) continue;
-      const rank = rankOf(key, node.id);
-      if (found !== undefined && (rank < highest || (rank === highest && node.id < found.id))) continue;
-      found = node;
-      highest = rank;
     }
     return found;
   }
@@ -241,14 +163,4 @@ function cheapest(now: number, nodes: readonly NodeLoad[]): NodeLoad | undefined
 function isCheaper(now: number, one: NodeLoad, other: NodeLoad): boolean {
   if (one.latency === 0 || other.latency === 0) return one.load(now) < other.load(now);
   return one.cost(now) < other.cost(now);
-}
-
-/** Rank of a node for a key: 32 bits, equal at all callers. */
-export function rankOf(key: string, id: string): number {
-  const bytes = Buffer.from(`${key}\0${id}`);
-  let hash = fnv1a(bytes, 0, bytes.length);
-  // MurmurHash3's finalizer: FNV's low bits are weak, and ids differ in few bytes.
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85eb_ca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2_ae35);
-  return (hash ^ (hash >>> 16)) >>> 0;
 }

@@ -1,9 +1,8 @@
 /** Request in flight; calls.ts has its rules. */
-import { Link, LinkedList } from "../../core/collections/queues.js";
+import { Link } from "../../core/collections/queues.js";
 import type { ShoalError } from "../../core/errors.js";
-import type { TokenBucket } from "../../core/rate-meter.js";
 import type { Due } from "../../core/timers.js";
-import type { Balancer, Candidate, NodeLoad } from "./balancer.js";
+import type { Balancer, NodeLoad } from "./balancer.js";
 import type { BodyForm, CallExtras, EncodedBody } from "./wire.js";
 
 export const NO_NODES: readonly string[] = [];
@@ -38,16 +37,13 @@ export interface CallSink {
   over?(): void;
 }
 
-export type CallState = "waiting" | "sent" | "backing-off" | "over";
+export type CallState = "waiting" | "sent" | "over";
 
 export class Call implements Due {
   readonly terms: CallTerms;
   readonly sink: CallSink;
-  readonly target: Target;
+  readonly balancer: Balancer;
   readonly link: Link<Call> = new Link(this);
-  /** Place in a queue for room. */
-  readonly place: Link<Call> = new Link(this);
-  queue: RoomQueue | undefined = undefined;
   /** Infinite: no limit. */
   readonly until: number;
   /** Ends with the body. */
@@ -65,24 +61,22 @@ export class Call implements Due {
   /** When to ask the node whether it has the request, and the next interval in ms. */
   checkAt = 0;
   checkAfter = 0;
-  /** All attempts. */
-  sends = 0;
   /** The last node no longer serves it. */
   isUnserved = false;
   /** Attempts that may have cost a node work. */
   attempts = 0;
   /** A part of the reply arrived: it stays with its node. */
   hasBegun = false;
-  /** Failed sends to its node. */
+  /** Waits for the last serving node. */
   holds = 0;
   tried: readonly string[] = NO_NODES;
   error: ShoalError | undefined = undefined;
 
-  constructor(terms: CallTerms, sink: CallSink, target: Target, now: number) {
+  constructor(terms: CallTerms, sink: CallSink, balancer: Balancer, now: number) {
     this.terms = terms;
     this.#bytes = terms.body.data.length;
     this.sink = sink;
-    this.target = target;
+    this.balancer = balancer;
     this.until = terms.timeout < 0 ? Number.POSITIVE_INFINITY : now + terms.timeout;
   }
 
@@ -101,55 +95,6 @@ export class Call implements Due {
     const kept = this.#kept;
     return kept === undefined ? body : { form: body.form, data: kept.subarray(kept.length - this.#bytes) };
   }
-}
-
-/** Refused requests are older, so they come first. */
-export class RoomQueue {
-  /** Index: number of attempts. */
-  readonly #lists: readonly LinkedList<Call>[] = [new LinkedList(), new LinkedList(), new LinkedList()];
-
-  get first(): Call | undefined {
-    const [others, refused, refusedAgain] = this.#lists;
-    return refusedAgain?.first ?? refused?.first ?? others?.first;
-  }
-
-  has({ place }: Call): boolean {
-    return place.list !== undefined && this.#lists.includes(place.list);
-  }
-
-  push(call: Call): void {
-    call.queue = this;
-    this.#listOf(call).push(call.place);
-  }
-
-  putBack(call: Call): void {
-    this.#listOf(call).unshift(call.place);
-  }
-
-  #listOf({ sends }: Call): LinkedList<Call> {
-    return this.#lists[Math.min(sends, this.#lists.length - 1)] as LinkedList<Call>;
-  }
-}
-
-export interface Target {
-  readonly name: string;
-  readonly balancer: Balancer;
-  /**
-   * Repetitions of requests that their nodes may still have: a fifth of all, so that retries do not multiply the load
-   * of slow nodes.
-   */
-  readonly budget: TokenBucket;
-  /** Requests waiting for any node, and for any other node. */
-  readonly waiting: RoomQueue;
-  readonly waitingForOthers: RoomQueue;
-  candidates: readonly Candidate[];
-  /** Of the candidates. */
-  version: number;
-}
-
-/** Another node would run the same idempotency key again. */
-export function staysWithItsNode({ terms }: Call): boolean {
-  return terms.node === undefined && terms.extras !== undefined && terms.extras.key !== "";
 }
 
 export function isStreamed({ terms }: Call): boolean {

@@ -1,15 +1,12 @@
 /**
  * State machine of a caller: chooses nodes, retries, gives up.
  *
- *   waiting ──a node serves it──> sent ──REPLY, END──> over        waiting: nobody serves it yet
- *      ^                           │ ^
- *      │                           │ └──time── backing off         sent ──FAILURE, lost, late──> retried, or over
- *      └───────────────────────────┴──────────────^
+ *   waiting ──a node serves it, its delay is over──> sent ──REPLY, END, or no retry──> over
+ *      ^──────────FAILURE, lost, late: a retry────────┘
  *
  * A refused request (draining, overloaded, full link) has not run. A lost or late node may have run it: only
  * idempotent requests are repeated.
  */
-
 import { NumberTable } from "../../core/collections/number-table.js";
 import {
   ClosedError,
@@ -18,24 +15,13 @@ import {
   type ShoalError,
   TimeoutError,
 } from "../../core/errors.js";
-import { TokenBucket } from "../../core/rate-meter.js";
 import { backOff, Deadlines } from "../../core/timers.js";
 import { decodeDetails, FAILURES, type FailureReason, ServiceError, toReason } from "../../kit/errors.js";
 import { LatestMap } from "../bounds.js";
 import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS } from "../messaging/bounds.js";
 import type { NodeQueues } from "../messaging/node-queues.js";
 import { type AttemptResult, Balancer, type Candidate, type NodeLoad } from "./balancer.js";
-import {
-  Call,
-  type CallSink,
-  type CallTerms,
-  isStreamed,
-  NO_NODES,
-  RoomQueue,
-  staysWithItsNode,
-  type Target,
-  timeoutOf,
-} from "./call.js";
+import { Call, type CallSink, type CallTerms, isStreamed, NO_NODES, timeoutOf } from "./call.js";
 import { CHECK_AFTER, MAX_CALLED_SERVICES, MAX_CHECK_AFTER, type RequestsEvent } from "./types.js";
 import {
   type BodyForm,
@@ -71,16 +57,12 @@ export interface CallCounts {
 export class RequestCalls {
   readonly counts: CallCounts = { called: 0, succeeded: 0, failed: 0, retried: 0 };
   readonly #effects: CallsEffects;
-  /** Remote input may determine names; requests keep an evicted target. */
-  readonly targets = new LatestMap<string, Target>(MAX_CALLED_SERVICES);
+  /** Remote input may determine names; requests keep an evicted balancer. */
+  readonly balancers = new LatestMap<string, Balancer>(MAX_CALLED_SERVICES);
   /** Attempts by id. */
   readonly #sent = new NumberTable<Call>();
-  /** Requests without a serving node, or without room. */
+  /** Requests that wait for a change of the serving nodes. */
   readonly #waiting = new Set<Call>();
-  /** Nodes with room again. */
-  readonly #freed = new Map<NodeLoad, Target>();
-  readonly #waitingAtNode = new WeakMap<NodeLoad, RoomQueue>();
-  #isRefilling = false;
   #isClosed = false;
   readonly #deadlines = new Deadlines<Call>();
   #id = 0;
@@ -100,13 +82,14 @@ export class RequestCalls {
 
   /** Its sink may be called before this returns. */
   call(now: number, terms: CallTerms, sink: CallSink): Call {
-    const target = this.#targetOf(now, terms.service);
-    target.budget.add(0.2);
-    const call = new Call(terms, sink, target, now);
+    let balancer = this.balancers.get(terms.service);
+    if (balancer === undefined) {
+      balancer = new Balancer(this.#effects.random);
+      this.balancers.set(terms.service, balancer);
+    }
+    const call = new Call(terms, sink, balancer, now);
     this.counts.called += 1;
-    const queue = queueOf(call);
-    if (queue.first !== undefined && mayGoAnywhere(call)) this.#awaitRoom(now, call, queue);
-    else this.#attempt(now, call);
+    this.#attempt(now, call);
     return call;
   }
 
@@ -117,7 +100,6 @@ export class RequestCalls {
     this.#over(call);
     this.counts.failed += 1;
     if (error !== undefined) call.sink.fail(error);
-    this.#refill(now);
   }
 
   /** Credit of a streamed reply; dropping it would block the request forever. */
@@ -132,11 +114,6 @@ export class RequestCalls {
   }
 
   onItem(now: number, from: string, item: RequestItem): void {
-    this.#onItem(now, from, item);
-    this.#refill(now);
-  }
-
-  #onItem(now: number, from: string, item: RequestItem): void {
     const call = this.#sent.get(item.id);
     if (call === undefined) {
       this.#effects.refuse(item.id <= this.#id ? "late" : "foreign");
@@ -184,20 +161,11 @@ export class RequestCalls {
       if (call.node?.id !== id || call.state !== "sent") continue;
       this.#lost(now, call, `${this.#effects.nameOf(id)} was lost before it answered`);
     }
-    this.#refill(now);
   }
 
   /** The nodes of a service may have changed. */
   onChanged(now: number): void {
-    const queues = new Set<RoomQueue>();
-    for (const call of [...this.#waiting]) {
-      if (call.state !== "waiting") continue;
-      const queue = queueOf(call);
-      if (queue.has(call)) queues.add(queue);
-      else this.#attempt(now, call);
-    }
-    for (const queue of queues) this.#refillFrom(now, queue);
-    this.#refill(now);
+    for (const call of [...this.#waiting]) if (call.state === "waiting") this.#attempt(now, call);
   }
 
   nextWakeUp(): number | undefined {
@@ -208,37 +176,17 @@ export class RequestCalls {
     for (const call of this.#deadlines.take(now)) {
       if (call.state === "over") continue;
       if (now >= call.until) this.#expire(now, call);
-      else if (call.place.linked && now >= call.retryAt) this.#onTrial(now, call);
-      else if ((call.state === "backing-off" || call.state === "waiting") && now >= call.retryAt)
-        this.#attempt(now, call);
+      else if (call.state === "waiting" && now >= call.retryAt) this.#attempt(now, call);
       else if (call.state === "sent" && now >= this.#attemptUntil(call)) this.#late(now, call);
       else if (call.state === "sent" && now >= call.checkAt) this.#check(now, call);
       else this.#schedule(now, call);
     }
-    this.#refill(now);
   }
 
   close(error: () => ShoalError): void {
     this.#isClosed = true;
     for (const call of [...this.#sent.values(), ...this.#waiting]) this.giveUp(0, call, error());
     for (const call of this.#deadlines.take(Number.POSITIVE_INFINITY)) this.giveUp(0, call, error());
-  }
-
-  #targetOf(now: number, name: string): Target {
-    let target = this.targets.get(name);
-    if (target !== undefined) return target;
-    const { random, report } = this.#effects;
-    target = {
-      name,
-      balancer: new Balancer(name, random, report),
-      budget: new TokenBucket(100, 10, now, 10),
-      waiting: new RoomQueue(),
-      waitingForOthers: new RoomQueue(),
-      candidates: [],
-      version: -1,
-    };
-    this.targets.set(name, target);
-    return target;
   }
 
   // --- Attempts ------------------------------------------------------------------------------------------------------
@@ -248,32 +196,11 @@ export class RequestCalls {
       this.#expire(now, call);
       return;
     }
-    call.place.unlink();
-    const { terms, target, tried } = call;
-    // Incomplete knowledge might choose another node than other callers do.
-    if (staysWithItsNode(call) && this.#effects.isSettling()) {
-      this.#wait(now, call);
-      return;
-    }
-    // A full link has room later, which nobody says.
-    let tryAgainAt = Number.POSITIVE_INFINITY;
+    const { terms } = call;
     for (;;) {
       const node = this.#pick(now, call);
-      if (node === undefined && mayGoAnywhere(call) && target.balancer.isAwaited(this.#tried(call))) {
-        // The others have no room: failed nodes may be retried.
-        if (call.tried === tried && tried.length > 0 && !call.isUnserved) {
-          call.tried = NO_NODES;
-          continue;
-        }
-        this.#awaitRoom(now, call, queueOf(call), tryAgainAt);
-        return;
-      }
       if (node === undefined) {
         this.#onNobody(now, call);
-        return;
-      }
-      if (!node.isOpen) {
-        this.#awaitRoom(now, call, this.#waitingAt(node));
         return;
       }
       this.#id += 1;
@@ -288,7 +215,6 @@ export class RequestCalls {
       call.checkAt = now + CHECK_AFTER;
       call.checkAfter = CHECK_AFTER;
       call.isUnserved = false;
-      call.sends += 1;
       call.state = "sent";
       this.#waiting.delete(call);
       this.#sent.set(id, call);
@@ -298,9 +224,7 @@ export class RequestCalls {
         if (call.state === "sent" && call.id === id) this.#schedule(now, call);
         return;
       }
-      const isHeld = staysWithItsNode(call);
-      // A node without a link is not at fault.
-      this.#takeBack(now, call, result === "unreachable" && !isHeld ? "failed" : "refused");
+      this.#endAttempt(now, call, result === "unreachable" ? "failed" : "refused");
       const name = this.#effects.nameOf(node.id);
       if (result === "too-large") {
         const text = `${name} takes no request of ${item.length} bytes`;
@@ -311,75 +235,20 @@ export class RequestCalls {
         result === "full"
           ? this.#error(call, "overloaded", `the link to ${name} is full`)
           : this.#error(call, "worker-lost", `${name} is out of reach`);
-      if (isHeld) {
-        this.#hold(now, call);
-        return;
-      }
-      if (result === "full") tryAgainAt = now + Math.max(1, terms.retryDelay);
       call.tried = [...call.tried, node.id];
     }
   }
 
   #pick(now: number, call: Call): NodeLoad | undefined {
-    const { terms, target } = call;
+    const { terms, balancer, tried } = call;
     const version = this.#effects.version();
-    if (version !== target.version) {
-      target.version = version;
-      target.candidates = this.#effects.candidates(terms.service);
-      target.balancer.setCandidates(target.candidates);
+    if (version !== balancer.version) {
+      balancer.version = version;
+      balancer.setCandidates(this.#effects.candidates(terms.service));
     }
     if (terms.node !== undefined)
-      return call.tried.includes(terms.node) ? undefined : target.balancer.nodes.get(terms.node);
-    return target.balancer.pick(now, this.#tried(call), terms.extras?.key ?? "");
-  }
-
-  #tried({ terms, tried, target }: Call): readonly string[] {
-    return terms.self ? tried : [...tried, ...selfOf(target.candidates)];
-  }
-
-  #awaitRoom(now: number, call: Call, queue: RoomQueue, at = Number.POSITIVE_INFINITY): void {
-    this.#wait(now, call, Math.min(at, call.target.balancer.nextTrial(now)));
-    if (isOverload(call.error)) call.tried = NO_NODES;
-    queue.push(call);
-  }
-
-  /** An ejected node may be tried. */
-  #onTrial(now: number, call: Call): void {
-    call.retryAt = Number.POSITIVE_INFINITY;
-    this.#schedule(now, call);
-    if (call.queue !== undefined) this.#refillFrom(now, call.queue);
-  }
-
-  #waitingAt(node: NodeLoad): RoomQueue {
-    let queue = this.#waitingAtNode.get(node);
-    if (queue === undefined) {
-      queue = new RoomQueue();
-      this.#waitingAtNode.set(node, queue);
-    }
-    return queue;
-  }
-
-  /** Sends waiting requests to nodes with room again. */
-  #refill(now: number): void {
-    if (this.#freed.size === 0 || this.#isRefilling || this.#isClosed) return;
-    this.#isRefilling = true;
-    for (const [node, target] of this.#freed) {
-      this.#freed.delete(node);
-      const held = this.#waitingAtNode.get(node);
-      if (held !== undefined) this.#refillFrom(now, held);
-      this.#refillFrom(now, target.waiting);
-      this.#refillFrom(now, target.waitingForOthers);
-    }
-    this.#isRefilling = false;
-  }
-
-  #refillFrom(now: number, queue: RoomQueue): void {
-    for (let call = queue.first; call !== undefined; call = queue.first) {
-      this.#attempt(now, call);
-      if (!queue.has(call)) continue;
-      queue.putBack(call);
-      return;
-    }
+      return tried.includes(terms.node) ? undefined : balancer.nodes.get(terms.node);
+    return balancer.pick(now, tried, terms.self);
   }
 
   #onNobody(now: number, call: Call): void {
@@ -388,38 +257,29 @@ export class RequestCalls {
     if (mayWait && call.isUnserved) {
       // The last serving node may return.
       const { retryDelay, maxRetryDelay } = terms;
-      call.tried = [];
+      call.tried = NO_NODES;
       call.holds += 1;
       const delay = backOff(call.holds, retryDelay, maxRetryDelay, this.#effects.random);
       this.#wait(now, call, now + delay);
       return;
     }
-    if (mayWait && !this.#isServed(call)) {
-      call.tried = [];
+    if (mayWait && call.balancer.untried(NO_NODES, terms.self).length === 0) {
+      call.tried = NO_NODES;
       this.#wait(now, call);
       return;
     }
     if (error !== undefined) {
       // All refused it: all once more, later.
-      if (terms.node === undefined && this.#retry(now, call, false)) {
-        return;
-      }
-      this.#fail(call, error);
+      if (terms.node !== undefined || !this.#retry(now, call)) this.#fail(call, error);
       return;
     }
     if (this.#effects.isSettling()) {
       this.#wait(now, call);
       return;
     }
-    const text = "no node serves it; waitForReady: true waits for one";
-    this.#fail(
-      call,
-      this.#error(call, "no-service", terms.node === undefined ? text : "the node does not serve it"),
-    );
-  }
-
-  #isServed({ terms, target }: Call): boolean {
-    return target.candidates.some(({ distance }) => terms.self || distance !== 0);
+    const nobody = "no node serves it; waitForReady: true waits for one";
+    const text = terms.node === undefined ? nobody : "the node does not serve it";
+    this.#fail(call, this.#error(call, "no-service", text));
   }
 
   /** @param retryAt when known nodes are tried again */
@@ -431,24 +291,14 @@ export class RequestCalls {
     this.#schedule(now, call);
   }
 
-  /** Uncounted, as the node did not get it. */
-  #hold(now: number, call: Call): void {
-    const { retryDelay, maxRetryDelay } = call.terms;
-    call.state = "backing-off";
-    call.retryAt = now + backOff(call.holds, retryDelay, maxRetryDelay, this.#effects.random);
-    call.holds += 1;
-    this.#schedule(now, call);
-  }
-
-  /** @param isBudgeted whether a node may still run it */
-  #retry(now: number, call: Call, isBudgeted: boolean): boolean {
-    const { terms, target } = call;
-    if (call.attempts >= terms.retries || (isBudgeted && !target.budget.take(now))) return false;
+  #retry(now: number, call: Call): boolean {
+    const { terms, balancer } = call;
+    if (call.attempts >= terms.retries) return false;
     const delay = backOff(call.attempts, terms.retryDelay, terms.maxRetryDelay, this.#effects.random);
     call.attempts += 1;
     if (now + delay >= call.until) return false;
-    if (this.#tried(call).length >= target.balancer.nodes.size) call.tried = NO_NODES;
-    call.state = "backing-off";
+    if (balancer.untried(call.tried, terms.self).length === 0) call.tried = NO_NODES;
+    call.state = "waiting";
     this.#waiting.delete(call);
     call.retryAt = now + delay;
     this.#schedule(now, call);
@@ -464,22 +314,14 @@ export class RequestCalls {
       this.#fail(call, error);
       return;
     }
-    // The node has room after answering another.
-    if (reason === "overloaded" && !node.isOpen && call.terms.retries > 0) {
-      this.#attempt(now, call);
-      return;
-    }
-    // Other requests with its key wait for that node while it serves.
-    if (!staysWithItsNode(call) || reason === "stopping" || reason === "no-service")
-      call.tried = [...call.tried, node.id];
-    const { sends } = call;
+    call.tried = [...call.tried, node.id];
     const attempt = call.attempts + 1;
     if (reason === "stopping" || reason === "no-service") {
       // It did not run: an uncounted immediate retry.
       call.isUnserved = true;
       this.#attempt(now, call);
-    } else if (!this.#retry(now, call, reason === "expired")) this.#fail(call, error);
-    if (call.state === "over" && call.sends === sends) return;
+    } else if (!this.#retry(now, call)) this.#fail(call, error);
+    if (call.state === "over") return;
     this.counts.retried += 1;
     const { service } = call.terms;
     this.#effects.report({ type: "request:retried", service, node: node.id, reason, attempt });
@@ -554,8 +396,7 @@ export class RequestCalls {
     const { service, timeout } = call.terms;
     const { error: cause, node, state } = call;
     const from = state === "sent" && node !== undefined ? ` from ${this.#effects.nameOf(node.id)}` : "";
-    const missing = call.place.linked ? "no node has room for it" : "no node serves it";
-    const why = from === "" && cause === undefined ? missing : `no reply${from}`;
+    const why = from === "" && cause === undefined ? "no node serves it" : `no reply${from}`;
     const last = cause === undefined ? "" : `; last: ${cause.message}`;
     this.#cancelAttempt(now, call, "failed");
     this.#fail(
@@ -571,31 +412,18 @@ export class RequestCalls {
   }
 
   #endAttempt(now: number, call: Call, result: AttemptResult): void {
-    const node = call.node as NodeLoad;
-    this.#takeBack(now, call, result);
-    this.#free(node, call);
-  }
-
-  /** Frees no room for others: if nothing was sent, they would find the same, again and again. */
-  #takeBack(now: number, call: Call, result: AttemptResult): void {
     this.#sent.delete(call.id);
     call.state = "waiting";
-    call.target.balancer.ended(now, call.node as NodeLoad, result, now - call.sentAt);
+    (call.node as NodeLoad).ended(now, result, now - call.sentAt);
     call.node = undefined;
   }
 
   #succeeded(now: number, call: Call, node: NodeLoad): void {
     this.#sent.delete(call.id);
     // Its reader slows a stream, too.
-    call.target.balancer.ended(now, node, "ok", call.hasBegun ? 0 : now - call.sentAt);
-    this.#free(node, call);
+    node.ended(now, "ok", call.hasBegun ? 0 : now - call.sentAt);
     this.#over(call);
     this.counts.succeeded += 1;
-  }
-
-  /** Where nothing waits, the node is found open by the next request. */
-  #free(node: NodeLoad, { target }: Call): void {
-    if (this.#waiting.size > 0) this.#freed.set(node, target);
   }
 
   #fail(call: Call, error: ShoalError): void {
@@ -608,7 +436,6 @@ export class RequestCalls {
     call.state = "over";
     call.node = undefined;
     call.link.unlink();
-    call.place.unlink();
     this.#waiting.delete(call);
     call.sink.over?.();
   }
@@ -621,7 +448,7 @@ export class RequestCalls {
   #schedule(now: number, call: Call): void {
     let next = call.until;
     if (call.state === "sent") next = Math.min(next, this.#attemptUntil(call), call.checkAt);
-    else if (call.state === "backing-off" || call.state === "waiting") next = Math.min(next, call.retryAt);
+    else if (call.state === "waiting") next = Math.min(next, call.retryAt);
     if (next === Number.POSITIVE_INFINITY) call.link.unlink();
     else this.#deadlines.set(call.link, now, Math.round(next - now));
   }
@@ -629,21 +456,4 @@ export class RequestCalls {
   #error({ terms }: Call, reason: FailureReason, text: string): ServiceError {
     return new ServiceError(reason, terms.service, text);
   }
-}
-
-function isOverload(error: ShoalError | undefined): boolean {
-  return error instanceof ServiceError && error.reason === "overloaded";
-}
-
-/** Separate, so that requests this node may serve do not wait behind others. */
-function queueOf({ terms, target }: Call): RoomQueue {
-  return terms.self ? target.waiting : target.waitingForOthers;
-}
-
-function mayGoAnywhere(call: Call): boolean {
-  return call.terms.node === undefined && !staysWithItsNode(call);
-}
-
-function selfOf(candidates: readonly Candidate[]): string[] {
-  return candidates.filter(({ distance }) => distance === 0).map(({ id }) => id);
 }

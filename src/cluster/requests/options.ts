@@ -2,7 +2,6 @@
 import { checkCallOptions, checkInteger, invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { MAX_TIMEOUT } from "../../core/waiter.js";
-import { MAX_METHOD_NAME } from "../../kit/contract.js";
 import {
   anything,
   boolean,
@@ -18,10 +17,8 @@ import type { CallTerms } from "./call.js";
 import {
   MAX_HEADER_BYTES,
   MAX_HEADERS,
-  type OutgoingRequest,
   REQUEST_TIMEOUT,
   type ServiceRequestOptions,
-  type ServiceSchemas,
   type ServiceStreamOptions,
   STREAM_BYTES,
   STREAM_PARTS,
@@ -37,31 +34,24 @@ const REQUEST_KEYS = [
   "retryDelay",
   "maxRetryDelay",
   "idempotent",
-  "idempotencyKey",
   "waitForReady",
   "self",
 ];
-const STREAM_KEYS = [...REQUEST_KEYS.filter((key) => key !== "idempotencyKey"), "maxQueue", "maxQueueBytes"];
+const STREAM_KEYS = [...REQUEST_KEYS, "maxQueue", "maxQueueBytes"];
 
 const SERVE_OPTIONS = {
-  schema: anything<ServiceSchemas<never, never>>(),
   /** Concurrent requests, 1 to 65,536. Default 256. */
   concurrency: integer({ default: 256, max: 65_536 }),
   /** Queued requests, 0 to 1,048,576; more are refused, and callers try other nodes. Default 4,096. */
   maxQueue: integer({ default: 4_096, min: 0, max: 1_048_576 }),
   /** Bytes of queued requests, with their headers. Default 16 MiB. */
   maxQueueBytes: bytes({ default: 16_777_216, min: 0 }),
-  /** ms that replies are kept by idempotency key, at most 10,000 and 16 MiB; 0: not kept. Default 60,000. */
-  keepReplies: integer({ default: 60_000, min: 0 }),
 };
 
 export type ServeSettings = Settings<typeof SERVE_OPTIONS>;
 
 /** Options of `serve`. */
-export type ServeOptions<Request = unknown, Reply = unknown> = Omit<Given<typeof SERVE_OPTIONS>, "schema"> & {
-  /** Other requests are refused with `invalid-request`. */
-  readonly schema?: ServiceSchemas<Request, Reply> | undefined;
-};
+export type ServeOptions = Given<typeof SERVE_OPTIONS>;
 
 const MANY_OPTIONS = {
   /** ms for everything; -1: no limit. Default 5,000. */
@@ -89,7 +79,7 @@ export function checkServiceName(name: unknown): asserts name is string {
 }
 
 /** @throws InvalidArgumentError `EINVAL` */
-export function servingSettings(options: ServeOptions<never, never>): ServeSettings {
+export function servingSettings(options: ServeOptions): ServeSettings {
   return checkOptions("serve", SERVE_OPTIONS, options);
 }
 
@@ -107,27 +97,35 @@ const PLAIN = {
 
 export const NO_OPTIONS: ServiceRequestOptions & ServiceStreamOptions = Object.freeze({});
 
+export interface OutgoingRequest {
+  readonly service: string;
+  /** Contract method; "": none. */
+  readonly method: string;
+  readonly body: unknown;
+  readonly options: ServiceRequestOptions | ServiceStreamOptions;
+  /** Whether the reply is streamed. */
+  readonly isStream: boolean;
+}
+
 /** @throws InvalidArgumentError `EINVAL` */
 export function requestTerms({
   service,
   method,
   body: given,
-  options = NO_OPTIONS,
+  options,
   isStream,
 }: OutgoingRequest): CallTerms {
   const body = encodeBody(given);
   checkServiceName(service);
-  checkMethod(method);
   if (options === NO_OPTIONS && !isStream)
-    return { service, extras: extrasOf(method, "", NO_HEADERS, 0, 0), body, ...PLAIN };
+    return { service, extras: extrasOf(method, NO_HEADERS, 0, 0), body, ...PLAIN };
   if (isStream) checkCallOptions("requestStream", options, STREAM_KEYS);
   else checkCallOptions("request", options, REQUEST_KEYS);
   const {
     // A stream takes as long as its source: the timeout ends with the first part.
     timeout = isStream ? -1 : REQUEST_TIMEOUT,
     attemptTimeout = isStream ? REQUEST_TIMEOUT : -1,
-    idempotencyKey,
-    idempotent = idempotencyKey !== undefined,
+    idempotent = false,
     maxQueue = STREAM_PARTS,
     maxQueueBytes = STREAM_BYTES,
     retries = PLAIN.retries,
@@ -136,15 +134,12 @@ export function requestTerms({
     waitForReady = false,
     self = true,
   } = options as ServiceRequestOptions & ServiceStreamOptions;
-  if (idempotencyKey !== undefined) checkKey(idempotencyKey);
   const parts = checkInteger("maxQueue", maxQueue, 1, 65_536);
   const bytes = checkInteger("maxQueueBytes", maxQueueBytes, 1, Number.MAX_SAFE_INTEGER);
   const headers = checkHeaders(options.headers);
   return {
     service,
-    extras: isStream
-      ? extrasOf(method, "", headers, parts, bytes)
-      : extrasOf(method, idempotencyKey ?? "", headers, 0, 0),
+    extras: isStream ? extrasOf(method, headers, parts, bytes) : extrasOf(method, headers, 0, 0),
     body,
     timeout: checkTimeout(timeout),
     attemptTimeout: checkTimeout(attemptTimeout),
@@ -159,7 +154,7 @@ export function requestTerms({
 }
 
 export function nodeStreamTerms(node: string, service: string, timeout: number): CallTerms {
-  const extras = extrasOf("", "", NO_HEADERS, STREAM_PARTS, STREAM_BYTES);
+  const extras = extrasOf("", NO_HEADERS, STREAM_PARTS, STREAM_BYTES);
   return { ...PLAIN, service, extras, body: encodeBody(undefined), timeout, node };
 }
 
@@ -171,30 +166,13 @@ export function manyTerms(
 ): Omit<CallTerms, "node"> & { readonly count: number } {
   checkServiceName(service);
   const { timeout, count, headers, self } = checkOptions("requestMany", MANY_OPTIONS, options);
-  const extras = extrasOf("", "", checkHeaders(headers), 0, 0);
+  const extras = extrasOf("", checkHeaders(headers), 0, 0);
   return { ...PLAIN, service, extras, body, timeout, self, count };
 }
 
-function extrasOf(
-  method: string,
-  key: string,
-  headers: Headers,
-  parts: number,
-  bytes: number,
-): CallExtras | undefined {
-  if (method === "" && key === "" && headers === NO_HEADERS && parts === 0) return undefined;
-  return { method, key, headers, parts, bytes };
-}
-
-function checkMethod(method: unknown): void {
-  if (typeof method !== "string" || Buffer.byteLength(method) > MAX_METHOD_NAME)
-    throw invalidArgument(`a method's name must be a text of at most ${MAX_METHOD_NAME} bytes`, method);
-}
-
-function checkKey(key: unknown): void {
-  const size = typeof key === "string" ? Buffer.byteLength(key) : 0;
-  if (size === 0 || size > MAX_NAME)
-    throw invalidArgument(`idempotencyKey must be a text of 1 to ${MAX_NAME} bytes`, key);
+function extrasOf(method: string, headers: Headers, parts: number, bytes: number): CallExtras | undefined {
+  if (method === "" && headers === NO_HEADERS && parts === 0) return undefined;
+  return { method, headers, parts, bytes };
 }
 
 function checkHeaders(headers: Headers | undefined): Headers {

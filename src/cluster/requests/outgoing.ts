@@ -1,10 +1,10 @@
 /**
- * A program's requests: observers and middleware, a call by the rules of calls.ts, and its result for the program.
+ * A program's requests: observers, a call by the rules of calls.ts, and its result for the program.
  *
- *   request, requestStream ── observed ── middleware ──> Call ──> a promise, PartStream
- *   requestMany ── observed ── a Call to each node that serves it ──> a promise
+ *   request, requestStream ── observed ──> Call ──> a promise, PartStream
+ *   requestMany ── observed ── a request to each node that serves it ──> a promise
  */
-import { invalidArgument, isAsyncIterable, thrownText } from "../../core/arguments.js";
+import { thrownText } from "../../core/arguments.js";
 import { owned } from "../../core/bytes.js";
 import { ReceiveWindow } from "../../core/credit.js";
 import { endedWith, type RequestOperation, startRequest, withAdded } from "../../core/diagnostics.js";
@@ -17,7 +17,7 @@ import {
 } from "../../core/errors.js";
 import { PushIterator } from "../../core/push-iterator.js";
 import type { DriverTimer } from "../../core/timers.js";
-import { checkWait, ignore, neverLate, timeLeft, waitFor } from "../../core/waiter.js";
+import { checkWait, ignore, neverLate } from "../../core/waiter.js";
 import { type PendingCall, PendingCalls } from "../../kit/calls.js";
 import { type ServiceClient, type ServiceContract, serviceClient } from "../../kit/contract.js";
 import { ServiceError } from "../../kit/errors.js";
@@ -25,13 +25,17 @@ import { dataBytes } from "../messaging/items.js";
 import type { Member } from "../node/member.js";
 import type { Call, CallSink, CallTerms } from "./call.js";
 import type { RequestCalls } from "./calls.js";
-import { manyTerms, NO_OPTIONS, nodeStreamTerms, requestTerms, type ServiceManyOptions } from "./options.js";
+import {
+  manyTerms,
+  NO_OPTIONS,
+  nodeStreamTerms,
+  type OutgoingRequest,
+  requestTerms,
+  type ServiceManyOptions,
+} from "./options.js";
 import {
   MAX_HEADER_BYTES,
   MAX_HEADERS,
-  type OutgoingRequest,
-  REQUEST_TIMEOUT,
-  type RequestMiddleware,
   type ServiceManyResult,
   type ServiceRequestOptions,
   type ServiceStreamOptions,
@@ -40,23 +44,18 @@ import { type BodyForm, decodeBody, encodeBody } from "./wire.js";
 
 type Decode = (form: BodyForm, body: Buffer) => unknown;
 
-/** Waits until new nodes' services are known. */
-export type FindNodes = (
-  service: string,
-  self: boolean,
-  timeout: number,
-  signal: AbortSignal | undefined,
-) => Promise<readonly Member[]>;
-
 export class OutgoingRequests {
   readonly pending = new PendingCalls({ maxPending: 65_536, maxPendingBytes: 67_108_864 });
   readonly #calls: RequestCalls;
   readonly #timer: DriverTimer;
-  readonly #nodesOf: FindNodes;
-  /** Replaced, not changed. */
-  middleware: readonly RequestMiddleware[] = [];
+  /** That serve a service. */
+  readonly #nodesOf: (service: string, self: boolean) => readonly Member[];
 
-  constructor(calls: RequestCalls, timer: DriverTimer, nodesOf: FindNodes) {
+  constructor(
+    calls: RequestCalls,
+    timer: DriverTimer,
+    nodesOf: (service: string, self: boolean) => readonly Member[],
+  ) {
     this.#calls = calls;
     this.#timer = timer;
     this.#nodesOf = nodesOf;
@@ -87,62 +86,33 @@ export class OutgoingRequests {
     body: unknown,
     options: ServiceManyOptions = {},
   ): Promise<ServiceManyResult> {
-    const { form, data } = encodeBody(body);
-    // The program may reuse its bytes after the call.
-    const own = { form, data: typeof data === "string" ? data : Buffer.from(data) };
-    const { count, ...terms } = manyTerms(service, own, options);
+    const { count, ...terms } = manyTerms(service, encodeBody(body), options);
     const { signal } = options;
     checkWait({ signal });
-    const begun = performance.now();
-    const nodes = await this.#nodesOf(service, terms.self, terms.timeout, signal);
+    const nodes = this.#nodesOf(service, terms.self);
     if (nodes.length === 0) throw new ServiceError("no-service", service, "no node serves it");
-    return this.#ofEach(nodes, count, { ...terms, timeout: timeLeft(terms.timeout, begun) }, signal);
-  }
-
-  /** @param count enough replies */
-  #ofEach(
-    nodes: readonly Member[],
-    count: number,
-    terms: Omit<CallTerms, "node">,
-    signal: AbortSignal | undefined,
-  ): Promise<ServiceManyResult> {
-    const calls: Call[] = [];
-    const giveUp = (): void => {
-      for (const call of calls) this.#giveUp(call, undefined);
-    };
-    const bytes = nodes.length * dataBytes(terms.body.data);
-    const pending = this.#pend<ServiceManyResult>(bytes, signal, giveUp, nodes.length);
     const replies: { readonly member: Member; readonly body: unknown }[] = [];
     const failed: { readonly member: Member; readonly error: Error }[] = [];
     const missing = new Set(nodes);
-    let open = nodes.length;
-    const ended = (): void => {
-      open -= 1;
-      if (open > 0 && replies.length < count) return;
-      pending.resolve({ replies, failed, missing: [...missing] });
-      giveUp();
+    const enough = new AbortController();
+    const stop = signal === undefined ? enough.signal : AbortSignal.any([signal, enough.signal]);
+    const ask = async (member: Member): Promise<void> => {
+      try {
+        const reply = await this.#send({ ...terms, node: member.id }, stop, decodeBody);
+        if (enough.signal.aborted) return;
+        missing.delete(member);
+        replies.push({ member, body: reply });
+        if (replies.length >= count) enough.abort();
+      } catch (error) {
+        // A late node is missing.
+        if (enough.signal.aborted || error instanceof TimeoutError) return;
+        if (stop.aborted || error instanceof ClosedError) throw error;
+        missing.delete(member);
+        failed.push({ member, error: error as Error });
+      }
     };
-    for (const member of nodes) {
-      const sink: CallSink = {
-        reply: (form, body) => {
-          missing.delete(member);
-          try {
-            replies.push({ member, body: decodeBody(form, body) });
-          } catch (error) {
-            failed.push({ member, error: error as Error });
-          }
-          ended();
-        },
-        fail: (error) => {
-          if (error instanceof ClosedError) pending.abandon(error);
-          // A late node is missing.
-          if (!(error instanceof TimeoutError) && missing.delete(member)) failed.push({ member, error });
-          ended();
-        },
-      };
-      calls.push(this.#begin({ ...terms, node: member.id }, sink));
-    }
-    return pending.promise;
+    await Promise.all(nodes.map(ask));
+    return { replies, failed, missing: [...missing] };
   }
 
   /**
@@ -185,13 +155,10 @@ export class OutgoingRequests {
   #ask(outgoing: OutgoingRequest, decode: Decode): Promise<unknown> {
     const { service, method, options } = outgoing;
     const operation = startRequest("cluster", service, method, false, options?.headers);
-    return operation === undefined
-      ? this.#reply(outgoing, decode)
-      : observe(operation, () => this.#reply({ ...outgoing, options: observed(options, operation) }, decode));
-  }
-
-  #reply(outgoing: OutgoingRequest, decode: Decode): Promise<unknown> {
-    if (this.middleware.length > 0) return this.#through(outgoing, (each) => this.#request(each, decode));
+    if (operation !== undefined)
+      return observe(operation, () =>
+        this.#request({ ...outgoing, options: observed(options, operation) }, decode),
+      );
     try {
       return this.#request(outgoing, decode);
     } catch (error) {
@@ -202,11 +169,11 @@ export class OutgoingRequests {
   #askInParts(outgoing: OutgoingRequest, decode: Decode): AsyncIterableIterator<unknown, undefined> {
     const { service, method, options } = outgoing;
     const operation = startRequest("cluster", service, method, true, options?.headers);
-    if (operation === undefined) return this.#partsOf(outgoing, decode);
+    if (operation === undefined) return this.#stream(outgoing, decode);
     let parts: AsyncIterableIterator<unknown, undefined>;
     try {
       const traced = { ...outgoing, options: observed(options, operation) };
-      parts = operation.run(() => this.#partsOf(traced, decode));
+      parts = operation.run(() => this.#stream(traced, decode));
     } catch (error) {
       operation.end(error);
       throw error;
@@ -214,70 +181,16 @@ export class OutgoingRequests {
     return endedWith(parts, operation);
   }
 
-  #partsOf(outgoing: OutgoingRequest, decode: Decode): AsyncIterableIterator<unknown, undefined> {
-    return this.middleware.length === 0
-      ? this.#stream(outgoing, decode)
-      : this.#partsThrough(outgoing, decode);
-  }
-
-  async *#partsThrough(
-    outgoing: OutgoingRequest,
-    decode: Decode,
-  ): AsyncGenerator<unknown, undefined, undefined> {
-    const parts = await this.#through(outgoing, (each) => this.#stream(each, decode));
-    if (!isAsyncIterable(parts))
-      throw invalidArgument("middleware of a streamed request gives an async iterable", parts);
-    yield* parts;
-    return undefined;
-  }
-
-  /** The caller's time counts until middleware has passed the request on, and its signal until the end. */
-  async #through(outgoing: OutgoingRequest, last: (request: OutgoingRequest) => unknown): Promise<unknown> {
-    const { service, options, isStream } = outgoing;
-    const timeout = options?.timeout ?? (isStream ? -1 : REQUEST_TIMEOUT);
-    const signal = options?.signal;
-    /** The caller's error: nothing is sent any more. */
-    let failure: Promise<never> | undefined;
-    let passOn: (() => void) | undefined;
-    const passed = new Promise<void>((resolve) => {
-      passOn = resolve;
-    });
-    const all = this.middleware;
-    const step = (at: number, request: OutgoingRequest): unknown => {
-      if (failure !== undefined) return failure;
-      const call = all[at];
-      if (call !== undefined)
-        return call(request, (changed) =>
-          step(at + 1, changed === undefined ? request : { ...request, ...changed, isStream }),
-        );
-      passOn?.();
-      return last(request);
-    };
-    const late = (): TimeoutError =>
-      new TimeoutError("ETIMEDOUT", `${service}: middleware has not passed it on within ${timeout} ms`);
-    const result = (async () => step(0, outgoing))();
-    // It may settle when nothing waits for it any more.
-    result.catch(ignore);
-    try {
-      await waitFor(Promise.race([passed, result]), { timeout, signal }, late);
-      return await waitFor(result, { signal }, neverLate);
-    } catch (error) {
-      failure = Promise.reject(error);
-      failure.catch(ignore);
-      if (isStream) void result.then((parts) => (parts as AsyncIterator<unknown>).return?.()).catch(ignore);
-      throw error;
-    }
-  }
-
   #request(outgoing: OutgoingRequest, decode: Decode): Promise<unknown> {
-    const terms = requestTerms(outgoing);
-    const signal = outgoing.options?.signal;
+    return this.#send(requestTerms(outgoing), outgoing.options.signal, decode);
+  }
+
+  #send(terms: CallTerms, signal: AbortSignal | undefined, decode: Decode): Promise<unknown> {
     const reply = new WholeReply(terms.service, decode);
     const onAborted = signal === undefined ? ignore : this.#onAborted(reply);
-    const pending = this.#pend<unknown>(dataBytes(terms.body.data), signal, onAborted);
-    reply.pending = pending;
+    reply.pending = this.#pend<unknown>(dataBytes(terms.body.data), signal, onAborted);
     reply.call = this.#begin(terms, reply);
-    return pending.promise;
+    return reply.pending.promise;
   }
 
   #onAborted(reply: WholeReply): () => void {
@@ -285,7 +198,7 @@ export class OutgoingRequests {
   }
 
   #stream(outgoing: OutgoingRequest, decode: Decode): PartStream {
-    return this.#read(requestTerms(outgoing), outgoing.options?.signal, decode);
+    return this.#read(requestTerms(outgoing), outgoing.options.signal, decode);
   }
 
   #read(terms: CallTerms, signal: AbortSignal | undefined, decode: Decode): PartStream {
@@ -305,19 +218,14 @@ export class OutgoingRequests {
   }
 
   /**
-   * @param bytes of its bodies
+   * @param bytes of its body
    * @param onAborted the signal aborted
    * @throws InvalidStateError `ERR_TOO_MANY_PENDING`; InvalidArgumentError `EINVAL`; AbortedError `ABORT_ERR`;
    * ClosedError `EBADF`
    */
-  #pend<T>(
-    bytes: number,
-    signal: AbortSignal | undefined,
-    onAborted: () => void,
-    requests = 1,
-  ): PendingCall<T> {
+  #pend<T>(bytes: number, signal: AbortSignal | undefined, onAborted: () => void): PendingCall<T> {
     this.#calls.assertOpen();
-    return this.pending.add<T>(bytes, { signal, onGivenUp: onAborted, requests }, neverLate);
+    return this.pending.add<T>(bytes, { signal, onGivenUp: onAborted }, neverLate);
   }
 
   #begin(terms: CallTerms, sink: CallSink): Call {

@@ -6,28 +6,20 @@
  *                   <── reply, failure ───────────────────────────────────────────────────────┘
  */
 import { invalidArgument } from "../../core/arguments.js";
-import { ClosedError, TimeoutError } from "../../core/errors.js";
+import { ClosedError } from "../../core/errors.js";
 import { DriverTimer } from "../../core/timers.js";
-import { timeLeft, Waiter, withTimeout } from "../../core/waiter.js";
-import type { ServiceContract, ServiceHandlers } from "../../kit/contract.js";
+import { withTimeout } from "../../core/waiter.js";
+import { contractHandler, type ServiceContract, type ServiceHandlers } from "../../kit/contract.js";
 import type { NodeLinks } from "../messaging/links.js";
 import { NodeQueues } from "../messaging/node-queues.js";
 import { MessageKind } from "../messaging/parts.js";
 import type { Member } from "../node/member.js";
 import type { Candidate } from "./balancer.js";
 import { type CallsEffects, RequestCalls } from "./calls.js";
-import { type AnyHandler, byContract, byName } from "./handlers.js";
 import { checkServiceName, type ServeOptions, servingSettings } from "./options.js";
 import { OutgoingRequests } from "./outgoing.js";
-import { RequestServing, type ServingEffects } from "./service.js";
-import type {
-  RequestMiddleware,
-  RequestsStats,
-  ServeMiddleware,
-  Service,
-  ServiceHandler,
-  ServiceRequest,
-} from "./types.js";
+import { RequestServing, type Served, type ServingEffects } from "./service.js";
+import type { RequestsStats, ServeMiddleware, Service, ServiceHandler, ServiceRequest } from "./types.js";
 import { decodeRequest } from "./wire.js";
 
 /** `onRoutes` reports changes of the candidates, which do not include this node. */
@@ -53,8 +45,6 @@ export class Requests {
   /** `onChanged` is due. */
   #isChanged = false;
   #isClosed = false;
-  /** Requests to all nodes, which wait for a change of routes. */
-  readonly #changes = new Set<Waiter<void>>();
 
   constructor(effects: RequestsEffects) {
     this.id = effects.id;
@@ -89,58 +79,44 @@ export class Requests {
   serve(
     of: string | ServiceContract,
     handler: ServiceHandler<never, never> | ServiceHandlers<ServiceContract, ServiceRequest>,
-    options: ServeOptions<never, never> = {},
+    options: ServeOptions = {},
   ): Service {
     const settings = servingSettings(options);
-    const served = typeof of === "string" ? byName(of, handler, settings) : byContract(of, handler, settings);
-    const name = typeof of === "string" ? of : of.name;
-    checkServiceName(name);
-    return this.#serving.serve(name, served, settings);
+    if (typeof of === "string") {
+      if (typeof handler !== "function")
+        throw invalidArgument(`the handler of ${of} must be a function`, handler);
+      checkServiceName(of);
+      return this.#serving.serve(of, { handler: handler as Served["handler"], isRaw: false }, settings);
+    }
+    const call = contractHandler<ServiceContract, ServiceRequest>(of, handler as never);
+    checkServiceName(of.name);
+    const served: Served = {
+      isRaw: true,
+      handler: (body, request) => call([Buffer.from(request.method), body as Buffer], request),
+    };
+    return this.#serving.serve(of.name, served, settings);
   }
 
   /** Serves one of shoal's services, without middleware and statistics. @param name begins with `$` */
-  serveInternally(name: string, handler: AnyHandler): Service {
+  serveInternally(name: string, handler: Served["handler"]): Service {
     return this.#serving.serve(name, { handler, isRaw: false, isInternal: true }, servingSettings({}));
   }
 
-  /**
-   * @returns a function that removes it
-   * @throws InvalidArgumentError `EINVAL`
-   */
-  middleware(side: "serve" | "request", call: ServeMiddleware | RequestMiddleware): () => void {
-    if (side !== "serve" && side !== "request")
-      throw invalidArgument('middleware must be for "serve" or "request"', side);
+  /** @returns a function that removes it @throws InvalidArgumentError `EINVAL` */
+  middleware(call: ServeMiddleware): () => void {
     if (typeof call !== "function") throw invalidArgument("middleware takes a function", call);
-    const of: { middleware: readonly unknown[] } = side === "serve" ? this.#serving : this.outgoing;
-    of.middleware = [...of.middleware, call];
+    const serving = this.#serving;
+    serving.middleware = [...serving.middleware, call];
     return () => {
-      of.middleware = of.middleware.filter((each) => each !== call);
+      serving.middleware = serving.middleware.filter((each) => each !== call);
     };
   }
 
   // --- Nodes -----------------------------------------------------------------------------------------------------------
 
-  /** Waits until new nodes' services are known. */
-  async #nodesOf(
-    service: string,
-    self: boolean,
-    timeout: number,
-    signal: AbortSignal | undefined,
-  ): Promise<readonly Member[]> {
-    const begun = performance.now();
-    for (;;) {
-      const nodes = this.#candidates(service).flatMap(({ id, distance }) =>
-        distance === 0 && !self ? [] : (this.#effects.find(id) ?? []),
-      );
-      if (nodes.length > 0 || !this.#effects.isSettling()) return nodes;
-      const late = (): TimeoutError =>
-        new TimeoutError("ETIMEDOUT", `${service}: no node serves it within ${timeout} ms`);
-      const left = timeLeft(timeout, begun);
-      const change: Waiter<void> = new Waiter(left, signal, late, () => this.#changes.delete(change));
-      this.#changes.add(change);
-      await change.promise;
-      if (this.#isClosed) throw new ClosedError("EAGAIN", "the node closed while the request waited");
-    }
+  #nodesOf(service: string, self: boolean): readonly Member[] {
+    const candidates = this.#candidates(service).filter(({ distance }) => self || distance > 0);
+    return candidates.flatMap(({ id }) => this.#effects.find(id) ?? []);
   }
 
   #candidates(service: string): readonly Candidate[] {
@@ -183,19 +159,13 @@ export class Requests {
   /** Candidates have changed. Waiting requests check after the current work. */
   onRoutes(): void {
     this.#version += 1;
-    if (this.#isChanged || (this.#calls.waiting === 0 && this.#changes.size === 0)) return;
+    if (this.#isChanged || this.#calls.waiting === 0) return;
     this.#isChanged = true;
     queueMicrotask(() => {
       this.#isChanged = false;
       this.#calls.onChanged(this.#timer.now());
       this.#timer.update();
-      this.#endWaits();
     });
-  }
-
-  #endWaits(): void {
-    for (const change of this.#changes) change.resolve();
-    this.#changes.clear();
   }
 
   stats(): RequestsStats {
@@ -230,7 +200,6 @@ export class Requests {
     this.#isClosed = true;
     this.#calls.close(() => new ClosedError("EAGAIN", "the node closed while the request waited"));
     this.outgoing.pending.close();
-    this.#endWaits();
     const isIdle = linger === 0 ? false : await withTimeout(drained, linger);
     if (!isIdle) this.#serving.abort(new ClosedError("EAGAIN", "the node closes"));
     this.#queues.close();

@@ -8,9 +8,8 @@
  *   refused: stopping, overloaded          over
  *
  * A refused request has not run. A slot is free when the link has the reply: a caller that does not read fills
- * only its own slots. Requests with the same idempotency key run once.
+ * only its own slots.
  */
-import { createHash } from "node:crypto";
 import { Readable } from "node:stream";
 import { thrownText } from "../../core/arguments.js";
 import { NumberTable } from "../../core/collections/number-table.js";
@@ -32,7 +31,6 @@ import { dataBytes } from "../messaging/items.js";
 import type { NodeQueues } from "../messaging/node-queues.js";
 import type { RouteDriver } from "../messaging/route-driver.js";
 import type { Member } from "../node/member.js";
-import type { Served } from "./handlers.js";
 import type { ServeSettings } from "./options.js";
 import {
   MAX_CHECK_AFTER,
@@ -59,7 +57,13 @@ import {
   serviceRoute,
 } from "./wire.js";
 
-export type ServingSettings = Omit<ServeSettings, "schema">;
+export interface Served {
+  readonly handler: (body: unknown, request: ServiceRequest) => unknown;
+  /** Gets raw bytes. */
+  readonly isRaw: boolean;
+  /** Neither middleware nor observers see its requests. */
+  readonly isInternal?: boolean;
+}
 
 const ABORT_REASONS = {
   cancelled: "the caller gave the request up",
@@ -68,11 +72,8 @@ const ABORT_REASONS = {
 } as const;
 type AbortReason = keyof typeof ABORT_REASONS;
 
-/**
- * `joined`: waits for another's reply with the same idempotency key. `abandoned`: runs, and its caller no longer waits.
- * `replying`: its last item waits for the link.
- */
-type JobState = "queued" | "joined" | "running" | "abandoned" | "replying" | "over";
+/** `abandoned`: runs, and its caller no longer waits. `replying`: its last item waits for the link. */
+type JobState = "queued" | "running" | "abandoned" | "replying" | "over";
 
 export class Job extends HandlerJob implements Due, ServiceRequest {
   readonly from: string;
@@ -80,7 +81,6 @@ export class Job extends HandlerJob implements Due, ServiceRequest {
   readonly service: string;
   readonly method: string;
   readonly headers: Headers;
-  readonly idempotencyKey: string;
   /** Both are set before its handler runs. */
   sender: Member = undefined as never;
   body: unknown = undefined;
@@ -100,10 +100,9 @@ export class Job extends HandlerJob implements Due, ServiceRequest {
     this.from = from;
     this.item = item;
     this.service = item.service;
-    const { method, headers, key, parts, bytes } = item.extras;
+    const { method, headers, parts, bytes } = item.extras;
     this.method = method;
     this.headers = headers;
-    this.idempotencyKey = key;
     this.owner = owner;
     this.until = item.timeout === 0 ? Number.POSITIVE_INFINITY : now + item.timeout;
     if (parts === 0) return;
@@ -127,38 +126,23 @@ export class Job extends HandlerJob implements Due, ServiceRequest {
   }
 }
 
-interface Keyed {
-  readonly digest: string;
-  reply: EncodedBody | undefined;
-  keptAt: number;
-  bytes: number;
-  /** `undefined`: ended. */
-  job: Job | undefined;
-  /** Jobs waiting for its reply. */
-  joined: Set<Job> | undefined;
-}
-
 export class ServedService extends HandlerRuntime<Job> implements Service {
   readonly name: string;
   readonly ready: Promise<void>;
   #announced!: (known: Promise<void>) => void;
   /** Settles when no more requests can come, or after a timeout; `undefined`: announced. */
   withdrawn: Promise<void> | undefined;
-  readonly #settings: ServingSettings;
+  readonly #settings: ServeSettings;
   readonly #served: Served;
   readonly #host: RequestServing;
-  readonly keyed = new Map<string, Keyed>();
-  #joined = 0;
-  /** Bytes of queued and joined jobs. */
   queuedBytes = 0;
-  #keptBytes = 0;
   #isDraining = false;
   handled = 0;
   failed = 0;
   refused = 0;
   abandoned = 0;
 
-  constructor(name: string, settings: ServingSettings, served: Served, host: RequestServing) {
+  constructor(name: string, settings: ServeSettings, served: Served, host: RequestServing) {
     super(settings.concurrency);
     this.name = name;
     this.#settings = settings;
@@ -174,17 +158,7 @@ export class ServedService extends HandlerRuntime<Job> implements Service {
 
   stats(): ServiceStats {
     const { name, running, queued, queuedBytes, handled, failed, refused, abandoned } = this;
-    return {
-      name,
-      running,
-      queued,
-      queuedBytes,
-      handled,
-      failed,
-      refused,
-      abandoned,
-      kept: this.keyed.size,
-    };
+    return { name, running, queued, queuedBytes, handled, failed, refused, abandoned };
   }
 
   async drain(): Promise<void> {
@@ -225,13 +199,9 @@ export class ServedService extends HandlerRuntime<Job> implements Service {
   }
 
   receive(job: Job, now: number): void {
-    const { maxQueue, maxQueueBytes, keepReplies } = this.#settings;
-    const { size, extras } = job.item;
-    const { key, parts } = extras;
+    const { maxQueue, maxQueueBytes } = this.#settings;
+    const { size } = job.item;
     if (this.#isDraining) this.#refuseNew(job, "stopping", "the node is draining");
-    else if (key !== "" && parts > 0)
-      this.#refuseNew(job, "invalid-request", "a streamed reply has no idempotency key");
-    else if (key !== "" && keepReplies > 0 && this.#byKey(job, now)) return;
     else if (!this.hasSlot && (this.queued >= maxQueue || this.queuedBytes + size > maxQueueBytes)) {
       this.refused += 1;
       this.#refuseNew(job, "overloaded", "too many requests wait");
@@ -243,29 +213,17 @@ export class ServedService extends HandlerRuntime<Job> implements Service {
   }
 
   abandon(job: Job, reason: AbortReason): void {
-    const { state } = job;
-    const keyed = job.item.extras.key === "" ? undefined : this.keyed.get(keyOf(job));
     job.link.unlink();
     this.abandoned += 1;
-    if (state === "queued" || state === "joined") {
+    if (job.state === "queued") {
       this.queuedBytes -= job.item.size;
-      if (state === "joined" && keyed !== undefined) this.#leave(job, keyed, reason);
-      this.#settleKey(job, undefined);
       job.place.unlink();
       this.#over(job);
       return;
     }
     this.#host.forget(job);
     job.state = "abandoned";
-    if ((keyed?.joined?.size ?? 0) === 0) job.abort(new AbortedError(ABORT_REASONS[reason]));
-  }
-
-  #leave(job: Job, { job: runs, joined }: Keyed, reason: AbortReason): void {
-    joined?.delete(job);
-    this.#joined -= 1;
-    // It ran only for joined jobs.
-    if (joined?.size === 0 && runs?.state === "abandoned")
-      runs.abort(new AbortedError(ABORT_REASONS[reason]));
+    job.abort(new AbortedError(ABORT_REASONS[reason]));
   }
 
   // --- Handlers --------------------------------------------------------------------------------------------------------
@@ -285,7 +243,6 @@ export class ServedService extends HandlerRuntime<Job> implements Service {
   protected override isWanted(job: Job): boolean {
     this.queuedBytes -= job.item.size;
     if (this.now() < job.until) return true;
-    this.#settleKey(job, undefined);
     this.abandoned += 1;
     this.#over(job);
     return false;
@@ -329,7 +286,6 @@ export class ServedService extends HandlerRuntime<Job> implements Service {
       this.refuse(job, failure("invalid-reply", thrownText(error)));
       return;
     }
-    this.#settleKey(job, body);
     if (this.#ends(job)) return;
     this.handled += 1;
     this.#finish(job, encodeReply(job.item.id, this.#loadAfter(job), body));
@@ -363,7 +319,6 @@ export class ServedService extends HandlerRuntime<Job> implements Service {
   }
 
   protected override refuse(job: Job, { reason, text, details }: HandlerFailure): void {
-    this.#settleKey(job, undefined);
     if (this.#ends(job)) return;
     this.failed += 1;
     this.#finish(job, encodeFailure(job.item.id, this.#loadAfter(job), reason, text, details));
@@ -394,14 +349,6 @@ export class ServedService extends HandlerRuntime<Job> implements Service {
     this.#host.refuse(from, item.id, this.load, "too-large", text);
   }
 
-  /** The reply of another request with its key. */
-  #answerAgain(job: Job, reply: EncodedBody): void {
-    const item = encodeReply(job.item.id, this.load, reply);
-    this.#host.queues.answer(job.from, item, (result) => {
-      if (result === "too-large") this.#refuseLarge(job, item);
-    });
-  }
-
   /** The small refusal may still fit. */
   #overUnread(job: Job): void {
     this.#over(job);
@@ -422,7 +369,6 @@ export class ServedService extends HandlerRuntime<Job> implements Service {
 
   #refuseNew(job: Job, reason: FailureReason, text: string): void {
     this.#host.forget(job);
-    this.#settleKey(job, undefined);
     job.state = "over";
     this.#host.refuse(job.from, job.item.id, this.load, reason, text);
   }
@@ -432,103 +378,6 @@ export class ServedService extends HandlerRuntime<Job> implements Service {
     const { busy, slots } = this.load;
     return { busy: hasSlot ? busy - 1 : busy, slots };
   }
-
-  // --- Idempotency -------------------------------------------------------------------------------------------------------
-
-  /** @returns whether a request with its key answers it */
-  #byKey(job: Job, now: number): boolean {
-    const { item } = job;
-    const digest = digestOf(item);
-    const key = keyOf(job);
-    const known = this.keyed.get(key);
-    const isOld = known?.reply !== undefined && this.#isOld(known);
-    if (known === undefined || isOld) {
-      if (known !== undefined) this.#forgetKey(key, known);
-      this.#evictKeys();
-      this.keyed.set(key, { digest, reply: undefined, keptAt: 0, bytes: 0, job, joined: undefined });
-      return false;
-    }
-    const { maxQueue, maxQueueBytes } = this.#settings;
-    if (known.digest !== digest)
-      this.#refuseNew(job, "duplicate", "another request had this idempotency key");
-    else if (known.reply !== undefined) this.#answerAgain(job, known.reply);
-    else if (this.#joined >= maxQueue || this.queuedBytes + item.size > maxQueueBytes)
-      this.#refuseNew(job, "overloaded", "too many requests wait");
-    else {
-      known.joined ??= new Set();
-      known.joined.add(job);
-      this.#host.keep(job, now);
-      job.state = "joined";
-      this.#joined += 1;
-      this.queuedBytes += item.size;
-    }
-    return true;
-  }
-
-  /** Joined jobs get the reply; `undefined`: they are refused. */
-  #settleKey(job: Job, reply: EncodedBody | undefined): void {
-    if (job.item.extras.key === "") return;
-    const key = keyOf(job);
-    const known = this.keyed.get(key);
-    if (known === undefined || known.reply !== undefined || known.job !== job) return;
-    const others = [...(known.joined ?? [])];
-    this.#joined -= others.length;
-    for (const each of others) this.queuedBytes -= each.item.size;
-    known.job = undefined;
-    known.joined = undefined;
-    // Newest last.
-    this.keyed.delete(key);
-    if (reply === undefined) {
-      for (const each of others)
-        this.#refuseNew(each, "overloaded", "the request with this idempotency key failed");
-      return;
-    }
-    known.reply = kept(reply);
-    known.keptAt = this.now();
-    known.bytes = dataBytes(reply.data);
-    this.#keptBytes += known.bytes;
-    this.keyed.set(key, known);
-    this.#evictKeys();
-    for (const each of others) {
-      this.#host.forget(each);
-      each.state = "over";
-      this.handled += 1;
-      this.#answerAgain(each, reply);
-    }
-  }
-
-  #isOld({ keptAt }: Keyed): boolean {
-    return this.now() - keptAt >= this.#settings.keepReplies;
-  }
-
-  #evictKeys(): void {
-    for (const [key, known] of this.keyed) {
-      const isPast = this.keyed.size > 10_000 || this.#keptBytes > 16_777_216;
-      if (!isPast && (known.reply === undefined || !this.#isOld(known))) break;
-      // Running ones are bounded by slots.
-      if (known.reply !== undefined) this.#forgetKey(key, known);
-    }
-  }
-
-  #forgetKey(key: string, known: Keyed): void {
-    this.keyed.delete(key);
-    this.#keptBytes -= known.bytes;
-  }
-}
-
-/** The length first: both texts may contain any characters. */
-function keyOf({ item: { extras } }: Job): string {
-  return `${extras.method.length} ${extras.method}${extras.key}`;
-}
-
-/** SHA-256: callers choose bodies, and a collision must not get another's reply. */
-function digestOf({ form, body }: CallItem): string {
-  return createHash("sha256").update(Uint8Array.of(form)).update(body).digest("base64");
-}
-
-/** The program may reuse its bytes. */
-function kept({ form, data }: EncodedBody): EncodedBody {
-  return { form, data: typeof data === "string" ? data : Buffer.from(data) };
 }
 
 function unasked(service: string, parts: AsyncIterable<unknown>): ServiceError {
@@ -578,7 +427,7 @@ export class RequestServing {
   }
 
   /** @throws InvalidStateError `EFSM` */
-  serve(name: string, served: Served, settings: ServingSettings): ServedService {
+  serve(name: string, served: Served, settings: ServeSettings): ServedService {
     if (this.served.has(name)) throw new InvalidStateError("EFSM", `this node serves ${name} already`);
     if (this.served.size >= MAX_SERVED)
       throw new InvalidStateError("EFSM", `a node serves ${MAX_SERVED} services at most`);

@@ -1,6 +1,5 @@
 /** Public types of a namespace's `serve` and `request`, with their events and bounds. */
 import { type EventsOf, event } from "../../core/event-stream.js";
-import type { StandardSchemaV1 } from "../../core/standard-schema.js";
 import type { ServiceError } from "../../kit/errors.js";
 import type { REQUESTS } from "../../statistics/cluster.js";
 import type { StatisticsOf } from "../../statistics/rows.js";
@@ -21,23 +20,12 @@ export const REQUEST_TIMEOUT = 5_000;
 export const CHECK_AFTER = 2_000;
 export const MAX_CHECK_AFTER = 30_000;
 
-/** Requests in flight to a node before its first report. */
-export const FIRST_WINDOW = 4_096;
-
 /** Per namespace. */
 export const MAX_SERVED = 1_024;
 
 /** Default window of a streamed reply. */
 export const STREAM_PARTS = 256;
 export const STREAM_BYTES = 1_048_576;
-
-/** Standard Schema v1 schemas of a service; must validate synchronously. */
-export interface ServiceSchemas<Request = unknown, Reply = unknown> {
-  /** Its output is the handler's body. */
-  readonly request?: StandardSchemaV1<unknown, Request> | undefined;
-  /** Validates the reply, or each part of a streamed one. */
-  readonly reply?: StandardSchemaV1<Reply> | undefined;
-}
 
 /** A request, as its handler and middleware see it. A copy by `{ ...request }` lacks `signal` and `remaining`. */
 export interface ServiceRequest {
@@ -48,8 +36,6 @@ export interface ServiceRequest {
   readonly body: unknown;
   /** At most 64, with 8,192 bytes. */
   readonly headers: Readonly<Record<string, string>>;
-  /** "": none. */
-  readonly idempotencyKey: string;
   /** The calling node. */
   readonly sender: Member;
   /** Whole ms until the caller gives up; -1: no limit. */
@@ -70,23 +56,6 @@ export type ServiceHandler<Request = unknown, Reply = unknown> = (
 /** Wraps handlers: may change the body, answer itself, or throw. */
 export type ServeMiddleware = (request: ServiceRequest, next: (body?: unknown) => unknown) => unknown;
 
-/** A request before it is sent, as {@link RequestMiddleware} sees it. */
-export interface OutgoingRequest {
-  readonly service: string;
-  /** Contract method; "": none. */
-  readonly method: string;
-  readonly body: unknown;
-  readonly options: ServiceRequestOptions | ServiceStreamOptions;
-  /** Whether the reply is streamed. */
-  readonly isStream: boolean;
-}
-
-/** Wraps requests: may change or repeat them, answer itself, or throw. */
-export type RequestMiddleware = (
-  request: OutgoingRequest,
-  next: (request?: OutgoingRequest) => unknown,
-) => unknown;
-
 /** Options of `request`. */
 export interface ServiceRequestOptions {
   /** ms for all attempts; -1: no limit. Default 5,000. */
@@ -103,10 +72,8 @@ export interface ServiceRequestOptions {
   readonly retryDelay?: number | undefined;
   /** Longest retry delay in ms. Default 1,000. */
   readonly maxRetryDelay?: number | undefined;
-  /** Whether to repeat it after a node may have run it. Default: with an idempotency key. */
+  /** Whether to repeat it after a node may have run it. Default `false`. */
   readonly idempotent?: boolean | undefined;
-  /** 1 to 128 bytes. A node runs requests of the same key once; all get the same reply. */
-  readonly idempotencyKey?: string | undefined;
   /** Whether to wait, within `timeout`, for a serving node. Default `false`: `no-service` at once. */
   readonly waitForReady?: boolean | undefined;
   /** Whether this node may answer. Default `true`: it is the nearest. */
@@ -114,7 +81,7 @@ export interface ServiceRequestOptions {
 }
 
 /** Options of `requestStream`. */
-export interface ServiceStreamOptions extends Omit<ServiceRequestOptions, "idempotencyKey"> {
+export interface ServiceStreamOptions extends ServiceRequestOptions {
   /** ms for everything; -1 (default): no limit. */
   readonly timeout?: number | undefined;
   /** ms until the reply's first part; -1: no limit. Default 5,000. */
@@ -163,8 +130,6 @@ export interface ServiceStats {
   readonly refused: number;
   /** Given up by their callers, or of lost callers. */
   readonly abandoned: number;
-  /** Idempotency keys of running requests, and of kept replies. */
-  readonly kept: number;
 }
 
 export type RequestsStats = StatisticsOf<typeof REQUESTS> & {
@@ -179,10 +144,6 @@ export const REQUESTS_EVENTS = {
     readonly reason: ServiceError["reason"];
     readonly attempt: number;
   }>(),
-  /** A node fails while others do not; it gets no requests for `ms`. */
-  "service:ejected": event<{ readonly service: string; readonly node: string; readonly ms: number }>(),
-  /** An ejected node replied. */
-  "service:restored": event<{ readonly service: string; readonly node: string }>(),
 };
 
 export type RequestsEvent = EventsOf<typeof REQUESTS_EVENTS>;

@@ -4,7 +4,7 @@
  *
  *   head      bits 0 to 3  the type
  *             bits 4, 5    the form of the body: bytes, UTF-8 text, JSON or no body
- *             bit 6        extras of a CALL follow the id: method text | key text | headers record | parts uint | bytes uint
+ *             bit 6        extras of a CALL follow the id: method text | headers record | parts uint | bytes uint
  *             bit 7        0
  *   CALL      timeout uint (ms, 0: none) | service text | body
  *   REPLY     busy uint | slots uint | body
@@ -63,8 +63,6 @@ export interface EncodedBody {
 export interface CallExtras {
   /** "": none. */
   readonly method: string;
-  /** "": none. */
-  readonly key: string;
   readonly headers: Headers;
   /** Window of a streamed reply; 0: one reply. */
   readonly parts: number;
@@ -119,7 +117,7 @@ export type RequestItem =
 export type RequestFault = "empty" | "op" | "id" | "service" | "extras" | "load" | "failure" | "credit";
 
 export const NO_HEADERS: Headers = Object.freeze({});
-const NO_EXTRAS: CallExtras = { method: "", key: "", headers: NO_HEADERS, parts: 0, bytes: 0 };
+const NO_EXTRAS: CallExtras = { method: "", headers: NO_HEADERS, parts: 0, bytes: 0 };
 
 /** Reused for each item. */
 const out = new Writer();
@@ -142,9 +140,8 @@ export function encodeCall(
 ): Buffer {
   begin(extras === undefined ? RequestOp.CALL : EXTENDED_CALL, form, id);
   if (extras !== undefined) {
-    const { method, key, headers, parts, bytes } = extras;
+    const { method, headers, parts, bytes } = extras;
     out.text(method);
-    out.text(key);
     out.record(headers);
     out.uint(parts);
     out.uint(bytes);
@@ -257,7 +254,6 @@ function readCall(
 function readExtras(reader: Reader): CallExtras {
   return {
     method: reader.text(MAX_METHOD_NAME),
-    key: reader.text(MAX_NAME),
     headers: reader.record(MAX_HEADERS, MAX_HEADER_BYTES),
     parts: reader.uint(),
     bytes: reader.uint(),

@@ -86,7 +86,7 @@ describe("strangers", () => {
     // A proof by the right key's id, which every packet shows: the rest is made up.
     const made = Buffer.alloc(43, 0x41);
     Buffer.from("37a8eec1ce19", "hex").copy(made, 1);
-    made.writeUInt32BE(keyId(decodeZ85(a.codec.keys[0] as string)), 7);
+    made.writeUInt32BE(keyId(decodeZ85(a.parts.codec.keys[0] as string)), 7);
     stranger.write(encodeFrame(made));
     await closed(stranger);
     await refused;

@@ -617,7 +617,7 @@ describe("a program's own protocol", () => {
 
   /** Of a node that has just started: protocols that it advertises. */
   const advertised = (node: ClusterNode): unknown[] => {
-    const { self } = node.parts.runtime.rules;
+    const { self } = node.parts.rules;
     return [...(decodeAdvert(self.details.props[MESSAGES_PROP])?.protocols.keys() ?? [])];
   };
 

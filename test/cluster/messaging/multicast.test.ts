@@ -68,9 +68,9 @@ describe("a message with broadcast", () => {
 
   it("goes in several datagrams where one does not hold them all", () =>
     crowd(async ({ a, got, world }) => {
-      const datagrams = vi.spyOn(a.parts.runtime.rules, "multicastMessage");
+      const datagrams = vi.spyOn(a.parts.rules, "multicastMessage");
       // Room for two ids.
-      const data = "x".repeat(a.parts.runtime.messageRoom - 50);
+      const data = "x".repeat(a.parts.messageRoom - 50);
       const services = OTHERS.map((name) => a.member(name) as Member);
       const { sent, means } = await a.send({ members: services, broadcast: true, data });
       expect([sent.length, means, datagrams.mock.calls.length]).toEqual([5, "datagram", 3]);

@@ -1,4 +1,4 @@
-/** Which node gets a request, who is left out, and what a stream may send. */
+/** Which node gets a request, and what a stream may send. */
 import { describe, expect, it } from "vitest";
 import { Balancer, type NodeLoad } from "../../../src/cluster/requests/balancer.js";
 import { PartStream } from "../../../src/cluster/requests/outgoing.js";
@@ -10,20 +10,15 @@ const at = (distance: number, ...ids: string[]): { id: string; distance: number 
 
 class Picks {
   readonly balancer: Balancer;
-  readonly ejected: string[] = [];
-  readonly restored: string[] = [];
   now = 0;
 
   constructor(candidates: readonly { id: string; distance: number }[]) {
-    this.balancer = new Balancer("work", randomOf(7), (event) => {
-      if (event.type === "service:ejected") this.ejected.push(event.node);
-      else if (event.type === "service:restored") this.restored.push(event.node);
-    });
+    this.balancer = new Balancer(randomOf(7));
     this.balancer.setCandidates(candidates);
   }
 
-  pick(key = "", tried: readonly string[] = []): NodeLoad {
-    const node = this.balancer.pick(this.now, tried, key);
+  pick(): NodeLoad {
+    const node = this.balancer.pick(this.now, [], true);
     if (node === undefined) throw new Error("nobody");
     return node;
   }
@@ -37,7 +32,7 @@ class Picks {
       node.outstanding += 1;
       const { ms, fails = false } = outcome(node);
       this.now += 1;
-      this.balancer.ended(this.now, node, fails ? "failed" : "ok", ms);
+      node.ended(this.now, fails ? "failed" : "ok", ms);
     }
     return counts;
   }
@@ -64,61 +59,27 @@ describe("the choice of a node", () => {
     const even = new Picks(at(1, "a", "b", "c", "d")).run(4_000, () => ({ ms: 1 }));
     for (const id of ["a", "b", "c", "d"]) expect(even[id]).toBeGreaterThan(700);
   });
-
-  it("sends one key to one node, the next one where that is gone, and keys to all", () => {
-    const ids = ["a", "b", "c", "d", "e"];
-    const picks = new Picks(at(1, ...ids));
-    const other = new Picks(at(3, ...ids.toReversed()));
-    const counts: Record<string, number> = {};
-    for (let i = 0; i < 1_000; i++) {
-      const { id } = picks.pick(`order ${i}`);
-      expect(other.pick(`order ${i}`).id).toBe(id);
-      expect(picks.pick(`order ${i}`, [id]).id).not.toBe(id);
-      counts[id] = (counts[id] ?? 0) + 1;
-    }
-    for (const id of ids) expect(counts[id]).toBeGreaterThan(130);
-  });
 });
 
-describe("who is left out", () => {
-  it("ejects one that fails while others do not, tries it later, and takes it back", () => {
-    const picks = new Picks(at(1, "a", "b", "bad"));
+describe("a node that fails", () => {
+  it("gets nothing for a second while others are left, then until it fails again, and its share when it does not", () => {
+    const picks = new Picks([...at(1, "bad"), ...at(3, "far")]);
     let isBad = true;
     const outcome = ({ id }: NodeLoad): { ms: number; fails: boolean } => ({
       ms: 1,
       fails: id === "bad" && isBad,
     });
-    const counts = picks.run(400, outcome);
-    expect(picks.ejected).toEqual(["bad"]);
-    // Other callers may not have ejected it: a key goes to one node from all of them.
-    const keys = Array.from({ length: 100 }, (_, at) => `order ${at}`);
-    expect(keys.some((key) => picks.pick(key).id === "bad")).toBe(true);
-    expect(counts.bad).toBe(5);
-    // On trial: one request, which fails; then one that does not.
-    picks.now += 2_000;
-    expect(picks.run(50, outcome).bad).toBe(1);
-    expect(picks.ejected).toEqual(["bad", "bad"]);
+    expect(picks.run(400, outcome).bad).toBe(5);
+    picks.now += 1_000;
+    expect(picks.run(400, outcome).bad).toBe(1);
     isBad = false;
-    picks.now += 4_000;
-    expect(picks.run(600, outcome).bad).toBeGreaterThan(100);
-    expect(picks.restored).toEqual(["bad"]);
+    picks.now += 1_000;
+    expect(picks.run(400, outcome)).toEqual({ bad: 400 });
   });
 
-  it("ejects nobody where all fail, and no more than half", () => {
-    const all = new Picks(at(1, "a", "b", "c"));
-    all.run(500, () => ({ ms: 1, fails: true }));
-    expect(all.ejected).toEqual([]);
-    const one = new Picks(at(1, "a"));
-    one.run(50, () => ({ ms: 1, fails: true }));
-    expect(one.ejected).toEqual([]);
-    const most = new Picks(at(1, "a", "b", "x", "y", "z"));
-    let atOnce = 0;
-    most.run(900, ({ id }) => {
-      const ejected = [...most.balancer.nodes.values()].filter((node) => node.isEjected(most.now)).length;
-      atOnce = Math.max(atOnce, ejected);
-      return { ms: 1, fails: id > "m" };
-    });
-    expect(atOnce).toBe(2);
+  it("gets its share where all fail", () => {
+    const counts = new Picks(at(1, "a", "b", "c")).run(600, () => ({ ms: 1, fails: true }));
+    for (const id of ["a", "b", "c"]) expect(counts[id]).toBeGreaterThan(100);
   });
 });
 

@@ -1,6 +1,5 @@
-/** Requests that wait for room at nodes, by the rules of their caller alone. */
+/** Requests by the rules of their caller alone. */
 import { expect, it } from "vitest";
-import type { NodeLoad } from "../../../src/cluster/requests/balancer.js";
 import type { Call, CallTerms } from "../../../src/cluster/requests/call.js";
 import { RequestCalls } from "../../../src/cluster/requests/calls.js";
 import { BodyForm, decodeRequest, type RequestItem, RequestOp } from "../../../src/cluster/requests/wire.js";
@@ -62,10 +61,6 @@ class Caller {
     this.sent.length = 0;
   }
 
-  load(id: string): NodeLoad {
-    return this.calls.targets.get("work")?.balancer.nodes.get(id) as NodeLoad;
-  }
-
   ask(count: number, terms: Partial<CallTerms> = {}): Call[] {
     const reply = () => (this.replies += 1);
     const fail = (error: Error): void => this.onFailed(error);
@@ -95,61 +90,23 @@ class Caller {
   }
 }
 
-it("a request that was late at the only node that has room holds up no others", () => {
-  const caller = new Caller("w1", "w2");
-  caller.load("w2").window = 0;
-  caller.ask(1, { idempotent: true, attemptTimeout: 50, retries: 100 });
-  caller.runUntil(300);
-  caller.ask(10);
-  caller.answer();
-  expect(caller.replies).toBe(12);
-});
-
-it("a request that may not go to its own node holds up none that may", () => {
-  const caller = new Caller("self", "w1");
-  caller.load("w1").window = 0;
-  caller.ask(1, { self: false });
-  caller.ask(3);
-  expect(caller.sent).toEqual(["self", "self", "self"]);
-});
-
-it("a node that is ejected gets nothing while another one is only full, and one request as its trial then", () => {
-  const caller = new Caller("w1", "w2");
-  caller.load("w1").window = 0;
-  Object.assign(caller.load("w2"), { ejections: 1, ejectedUntil: 1_000 });
-  caller.ask(3);
-  caller.runUntil(999);
-  expect(caller.sent).toEqual([]);
-  caller.runUntil(1_100);
-  expect(caller.sent).toEqual(["w2"]);
-  caller.answer();
-  expect(caller.replies).toBe(4);
-});
-
-it.each([
-  "full",
-  "unreachable",
-] as const)("a node whose link is %s is not asked again and again while another is at work", (result) => {
-  const caller = new Caller("w1", "w2");
-  caller.load("w1").window = 1;
-  caller.result = result;
-  caller.ask(20);
-  caller.answer();
-  expect(caller.replies).toBe(21);
-  expect(caller.tries).toBeLessThan(100);
-});
-
-it("a node whose link was full is asked when that has room, though the other one answers nobody meanwhile", () => {
-  const caller = new Caller("w1", "w2");
-  caller.load("w1").window = 0;
+it("a node whose link is full is asked again, as often as a request may be repeated; then it is overloaded", () => {
+  const caller = new Caller("w2");
+  const failed: unknown[] = [];
+  caller.onFailed = (error) => failed.push((error as { reason?: string }).reason);
   caller.result = "full";
-  caller.ask(3);
-  caller.runUntil(300);
-  expect(caller.sent).toEqual([]);
-  caller.result = "sent";
+  caller.ask(2);
+  caller.runUntil(25);
+  expect([caller.tries, failed]).toEqual([5, []]);
   caller.runUntil(1_000);
-  caller.answer();
-  expect(caller.replies).toBe(4);
+  expect([caller.tries, failed]).toEqual([9, ["overloaded", "overloaded"]]);
+});
+
+it("the next node gets what the link to one has no room for, at once", () => {
+  const caller = new Caller("w1", "w2");
+  caller.result = "full";
+  caller.ask(20);
+  expect(caller.sent).toEqual(Array(20).fill("w1"));
 });
 
 it("the only node is asked again after times that grow, where it does not serve and the request waits for one", () => {
@@ -175,26 +132,15 @@ it("a request that may not go to its own node is made again at the only other on
   expect([caller.sent, caller.replies]).toEqual([["w1", "w1"], 2]);
 });
 
-it("requests that are late are repeated, ten and a fifth of all and ten a second, and reported; the others fail", () => {
+it("requests that are late are repeated as often as they may be, and reported; then they fail", () => {
   const caller = new Caller("w1");
   const failed: Error[] = [];
   caller.onFailed = (error) => failed.push(error);
-  caller.ask(100, { idempotent: true, attemptTimeout: 50, retries: 100 });
-  // The first repetitions are sent, and none of them is late.
+  caller.ask(10, { idempotent: true, attemptTimeout: 50, retries: 1 });
   caller.runUntil(75);
-  expect(failed.map((error) => (error as { code?: string }).code)).toEqual(Array(70).fill("ETIMEDOUT"));
-  expect(caller.sent).toHaveLength(130);
-  expect([caller.retried, caller.calls.counts.retried]).toEqual([30, 30]);
-  // With time ten a second more, up to a hundred.
-  const repeated = [3_000, 1_000_000].map((time) => {
-    caller.answer();
-    caller.runUntil(time);
-    const before = caller.retried;
-    caller.ask(150, { idempotent: true, attemptTimeout: 50, retries: 1 });
-    caller.runUntil(time + 75);
-    return caller.retried - before;
-  });
-  expect(repeated).toEqual([60, 100]);
+  expect([caller.sent.length, caller.retried, caller.calls.counts.retried]).toEqual([20, 10, 10]);
+  caller.runUntil(1_000);
+  expect(failed.map((error) => (error as { code?: string }).code)).toEqual(Array(10).fill("ETIMEDOUT"));
 });
 
 it("a refused request that is not repeated is not reported as such", () => {

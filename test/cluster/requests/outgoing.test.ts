@@ -22,7 +22,7 @@ import { turn } from "../../support/settled.js";
 import { throwing } from "../messaging/throwing.js";
 
 const OTHER = "b".repeat(32);
-const EXTRAS = { method: "", key: "", headers: {}, parts: 0, bytes: 0 };
+const EXTRAS = { method: "", headers: {}, parts: 0, bytes: 0 };
 const NOTHING = { form: BodyForm.NONE, data: "" };
 const open: Requests[] = [];
 afterEach(async () => {
@@ -175,20 +175,10 @@ describe("a request to all nodes", () => {
     await failsAtTheEnd(requests, call);
   });
 
-  it("is aborted by a signal that comes right behind the call, and asks nobody", async () => {
-    const { requests, sent } = namespaceOf();
-    const controller = new AbortController();
-    const { signal } = controller;
-    const replies = requests.outgoing.requestMany("work", "x", { signal, timeout: 60_000 });
-    controller.abort();
-    await expect(replies).rejects.toMatchObject({ code: "ABORT_ERR" });
-    expect(sent).toEqual([]);
-  });
-
   it.each([
     "enough replies",
     "an abort",
-  ])("is one pending call, and %s cancels the rest of it", async (how) => {
+  ])("is a pending call for each, and %s cancels the others", async (how) => {
     const { requests, sent } = namespaceOf(THREE);
     const controller = new AbortController();
     const { signal } = controller;
@@ -209,55 +199,24 @@ describe("a request to all nodes", () => {
     expect(requests.stats()).toMatchObject({ pending: 0, pendingBytes: 0 });
   });
 
-  it("is refused if its copies are more bytes than may wait, as many calls are", async () => {
+  it("fails for the nodes whose copies are more bytes than may wait", async () => {
     const { requests, sent } = namespaceOf(THREE);
     const body = Buffer.alloc(24 * 1_024 * 1_024);
     const call = requests.outgoing.requestMany("work", body, { timeout: -1 });
-    await expect(call).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
-    expect([sent.length, requests.stats().pendingBytes]).toEqual([0, 0]);
+    while (sent.length < 2) await turn();
+    expect(requests.stats()).toMatchObject({ pending: 2, pendingBytes: 2 * body.length });
+    for (const [at, id] of nodes.slice(0, 2).entries())
+      requests.onItem(id, encodeReply(at + 1, { busy: 0, slots: 1 }, NOTHING));
+    const { replies, failed } = await call;
+    expect(replies).toHaveLength(2);
+    expect(failed).toMatchObject([{ error: { code: "ERR_TOO_MANY_PENDING" } }]);
+    expect(sent).toHaveLength(2);
   });
 });
 
-it("a request to all nodes while it is not known who serves it: it is aborted at once, and fails when its time is over", async () => {
-  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+it("a request to all nodes fails at once if none is known that serves it", async () => {
   const { requests } = namespaceOf({ candidates: () => [], isSettling: () => true });
-  const controller = new AbortController();
-  const { signal } = controller;
-  const aborted = requests.outgoing.requestMany("work", "x", { signal, timeout: 60_000 });
-  const late = requests.outgoing.requestMany("work", "x", { timeout: 60_000 });
-  controller.abort();
-  await expect(aborted).rejects.toMatchObject({ code: "ABORT_ERR" });
-  vi.advanceTimersByTime(60_000);
-  await expect(late).rejects.toMatchObject({ code: "ETIMEDOUT" });
-  const checks = vi.spyOn(globalThis, "queueMicrotask");
-  requests.onRoutes();
-  expect(checks).not.toHaveBeenCalled(); // Neither of them waits for it.
-  checks.mockRestore();
-  const closed = requests.outgoing.requestMany("work", "x", { timeout: -1 });
-  await failsAtTheEnd(requests, closed);
-});
-
-it("middleware that holds a request has the default time for a reply, and any time for a stream; nothing is sent after an abort", async () => {
-  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-  const { requests, sent } = namespaceOf();
-  const nexts: (() => unknown)[] = [];
-  requests.middleware("request", (_: unknown, next: () => unknown) => {
-    nexts.push(next);
-    return new Promise(() => undefined);
-  });
-  const reply = requests.outgoing.request("work", "x");
-  const controller = new AbortController();
-  const part = requests.outgoing.requestStream("work", "x", { signal: controller.signal }).next();
-  const isOver = vi.fn();
-  part.then(isOver, isOver);
-  vi.advanceTimersByTime(5_000);
-  await expect(reply).rejects.toMatchObject({ code: "ETIMEDOUT" });
-  for (let i = 0; i < 5; i++) await turn();
-  expect(isOver).not.toHaveBeenCalled();
-  controller.abort();
-  await expect(part).rejects.toMatchObject({ code: "ABORT_ERR" });
-  for (const next of nexts) await expect(next()).rejects.toMatchObject({ name: /Error$/ });
-  expect(sent).toEqual([]);
+  await expect(requests.outgoing.requestMany("work", "x")).rejects.toMatchObject({ reason: "no-service" });
 });
 
 it("a listener of `request:retried` may abort the request, whose next attempt is cancelled", async () => {

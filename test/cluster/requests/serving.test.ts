@@ -1,4 +1,4 @@
-/** What a serving node holds of requests, by the rules alone: replies that nobody takes, keys, and bodies that wait. */
+/** What a serving node holds of requests, by the rules alone: replies that nobody takes, and bodies that wait. */
 import { describe, expect, it } from "vitest";
 import type { Member } from "../../../src/cluster/node/member.js";
 import { type Job, RequestServing } from "../../../src/cluster/requests/service.js";
@@ -14,7 +14,7 @@ import {
 import { gate } from "../../support/gate.js";
 import { turn } from "../../support/settled.js";
 
-const PLAIN: CallExtras = { method: "", key: "", headers: {}, parts: 0, bytes: 0 };
+const PLAIN: CallExtras = { method: "", headers: {}, parts: 0, bytes: 0 };
 const BODY = { form: BodyForm.TEXT, data: "a body" };
 const LONG = "x".repeat(2_000);
 
@@ -41,7 +41,7 @@ function serving(concurrency = 4, handler: () => unknown = () => new Promise(() 
     { now: () => 0 },
     () => undefined,
   );
-  const settings = { concurrency, maxQueue: 8, maxQueueBytes: 65_536, keepReplies: 60_000 };
+  const settings = { concurrency, maxQueue: 8, maxQueueBytes: 65_536 };
   const handle = (_: unknown, request: ServiceRequest): unknown => {
     jobs.push(request as Job);
     return handler();
@@ -95,45 +95,17 @@ it("a request whose caller is lost here holds no slot while its refusal waits", 
   expect(jobs.map(({ item }) => item.id)).toEqual([2]);
 });
 
-describe("an idempotency key", () => {
-  it("is a method's own, whatever bytes both have", () => {
-    const { jobs, call } = serving();
-    call(2, { method: "a", key: "b\0c" });
-    call(3, { method: "a\0b", key: "c" });
-    expect(jobs).toHaveLength(2);
-  });
-
-  it("is none of a reply in parts: others with that key would wait for a reply that never comes", () => {
-    const { rules, jobs, call } = serving();
-    call(2, { key: "k", parts: 4, bytes: 64 });
-    call(3, { key: "k" });
-    expect(jobs.map(({ item }) => item.id)).toEqual([3]);
-    expect(rules.refused).toEqual({ "invalid-request": 1 });
-  });
-});
-
 it("bodies of requests that wait keep nothing else of the batch that they came in", async () => {
   const { passed, open } = gate();
-  const { service, jobs, receive, call } = serving(1, () => passed.then(() => "done"));
-  call(1, { key: "stuck" });
+  const { jobs, receive, call } = serving(1, () => passed.then(() => "done"));
+  call(1);
   const batch = Buffer.alloc(65_536);
-  let at = 0;
-  for (const [id, key] of [
-    [2, ""],
-    [3, "stuck"],
-  ] as const) {
-    const item = encodeCall(id, 0, "work", { ...PLAIN, key }, BODY);
-    item.copy(batch, at);
-    receive(batch.subarray(at, at + item.length));
-    at += item.length;
-  }
-  const joined = [...service.keyed.values()].flatMap((keyed) => [...(keyed.joined ?? [])]);
+  const item = encodeCall(2, 0, "work", PLAIN, BODY);
+  item.copy(batch);
+  receive(batch.subarray(0, item.length));
   open();
   while (jobs.length < 2) await turn();
-  const waited = [jobs[1] as Job, ...joined];
-  expect(waited.map(({ item }) => item.id)).toEqual([2, 3]);
-  for (const { item } of waited) {
-    expect(item.body.toString()).toBe(BODY.data);
-    expect(item.body.buffer === batch.buffer).toBe(false);
-  }
+  const { id, body } = (jobs[1] as Job).item;
+  expect([id, body.toString()]).toEqual([2, BODY.data]);
+  expect(body.buffer === batch.buffer).toBe(false);
 });

@@ -26,7 +26,7 @@ describe("requests as bytes", () => {
       }),
       { numRuns: 1_000_000, defaultRuns: 5_000 },
     );
-    const extras = { method: "m", key: "k", headers: { trace: "7" }, parts: 2, bytes: 9 };
+    const extras = { method: "m", headers: { trace: "7" }, parts: 2, bytes: 9 };
     const whole = encodeCall(300, 5_000, "pay", extras, encodeBody({ amount: 5 }));
     fc.assert(
       fc.property(fc.nat(whole.length), fc.nat(whole.length - 1), fc.nat(255), (end, at, byte) => {
@@ -47,12 +47,12 @@ describe("requests as bytes", () => {
     expect(junk("01010000")).toBe("service");
     expect(junk("0101000178")).toMatchObject({ service: "x", form: BodyForm.BYTES });
     expect(junk("01010001ff")).toBe("service");
-    const extras = { method: "", key: "", parts: 0 };
-    expect(junk("41010000000000000178")).toMatchObject({ service: "x", extras });
+    const extras = { method: "", parts: 0 };
+    expect(junk("410100000000000178")).toMatchObject({ service: "x", extras });
     expect(junk("4101016d")).toBe("extras");
     // One name without a value, and one name twice.
-    expect(junk("41010000010161000000000178")).toBe("extras");
-    expect(junk("410100000401610162016101630000000178")).toBe("extras");
+    expect(junk("410100010161000000000178")).toBe("extras");
+    expect(junk("4101000401610162016101630000000178")).toBe("extras");
     expect(junk("020101")).toBe("load");
     expect(junk("42010101")).toBe("op");
     expect(junk("03010101026f")).toBe("failure");
@@ -62,8 +62,8 @@ describe("requests as bytes", () => {
   });
 
   it("is what the specification has", () => {
-    const plain = { method: "", key: "", headers: {}, parts: 0, bytes: 0 };
-    const keyed = { ...plain, key: "order 7", headers: { trace: "7" } };
+    const plain = { method: "", headers: {}, parts: 0, bytes: 0 };
+    const headed = { ...plain, headers: { trace: "7" } };
     const counted = { ...plain, parts: 256, bytes: 1_048_576 };
     const idle = { busy: 0, slots: 256 };
     const details = Buffer.from('{"code":"SOLD_OUT"}');
@@ -73,8 +73,8 @@ describe("requests as bytes", () => {
         encodeCall(1, 5_000, "resize", undefined, encodeBody("cat.png")),
       ],
       [
-        'CALL 300, no limit, service `pay`, key `order 7`, headers `trace: 7`, JSON `{"amount":5}`',
-        encodeCall(300, 0, "pay", keyed, encodeBody({ amount: 5 })),
+        'CALL 300, no limit, service `pay`, headers `trace: 7`, JSON `{"amount":5}`',
+        encodeCall(300, 0, "pay", headed, encodeBody({ amount: 5 })),
       ],
       [
         "CALL 2, no limit, service `count`, 256 parts and 1,048,576 bytes, no body",
@@ -106,7 +106,7 @@ describe("requests as bytes", () => {
     const body = { form: BodyForm.TEXT, body: Buffer.from("cat") };
     expect(items.map(([, bytes]) => decodeRequest(bytes))).toMatchObject([
       { op: RequestOp.CALL, id: 1, timeout: 5_000, service: "resize" },
-      { op: RequestOp.CALL, id: 300, timeout: 0, extras: { key: "order 7", headers: { trace: "7" } } },
+      { op: RequestOp.CALL, id: 300, timeout: 0, extras: { headers: { trace: "7" } } },
       { op: RequestOp.CALL, id: 2, extras: { parts: 256, bytes: 1_048_576 }, form: BodyForm.NONE },
       { op: RequestOp.REPLY, id: 1, busy: 3, slots: 256, form: BodyForm.BYTES, body: Buffer.from([0, 255]) },
       { op: RequestOp.REPLY, id: 2, busy: 0, slots: 256, ...body },
