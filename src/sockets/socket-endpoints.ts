@@ -9,9 +9,6 @@ import { type EndpointSource, isEndpointSource, SourceReader } from "./endpoint-
 import type { SocketEvents } from "./socket-events.js";
 import type { Counters } from "./stats.js";
 
-/** For a socket's own methods. */
-export const CORE: unique symbol = Symbol("shoal.core");
-
 /** Types that ignore a second connect to an endpoint. */
 const CONNECTS_ONCE: readonly SocketTypeName[] = ["Dealer", "Subscriber", "Publisher", "Request"];
 
