@@ -21,6 +21,7 @@ import {
   closeWithOwner,
   inWorker,
   Monitor,
+  type NativePair,
   startTicking,
   type Ticking,
   touchSoon,
@@ -74,6 +75,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   readonly subscriptions: EngineSubscriptions | undefined;
   readonly #shared: Shared;
   readonly #native: NativeSocket;
+  readonly #pair: NativePair;
   readonly #disown: () => void;
   readonly #listener: EngineListener;
   readonly #options: OptionValues;
@@ -96,7 +98,6 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   #inproc = false;
   #hasDisconnected = false;
   #closed = false;
-  #ended: (() => void) | undefined;
 
   constructor(shared: Shared, type: SocketType, options: EngineOptions, listener: EngineListener) {
     this.#isPublisher = type === SocketType.Publisher && options.conflate !== true;
@@ -135,7 +136,8 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
       }
     }
     this.subscriptions = type === SocketType.Subscriber ? this.#native : undefined;
-    this.#disown = closeWithOwner(this, { socket: this.#native, observer: undefined });
+    this.#pair = { socket: this.#native, observer: undefined };
+    this.#disown = closeWithOwner(this, this.#pair);
     // REQ and REP alternate: no reads ahead, no unchecked sends.
     const alternates = type === SocketType.Request || type === SocketType.Reply;
     this.#receiver = new Receiver(
@@ -307,13 +309,13 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     return new Promise((resolve) => {
       let finished = false;
       const finish = (isGone: boolean): void => {
+        if (isGone) this.#disown();
         if (finished) return; // The native socket may end after it is given up.
         finished = true;
         clearTimeout(limit);
         stopTouching?.();
         released();
         this.#stopTicking();
-        this.#disown();
         const inTime = linger < 0 ? isGone : linger > 0 && performance.now() - started < linger;
         resolve({ drained: refused === 0 && inTime, discarded: undefined });
       };
@@ -324,8 +326,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
       const limit = bounded
         ? setTimeout(giveUp, Math.min(MAX_TIMEOUT, Math.max(0, linger) + timeout))
         : undefined;
-      this.#ended = () => finish(true);
-      const willTell = monitor?.finish() ?? false;
+      const willTell = monitor?.finish(() => finish(true)) ?? false;
       native.close();
       if (monitor === undefined) finish(true);
       else if (!willTell) giveUp();
@@ -419,15 +420,8 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   #observe(): void {
     if (this.#closed) return;
     if (this.#stopTicking === ignore) this.#stopTicking = startTicking(this);
-    if (this.#monitored && this.#monitor === undefined) {
-      this.#monitor = new Monitor(
-        this.#shared.native,
-        this.#native,
-        this.#monitorOnEvent,
-        this.#monitorOnEnd,
-      );
-      this.#disown();
-    }
+    if (this.#monitored && this.#monitor === undefined)
+      this.#monitor = new Monitor(this.#shared.native, this.#pair, this.#monitorOnEvent);
     this.#updateRef();
   }
 
@@ -464,8 +458,4 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     if (!this.#closed) this.#native.linger = this.#options.linger;
     this.#listener.engineOnOver?.(address);
   }
-
-  #monitorOnEnd = (): void => {
-    this.#ended?.();
-  };
 }
