@@ -22,7 +22,7 @@ export type Authenticate = (peer: PeerCredentials) => boolean | Promise<boolean>
 export interface ConstructionOptions {
   /** Default: the process-wide context. */
   context?: Context;
-  /** Anything but `true`, and a throw, refuses the peer. */
+  /** Anything but `true`, and a throw, refuses the peer. `NOT_SUPPORTED` on the engine `libzmq`, which asks a ZAP handler. */
   authenticate?: Authenticate;
 }
 
