@@ -4,12 +4,12 @@
 const { SocketType } = require("shoal");
 const draft = require("shoal/draft");
 const { READABLE, WRITABLE } = require("./lib/options.js");
-const { DRAFTS } = require("./lib/socket.js");
+const { INNERS } = require("./lib/socket.js");
 const { socketClass } = require("./lib/sockets.js");
 
 /** @param {"Server" | "Client" | "Radio" | "Dish" | "Gather" | "Scatter" | "Datagram"} name @param {...any} options */
 function draftClass(name, ...options) {
-  DRAFTS.set(SocketType[name], draft[name]);
+  INNERS.set(SocketType[name], draft[name]);
   return socketClass(name, SocketType[name], ...options);
 }
 

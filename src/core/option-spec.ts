@@ -6,8 +6,6 @@ export type OptionKind = "boolean" | "integer" | "string" | "key" | "bytes" | "c
 export interface OptionSpec {
   readonly kind: OptionKind;
   readonly default: unknown;
-  /** In zmq.h (sockets/numbered-options.ts). */
-  readonly zmq?: number;
   /** The package `zeromq`'s, where shoal deliberately differs. */
   readonly zeromqDefault?: unknown;
   readonly min?: number;

@@ -15,9 +15,9 @@ const CONFLATING = ["Pull", "Push", "Subscriber", "Publisher", "Dealer", "Scatte
 const OWN_OPTIONS = {
   // Queues and waits
   /** Messages queued for one peer before the socket is mute for it (`ZMQ_SNDHWM`). 0: no limit. Default 1,000. */
-  sendHighWaterMark: int(1_000, 0, INT32, { unit: "messages", on: WRITABLE, live: true, zmq: 23 }),
+  sendHighWaterMark: int(1_000, 0, INT32, { unit: "messages", on: WRITABLE, live: true }),
   /** Messages queued from one peer before its connection is no longer read (`ZMQ_RCVHWM`). 0: no limit. Default 1,000. */
-  receiveHighWaterMark: int(1_000, 0, INT32, { unit: "messages", on: READABLE, live: true, zmq: 24 }),
+  receiveHighWaterMark: int(1_000, 0, INT32, { unit: "messages", on: READABLE, live: true }),
   /**
    * Bytes queued for one peer before the socket is mute for it; each frame counts 64 more than its wire bytes. One
    * message may pass the mark. 0: no limit. Default 64 MiB. Only engine `zmtp`.
@@ -46,9 +46,9 @@ const OWN_OPTIONS = {
     live: true,
   }),
   /** ms for `send` to wait for room before it rejects with `EAGAIN` (`ZMQ_SNDTIMEO`). 0: no waiting. -1: no limit. Default -1. */
-  sendTimeout: int(-1, -1, INT32, { unit: "ms", on: WRITABLE, live: true, zmq: 28 }),
+  sendTimeout: int(-1, -1, INT32, { unit: "ms", on: WRITABLE, live: true }),
   /** ms for `receive` to wait before it rejects with `EAGAIN` (`ZMQ_RCVTIMEO`). 0: no waiting. -1: no limit. Default -1. */
-  receiveTimeout: int(-1, -1, INT32, { unit: "ms", on: READABLE, live: true, zmq: 27 }),
+  receiveTimeout: int(-1, -1, INT32, { unit: "ms", on: READABLE, live: true }),
   /** Waiting `send` calls; further ones reject with `ERR_TOO_MANY_PENDING`. Default 10,000. */
   maxPendingSends: int(10_000, 1, INT32, { unit: "calls", on: WRITABLE, local: true }),
   /**
@@ -66,13 +66,13 @@ const OWN_OPTIONS = {
    * Largest message from a peer, in bytes of its frames together (engine libzmq: of each); a larger one ends the
    * connection (`ZMQ_MAXMSGSIZE`). -1: no limit. Default 64 MiB.
    */
-  maxMessageSize: int(67_108_864, -1, Number.MAX_SAFE_INTEGER, { unit: "bytes", zeromqDefault: -1, zmq: 22 }),
+  maxMessageSize: int(67_108_864, -1, Number.MAX_SAFE_INTEGER, { unit: "bytes", zeromqDefault: -1 }),
   /** ms for messages to leave after `close` and `disconnect` (`ZMQ_LINGER`). -1: no limit. Default -1. */
-  linger: int(-1, -1, INT32, { unit: "ms", live: true, zmq: 17 }),
+  linger: int(-1, -1, INT32, { unit: "ms", live: true }),
   /** Queues messages only for connected peers (`ZMQ_IMMEDIATE`). Default false. */
-  immediate: flag(false, { zmq: 39 }),
+  immediate: flag(false),
   /** Keeps only a queue's newest message; messages have one frame (`ZMQ_CONFLATE`). Default false. */
-  conflate: flag(false, { on: CONFLATING, zmq: 54 }),
+  conflate: flag(false, { on: CONFLATING }),
 
   // Connections
   /** Incoming connections; further ones are refused and reported. Default 65,536. Only engine `zmtp`. */
@@ -80,62 +80,62 @@ const OWN_OPTIONS = {
   /** Concurrent incoming handshakes and `authenticate` calls. Default 4,096. Only engine `zmtp`. */
   maxPendingHandshakes: int(4_096, 1, INT32, { unit: "connections", only: "zmtp", live: true }),
   /** ms for one connection attempt (`ZMQ_CONNECT_TIMEOUT`). 0: the system's limit. Default 0. */
-  connectTimeout: int(0, 0, INT32, { unit: "ms", zmq: 79 }),
+  connectTimeout: int(0, 0, INT32, { unit: "ms" }),
   /** ms for a handshake (`ZMQ_HANDSHAKE_IVL`). 0: no limit. Default 30,000. */
-  handshakeInterval: int(30_000, 0, INT32, { unit: "ms", zmq: 66 }),
+  handshakeInterval: int(30_000, 0, INT32, { unit: "ms" }),
   /**
    * ms of silence before a PING, or between two if they have a time to live (37/ZMTP, Heartbeating;
    * `ZMQ_HEARTBEAT_IVL`). 0: no PINGs. Default 5,000.
    */
-  heartbeatInterval: int(5_000, 0, INT32, { unit: "ms", zeromqDefault: 0, zmq: 75 }),
+  heartbeatInterval: int(5_000, 0, INT32, { unit: "ms", zeromqDefault: 0 }),
   /**
    * ms of silence after a PING until the connection ends (`ZMQ_HEARTBEAT_TIMEOUT`). 0: no limit. -1: six times
    * `heartbeatInterval`. Default -1.
    */
-  heartbeatTimeout: int(-1, -1, INT32, { unit: "ms", zeromqDefault: -1, zmq: 77 }),
+  heartbeatTimeout: int(-1, -1, INT32, { unit: "ms", zeromqDefault: -1 }),
   /** ms of silence after which the peer may end the connection, announced in each PING (`ZMQ_HEARTBEAT_TTL`). 0: no limit. At most 65,500. Default 0. */
-  heartbeatTimeToLive: int(0, 0, 65_500, { unit: "ms", zmq: 76 }),
+  heartbeatTimeToLive: int(0, 0, 65_500, { unit: "ms" }),
   /** ms between two connection attempts, jittered up to 1.5 times (`ZMQ_RECONNECT_IVL`). -1: no second attempt, and what is queued for the endpoint is dropped. Default 100. */
-  reconnectInterval: int(100, -1, INT32, { unit: "ms", zmq: 18 }),
+  reconnectInterval: int(100, -1, INT32, { unit: "ms" }),
   /**
    * Limit in ms of the reconnect interval, which doubles with each failure (`ZMQ_RECONNECT_IVL_MAX`). Higher values
    * cost fewer attempts, and find a returning server later. 0: no doubling. Default 0.
    */
-  reconnectMaxInterval: int(0, 0, INT32, { unit: "ms", zmq: 21 }),
+  reconnectMaxInterval: int(0, 0, INT32, { unit: "ms" }),
   /** Host names and wildcards also resolve to IPv6 (`ZMQ_IPV6`). Default false. */
-  ipv6: flag(false, { zmq: 42 }),
+  ipv6: flag(false),
   /** Bit set of libzmq's I/O threads for the socket (`ZMQ_AFFINITY`). 0: all. Engine `zmtp`: no effect. Default 0. */
-  affinity: int(0, 0, 2 ** 64, { zmq: 4 }),
+  affinity: int(0, 0, 2 ** 64),
 
   // Routing
   /** The socket's name at a ROUTER: 1 to 255 bytes, the first not zero (`ZMQ_ROUTING_ID`). null: the ROUTER invents one. Default null. */
-  routingId: bytes({ on: ROUTED, zmq: 5 }),
+  routingId: bytes({ on: ROUTED }),
   /**
    * Messages to unknown peers reject with `EHOSTUNREACH`, to full ones with `EAGAIN`; with `false` both are counted
    * drops (`ZMQ_ROUTER_MANDATORY`). Default false.
    */
-  mandatory: flag(false, { on: ["Router"], live: true, zmq: 33 }),
+  mandatory: flag(false, { on: ["Router"], live: true }),
   /** A new peer takes over a routing id in use (`ZMQ_ROUTER_HANDOVER`). Default false. */
-  handover: flag(false, { on: ["Router"], live: true, zmq: 56 }),
+  handover: flag(false, { on: ["Router"], live: true }),
   /** Sends an empty message to each new peer, so that a ROUTER learns its routing id (`ZMQ_PROBE_ROUTER`). Default false. */
-  probeRouter: flag(false, { on: ["Router", "Dealer", "Request"], live: true, zmq: 51 }),
+  probeRouter: flag(false, { on: ["Router", "Dealer", "Request"], live: true }),
   /** Puts an id before a request's delimiter; only the reply with this id counts (`ZMQ_REQ_CORRELATE`). Default false; `request` sets it. */
-  correlate: flag(false, { on: ["Request"], live: true, zmq: 52 }),
+  correlate: flag(false, { on: ["Request"], live: true }),
   /** Allows another request before the reply, replacing the earlier one (`ZMQ_REQ_RELAXED`). Default false; `request` sets it. */
-  relaxed: flag(false, { on: ["Request"], live: true, zmq: 53 }),
+  relaxed: flag(false, { on: ["Request"], live: true }),
   /** Reports each connection's start and end by a message `[routing id, ""]` (`ZMQ_STREAM_NOTIFY`). Default true. */
-  notify: flag(true, { on: ["Stream"], zmq: 73 }),
+  notify: flag(true, { on: ["Stream"] }),
 
   // Publish-subscribe
   /**
    * Full subscribers or members block the sender instead of missing messages (`ZMQ_XPUB_NODROP`). Only for `new`.
    * Default false.
    */
-  noDrop: flag(false, { on: ["Publisher", "XPublisher", "Radio"], live: true, zmq: 69 }),
+  noDrop: flag(false, { on: ["Publisher", "XPublisher", "Radio"], live: true }),
   /** Only `subscribe` and `unsubscribe` set peers' topics, not their own requests (`ZMQ_XPUB_MANUAL`). Default false. */
-  manual: flag(false, { on: ["XPublisher"], live: true, zmq: 71 }),
+  manual: flag(false, { on: ["XPublisher"], live: true }),
   /** First frame for each new subscriber, at most 65,535 bytes (`ZMQ_XPUB_WELCOME_MSG`). Default null. */
-  welcomeMessage: bytes({ on: ["XPublisher"], max: 65_535, live: true, zmq: 72 }),
+  welcomeMessage: bytes({ on: ["XPublisher"], max: 65_535, live: true }),
   /**
    * Requests that `receive` returns. null: a topic's first subscription and last cancellation. `allSubs`: all
    * subscriptions (`ZMQ_XPUB_VERBOSE`). `allSubsUnsubs`: all cancellations, too (`ZMQ_XPUB_VERBOSER`). Default null.
@@ -148,27 +148,27 @@ const OWN_OPTIONS = {
     live: true,
   },
   /** Delivers messages that match *none* of a subscriber's topics; for both ends (`ZMQ_INVERT_MATCHING`). Default false. */
-  invertMatching: flag(false, { on: ["Publisher", "Subscriber", "XPublisher"], zmq: 74 }),
+  invertMatching: flag(false, { on: ["Publisher", "Subscriber", "XPublisher"] }),
 
   // Security
   /** Makes this end the PLAIN server (24/ZMTP-PLAIN; `ZMQ_PLAIN_SERVER`). Default false. */
-  plainServer: flag(false, { zmq: 44 }),
+  plainServer: flag(false),
   /** A client's user name, at most 255 bytes; selects PLAIN (`ZMQ_PLAIN_USERNAME`). Default null. */
-  plainUsername: text({ max: 255, zmq: 45 }),
+  plainUsername: text({ max: 255 }),
   /** A client's password, at most 255 bytes (`ZMQ_PLAIN_PASSWORD`). Default null. */
-  plainPassword: text({ max: 255, zmq: 46 }),
+  plainPassword: text({ max: 255 }),
   /** Makes this end the CURVE server, which needs `curveSecretKey` (26/CURVEZMQ; `ZMQ_CURVE_SERVER`). Default false. */
-  curveServer: flag(false, { zmq: 47 }),
+  curveServer: flag(false),
   /** A client's public key: 40 characters of Z85, or 32 bytes (`ZMQ_CURVE_PUBLICKEY`). Default null. */
-  curvePublicKey: key({ live: true, zmq: 48 }),
+  curvePublicKey: key({ live: true }),
   /** This end's secret key: 40 characters of Z85, or 32 bytes (`ZMQ_CURVE_SECRETKEY`). Default null. */
-  curveSecretKey: key({ live: true, zmq: 49 }),
+  curveSecretKey: key({ live: true }),
   /** The server's public key, for a client: 40 characters of Z85, or 32 bytes; selects CURVE (`ZMQ_CURVE_SERVERKEY`). Default null. */
-  curveServerKey: key({ zmq: 50 }),
+  curveServerKey: key(),
   /** Domain in authentication requests, at most 255 bytes (27/ZAP; `ZMQ_ZAP_DOMAIN`). NULL sockets ask the ZAP handler only with a domain. Default null. */
-  zapDomain: text({ max: 255, zmq: 55 }),
+  zapDomain: text({ max: 255 }),
   /** NULL sockets with a `zapDomain` refuse peers while no ZAP handler is bound (`ZMQ_ZAP_ENFORCE_DOMAIN`). Default false. */
-  zapEnforceDomain: flag(false, { zmq: 93 }),
+  zapEnforceDomain: flag(false),
 } as const satisfies Record<string, OptionSpec>;
 
 export const OPTIONS = { ...OWN_OPTIONS, ...SYSTEM_OPTIONS } as const;
@@ -176,18 +176,18 @@ export const OPTIONS = { ...OWN_OPTIONS, ...SYSTEM_OPTIONS } as const;
 /** A context's options. */
 export const CONTEXT_OPTIONS = {
   /** `false` sets the default linger of new sockets to 0, so that the process ends at once (`ZMQ_BLOCKY`). Default true. */
-  blocky: flag(true, { zmq: 70 }),
+  blocky: flag(true),
   /** I/O threads (`ZMQ_IO_THREADS`). Engine `zmtp`: no effect. Default 1. */
-  ioThreads: int(1, 0, INT32, { zmq: 1 }),
+  ioThreads: int(1, 0, INT32),
   /**
    * Largest message in bytes that new sockets send (more is `EINVAL`), and their default `maxMessageSize`
    * (`ZMQ_MAX_MSGSZ`). Default 2,147,483,647, which changes neither.
    */
-  maxMessageSize: int(INT32, 0, INT32, { zmq: 5 }),
+  maxMessageSize: int(INT32, 0, INT32),
   /** Most open sockets (`ZMQ_MAX_SOCKETS`). Default 1,023. */
-  maxSockets: int(1_023, 1, INT32, { zmq: 2 }),
+  maxSockets: int(1_023, 1, INT32),
   /** Default of `ipv6` for new sockets (`ZMQ_IPV6`). Default false. */
-  ipv6: flag(false, { zmq: 42 }),
+  ipv6: flag(false),
   /** Priority of libzmq's I/O threads (`ZMQ_THREAD_PRIORITY`); write-only. -1: the system's. Engine `zmtp`: no effect. Default -1. */
   threadPriority: int(-1, -INT32, INT32),
   /** Scheduling policy of libzmq's I/O threads (`ZMQ_THREAD_SCHED_POLICY`); write-only. -1: the system's. Engine `zmtp`: no effect. Default -1. */

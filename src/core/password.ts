@@ -16,7 +16,7 @@ const OPTIONS = { ...SCRYPT, maxmem: SCRYPT_MEMORY };
 const KEY_LENGTH = 32;
 
 const MAX_DERIVED = 16;
-const derived = new Map<string, Buffer | Promise<Buffer>>();
+const derived = new Map<string, Buffer>();
 
 /** @throws InvalidArgumentError `EINVAL` unless the password has 8 to 1,024 bytes of UTF-8 */
 export function checkPassword(password: unknown): asserts password is string {
@@ -30,43 +30,12 @@ export function checkPassword(password: unknown): asserts password is string {
 /** Blocks for some 0.2 s unless cached. @throws InvalidArgumentError as `checkPassword` */
 export function passwordKey(password: string, salt: string): Buffer {
   checkPassword(password);
-  const name = nameOf(password, salt);
-  const known = derived.get(name);
-  if (Buffer.isBuffer(known)) return known;
-  const { scryptSync } = process.getBuiltinModule("node:crypto");
-  const key = scryptSync(password, salt, KEY_LENGTH, OPTIONS);
-  remember(name, key);
-  return key;
-}
-
-/** In another thread. @throws InvalidArgumentError as `checkPassword` */
-export async function derivePasswordKey(password: string, salt: string): Promise<Buffer> {
-  checkPassword(password);
-  const name = nameOf(password, salt);
+  const { createHash, scryptSync } = process.getBuiltinModule("node:crypto");
+  const name = createHash("sha256").update(`${salt}\0`).update(password).digest("hex");
   const known = derived.get(name);
   if (known !== undefined) return known;
-  const { scrypt } = process.getBuiltinModule("node:crypto");
-  const deriving = new Promise<Buffer>((resolve, reject) => {
-    scrypt(password, salt, KEY_LENGTH, OPTIONS, (error, key) => {
-      if (error !== null) {
-        derived.delete(name);
-        reject(error);
-        return;
-      }
-      if (derived.has(name)) derived.set(name, key);
-      resolve(key);
-    });
-  });
-  remember(name, deriving);
-  return deriving;
-}
-
-function nameOf(password: string, salt: string): string {
-  const { createHash } = process.getBuiltinModule("node:crypto");
-  return createHash("sha256").update(`${salt}\0`).update(password).digest("hex");
-}
-
-function remember(name: string, key: Buffer | Promise<Buffer>): void {
+  const key = scryptSync(password, salt, KEY_LENGTH, OPTIONS);
   for (const oldest of derived.keys()) if (derived.size >= MAX_DERIVED) derived.delete(oldest);
   derived.set(name, key);
+  return key;
 }

@@ -457,7 +457,7 @@ export async function openLink(duplex: Duplex, options: MultiplexLinkOptions = {
   // Failures before the handshake show in the stream's state.
   duplex.on("error", ignore);
   try {
-    const keys = await linkKeys(settings);
+    const keys = linkKeys(settings);
     const encrypt = settings.encrypt ?? keys.length > 0;
     const handshake = new Handshake({ ...settings, keys, encrypt });
     const rest = await exchange(duplex, handshake, settings.handshakeTimeout);

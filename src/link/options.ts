@@ -1,6 +1,6 @@
 import { invalidArgument } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
-import { checkPassword, derivePasswordKey } from "../core/password.js";
+import { checkPassword, passwordKey } from "../core/password.js";
 import {
   anything,
   bytes,
@@ -85,10 +85,9 @@ export function checkLinkOptions(what: string, given: object): CheckedOptions {
   return { ...settings, passwords };
 }
 
-export function linkKeys({ passwords, group = "link" }: CheckedOptions): Promise<readonly Buffer[]> {
-  return Promise.all(
-    passwords.map((password) => derivePasswordKey(password, `shoal link password 1 ${group}`)),
-  );
+/** The first link with a password blocks for some 0.2 s. */
+export function linkKeys({ passwords, group = "link" }: CheckedOptions): readonly Buffer[] {
+  return passwords.map((password) => passwordKey(password, `shoal link password 1 ${group}`));
 }
 
 export const OPEN_OPTIONS = {

@@ -6,7 +6,6 @@ import type { SocketType } from "../core/socket-type.js";
 import type { Engine, EngineContext, EngineListener, EngineOptions, EngineSocket } from "../engine/engine.js";
 import { selectEngine } from "../engine/select.js";
 import { expected, isValid } from "./check-options.js";
-import { ContextByNumber, WRITE } from "./numbered-options.js";
 
 /** Options of a context; all but `engine` and `lowLatency` as in the package `zeromq`. */
 export interface ContextOptions extends Partial<ValuesOf<typeof CONTEXT_OPTIONS>> {
@@ -49,7 +48,7 @@ function check(name: string, value: unknown): void {
  * await Promise.all([push.close(), pull.close()]);
  * ```
  */
-export class Context extends ContextByNumber {
+export class Context {
   readonly #shared: boolean;
   readonly #choice: string | Engine | undefined;
   readonly #options: Record<string, unknown> = {};
@@ -76,7 +75,6 @@ export class Context extends ContextByNumber {
 
   /** @throws InvalidArgumentError `EINVAL` */
   constructor(options: ContextOptions = {}) {
-    super();
     refuseExtra("Context", "options", arguments, 1);
     if (typeof options !== "object" || options === null) {
       throw new InvalidArgumentError(`Context options must be an object; got ${String(options)}`);
@@ -154,11 +152,6 @@ export class Context extends ContextByNumber {
     if (WRITE_ONLY.includes(name)) return undefined;
     if (this.#opened === undefined && Object.hasOwn(this.#options, name)) return this.#options[name];
     return this.open().getOption(name);
-  }
-
-  /** @internal */
-  override [WRITE](name: string, value: unknown): void {
-    this.#set(name, value);
   }
 
   #set(name: string, value: unknown): void {

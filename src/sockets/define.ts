@@ -27,32 +27,12 @@ export function defineSocket(
   defineOptions(socketClass, type);
 }
 
-/** @internal The methods are not enumerable. */
-export function defineMethods(socketClass: { readonly prototype: HasCore }, methods: object = {}): void {
+/** The methods are not enumerable. */
+function defineMethods(socketClass: { readonly prototype: HasCore }, methods: object): void {
   const descriptors = Object.getOwnPropertyDescriptors(methods) as Record<PropertyKey, PropertyDescriptor>;
   // One key is Symbol.asyncIterator.
   for (const key of Reflect.ownKeys(descriptors))
     Object.defineProperty(socketClass.prototype, key, { ...descriptors[key], enumerable: false });
-}
-
-const generic = new Map<SocketTypeName, PropertyDescriptorMap>();
-
-/**
- * Gives the methods of its type to a socket of a program's class that extends `Socket`; the class's members stay.
- *
- * @internal
- */
-export function defineGeneric(socket: HasCore, type: SocketTypeName): void {
-  let all = generic.get(type);
-  if (all === undefined) {
-    const prototype = {} as HasCore;
-    defineSocket({ prototype }, type);
-    all = Object.getOwnPropertyDescriptors(prototype) as PropertyDescriptorMap;
-    generic.set(type, all);
-  }
-  for (const key of Reflect.ownKeys(all)) {
-    if (!(key in socket)) Object.defineProperty(socket, key, all[key as string] as PropertyDescriptor);
-  }
 }
 
 function defineOptions(socketClass: { readonly prototype: HasCore }, type: SocketTypeName): void {

@@ -50,33 +50,9 @@ export type {
   Readable,
   ReceiveManyOptions,
 } from "./readable.js";
-export {
-  Dealer,
-  type DealerOptions,
-  Reply,
-  type ReplyOptions,
-  Request,
-  type RequestCallOptions,
-  type RequestOptions,
-  Router,
-  type RouterConnectOptions,
-  type RouterOptions,
-} from "./request-reply.js";
+export * from "./request-reply.js";
 export { type CloseOptions, type EventSubscriber, Observer, type ReadyOptions, Socket } from "./socket.js";
 export type { CloseResult } from "./socket-core.js";
-export type {
-  Authenticate,
-  CodecOptions,
-  CommonOptions,
-  ConflateOptions,
-  ConstructionOptions,
-  KeyProperties,
-  Properties,
-  ReadableOptions,
-  RoutingIdOptions,
-  RoutingIdProperty,
-  SocketOptions,
-  WritableOptions,
-} from "./socket-options.js";
+export type * from "./socket-options.js";
 export type { DroppedReason, SocketStats } from "./stats.js";
 export type { Writable } from "./writable.js";

@@ -212,19 +212,17 @@ export function retire(socket: Socket, halfClose: boolean): void {
 export class Policing {
   readonly #core: SocketCore;
   readonly #authenticate: SocketCore["engineAuthenticate"];
-  readonly #ownSize: number;
 
   constructor(socket: Socket) {
     this.#core = socket[CORE];
     this.#authenticate = this.#core.engineAuthenticate;
-    this.#ownSize = this.#core.getOption("maxMessageSize") as number;
   }
 
   get engine(): string {
     return this.#core.context.load().name;
   }
 
-  /** Whether single peers can be refused and throttled; otherwise only message sizes are limited. */
+  /** Whether single peers can be refused, limited and throttled. */
   get perPeer(): boolean {
     return this.#core.engine.policing !== undefined;
   }
@@ -241,21 +239,12 @@ export class Policing {
       authenticate === undefined
         ? own
         : async (peer) => authenticate(peer) && (own === undefined || own(peer));
-    const { policing } = core.engine;
-    if (policing === undefined) this.#limitSize(policy.messageSize);
-    else policing.police(policy);
+    core.engine.policing?.police(policy);
   }
 
   /** @returns the number of matching peers; 0 if the engine cannot */
   disconnect(match: (peer: PeerCredentials) => boolean): number {
     return this.#core.engine.policing?.disconnectPeers(match) ?? 0;
-  }
-
-  /** The option applies to later binds and connects. */
-  #limitSize(most: number | undefined): void {
-    const own = this.#ownSize;
-    const size = most === undefined ? own : own < 0 ? most : Math.min(own, most);
-    if (size !== this.#core.getOption("maxMessageSize")) this.#core.setOption("maxMessageSize", size);
   }
 }
 

@@ -47,13 +47,14 @@ import {
   observeTrySend,
 } from "./observation.js";
 import { type DeliveryResult, Outbox, type OutboxRules, type SendOptions } from "./outbox.js";
-import { CORE, SocketEndpoints } from "./socket-endpoints.js";
+import { SocketEndpoints } from "./socket-endpoints.js";
 import { SocketEvents } from "./socket-events.js";
 import type { Authenticate } from "./socket-options.js";
 import { isLasting, REPORT_AFTER, REPORT_RECEIVERS_AFTER, warnOfStall } from "./stalls.js";
 import { Counters, type SocketStats } from "./stats.js";
 
-export { CORE };
+/** @internal For a socket's own methods. */
+export const CORE: unique symbol = Symbol("shoal.core");
 
 /** @internal */
 export interface HasCore {

@@ -9,9 +9,6 @@ import { type EndpointSource, isEndpointSource, SourceReader } from "./endpoint-
 import type { SocketEvents } from "./socket-events.js";
 import type { Counters } from "./stats.js";
 
-/** For a socket's own methods. */
-export const CORE: unique symbol = Symbol("shoal.core");
-
 /** Types that ignore a second connect to an endpoint. */
 const CONNECTS_ONCE: readonly SocketTypeName[] = ["Dealer", "Subscriber", "Publisher", "Request"];
 
@@ -45,8 +42,6 @@ export class SocketEndpoints {
   readonly #connected = new Map<string, number>();
   #last: string | null = null;
   #settling = 0;
-  /** Name of a ROUTER or STREAM for the next connected peer. */
-  nextName: string | undefined = undefined;
 
   constructor(core: EndpointsOwner, engine: Engine) {
     this.#core = core;
@@ -150,8 +145,7 @@ export class SocketEndpoints {
   /** @param routingId a ROUTER's or STREAM's name for the peer @returns a PEER's id */
   connect(endpoint: string, routingId: string | undefined): Uint8Array | undefined {
     this.#check(endpoint, "connect");
-    const name = routingId ?? this.nextName;
-    if (name !== undefined) checkPeerId(name);
+    if (routingId !== undefined) checkPeerId(routingId);
     const connections = this.#connected.get(endpoint) ?? 0;
     // An explicit connection outlasts those of sources.
     this.#sourced.delete(endpoint);
@@ -160,8 +154,7 @@ export class SocketEndpoints {
     // First, because a listener of an event of this call may disconnect it.
     this.#connected.set(endpoint, connections + 1);
     try {
-      const id = this.#core.engine.endpoints.connect(endpoint, name);
-      this.nextName = undefined;
+      const id = this.#core.engine.endpoints.connect(endpoint, routingId);
       this.#last = endpoint;
       return id;
     } catch (error) {
@@ -334,7 +327,7 @@ export class SocketEndpoints {
 }
 
 /** @throws InvalidArgumentError for an invalid routing id (37/ZMTP, The Identity Property) */
-export function checkPeerId(routingId: unknown): void {
+function checkPeerId(routingId: unknown): void {
   const length = typeof routingId === "string" ? Buffer.byteLength(routingId) : 0;
   if (length >= 1 && length <= 255 && !(routingId as string).startsWith("\0")) return;
   throw new InvalidArgumentError(

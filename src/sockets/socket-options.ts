@@ -15,12 +15,6 @@ export interface WritableOptions extends Omit<OptionsFor<(typeof WRITABLE)[numbe
 /** Options of receiving sockets. */
 export interface ReadableOptions extends Omit<OptionsFor<(typeof READABLE)[number]>, keyof CommonOptions> {}
 
-/** Option for queues of one message. */
-export interface ConflateOptions extends Pick<OptionsFor<"Push">, "conflate"> {}
-
-/** Option for a socket's name at a ROUTER. */
-export interface RoutingIdOptions extends Pick<OptionsFor<"Router">, "routingId"> {}
-
 /** Authenticates a peer before it may talk; anything but `true` refuses it (27/ZAP). */
 export type Authenticate = (peer: PeerCredentials) => boolean | Promise<boolean>;
 
@@ -28,7 +22,7 @@ export type Authenticate = (peer: PeerCredentials) => boolean | Promise<boolean>
 export interface ConstructionOptions {
   /** Default: the process-wide context. */
   context?: Context;
-  /** Anything but `true`, and a throw, refuses the peer. */
+  /** Anything but `true`, and a throw, refuses the peer. `NOT_SUPPORTED` on the engine `libzmq`, which asks a ZAP handler. */
   authenticate?: Authenticate;
 }
 

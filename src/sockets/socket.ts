@@ -15,10 +15,8 @@ import { ignore, type WaitOptions } from "../core/waiter.js";
 import type { PeerCredentials } from "../engine/engine.js";
 import { type EventOfType, type EventType, SOCKET_EVENTS, type SocketEvent } from "../engine/events.js";
 import { Context, context as globalContext } from "./context.js";
-import { defineGeneric } from "./define.js";
 import { type EndpointSource, isEndpointSource } from "./endpoint-source.js";
-import { FRAMES, type MessageShape, toMessage } from "./message.js";
-import { SocketByNumber } from "./numbered-options.js";
+import type { MessageShape } from "./message.js";
 import { type CloseResult, CORE, type HasCore, SocketCore } from "./socket-core.js";
 import type { SocketEvents } from "./socket-events.js";
 import type { Authenticate, CommonOptions, KeyProperties, Properties } from "./socket-options.js";
@@ -47,14 +45,15 @@ const MAX_LINGER = OPTIONS.linger.max as number;
 const READY_OPTIONS: readonly (keyof ReadyOptions)[] = ["peers", "signal", "timeout"];
 const CLOSE_OPTIONS: readonly (keyof CloseOptions)[] = ["linger"];
 
+const WITHOUT_CODEC: readonly SocketTypeName[] = ["XPublisher", "XSubscriber", "Stream", "Datagram"];
+
 type Given = Readonly<Record<string, unknown>> & {
   readonly context?: Context;
   readonly authenticate?: Authenticate;
 };
 
 /**
- * The base of all sockets; use the class of your type. A class that extends it directly calls `super(SocketType.Dealer,
- * options)`, and has plain frames, and its type's methods and options; not for draft types.
+ * The base of all sockets; use or extend the class of your type.
  *
  * @example
  * ```ts
@@ -70,31 +69,25 @@ type Given = Readonly<Record<string, unknown>> & {
  * ```
  */
 export interface Socket extends Properties<CommonOptions>, KeyProperties {}
-export abstract class Socket extends SocketByNumber {
+export abstract class Socket {
   /** @internal */
   declare readonly [CORE]: SocketCore;
   #observer: Observer | undefined = undefined;
 
-  /** @throws InvalidArgumentError `EINVAL` for an unknown type or an invalid option */
-  protected constructor(type: SocketType, options?: object);
-  /**
-   * @internal
-   * @param shape of the package's classes @param passed their arguments
-   */
+  /** @internal @param passed the arguments of the class of the type */
   protected constructor(
     type: SocketType,
     options: object | undefined,
     shape: MessageShape,
     passed: ArrayLike<unknown>,
-  );
-  protected constructor(
-    type: SocketType,
-    options: object | undefined,
-    shape?: MessageShape,
-    passed: ArrayLike<unknown> = [],
   ) {
-    super();
-    const name = checkArguments(type, options, shape);
+    if (shape === undefined)
+      throw new InvalidArgumentError(
+        "A socket must be of a class of its type, such as Dealer; got Socket itself",
+      );
+    const name = socketTypeName(type) as SocketTypeName;
+    if (options !== undefined && (typeof options !== "object" || options === null || Array.isArray(options)))
+      throw invalidArgument(`The options of ${name} must be an object`, options);
     refuseExtra(name, "options", passed, 1);
     const {
       context = globalContext,
@@ -105,20 +98,14 @@ export abstract class Socket extends SocketByNumber {
     if (!(context instanceof Context)) {
       throw invalidArgument(`Option context of ${name} must be a Context`, context);
     }
-    const own = shape ?? (name === "Stream" ? STREAM_FRAMES : FRAMES);
-    if (codec !== undefined && (shape === undefined || own === FRAMES || own === STREAM_FRAMES)) {
+    if (codec !== undefined && WITHOUT_CODEC.includes(name)) {
       throw new InvalidArgumentError(`${name} has no option codec: its messages are frames as they are`);
     }
-    const core = new SocketCore(name, context, given, own, authenticate);
+    const core = new SocketCore(name, context, given, shape, authenticate);
     core.owner = new WeakRef(this);
     Object.defineProperty(this, CORE, { value: core });
-    if (shape === undefined) defineGeneric(this, name);
     // A program's classes may add fields.
-    const base = Object.getPrototypeOf(this);
-    if (
-      base === Socket.prototype ||
-      (shape !== undefined && Object.getPrototypeOf(base) === Socket.prototype)
-    )
+    if (Object.getPrototypeOf(Object.getPrototypeOf(this)) === Socket.prototype)
       Object.preventExtensions(this);
   }
 
@@ -374,37 +361,6 @@ export abstract class Socket extends SocketByNumber {
     return false;
   }
 }
-
-function checkArguments(type: unknown, options: unknown, shape: unknown): SocketTypeName {
-  if (typeof type !== "number") {
-    throw new InvalidArgumentError(
-      `A socket's type must be a number, such as 5 for a DEALER; got ${typeof type}`,
-    );
-  }
-  const name = socketTypeName(type);
-  if (name === undefined) throw new InvalidArgumentError(`No socket type has the number ${type}`);
-  if (shape === undefined && type >= SocketType.Server)
-    throw new InvalidArgumentError(`${name} is a draft type: extend its class of shoal/draft`);
-  if (options !== undefined && (typeof options !== "object" || options === null || Array.isArray(options))) {
-    throw invalidArgument(`The options of ${name} must be an object`, options);
-  }
-  if (shape !== undefined && typeof (shape as Partial<MessageShape>).encode !== "function") {
-    throw new InvalidArgumentError(`Socket takes a type and options; got a third argument: ${typeof shape}`);
-  }
-  return name;
-}
-
-/** libzmq would take a third frame for another message's routing id. */
-export const STREAM_FRAMES: MessageShape = {
-  encode(value) {
-    const message = toMessage(value);
-    if (Array.isArray(message) && message.length === 2) return message;
-    throw new InvalidArgumentError(
-      `A STREAM's message must be [routingId, bytes]; got ${Array.isArray(value) ? value.length : 1} frames`,
-    );
-  },
-  decode: (frames) => frames,
-};
 
 // --- Events ----------------------------------------------------------------------------------------------------------
 

@@ -1,11 +1,12 @@
 /** STREAM: raw TCP (zmq_socket(3), ZMQ_STREAM). */
+import { InvalidArgumentError } from "../core/errors.js";
 import type { OptionsFor } from "../core/option-table.js";
 import { SocketType } from "../core/socket-type.js";
 import { defineSocket } from "./define.js";
 import type { EndpointSource } from "./endpoint-source.js";
-import type { MessageLike } from "./message.js";
+import { type MessageLike, type MessageShape, toMessage } from "./message.js";
 import type { Readable } from "./readable.js";
-import { CORE, Socket, STREAM_FRAMES } from "./socket.js";
+import { CORE, Socket } from "./socket.js";
 import type { ConstructionOptions, Properties } from "./socket-options.js";
 import type { Writable } from "./writable.js";
 
@@ -15,6 +16,18 @@ export interface StreamConnectOptions {
   /** The peer's routing id on this socket. */
   routingId?: string;
 }
+
+/** libzmq would take a third frame for another message's routing id. */
+const STREAM_FRAMES: MessageShape = {
+  encode(value) {
+    const message = toMessage(value);
+    if (Array.isArray(message) && message.length === 2) return message;
+    throw new InvalidArgumentError(
+      `A STREAM's message must be [routingId, bytes]; got ${Array.isArray(value) ? value.length : 1} frames`,
+    );
+  },
+  decode: (frames) => frames,
+};
 
 /**
  * Sends and receives pieces of TCP streams in two frames: the peer's routing id, and bytes. Empty bytes report a

@@ -19,12 +19,6 @@ describeEngines("a closed socket", (world) => {
         set: () => {
           socket.linger = 5;
         },
-        "set by an unknown number": () => {
-          (socket as unknown as { setInt32Option(option: number, value: number): void }).setInt32Option(
-            1_234,
-            1,
-          );
-        },
       };
       const own = socket as unknown as Record<string, ((...args: unknown[]) => unknown) | undefined>;
       for (const [name, ...args] of [

@@ -1,6 +1,6 @@
 /** The draft socket types: CLIENT, SERVER, PEER, RADIO, DISH, SCATTER, GATHER and CHANNEL. */
 import { expect, it } from "vitest";
-import { Context, json, Socket, SocketType } from "../../src/index.js";
+import { Context, json } from "../../src/index.js";
 import {
   Channel,
   Client,
@@ -340,16 +340,4 @@ const DRAFTS = [Channel, Client, Dish, Gather, Peer, Radio, Scatter, Server];
 it.runIf(ENGINES.includes("libzmq")).each(DRAFTS)("on libzmq there is no $name", (Draft) => {
   const context = new Context({ engine: "libzmq" });
   expect(thrown(() => new Draft({ context }))).toMatchObject({ code: "NOT_SUPPORTED" });
-});
-
-it("a class that extends Socket itself is of no draft type", () => {
-  class Own extends Socket {
-    constructor() {
-      super(SocketType.Server);
-    }
-  }
-  expect(thrown(() => new Own())).toMatchObject({
-    code: "EINVAL",
-    message: expect.stringContaining("extend its class of shoal/draft"),
-  });
 });

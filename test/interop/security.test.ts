@@ -37,7 +37,7 @@ describe.skipIf(NO_PYTHON).each(OURS)("engine %s: security with pyzmq", (engine)
   const context = new Context({ engine });
   const peer = usePython();
 
-  it("PLAIN: has our server check pyzmq's user name and password", async () => {
+  it.skipIf(engine === "libzmq")("PLAIN: has our server check pyzmq's user name and password", async () => {
     const seen: PeerCredentials[] = [];
     const rep = own(
       new Reply({

@@ -12,7 +12,7 @@ import { work } from "./threads.js";
 const BUSY = `
   const pull = new Pull(); await pull.bind("tcp://127.0.0.1:*");
   const push = new Push({ linger: 0 }); push.connect(pull.lastEndpoint);
-  const rep = new Reply({ authenticate: () => true }); await rep.bind("tcp://127.0.0.1:*");
+  const rep = new Reply(); await rep.bind("tcp://127.0.0.1:*");
   rep.receive().catch(() => undefined);
   rep.events.on("accept", () => undefined);
   const idle = Array.from({ length: 20 }, () => new Request({ linger: 0 }));

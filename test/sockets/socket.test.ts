@@ -5,12 +5,13 @@ import {
   Observer,
   Pull,
   Push,
-  type Socket,
+  Socket,
   Stream,
   TransportError,
   XPublisher,
   XSubscriber,
 } from "../../src/index.js";
+import { Datagram } from "../../src/sockets/draft/index.js";
 import { FakeEngine } from "../support/fake-engine.js";
 import { watch } from "../support/settled.js";
 import { SOCKET_CLASSES } from "../support/socket-classes.js";
@@ -61,9 +62,14 @@ test("a key that a program sets is copied, as one that it gives at construction"
   expect(engine.last.options.curveSecretKey).toEqual(Buffer.alloc(32, 1));
 });
 
+test("a socket is of a class of its type", () => {
+  const Base = Socket as unknown as new (type: number) => Socket;
+  expect(() => new Base(5)).toThrow(/such as Dealer/);
+});
+
 test("sockets whose messages are frames by nature take no codec", () => {
   const { context } = world();
-  for (const SocketClass of [XPublisher, XSubscriber, Stream] as unknown as AnyClass[])
+  for (const SocketClass of [XPublisher, XSubscriber, Stream, Datagram] as unknown as AnyClass[])
     expect(() => new SocketClass({ context, codec: json() })).toThrow(/has no option codec/);
 });
 

@@ -6,6 +6,7 @@ import { describe, expect, it } from "vitest";
 import { describeEngines } from "../contract/support/engines.js";
 import { within } from "../contract/support/wait.js";
 import type { World } from "../contract/support/world.js";
+import { plainCheck } from "../contract/support/zap.js";
 import { ERROR, ERROR_PLAIN, PLAIN_HELLO, PLAIN_WELCOME, READY_DEALER } from "./mechanism.js";
 import { RawWire, ready } from "./raw-wire.js";
 import * as wire from "./wire.js";
@@ -119,7 +120,7 @@ describe.each(["at once", "byte by byte"] as const)("captured bytes %s", (pace) 
       const server = world.reply({
         plainServer: true,
         zapDomain: "vectors",
-        authenticate: ({ username, password }) => username === "admin" && password === "secret",
+        ...(await plainCheck(world, (name, password) => name === "admin" && password === "secret")),
       });
       const peer = await RawWire.at(world, server);
       await write(peer, PLAIN_GREETING + PLAIN_HELLO);

@@ -3,6 +3,7 @@ import { expect, it } from "vitest";
 import { describeEngines, itIf } from "../contract/support/engines.js";
 import { nextEvent, within } from "../contract/support/wait.js";
 import type { World } from "../contract/support/world.js";
+import { plainCheck } from "../contract/support/zap.js";
 import { ERROR, ERROR_PLAIN, PLAIN_HELLO, READY_DEALER, READY_PUB } from "./mechanism.js";
 import { RawWire, ready } from "./raw-wire.js";
 import * as wire from "./wire.js";
@@ -103,7 +104,8 @@ describeEngines("sends the bytes that libzmq sends", (world) => {
   });
 
   it("ERROR of a PLAIN server, which libzmq misspells", async () => {
-    const judge = world.dealer({ plainServer: true, zapDomain: "vectors", authenticate: () => false });
+    const check = await plainCheck(world, () => false);
+    const judge = world.dealer({ plainServer: true, zapDomain: "vectors", ...check });
     const stranger = await RawWire.at(world, judge);
     stranger.write(PLAIN_GREETING + PLAIN_HELLO);
     await within(stranger.read(64), "a greeting");

@@ -1,7 +1,7 @@
 // @ts-check
 "use strict";
 const shoal = require("shoal");
-const { checkArguments, isOptionalObject, translating } = require("./errors.js");
+const { checkArguments, isOptionalObject } = require("./errors.js");
 const inner = require("./inner.js");
 const { CONTEXT, defineCalls, defineOptions } = require("./options.js");
 
@@ -15,9 +15,7 @@ class Context {
   }
 }
 
-defineCalls(Context, ["Bool", "Int32"], (owner, call, ...given) =>
-  translating(() => inner.get(owner)[call](...given)),
-);
+defineCalls(Context, ["Bool", "Int32"], [CONTEXT]);
 defineOptions(Context, CONTEXT);
 
 /** The one that sockets have by default: shoal's own, whose inproc names reach all threads and sockets of shoal. */

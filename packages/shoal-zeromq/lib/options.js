@@ -4,7 +4,8 @@
  * Options by libzmq's numbers (zmq.h): a class reaches each through its calls by number, so that subclasses of a program can
  * define options in the same way.
  */
-const { checkArguments, isNumber } = require("./errors.js");
+const { checkArguments, errno, isNumber, translating } = require("./errors.js");
+const inners = require("./inner.js");
 
 /** @typedef {readonly [number, Kind, ("r" | "w" | undefined)?, (readonly unknown[])?]} Option number, kind, access, the values that stand for numbers from 0 on */
 /** @typedef {"Bool" | "Int32" | "Uint32" | "Int64" | "Uint64" | "String"} Kind */
@@ -32,25 +33,71 @@ const AS = {
     ArrayBuffer.isView(value) ? Buffer.from(value.buffer, value.byteOffset, value.byteLength) : value,
 };
 
+/** Bytes of the option in libzmq, where calls of one width reach the same options. @type {Readonly<Record<Kind, string>>} */
+const WIDTHS = { Bool: "4", Int32: "4", Uint32: "4", Int64: "8", Uint64: "8", String: "text" };
+
+/** Their values stay bytes. */
+const BYTES = [5, 6, 7, 61, 72];
+/** libzmq also takes the 40 characters of a key as bytes. */
+const KEYS = [48, 49, 50];
+const KEY_LENGTH = 32;
+
 /**
- * Gives a class `get…Option` and `set…Option` of these kinds.
+ * Gives a class `get…Option` and `set…Option` of these kinds, which reach the properties of shoal's object.
  *
  * @param {{ prototype: any }} Class
  * @param {readonly Kind[]} kinds
- * @param {(owner: any, call: string, option: number, ...value: unknown[]) => unknown} reach
+ * @param {readonly Readonly<Record<string, Option>>[]} tables
+ * @param {Readonly<Record<string, (inner: any, value: any) => void>>} [setters] of names that are not properties of shoal's object
  */
-function defineCalls({ prototype }, kinds, reach) {
+function defineCalls({ prototype }, kinds, tables, setters = {}) {
+  /** @type {Record<"r" | "w", Map<number, [name: string, option: Option]>>} */
+  const rows = { r: new Map(), w: new Map() };
+  for (const [name, option] of tables.flatMap((table) => Object.entries(table))) {
+    const [number, , access] = option;
+    if (access !== "w") rows.r.set(number, [name, option]);
+    if (access !== "r") rows.w.set(number, [name, option]);
+  }
+  /** @param {Kind} kind @param {"r" | "w"} use @param {unknown} number @returns {[name: string, option: Option]} */
+  const rowOf = (kind, use, number) => {
+    const row = rows[use].get(/** @type {number} */ (number));
+    if (row === undefined || WIDTHS[row[1][1]] !== WIDTHS[kind]) throw errno("EINVAL");
+    return row;
+  };
   for (const kind of kinds) {
-    const [get, set] = [`get${kind}Option`, `set${kind}Option`];
-    define(prototype, get, function (/** @type {unknown[]} */ ...given) {
+    define(prototype, `get${kind}Option`, function (/** @type {unknown[]} */ ...given) {
       checkArguments(given, [isNumber, "Identifier must be a number"]);
-      return reach(this, get, /** @type {number} */ (given[0]));
+      const [name, [, , , choices]] = rowOf(kind, "r", given[0]);
+      const inner = inners.get(this);
+      if (!(name in inner)) throw errno("EINVAL");
+      const value = translating(() => inner[name]);
+      if (kind === "String") return value;
+      const number = choices === undefined ? Number(value) : choices.indexOf(value);
+      return kind === "Bool" ? number !== 0 : number;
     });
-    define(prototype, set, function (/** @type {unknown[]} */ ...given) {
+    define(prototype, `set${kind}Option`, function (/** @type {unknown[]} */ ...given) {
       checkArguments(given, [isNumber, "Identifier must be a number"], CHECKS[kind]);
-      reach(this, set, /** @type {number} */ (given[0]), AS[kind]?.(given[1]) ?? given[1]);
+      const inner = inners.get(this);
+      if (inner.closed) throw errno("EBADF");
+      const [name, option] = rowOf(kind, "w", given[0]);
+      const value = valueOf(option, kind, AS[kind]?.(given[1]) ?? given[1]);
+      const set = setters[name];
+      if (set === undefined && !(name in inner)) throw errno("EINVAL");
+      translating(() => {
+        if (set === undefined) inner[name] = value;
+        else set(inner, value);
+      });
     });
   }
+}
+
+/** What shoal's property takes. @param {Option} option @param {Kind} call @param {any} value */
+function valueOf([number, kind, , choices], call, value) {
+  if (choices !== undefined) return choices[Number(value)];
+  if (call !== "String") return kind === "Bool" ? Number(value) !== 0 : Number(value);
+  const isKey = KEYS.includes(number) && value?.length <= KEY_LENGTH;
+  if (value === null || isKey || BYTES.includes(number)) return value;
+  return String(value).replace(/\0$/, "");
 }
 
 /** @param {object} prototype @param {string} name @param {(this: any, ...given: unknown[]) => unknown} value */
@@ -163,6 +210,15 @@ const READABLE = /** @type {const} */ ({
   receiveTimeout: [27, "Int32"],
 });
 
+/** Not properties, but calls. */
+const CALLS = /** @type {const} */ ({
+  subscribe: [6, "String", "w"],
+  unsubscribe: [7, "String", "w"],
+  allSubs: [40, "Bool", "w"],
+  connectRoutingId: [61, "String", "w"],
+  allSubsUnsubs: [78, "Bool", "w"],
+});
+
 /** Of some socket types. */
 const SOME = /** @type {const} */ ({
   conflate: [54, "Bool"],
@@ -179,4 +235,4 @@ const SOME = /** @type {const} */ ({
   welcomeMessage: [72, "String"],
 });
 
-module.exports = { CONTEXT, defineCalls, defineOptions, READABLE, SOCKET, SOME, WRITABLE };
+module.exports = { CALLS, CONTEXT, defineCalls, defineOptions, READABLE, SOCKET, SOME, WRITABLE };

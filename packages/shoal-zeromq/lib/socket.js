@@ -10,7 +10,7 @@ const { context: globalContext } = require("./context.js");
 const errors = require("./errors.js");
 const inners = require("./inner.js");
 const { Observer } = require("./observer.js");
-const { defineCalls, defineOptions, SOCKET } = require("./options.js");
+const { CALLS, defineCalls, defineOptions, READABLE, SOCKET, SOME, WRITABLE } = require("./options.js");
 
 const { checkArguments, errno, isNumber, isOptionalObject, isText, translated, translating } = errors;
 
@@ -23,7 +23,7 @@ const FORGOTTEN = new FinalizationRegistry((inner) => inner.close().catch(() => 
 const BLOCKED = "Socket is blocked by a bind or unbind operation";
 const WRITING = "Socket is busy writing; only one send operation may be in progress at any time";
 const READING = "Socket is busy reading; only one receive operation may be in progress at any time";
-const [REQUEST, REPLY] = [3, 4];
+const [SUBSCRIBER, REQUEST, REPLY, ROUTER, STREAM] = [2, 3, 4, 6, 11];
 /** @type {errors.Check} */
 const ADDRESS = [isText, "Address must be a string"];
 /** @type {errors.Check} */
@@ -60,10 +60,9 @@ class Socket {
     this.#context = context;
     const inner = { context: inners.get(context), ...DEFAULTS };
     if (inner.context === undefined) throw new TypeError("Invalid argument");
-    const Inner = DRAFTS.get(type);
-    this.#inner = translating(() =>
-      Inner === undefined ? Reflect.construct(shoal.Socket, [type, inner]) : new Inner(inner),
-    ).unref();
+    const Inner = INNERS.get(type);
+    if (Inner === undefined) throw errno("EINVAL");
+    this.#inner = translating(() => new Inner(inner)).unref();
     // libzmq's queues have a bound in messages alone, up to which a publisher drops nothing.
     if (this.#inner.context.engine === "zmtp" && "sendHighWaterMarkBytes" in this.#inner)
       this.#inner.sendHighWaterMarkBytes = 0;
@@ -108,7 +107,7 @@ class Socket {
   }
   /** @param {...any} given the address */
   connect(...given) {
-    this.#now(given, (address) => this.#inner.connect(address), 1);
+    this.#now(given, (address) => this.#connect(address), 1);
   }
   /** @param {...any} given the address */
   disconnect(...given) {
@@ -241,6 +240,15 @@ class Socket {
     this.#endpoints += endpoints;
   }
 
+  /** @param {string} address */
+  #connect(address) {
+    const inner = this.#inner;
+    const routingId = PEER_NAMES.get(inner);
+    if (routingId === undefined) inner.connect(address);
+    else inner.connect(address, { routingId });
+    PEER_NAMES.delete(inner);
+  }
+
   /**
    * @param {any[]} given
    * @param {(address: string) => Promise<unknown>} call
@@ -330,15 +338,61 @@ class Socket {
   }
 }
 
+/** By shoal's Router or Stream: the routing id of the peer that it connects to next. @type {WeakMap<object, string>} */
+const PEER_NAMES = new WeakMap();
+
+/** @type {Readonly<Record<keyof typeof CALLS, (inner: any, value: any) => void>>} */
+const SETTERS = {
+  subscribe: (inner, prefix) => changeSubscription(inner, "subscribe", prefix),
+  unsubscribe: (inner, prefix) => changeSubscription(inner, "unsubscribe", prefix),
+  allSubs: (inner, isOn) => setVerbosity(inner, isOn ? "allSubs" : null),
+  allSubsUnsubs: (inner, isOn) => setVerbosity(inner, isOn ? "allSubsUnsubs" : null),
+  connectRoutingId(inner, given) {
+    if (inner.type !== ROUTER && inner.type !== STREAM) throw errno("EINVAL");
+    const name = String(given ?? "");
+    if (given === null) PEER_NAMES.delete(inner);
+    else if (/^[^\0]/.test(name) && Buffer.byteLength(name) <= 255) PEER_NAMES.set(inner, name);
+    else throw errno("EINVAL");
+  },
+};
+
+/** @param {any} inner @param {"subscribe" | "unsubscribe"} call @param {string | Buffer | null} prefix */
+function changeSubscription(inner, call, prefix) {
+  if (inner.type !== SUBSCRIBER) throw errno("EINVAL");
+  inner[call](prefix ?? "");
+}
+
+/** @param {any} inner @param {"allSubs" | "allSubsUnsubs" | null} verbosity */
+function setVerbosity(inner, verbosity) {
+  if (!("verbosity" in inner)) throw errno("EINVAL");
+  inner.verbosity = verbosity;
+}
+
 defineCalls(
   Socket,
   ["Bool", "Int32", "Uint32", "Int64", "Uint64", "String"],
-  (owner, call, option, ...value) => translating(() => inners.get(owner)[call](option, ...value)),
+  [SOCKET, WRITABLE, READABLE, SOME, CALLS],
+  SETTERS,
 );
 defineOptions(Socket, SOCKET);
 
-/** @type {Map<number, new (options: object) => any>} shoal's draft sockets by the type's number (draft.js) */
-const DRAFTS = new Map();
+/** shoal's sockets by the type's number; draft.js adds those of its types. */
+const INNERS = new Map(
+  /** @type {[number, new (options: any) => any][]} */ ([
+    [0, shoal.Pair],
+    [1, shoal.Publisher],
+    [SUBSCRIBER, shoal.Subscriber],
+    [REQUEST, shoal.Request],
+    [REPLY, shoal.Reply],
+    [5, shoal.Dealer],
+    [ROUTER, shoal.Router],
+    [7, shoal.Pull],
+    [8, shoal.Push],
+    [9, shoal.XPublisher],
+    [10, shoal.XSubscriber],
+    [STREAM, shoal.Stream],
+  ]),
+);
 
 /** @type {ReadonlyMap<number, "routingId" | "group">} what `send` takes beside the message, by the type's number */
 const ADDRESSED = new Map([
@@ -370,4 +424,4 @@ function later(error) {
   return new Promise((_resolve, reject) => setImmediate(reject, error));
 }
 
-module.exports = { DRAFTS, Socket };
+module.exports = { INNERS, Socket };

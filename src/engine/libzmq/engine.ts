@@ -12,11 +12,10 @@ import type {
 
 import { loadNative, type Native, toShoalError, UNSUPPORTED_OPTIONS } from "./native.js";
 import { LibzmqSocket, type Shared } from "./socket.js";
-import { ZapHandler } from "./zap.js";
 
 /** A monitor needs two more native sockets, and two more during its replacement (monitor.ts). */
 const NATIVE_SOCKETS_PER_SOCKET = 5;
-/** For the authentication service, and closed sockets not yet destroyed. */
+/** For closed sockets not yet destroyed. */
 const NATIVE_SOCKETS_SPARE = 256;
 
 function capabilitiesOf(native: Native): EngineCapabilities {
@@ -37,7 +36,7 @@ class LibzmqContext implements EngineContext {
 
   constructor(native: Native, options: EngineOptions, shared: boolean) {
     const context = shared ? native.context : new native.Context();
-    this.#shared = { native, context, zap: new ZapHandler(native, context), releases: new Map() };
+    this.#shared = { native, context, releases: new Map() };
     // The process-wide context's limit may have been raised by a thread.
     const room = Math.floor((context.maxSockets - NATIVE_SOCKETS_SPARE) / NATIVE_SOCKETS_PER_SOCKET);
     this.setOption("maxSockets", Math.max(this.#maxSockets, shared ? room : 0));

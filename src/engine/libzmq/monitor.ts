@@ -29,21 +29,19 @@ const MAX_ATTEMPTS = 1_000;
 export class Monitor {
   readonly #native: Native;
   readonly #emit: (event: NativeEvent) => void;
-  readonly #ended: () => void;
   readonly #pair: NativePair;
-  readonly #disown: () => void;
+  #ended: (() => void) | undefined;
   #reading = false;
   #leaving = 0;
   #referenced = false;
   #final = false;
 
-  /** @param emit gets all events except the ends of replaced monitors @param ended called once */
-  constructor(native: Native, socket: NativeSocket, emit: (event: NativeEvent) => void, ended: () => void) {
+  /** @param emit gets all events except the ends of replaced monitors */
+  constructor(native: Native, pair: NativePair, emit: (event: NativeEvent) => void) {
     this.#native = native;
     this.#emit = emit;
-    this.#ended = ended;
-    this.#pair = { socket, observer: observe(native, socket) };
-    this.#disown = closeWithOwner(this, this.#pair);
+    this.#pair = pair;
+    pair.observer = observe(native, pair.socket);
   }
 
   ref(): void {
@@ -63,9 +61,10 @@ export class Monitor {
     setImmediate(this.#letGo);
   }
 
-  /** The next `end` is final. @returns whether one will follow */
-  finish(): boolean {
+  /** The next `end` is final. @param ended called at it, once @returns whether one will follow */
+  finish(ended: () => void): boolean {
     this.#final = true;
+    this.#ended = ended;
     if (this.#pair.observer === undefined) this.#observe();
     this.ref();
     return this.#pair.observer !== undefined;
@@ -99,12 +98,8 @@ export class Monitor {
 
   async #run(observer: NativeObserver): Promise<void> {
     await readToEnd(observer, this.#emit);
-    if (observer !== this.#pair.observer) {
-      this.#leaving -= 1;
-      return;
-    }
-    this.#disown();
-    this.#ended();
+    if (observer !== this.#pair.observer) this.#leaving -= 1;
+    else this.#ended?.();
   }
 }
 
@@ -125,7 +120,7 @@ const LAST_LINGER = 50;
 /** ms */
 const LAST_WAIT = LAST_LINGER + 25;
 
-interface NativePair {
+export interface NativePair {
   readonly socket: NativeSocket;
   observer: NativeObserver | undefined;
 }

@@ -71,7 +71,6 @@ export interface Native extends Readonly<Partial<Record<SocketTypeName, NativeSo
   readonly context: NativeContext;
   readonly Context: new (options?: Record<string, unknown>) => NativeContext;
   readonly Observer: new (socket: NativeSocket) => NativeObserver;
-  readonly Router: NativeSocketClass;
 }
 
 /** @throws NotSupportedError `NOT_SUPPORTED` for a draft type */
@@ -139,14 +138,7 @@ export function assertSupported(name: string, value: unknown): void {
   );
 }
 
-const NOT_NATIVE = new Set([
-  "sendTimeout",
-  "receiveTimeout",
-  "zapDomain",
-  "mandatory",
-  "noDrop",
-  ...UNSUPPORTED_OPTIONS,
-]);
+const NOT_NATIVE = new Set(["sendTimeout", "receiveTimeout", "mandatory", "noDrop", ...UNSUPPORTED_OPTIONS]);
 
 /**
  * libzmq adds no jitter to a doubling interval. Each socket starts at 1 to 1.5 times the interval, so that

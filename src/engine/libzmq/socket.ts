@@ -21,6 +21,7 @@ import {
   closeWithOwner,
   inWorker,
   Monitor,
+  type NativePair,
   startTicking,
   type Ticking,
   touchSoon,
@@ -43,12 +44,10 @@ import {
 import { PeerTable } from "./peers.js";
 import { MAX_BATCH, Receiver } from "./receiver.js";
 import { Sender } from "./sender.js";
-import { authenticatorFor, type ZapHandler } from "./zap.js";
 
 export interface Shared {
   readonly native: Native;
   readonly context: NativeContext;
-  readonly zap: ZapHandler;
   /** Of all sockets of this process. */
   readonly releases: Map<string, Promise<void>>;
 }
@@ -66,14 +65,13 @@ const INPROC_CLOSE_TIMEOUT = 500;
 /** ms instead of an XSUB's unlimited linger: it would wait for the next publisher. */
 const XSUB_LINGER = 500;
 
-let zapDomains = 0;
-
 export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventLoop, Ticking {
   readonly endpoints: EngineEndpoints = this;
   readonly eventLoop: EngineEventLoop = this;
   readonly subscriptions: EngineSubscriptions | undefined;
   readonly #shared: Shared;
   readonly #native: NativeSocket;
+  readonly #pair: NativePair;
   readonly #disown: () => void;
   readonly #listener: EngineListener;
   readonly #options: OptionValues;
@@ -83,7 +81,6 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   readonly #sender: Sender;
   /** A PUB is opened as XPUB, to receive subscriptions. */
   readonly #isPublisher: boolean;
-  readonly #zapDomain: string | undefined;
   readonly #requests: boolean;
   readonly #answers: boolean;
   #monitor: Monitor | undefined;
@@ -96,13 +93,13 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   #inproc = false;
   #hasDisconnected = false;
   #closed = false;
-  #ended: (() => void) | undefined;
 
   constructor(shared: Shared, type: SocketType, options: EngineOptions, listener: EngineListener) {
     this.#isPublisher = type === SocketType.Publisher && options.conflate !== true;
     const nativeType = this.#isPublisher ? "XPublisher" : (socketTypeName(type) as SocketTypeName);
     const NativeClass = nativeClassOf(shared.native, nativeType);
     for (const name of optionNames(type)) assertSupported(name, options[name]);
+    if (listener.engineAuthenticate !== undefined) throw noAuthenticate();
     this.#shared = shared;
     this.#listener = listener;
     this.#options = completeOptions(options);
@@ -116,26 +113,11 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     if (this.#isPublisher) chosen.verbosity = "allSubsUnsubs";
     if (noDrop) chosen.noDrop = true;
     if (type === SocketType.Router) chosen.mandatory = true;
-    const authenticate = listener.engineAuthenticate;
-    this.#zapDomain = authenticate === undefined ? undefined : `shoal-${++zapDomains}`;
-    const domain = this.#zapDomain ?? options.zapDomain;
-    if (typeof domain === "string") chosen.zapDomain = domain;
-
     for (const name of ["sendTimeout", "receiveTimeout"]) if (name in NativeClass.prototype) chosen[name] = 0;
     this.#native = calling(() => new NativeClass({ ...chosen, context: shared.context }), "open a socket");
-    if (authenticate !== undefined && this.#zapDomain !== undefined) {
-      try {
-        shared.zap.register(
-          this.#zapDomain,
-          authenticatorFor(new WeakRef(this.#options), new WeakRef(listener)),
-        );
-      } catch (error) {
-        this.#native.close();
-        throw error;
-      }
-    }
     this.subscriptions = type === SocketType.Subscriber ? this.#native : undefined;
-    this.#disown = closeWithOwner(this, { socket: this.#native, observer: undefined });
+    this.#pair = { socket: this.#native, observer: undefined };
+    this.#disown = closeWithOwner(this, this.#pair);
     // REQ and REP alternate: no reads ahead, no unchecked sends.
     const alternates = type === SocketType.Request || type === SocketType.Reply;
     this.#receiver = new Receiver(
@@ -237,10 +219,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   setOption(name: string, value: unknown): void {
     assertSupported(name, value);
     if (name === "noDrop") this.#setNoDrop(value === true);
-    // With a hook the native socket has an internal domain.
-    else if (name === "zapDomain" ? this.#zapDomain === undefined : isNativeOption(name)) {
-      this.#setNative(name, nativeValue(name, value, this.#options));
-    }
+    else if (isNativeOption(name)) this.#setNative(name, nativeValue(name, value, this.#options));
     setOption(this.#options, name, value);
     if (name === "heartbeatInterval" && this.#options.heartbeatTimeout === -1)
       this.#setNative("heartbeatTimeout", nativeValue("heartbeatTimeout", -1, this.#options));
@@ -282,8 +261,6 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     this.#closed = true;
     clearInterval(this.#keepAlive);
     this.#receiver.close();
-    if (this.#zapDomain !== undefined) this.#shared.zap.unregister(this.#zapDomain);
-    this.#shared.zap.unref(this);
     return this.#close(linger < 0 && this.#requests ? XSUB_LINGER : linger);
   }
 
@@ -307,13 +284,13 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     return new Promise((resolve) => {
       let finished = false;
       const finish = (isGone: boolean): void => {
+        if (isGone) this.#disown();
         if (finished) return; // The native socket may end after it is given up.
         finished = true;
         clearTimeout(limit);
         stopTouching?.();
         released();
         this.#stopTicking();
-        this.#disown();
         const inTime = linger < 0 ? isGone : linger > 0 && performance.now() - started < linger;
         resolve({ drained: refused === 0 && inTime, discarded: undefined });
       };
@@ -324,8 +301,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
       const limit = bounded
         ? setTimeout(giveUp, Math.min(MAX_TIMEOUT, Math.max(0, linger) + timeout))
         : undefined;
-      this.#ended = () => finish(true);
-      const willTell = monitor?.finish() ?? false;
+      const willTell = monitor?.finish(() => finish(true)) ?? false;
       native.close();
       if (monitor === undefined) finish(true);
       else if (!willTell) giveUp();
@@ -340,7 +316,6 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     if (this.#closed) return;
     this.#listen();
     this.#monitor?.tick();
-    this.#shared.zap.poll();
     if (this.#isPublisher) this.#receiver.poll();
   }
 
@@ -419,15 +394,8 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   #observe(): void {
     if (this.#closed) return;
     if (this.#stopTicking === ignore) this.#stopTicking = startTicking(this);
-    if (this.#monitored && this.#monitor === undefined) {
-      this.#monitor = new Monitor(
-        this.#shared.native,
-        this.#native,
-        this.#monitorOnEvent,
-        this.#monitorOnEnd,
-      );
-      this.#disown();
-    }
+    if (this.#monitored && this.#monitor === undefined)
+      this.#monitor = new Monitor(this.#shared.native, this.#pair, this.#monitorOnEvent);
     this.#updateRef();
   }
 
@@ -438,8 +406,6 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     clearInterval(this.#keepAlive);
     const alive = isReferenced && !this.#closed && this.#monitor === undefined;
     this.#keepAlive = alive ? setInterval(ignore, MAX_TIMEOUT) : undefined;
-    if (isReferenced && !this.#closed) this.#shared.zap.ref(this);
-    else this.#shared.zap.unref(this);
   }
 
   #monitorOnEvent = (event: NativeEvent): void => {
@@ -464,8 +430,11 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     if (!this.#closed) this.#native.linger = this.#options.linger;
     this.#listener.engineOnOver?.(address);
   }
+}
 
-  #monitorOnEnd = (): void => {
-    this.#ended?.();
-  };
+function noAuthenticate(): NotSupportedError {
+  return new NotSupportedError(
+    "The libzmq engine has no authenticate: bind a Router of the context to inproc://zeromq.zap.01, which answers libzmq's " +
+      "requests (27/ZAP); the zmtp engine has it",
+  );
 }

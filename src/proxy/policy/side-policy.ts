@@ -161,6 +161,7 @@ export class SidePolicy {
 function needsPeers({ addresses, keys, limits }: ProxyPolicy): string | undefined {
   if (addresses !== undefined) return "addresses";
   if (keys !== undefined) return "keys";
+  if (limits?.messageSize !== undefined) return "a size of messages";
   return limits?.peer === undefined ? undefined : "a rate for each peer";
 }
 

@@ -1,5 +1,5 @@
 import { expect, test, vi } from "vitest";
-import { Monitor } from "../../../src/engine/libzmq/monitor.js";
+import { closeWithOwner, Monitor } from "../../../src/engine/libzmq/monitor.js";
 import type { NativeEvent } from "../../../src/engine/libzmq/native.js";
 import { collectGarbage } from "../../support/collect-garbage.js";
 import { FakeMonitored, nativeError } from "../../support/fake-native.js";
@@ -12,7 +12,7 @@ function monitored(world = new FakeMonitored()) {
   const emit = (event: NativeEvent): void => {
     heard.push(String(event.address));
   };
-  const monitor = new Monitor(world.native, world.socket, emit, ended);
+  const monitor = new Monitor(world.native, { socket: world.socket, observer: undefined }, emit);
   let count = 0;
   return {
     world,
@@ -36,13 +36,13 @@ test("a monitor that can have no observer for a while hears again when it can, a
   monitor.ref();
   await turn();
   expect(heard).toEqual(["0"]);
-  expect(monitor.finish()).toBe(true);
+  expect(monitor.finish(ended)).toBe(true);
 
   const poor = monitored();
   poor.world.failures.push(nativeError("EMFILE"), nativeError("EMFILE"));
   poor.monitor.tick();
   await turn();
-  expect(poor.monitor.finish()).toBe(false);
+  expect(poor.monitor.finish(ended)).toBe(false);
 });
 
 test("an observer is replaced when the one before it has heard its end: libzmq has sockets for one replacement", async () => {
@@ -64,7 +64,7 @@ test("an observer is replaced when the one before it has heard its end: libzmq h
 
 test("an observer that is closed under the reader ends the monitor without an unhandled rejection", async () => {
   const { world, monitor, ended } = monitored();
-  monitor.ref();
+  monitor.finish(ended);
   world.current.close();
   await turn();
   expect(ended).toHaveBeenCalledTimes(1);
@@ -85,11 +85,14 @@ test("an observer is made at another place when its own is still in use, and not
   expect(() => monitored(broken)).toThrow("EMFILE");
 });
 
-test("a monitor that the program forgot closes its socket and is read to its end", async () => {
+test("a socket that the program forgot is closed, and its monitor read to its end", async () => {
   const world = new FakeMonitored();
   // No mocks, which remember who called them.
   const ignore = (): void => undefined;
-  (() => void new Monitor(world.native, world.socket, ignore, ignore))();
+  (() => {
+    const pair = { socket: world.socket, observer: undefined };
+    closeWithOwner(new Monitor(world.native, pair, ignore), pair);
+  })();
   world.current.push({ type: "accept", address: "unread" });
   await turn();
   await vi.waitFor(() => {
@@ -129,7 +132,7 @@ test("no schedule leaves an observer unread, loses an event, or reports the end 
       expect(ended).not.toHaveBeenCalled();
       if (loosenLast) monitor.unref();
       monitor.tick();
-      monitor.finish();
+      monitor.finish(ended);
       events += 1;
       happen();
       world.close();

@@ -40,6 +40,13 @@ const OPTIONS = {
 };
 const FLAGS = ["mandatory", "plainServer", "curveServer"];
 
+const Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
+const z85 = (key) =>
+  Array.from({ length: 40 }, (_, at) => {
+    const value = key.readUInt32BE(Math.floor(at / 5) * 4);
+    return Z85[Math.floor(value / 85 ** (4 - (at % 5))) % 85];
+  }).join("");
+
 const decoded = (frames = []) => frames.map((frame) => Buffer.from(frame, "base64"));
 const encoded = (frames) => frames.map((frame) => Buffer.from(frame).toString("base64"));
 
@@ -48,6 +55,7 @@ export class ShoalPeer {
   #context;
   #sockets = new Map();
   #judge;
+  #zap;
   #attending;
 
   /**
@@ -68,15 +76,38 @@ export class ShoalPeer {
     const all = [...this.#sockets.values()];
     this.#sockets.clear();
     this.#judge = undefined;
+    const zap = this.#zap;
+    this.#zap = undefined;
+    await zap?.close({ linger: 0 });
     await Promise.all(all.map(({ socket }) => socket.close({ linger: 0 })));
   }
 
   /** Lets in who has this password, or this key; servers that are opened from now on ask. */
-  authenticate({ username, password, key }) {
+  async authenticate({ username, password, key }) {
     this.#judge = (who) => {
       if (who.mechanism === "PLAIN") return who.username === username && who.password === password;
       return who.mechanism !== "CURVE" || who.publicKey === key;
     };
+    if (this.#context.engine === "libzmq") await this.#serveZap();
+  }
+
+  /** The context's ZAP handler (27/ZAP): on the engine libzmq sockets have no `authenticate`. */
+  async #serveZap() {
+    const zap = new this.#shoal.Router({ context: this.#context, linger: 0 });
+    this.#zap = zap;
+    await zap.bind("inproc://zeromq.zap.01");
+    const answerAll = async () => {
+      for await (const [peer, empty, version, id, , , , mechanism, first, password] of zap) {
+        const name = String(mechanism);
+        const who =
+          name === "PLAIN"
+            ? { mechanism: name, username: String(first), password: String(password) }
+            : { mechanism: name, publicKey: name === "CURVE" ? z85(first) : undefined };
+        const status = this.#judge?.(who) ? "200" : "400";
+        await zap.send([peer, empty, version, id, status, "", "", ""]);
+      }
+    };
+    answerAll().catch(() => undefined);
   }
 
   open({ id, type, options = {} }) {
@@ -86,7 +117,7 @@ export class ShoalPeer {
       if (ours === undefined) throw new Error(`no option ${name}`);
       own[ours] = FLAGS.includes(ours) ? value === 1 : value;
     }
-    if (own.plainServer || own.curveServer) own.authenticate = this.#judge;
+    if ((own.plainServer || own.curveServer) && this.#zap === undefined) own.authenticate = this.#judge;
     const entry = { socket: new this.#shoal[CLASSES[type]](own), joins: 0, leaves: 0, onChange: () => {} };
     entry.socket.events.on("peer:join", () => {
       entry.joins += 1;

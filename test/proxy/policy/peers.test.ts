@@ -298,6 +298,7 @@ describe("a policy on libzmq", () => {
 
   it.each([
     ["addresses", { addresses: {} }],
+    ["a size of messages", { limits: { messageSize: 1_000 } }],
     ["a rate for each peer", { limits: { peer: { messages: 1 } } }],
   ])("that needs to know each peer is not supported: %s", async (what, policy) => {
     const proxy = new StreamerProxy({ ...sides, frontend: { bind: ANY, policy } });
