@@ -35,7 +35,6 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
   #datagrams: Datagrams | undefined = undefined;
   #listening: Listening | undefined = undefined;
   readonly #connected = new Set<Dialer>();
-  #stopWaking: (() => void) | undefined = undefined;
 
   constructor(parts: EngineParts, state: SocketState, peers: Peers) {
     this.#parts = parts;
@@ -108,10 +107,7 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
       this.peers.add(pipe);
     }
     if (transport === undefined) this.#start(this.inproc.connect(endpoint, routingId, pipe as Pipe));
-    else {
-      this.#stopWaking ??= this.state.platform.onWake?.(this.#platformOnWake);
-      this.#start(this.#streamDialer(endpoint, routingId, pipe, transport));
-    }
+    else this.#start(this.#streamDialer(endpoint, routingId, pipe, transport));
     return pipe?.routingId;
   }
 
@@ -239,14 +235,7 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
   #stop(dialer: Dialer): void {
     dialer.stop();
     this.#connected.delete(dialer);
-    if (this.#connected.size > 0) return;
-    this.#stopWaking?.();
-    this.#stopWaking = undefined;
   }
-
-  #platformOnWake = (): void => {
-    for (const dialer of [...this.#connected]) dialer.hurry();
-  };
 }
 
 function noTransport(scheme: string, endpoint: string): TransportError {
