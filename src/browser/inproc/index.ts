@@ -5,7 +5,6 @@
  */
 import { InprocPeers } from "../../engine/zmtp/inproc.js";
 import { InprocNames } from "../../engine/zmtp/inproc-names.js";
-import { Listening } from "../../engine/zmtp/listening.js";
 import { PAGE_PARTS } from "../parts.js";
 // Puts code shared by both entry points into the main one.
 import "../index.js";
@@ -17,5 +16,4 @@ export function enableInproc(): void {
     names: () => new InprocNames(),
     peers: (state, names, peers) => new InprocPeers(state, names, peers),
   };
-  PAGE_PARTS.listening = (parts) => new Listening(parts);
 }

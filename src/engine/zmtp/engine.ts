@@ -2,10 +2,9 @@
 
 import { checkEndpoint } from "../../core/schemes/schemes.js";
 import type { Engine, EngineCapabilities } from "../engine.js";
-import { assertPlainDatagrams, Datagrams } from "./datagrams.js";
+import { Datagrams } from "./datagrams.js";
 import { InprocPeers } from "./inproc.js";
 import { InprocNames } from "./inproc-names.js";
-import { Listening } from "./listening.js";
 import { CurveClient, CurveServer } from "./mechanism/curve.js";
 import { CURVE_PRIMITIVES, curveIsNative } from "./mechanism/curve-primitives.js";
 import type { EngineParts } from "./parts.js";
@@ -41,13 +40,9 @@ export const NODE_PARTS: EngineParts = {
     names: (shared) => (shared ? new SharedNames() : new InprocNames()),
     peers: (state, names, peers) => new InprocPeers(state, names, peers),
   },
-  datagrams: {
-    assertPlain: assertPlainDatagrams,
-    open: (state, peers) => new Datagrams(state, peers),
-  },
+  datagrams: (state, peers) => new Datagrams(state, peers),
   raw: RAW,
   relays: RELAYS,
-  listening: (parts) => new Listening(parts),
   zap: (open) => new ZapClient(open),
   eventLoop: (reasons) => new EventLoopRef(reasons),
   processEnd: (...of) => new ProcessEnd(...of),

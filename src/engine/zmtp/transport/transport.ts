@@ -75,7 +75,7 @@ export interface Transport {
   /** `false`: not for a STREAM, since streams keep frame borders or have a handshake. */
   readonly raw?: false;
   /** Called before any change. @throws InvalidArgumentError for unusable options */
-  assertUsable?(use: EndpointUse, options: TransportOptions): void;
+  assertUsable?(use: EndpointUse, options: TransportOptions, endpoint: string): void;
   /** @param server the program's, for ws @throws TransportError with the system's code */
   listen(
     endpoint: string,

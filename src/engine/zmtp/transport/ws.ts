@@ -89,8 +89,8 @@ export function webSocketOver(scheme: string, beneath: Transport, defaultPort: n
   return {
     scheme,
     raw: false,
-    assertUsable(use, options) {
-      beneath.assertUsable?.(use, options);
+    assertUsable(use, options, endpoint) {
+      beneath.assertUsable?.(use, options, endpoint);
     },
 
     async listen(endpoint, options, acceptor, server) {
