@@ -17,7 +17,7 @@ import { Connections } from "./connections.js";
 import type { Datagrams } from "./datagrams.js";
 import { Dialer } from "./dialer.js";
 import { transportError } from "./errors.js";
-import type { InprocPeers } from "./inproc.js";
+import type { InprocNames, InprocPeers } from "./inproc.js";
 import { transportOptions } from "./options.js";
 import type { EngineParts } from "./parts.js";
 import type { Peers } from "./peers.js";
@@ -42,6 +42,7 @@ export class Endpoints implements EngineEndpoints {
   readonly peers: Peers;
   readonly #admission: Admission;
   readonly #parts: EngineParts;
+  readonly #names: () => InprocNames | undefined;
   // Most sockets have endpoints of one kind.
   #inproc: InprocPeers | undefined = undefined;
   #datagrams: Datagrams | undefined = undefined;
@@ -49,19 +50,18 @@ export class Endpoints implements EngineEndpoints {
   #isListeningOver = false;
   readonly #connected = new Set<Dialer>();
 
-  constructor(parts: EngineParts, state: SocketState, peers: Peers) {
+  constructor(parts: EngineParts, state: SocketState, peers: Peers, names: () => InprocNames | undefined) {
     this.#parts = parts;
     this.state = state;
     this.peers = peers;
+    this.#names = names;
     this.#admission = new Admission(state, parts);
     this.connections = new Connections(state, peers, this.#admission, parts.raw);
   }
 
   get #inprocPeers(): InprocPeers {
-    const { inproc } = this.#parts;
-    const { names } = this.state;
-    if (inproc === undefined || names === undefined) throw noTransport("inproc", "inproc://");
-    this.#inproc ??= inproc.peers(this.state, names, this.peers);
+    this.#inproc ??= this.#names()?.peersOf(this.state, this.peers);
+    if (this.#inproc === undefined) throw noTransport("inproc", "inproc://");
     return this.#inproc;
   }
 
@@ -293,7 +293,7 @@ export class Endpoints implements EngineEndpoints {
   #transportOf(endpoint: string): Transport | undefined {
     const scheme = schemeOf(endpoint);
     const transport = this.state.platform.transports.get(scheme);
-    if (transport === undefined && (scheme !== "inproc" || this.#parts.inproc === undefined))
+    if (transport === undefined && (scheme !== "inproc" || this.state.names === undefined))
       throw noTransport(scheme, endpoint);
     if (this.state.type === "Stream" && (transport === undefined || transport.raw === false))
       throw new NotSupportedError(`A Stream has no ${scheme}: use tcp`);

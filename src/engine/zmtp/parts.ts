@@ -5,7 +5,7 @@
 import type { SocketTypeName } from "../../core/socket-type.js";
 import type { EngineListener, EngineSocket } from "../engine.js";
 import type { Datagrams } from "./datagrams.js";
-import type { InprocParts } from "./inproc.js";
+import type { InprocNames } from "./inproc.js";
 import type { CurveParts } from "./mechanism/mechanism.js";
 import type { Peers } from "./peers.js";
 import type { EventLoopHold, ProcessEnd } from "./process-hold.js";
@@ -19,7 +19,8 @@ export interface EngineParts {
   readonly routings: Readonly<Partial<Record<SocketTypeName, RoutingOf>>>;
   /** @throws NotSupportedError if the program has to add it first */
   readonly curve: CurveParts;
-  readonly inproc: InprocParts | undefined;
+  /** @param shared whether the names belong to the process-wide context */
+  readonly inproc: ((shared: boolean) => InprocNames) | undefined;
   readonly datagrams?: (state: SocketState, peers: Peers) => Datagrams;
   readonly raw?: RawParts;
   readonly relays?: Relays;
