@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { optionValues } from "../../../src/core/option-table.js";
 import { COMMAND, MORE, writeHeader } from "../../../src/engine/frame.js";
 import type { Stream } from "../../../src/engine/zmtp/transport/transport.js";
-import { Paths, upgrade } from "../../../src/engine/zmtp/transport/ws.js";
+import { PortUpgrades, upgrade } from "../../../src/engine/zmtp/transport/ws.js";
 import { acceptResponse } from "../../../src/engine/zmtp/ws/upgrade.js";
 import { decodedSize, WsDecoder } from "../../../src/engine/zmtp/ws/ws-decoder.js";
 import { WsEncoder } from "../../../src/engine/zmtp/ws/ws-framing.js";
@@ -262,19 +262,18 @@ async function push(wire: Wire, chunks: readonly Buffer[]): Promise<void> {
 async function serve(chunks: readonly Buffer[]): Promise<Outcome> {
   const outcome = { end: "unfinished", rest: "" };
   const wire = new Wire();
-  const paths = new Paths();
   const acceptor = {
     accepted: (stream: Stream) => readInto(outcome, stream),
     refused: () => undefined,
     failed: () => undefined,
   };
-  paths.add("/", { acceptor, options: optionValues({}) }, "ws://x");
-  paths.accept(streamOf(wire));
+  const upgrades = new PortUpgrades("/", { acceptor, options: optionValues({}) });
+  upgrades.acceptor.accepted(streamOf(wire));
   await push(wire, chunks);
   const answer = /^HTTP\/1\.1 (\d{3}) [ -~]+\r\n[\r\n -~]*$/.exec(wire.written)?.[1];
   if (wire.written !== "" && answer === undefined) throw new Error(wire.written);
   if (outcome.end === "unfinished" && answer !== undefined) outcome.end = answer;
-  paths.close();
+  upgrades.close();
   wire.destroy();
   return outcome;
 }

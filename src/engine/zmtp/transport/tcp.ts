@@ -148,20 +148,16 @@ export class KernelStream implements Stream {
   readonly prompt = IS_PROMPT;
   /** Set by an upgrade to WebSocket. */
   framing: Framing | undefined = undefined;
+  remote: string;
   readonly socket: Socket;
   readonly reader: Reader;
-  readonly #remote: string;
   readonly address: string;
 
   constructor(socket: Socket, remote: string, address: string, reader = new Reader()) {
     this.socket = socket;
-    this.#remote = remote;
+    this.remote = remote;
     this.address = address;
     this.reader = reader;
-  }
-
-  get remote(): string {
-    return this.framing === undefined ? this.#remote : this.#remote.replace("tcp:", "ws:");
   }
 
   pending(): number {
