@@ -36,9 +36,6 @@ import {
   WS_MORE,
 } from "./zws.js";
 
-/** A close frame without a code (RFC 6455, Reserved Status Codes). */
-const NO_CODE = 1_005;
-
 /**
  * Upper bound on decoded bytes: an unmasked body of 256 bytes gets a longer header. It holds at every point
  * of a chunk, so the target may begin that much earlier in the same memory.
@@ -50,8 +47,6 @@ export function decodedSize(length: number): number {
 const LIMIT = /^[0-9]{1,15}$/;
 const MAX_LIMIT_DIGITS = 15;
 
-/** Bounds a train of empty fragments. */
-export const MAX_FRAGMENT_OVERHEAD = 65_536;
 const FIRST_ASSEMBLY = 1_024;
 
 export class WsDecoder {
@@ -63,8 +58,6 @@ export class WsDecoder {
   #mask = 0;
   #fragmented = 0;
   #isFinal = true;
-  /** Header bytes of fragments, less their payloads. */
-  #overhead = 0;
   /** Room for the rest of a ZMTP header, the flags, the body. */
   #assembly: Words | undefined = undefined;
   #assemblyHas = 0;
@@ -80,8 +73,8 @@ export class WsDecoder {
   #at = 0;
   /** Of the last ping; reset by the caller. */
   pong: Buffer | undefined = undefined;
-  /** The peer's close code. Later bytes are ignored. */
-  closed: number | undefined = undefined;
+  /** The peer's close frame came, with any code. Later bytes are ignored. */
+  closed = false;
   fault: Fault | StreamFault | undefined = undefined;
   /** Most bytes of a frame in fragments; negative: such frames are discarded. */
   maxSize = Number.POSITIVE_INFINITY;
@@ -106,7 +99,7 @@ export class WsDecoder {
    * @returns ZMTP bytes in `target`
    */
   decode(bytes: Uint8Array, length: number, target: Words): number {
-    if (this.closed !== undefined || this.fault !== undefined) return 0;
+    if (this.closed || this.fault !== undefined) return 0;
     const source = new Words(bytes);
     let position = 0;
     let at = 0;
@@ -128,14 +121,14 @@ export class WsDecoder {
         position += this.#continueControl(source, position, length);
         continue;
       }
-      if (this.closed !== undefined || this.fault !== undefined) break;
+      if (this.closed || this.fault !== undefined) break;
       if (this.#have > 0) {
         this.#header[this.#have++] = bytes[position++] as number;
         const whole = this.#readHeader(this.#header, 0, this.#have);
         if (whole < 0) break;
         if (whole === 0) continue;
         this.#have = 0;
-        at = this.#begin(whole, target, at);
+        at = this.#begin(target, at);
         continue;
       }
       if (!this.#stream && this.#fragmented === 0) {
@@ -152,7 +145,7 @@ export class WsDecoder {
         while (position < length) this.#header[this.#have++] = bytes[position++] as number;
         break;
       }
-      at = this.#begin(size, target, at);
+      at = this.#begin(target, at);
       position += size;
     }
     return at;
@@ -257,7 +250,7 @@ export class WsDecoder {
     return size;
   }
 
-  #begin(header: number, target: Words, to: number): number {
+  #begin(target: Words, to: number): number {
     const isFinal = (this.#first & FIN) !== 0;
     const isContinuation = (this.#first & 0x0f) === CONTINUATION;
     const isFragment = !isFinal || isContinuation;
@@ -265,7 +258,11 @@ export class WsDecoder {
     const length = this.#length;
     if (opcode < CLOSE) {
       this.#isFinal = isFinal;
-      if (isFragment && !this.#beginFragment(opcode, header, length)) return to;
+      if (isFragment && !isContinuation && !this.#stream) {
+        this.#assembly = new Words(Buffer.alloc(0));
+        this.#assemblyHas = 0;
+      }
+      if (isFragment) this.#fragmented = isFinal ? 0 : opcode;
     }
     if (opcode !== BINARY) {
       this.#opcode = opcode;
@@ -280,18 +277,6 @@ export class WsDecoder {
     }
     this.#left = length - 1;
     return writeHeader(target.bytes, to, zmtpFlags(this.#flags), length - 1);
-  }
-
-  #beginFragment(opcode: number, header: number, length: number): boolean {
-    if (this.#fragmented === 0) {
-      this.#overhead = 0;
-      this.#assemblyHas = 0;
-      if (!this.#stream) this.#assembly = new Words(Buffer.alloc(0));
-    }
-    this.#fragmented = this.#isFinal ? 0 : opcode;
-    this.#overhead += header - length;
-    if (this.#overhead > MAX_FRAGMENT_OVERHEAD) this.#fail("fragments with next to nothing in them");
-    return this.fault === undefined;
   }
 
   #assemble(source: Words, from: number, count: number): boolean {
@@ -369,19 +354,12 @@ export class WsDecoder {
       this.#textIs(this.#text);
       this.#text = "";
     }
-    if (this.#opcode !== CLOSE) return;
-    if (payload.length === 0) this.closed = NO_CODE;
-    else if (payload.length === 1) this.#fail("a close frame of one byte");
-    else {
-      const code = payload.readUInt16BE(0);
-      if (isCloseCode(code)) this.closed = code;
-      else this.#fail(`a close frame with the code ${code}`);
-    }
+    if (this.#opcode === CLOSE) this.closed = true;
   }
 
   #textIs(text: string): void {
     if (text === END) {
-      this.closed = NO_CODE;
+      this.closed = true;
       return;
     }
     const limit = LIMIT.test(text) ? Number(text) : -1;
@@ -412,10 +390,4 @@ function longLength(bytes: Uint8Array, at: number, field: number): number {
   let length = 0;
   for (let i = 0; i < field; i++) length = length * 256 + (bytes[at + i] as number);
   return length;
-}
-
-/** RFC 6455, Status Codes. */
-function isCloseCode(code: number): boolean {
-  if (code >= 3_000) return code < 5_000;
-  return code >= 1_000 && code <= 1_014 && (code < 1_004 || code > 1_006);
 }
