@@ -96,19 +96,12 @@ function read(bytes: Buffer, masked: boolean): Reading {
   return end(false, false);
 }
 
-/** Chunks of an even length become frames in their own memory, the others in other memory. */
 function decode(chunks: readonly Buffer[], masked: boolean): Reading {
   const decoder = new WsDecoder(masked);
   let frames = "";
   for (const chunk of chunks) {
-    const memory = Buffer.alloc(decodedSize(chunk.length));
-    const target = new Words(memory);
-    let source = chunk;
-    if (chunk.length % 2 === 0) {
-      memory.set(chunk, memory.length - chunk.length);
-      source = memory.subarray(memory.length - chunk.length);
-    }
-    const length = decoder.decode(source, chunk.length, target);
+    const target = new Words(Buffer.alloc(decodedSize(chunk.length)));
+    const length = decoder.decode(chunk, chunk.length, target);
     frames += decoder.assembled?.toString("hex") ?? "";
     decoder.assembled = undefined;
     frames += Buffer.from(target.bytes.buffer, target.bytes.byteOffset, length).toString("hex");

@@ -36,10 +36,7 @@ import {
   WS_MORE,
 } from "./zws.js";
 
-/**
- * Upper bound on decoded bytes: an unmasked body of 256 bytes gets a longer header. It holds at every point
- * of a chunk, so the target may begin that much earlier in the same memory.
- */
+/** Upper bound on decoded bytes: an unmasked body of 256 bytes gets a longer header. */
 export function decodedSize(length: number): number {
   return length + (length >>> 6) + HEADER_MOST;
 }
@@ -63,8 +60,8 @@ export class WsDecoder {
   #assemblyHas = 0;
   #isOlder = false;
   #text = "";
-  #control: Buffer | undefined = undefined;
-  #controlHas = 0;
+  /** Payload of a control frame or text. */
+  #control: Words | undefined = undefined;
   #opcode = 0;
   #first = 0;
   #length = 0;
@@ -93,11 +90,7 @@ export class WsDecoder {
     return this.#assembly === undefined ? 0 : this.#assemblyHas;
   }
 
-  /**
-   * @param target `decodedSize(length)` bytes: other memory, or the same from `decodedSize(length) - length`
-   * before `bytes`
-   * @returns ZMTP bytes in `target`
-   */
+  /** @param target other memory, of `decodedSize(length)` bytes @returns ZMTP bytes in `target` */
   decode(bytes: Uint8Array, length: number, target: Words): number {
     if (this.closed || this.fault !== undefined) return 0;
     const source = new Words(bytes);
@@ -107,18 +100,17 @@ export class WsDecoder {
     while (position < length) {
       if (this.#left > 0) {
         const count = Math.min(this.#left, length - position);
-        if (this.#assembly === undefined) {
+        const control = this.#control;
+        if (control !== undefined) {
+          copyMasked(source, position, control, control.bytes.length - this.#left, count, this.#mask);
+        } else if (this.#assembly === undefined) {
           copyMasked(source, position, target, at, count, this.#mask);
           at += count;
         } else if (!this.#assemble(source, position, count)) break;
         this.#mask = rotate(this.#mask, count);
         this.#left -= count;
         position += count;
-        if (this.#left === 0 && this.#assembly !== undefined) at = this.#fragmentIsWhole(target, at);
-        continue;
-      }
-      if (this.#control !== undefined) {
-        position += this.#continueControl(source, position, length);
+        if (this.#left === 0) at = this.#frameIsWhole(target, at);
         continue;
       }
       if (this.closed || this.fault !== undefined) break;
@@ -266,17 +258,22 @@ export class WsDecoder {
     }
     if (opcode !== BINARY) {
       this.#opcode = opcode;
-      this.#control = Buffer.alloc(length);
-      this.#controlHas = 0;
-      if (length === 0) this.#controlIsWhole(this.#control);
-      return to;
+      this.#control = new Words(Buffer.alloc(length));
     }
-    if (this.#stream || isFragment) {
+    if (opcode !== BINARY || this.#stream || isFragment) {
       this.#left = length;
-      return length === 0 && this.#assembly !== undefined ? this.#fragmentIsWhole(target, to) : to;
+      return length === 0 ? this.#frameIsWhole(target, to) : to;
     }
     this.#left = length - 1;
     return writeHeader(target.bytes, to, zmtpFlags(this.#flags), length - 1);
+  }
+
+  #frameIsWhole(target: Words, to: number): number {
+    const control = this.#control;
+    if (control === undefined) return this.#assembly === undefined ? to : this.#fragmentIsWhole(target, to);
+    this.#control = undefined;
+    this.#controlIsWhole(control.bytes as Buffer);
+    return to;
   }
 
   #assemble(source: Words, from: number, count: number): boolean {
@@ -335,18 +332,7 @@ export class WsDecoder {
     return to + frame.length;
   }
 
-  #continueControl(source: Words, position: number, end: number): number {
-    const control = this.#control as Buffer;
-    const count = Math.min(control.length - this.#controlHas, end - position);
-    copyMasked(source, position, new Words(control), this.#controlHas, count, this.#mask);
-    this.#mask = rotate(this.#mask, count);
-    this.#controlHas += count;
-    if (this.#controlHas === control.length) this.#controlIsWhole(control);
-    return count;
-  }
-
   #controlIsWhole(payload: Buffer): void {
-    this.#control = undefined;
     if (this.#opcode === PING) this.pong = payload;
     if (this.#opcode === TEXT) {
       this.#text += payload.toString("latin1");

@@ -11,7 +11,7 @@
 import { allocate } from "../../../core/memory.js";
 import { COMMAND, LONG, LONG_HEADER, MORE, readLongSize, SHORT_HEADER } from "../../frame.js";
 import type { StreamFault } from "../codec/in-stream.js";
-import { acquire, type PooledBuffer } from "../codec/pooled-buffer.js";
+import { acquire } from "../codec/pooled-buffer.js";
 import { DIRECT } from "../codec/split-frame.js";
 import type { Fault, MechanismName } from "../mechanism/mechanism.js";
 import type { DecodedFrames, FramePiece, Framing, FramingClose } from "../transport/transport.js";
@@ -99,42 +99,18 @@ export class WsFraming implements Framing {
     return this.#decoder.unfinished;
   }
 
-  headroom(size: number): number {
-    return decodedSize(size) - size;
-  }
-
-  decode(
-    bytes: Uint8Array,
-    length: number,
-    pooled?: PooledBuffer,
-    maxSize = Number.POSITIVE_INFINITY,
-  ): DecodedFrames {
+  decode(bytes: Uint8Array, length: number, maxSize = Number.POSITIVE_INFINITY): DecodedFrames {
     const decoder = this.#decoder;
     decoder.maxSize = maxSize;
-    const decoded = this.#decodeChunk(bytes, length, pooled);
+    const size = decodedSize(length);
+    const pooled = size > DIRECT ? acquire(size) : undefined;
+    shared ??= new Words(allocate(DIRECT));
+    const target = pooled === undefined ? shared : new Words(pooled.bytes);
+    const decoded = { bytes: target.bytes as Buffer, length: decoder.decode(bytes, length, target), pooled };
     const { assembled } = decoder;
     if (assembled === undefined) return decoded;
     decoder.assembled = undefined;
     return { ...decoded, assembled };
-  }
-
-  /** Decodes within the chunk's memory if there is room in front, so that bytes enter the cache only once. */
-  #decodeChunk(bytes: Uint8Array, length: number, memory: PooledBuffer | undefined): DecodedFrames {
-    const decoder = this.#decoder;
-    const size = decodedSize(length);
-    if (memory !== undefined && bytes.byteOffset - memory.bytes.byteOffset >= size - length) {
-      const decoded = decoder.decode(bytes, length, new Words(memory.bytes));
-      memory.refs += 1;
-      return { bytes: memory.bytes, length: decoded, pooled: memory };
-    }
-    if (size <= DIRECT) {
-      shared ??= new Words(allocate(DIRECT));
-      const decoded = decoder.decode(bytes, length, shared);
-      return { bytes: shared.bytes as Buffer, length: decoded, pooled: undefined };
-    }
-    const pooled = acquire(size);
-    const decoded = decoder.decode(bytes, length, new Words(pooled.bytes));
-    return { bytes: pooled.bytes, length: decoded, pooled };
   }
 
   takeReply(): Uint8Array | undefined {
