@@ -143,17 +143,17 @@ function bindError(error: Error, endpoint: string, path: string | undefined): Er
   );
 }
 
-/** A connection that passes bytes unchanged: tcp and ipc. */
-export class KernelStream implements Stream {
-  readonly prompt = IS_PROMPT;
+/** A socket of the system: tcp, ipc, and what is made of them. */
+export class KernelStream<S extends Socket = Socket> implements Stream {
+  readonly prompt: boolean = IS_PROMPT;
   /** Set by an upgrade to WebSocket. */
   framing: Framing | undefined = undefined;
   remote: string;
-  readonly socket: Socket;
+  readonly socket: S;
   readonly reader: Reader;
   readonly address: string;
 
-  constructor(socket: Socket, remote: string, address: string, reader = new Reader()) {
+  constructor(socket: S, remote: string, address: string, reader = new Reader()) {
     this.socket = socket;
     this.remote = remote;
     this.address = address;

@@ -27,19 +27,13 @@ import { onTlsError, pendingOf, verifyError } from "../../../core/node-internals
 import { type EndpointUse, parseHostPort } from "../../../core/schemes/grammar.js";
 import { ignore } from "../../../core/waiter.js";
 import { type Fault, handshakeFault, protocolFault } from "../mechanism/mechanism.js";
-import { Reader } from "./reader.js";
-import { makeServer, overTcp, peerOf, tune } from "./tcp.js";
-import type { Acceptor, Framing, Stream, Transport, TransportOptions } from "./transport.js";
+import { KernelStream, makeServer, overTcp, peerOf, tune } from "./tcp.js";
+import type { Acceptor, Stream, Transport, TransportOptions } from "./transport.js";
 
 type CodedError = Error & { readonly code?: string };
 
-class TlsStream implements Stream {
-  readonly socket: TLSSocket;
-  readonly reader = new Reader();
-  /** Set by an upgrade to WebSocket. */
-  framing: Framing | undefined = undefined;
-  remote: string;
-  readonly address: string;
+class TlsStream extends KernelStream<TLSSocket> {
+  override readonly prompt = false;
   /** Knows the bytes that the kernel has not taken. */
   readonly #raw: Socket;
   readonly #isServer: boolean;
@@ -49,12 +43,10 @@ class TlsStream implements Stream {
   #onOpen: (() => void) | undefined = undefined;
 
   constructor(socket: TLSSocket, raw: Socket, isServer: boolean) {
-    this.socket = socket;
+    const { remote, address } = peerOf("tls", raw);
+    super(socket, remote, address);
     this.#raw = raw;
     this.#isServer = isServer;
-    const { remote, address } = peerOf("tls", raw);
-    this.remote = remote;
-    this.address = address;
     raw.on("error", ignore);
     socket.unref();
     socket.on("error", (error) => {
@@ -83,7 +75,7 @@ class TlsStream implements Stream {
     return !this.#secured;
   }
 
-  pending(): number {
+  override pending(): number {
     return pendingOf(this.#raw);
   }
 
