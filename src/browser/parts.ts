@@ -8,7 +8,6 @@ import type { CurveParts } from "../engine/zmtp/mechanism/mechanism.js";
 import type { EngineParts } from "../engine/zmtp/parts.js";
 import type { EventLoopHold } from "../engine/zmtp/process-hold.js";
 import { LOADED_ROUTINGS } from "../engine/zmtp/routing/routing.js";
-import { noListener } from "./web-socket.js";
 
 function noCurve(): never {
   throw new NotSupportedError(
@@ -27,7 +26,7 @@ const NO_HOLD: EventLoopHold = {
   end: ignore,
 };
 
-type Addable = "curve" | "inproc" | "listening";
+type Addable = "curve" | "inproc";
 
 type PageParts = Omit<EngineParts, Addable> & { -readonly [Key in Addable]: EngineParts[Key] };
 
@@ -35,11 +34,5 @@ export const PAGE_PARTS: PageParts = {
   routings: LOADED_ROUTINGS,
   curve: NO_CURVE,
   inproc: undefined,
-  /** Without inproc a page cannot bind. */
-  listening({ state }, address) {
-    const error = noListener(address);
-    state.effects.event({ type: "bind:error", address, error });
-    throw error;
-  },
   eventLoop: () => NO_HOLD,
 };

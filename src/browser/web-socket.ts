@@ -63,7 +63,7 @@ function standardWebSocket(): Constructor | undefined {
   return (globalThis as { WebSocket?: Constructor }).WebSocket;
 }
 
-export function noListener(endpoint: string): NotSupportedError {
+function noListener(endpoint: string): NotSupportedError {
   return new NotSupportedError(
     `Cannot bind ${endpoint}: a page cannot listen for connections; it connects to a socket that is bound elsewhere`,
     "NOT_SUPPORTED",

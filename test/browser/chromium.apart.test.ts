@@ -257,29 +257,6 @@ describe.skipIf(reason)(`in Chromium${reason === false ? "" : `: ${reason}`}`, (
     await page.close();
   });
 
-  it("a page that was offline is back as soon as it is online", async () => {
-    const pull = own(new Pull());
-    await pull.bind({ server, path: "/online" });
-    const page = await openPage();
-    await page.call("Network.enable", {});
-    const offline = (is: boolean): Promise<unknown> =>
-      page.call("Network.emulateNetworkConditions", {
-        ...{ offline: is, latency: 0, downloadThroughput: -1, uploadThroughput: -1 },
-      });
-    await offline(true);
-    await page.evaluate(`(() => {
-      globalThis.retries = 0;
-      globalThis.push = new shoal.Push({ reconnectInterval: 600_000 });
-      push.events.on("connect:retry", () => { retries += 1; });
-      push.connect(shoal.pageEndpoint("/online"));
-    })()`);
-    await page.until("retries > 0");
-    await offline(false);
-    await page.evaluate("push.send('back')");
-    expect(String(await pull.receive({ timeout: TIMEOUT }))).toBe("back");
-    await page.close();
-  });
-
   it("pages of other origins may not connect", async () => {
     const other = createServer((_, response) => response.end("<!doctype html>")).listen(0, "127.0.0.1");
     await once(other, "listening");

@@ -204,28 +204,6 @@ describe("a connection", () => {
     expect(dealer.stats()).toMatchObject({ delivered: before + 3, dropped: { disconnected: 0 } });
   });
 
-  it("is dialled at once when the page is online again", async () => {
-    const page = new EventTarget();
-    Object.assign(globalThis, {
-      addEventListener: page.addEventListener.bind(page),
-      removeEventListener: page.removeEventListener.bind(page),
-    });
-    const pull = own(new node.Pull());
-    const endpoint = await pull.bind("ws://127.0.0.1:*");
-    await pull.unbind(endpoint);
-    const push = own(new web.Push({ reconnectInterval: 3_600_000 }));
-    const waiting = nextEvent(push as unknown as node.Socket, "connect:retry");
-    push.connect(endpoint);
-    expect((await waiting).interval).toBeGreaterThanOrEqual(3_600_000);
-    await pull.bind(endpoint);
-    page.dispatchEvent(new Event("online"));
-    await push.send("online");
-    expect(String(await pull.receive({ timeout: 10_000 }))).toBe("online");
-    await push.close();
-    // Nothing listens any more: another event finds nobody.
-    page.dispatchEvent(new Event("online"));
-  });
-
   it("that falls silent ends by heartbeats; one that lives does not", async () => {
     const pull = own(new node.Pull());
     const relay = own(await Relay.to(await pull.bind("ws://127.0.0.1:*")));

@@ -3,19 +3,12 @@
  *
  * @module
  */
-import { InprocPeers } from "../../engine/zmtp/inproc.js";
-import { InprocNames } from "../../engine/zmtp/inproc-names.js";
-import { Listening } from "../../engine/zmtp/listening.js";
+import { InprocNames } from "../../engine/zmtp/inproc.js";
 import { PAGE_PARTS } from "../parts.js";
 // Puts code shared by both entry points into the main one.
 import "../index.js";
 
 /** Enables `inproc://NAME` endpoints for the sockets of `shoal/browser`. Further calls do nothing. */
 export function enableInproc(): void {
-  if (PAGE_PARTS.inproc !== undefined) return;
-  PAGE_PARTS.inproc = {
-    names: () => new InprocNames(),
-    peers: (state, names, peers) => new InprocPeers(state, names, peers),
-  };
-  PAGE_PARTS.listening = (parts) => new Listening(parts);
+  PAGE_PARTS.inproc ??= () => new InprocNames();
 }

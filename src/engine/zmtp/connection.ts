@@ -286,10 +286,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     return this.#state >= State.Flushing || !this.#plain ? undefined : this.#pipe?.in;
   }
 
-  headroom(size: number): number {
-    return this.#framing?.headroom?.(size) ?? 0;
-  }
-
   sinkFilled(length: number): void {
     const pipe = this.#pipe;
     if (this.#state === State.Closed || pipe === undefined) return;
@@ -301,14 +297,14 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   sinkOnBytes(bytes: Buffer, length: number, kept: boolean, pooled?: PooledBuffer): void {
     if (this.#state === State.Closed) return;
     if (this.#framing === undefined) this.#onFrames(bytes, length, kept, pooled);
-    else this.#onFramed(this.#framing, bytes, length, kept ? pooled : undefined);
+    else this.#onFramed(this.#framing, bytes, length);
   }
 
-  #onFramed(framing: Framing, bytes: Buffer, length: number, memory: PooledBuffer | undefined): void {
+  #onFramed(framing: Framing, bytes: Buffer, length: number): void {
     const pipe = this.#pipe;
     // A negative limit discards fragments.
     const maxSize = this.#state >= State.Flushing ? -1 : MAX_HANDSHAKE_COMMAND + (pipe?.in.room ?? length);
-    const decoded = framing.decode(bytes, length, memory, maxSize);
+    const decoded = framing.decode(bytes, length, maxSize);
     const { assembled, pooled } = decoded;
     const kept = pooled !== undefined || decoded.kept === true;
     if (pipe !== undefined) pipe.in.fragments = framing.unfinished ?? 0;

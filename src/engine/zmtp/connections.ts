@@ -1,18 +1,25 @@
 /**
- * The connections of one socket, and the pipe of each after its handshake.
+ * The connections of one socket, and the pipe of each after its handshake. Listeners' peers are admitted here.
  *
  *   open --handshake--> ready: a new pipe, or the one that waited at its endpoint
  *                  |
  *                  +--> end: an accepted pipe ends with it, a dialled one waits for the next
  */
-import type { ShoalError } from "../../core/errors.js";
+import { type ShoalError, TransportError } from "../../core/errors.js";
 import type { PeerCredentials, PeerPolicy, Policing } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
 import type { Admission } from "./admission.js";
 import { Connection, type ConnectionEffects } from "./connection.js";
 import type { Dialer } from "./dialer.js";
 import { disconnectError, lostError } from "./errors.js";
-import type { Fault, Mechanism, Metadata, Verdict } from "./mechanism/mechanism.js";
+import { HandshakeLimit } from "./handshake-limit.js";
+import {
+  type Fault,
+  handshakeFault,
+  type Mechanism,
+  type Metadata,
+  type Verdict,
+} from "./mechanism/mechanism.js";
 import { connectionOptions } from "./options.js";
 import type { Peers } from "./peers.js";
 import type { Pipe } from "./pipe.js";
@@ -31,11 +38,17 @@ export class Connections implements ConnectionEffects, Policing {
   readonly #admission: Admission;
   readonly #raw: RawParts | undefined;
   readonly #all = new Map<Connection, Carried>();
-  /** Called at the end of a handshake, and while the program is asked about the peer. */
-  onHandshakeOver: (connection: Connection) => void = () => undefined;
-  /** Called when an accepted peer's handshake goes on after the program's answer, as with PLAIN. */
-  onHandshake: (connection: Connection) => void = () => undefined;
-  accepted = 0;
+  /** Of accepted peers, but not those that the program is asked about. */
+  readonly #handshakes = new HandshakeLimit<Connection>(
+    () => this.#state.options.maxPendingHandshakes,
+    (connection, limit) =>
+      connection.fail(
+        handshakeFault(
+          `the handshake of ${connection.remote} was evicted by a new one: ${limit} were in flight`,
+        ),
+      ),
+  );
+  #accepted = 0;
   /** A peer in its handshake may have sent messages already: it is heard to its end, too. */
   isHalfClosing = false;
   /** ms for connections opened while closing. */
@@ -50,6 +63,39 @@ export class Connections implements ConnectionEffects, Policing {
 
   admits(address: string): boolean {
     return this.#peers.policy.admits?.(address) !== false;
+  }
+
+  accept(stream: Stream, endpoint: string): void {
+    const { routing, options, effects } = this.#state;
+    if (!this.admits(stream.address)) {
+      stream.socket.destroy();
+      return;
+    }
+    if (routing.tooManyOrphans()) {
+      this.#turnAway(stream, endpoint, "too many peers have left messages that were not taken");
+      return;
+    }
+    const most = options.maxConnections;
+    if (this.#accepted >= most && !this.#handshakes.evictOne()) {
+      this.#turnAway(stream, endpoint, `there are ${most} connections already (maxConnections)`);
+      return;
+    }
+    effects.event({ type: "accept", address: endpoint });
+    // A listener of the event may have closed the socket.
+    if (this.#state.closing) {
+      stream.socket.destroy();
+      return;
+    }
+    const connection = this.open(stream, endpoint, undefined);
+    if (connection === undefined) return;
+    this.#handshakes.add(connection, stream.address);
+    connection.start();
+  }
+
+  #turnAway(stream: Stream, endpoint: string, why: string): void {
+    stream.socket.destroy();
+    const error = new TransportError("EMFILE", `Refused ${stream.remote}: ${why}`, { endpoint });
+    this.#state.effects.event({ type: "accept:error", address: endpoint, error });
   }
 
   /**
@@ -70,7 +116,7 @@ export class Connections implements ConnectionEffects, Policing {
       else dialling.lost(() => error);
       return undefined;
     }
-    if (dialling === undefined) this.accepted += 1;
+    if (dialling === undefined) this.#accepted += 1;
     const options = connectionOptions(this.#state.options);
     const connection = new Connection(stream, mechanism, options, this, dialling !== undefined, framing);
     this.#all.set(connection, { endpoint, dialling, pipe: undefined });
@@ -118,7 +164,7 @@ export class Connections implements ConnectionEffects, Policing {
       const message = `the policy has no place for ${connection.address}`;
       return { kind: "refused", code: "ERR_AUTHENTICATION", message };
     }
-    this.onHandshakeOver(connection);
+    this.#handshakes.delete(connection);
     let pipe = dialling?.pipe;
     const isNew = pipe === undefined;
     if (pipe === undefined) {
@@ -154,10 +200,10 @@ export class Connections implements ConnectionEffects, Policing {
     this.#all.delete(connection);
     const { pipe, dialling, endpoint } = carried;
     let error = disconnectError(connection.error, reason, connection);
-    if (dialling === undefined) this.accepted -= 1;
+    if (dialling === undefined) this.#accepted -= 1;
     this.#admission.forget(connection);
     if (pipe === undefined) {
-      this.onHandshakeOver(connection);
+      this.#handshakes.delete(connection);
       if (fault !== undefined) {
         if (dialling === undefined)
           this.onHandshakeFault(fault, connection.address, connection.stream.opening === true);
@@ -177,10 +223,12 @@ export class Connections implements ConnectionEffects, Policing {
 
   connectionOnAuthenticate(connection: Connection, peer: PeerCredentials): Promise<Verdict> {
     return this.#admission
-      .authenticate(connection, peer, () => this.onHandshakeOver(connection))
+      .authenticate(connection, peer, () => this.#handshakes.delete(connection))
       .finally(() => {
         const carried = this.#all.get(connection);
-        if (carried !== undefined && carried.dialling === undefined) this.onHandshake(connection);
+        // The handshake goes on after the program's answer, as with PLAIN.
+        if (carried !== undefined && carried.dialling === undefined)
+          this.#handshakes.add(connection, connection.address);
       });
   }
 

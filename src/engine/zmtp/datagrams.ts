@@ -12,7 +12,8 @@ import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
 import { quoted } from "../../core/arguments.js";
 import { NotSupportedError, TransportError } from "../../core/errors.js";
-import { formatHostPort } from "../../core/schemes/grammar.js";
+import type { OptionValues } from "../../core/option-table.js";
+import { type EndpointUse, formatHostPort } from "../../core/schemes/grammar.js";
 import { isMulticast, parseUdp, type UdpAddress } from "../../core/schemes/schemes.js";
 import { systemClock } from "../../core/timers.js";
 import { ignore } from "../../core/waiter.js";
@@ -20,18 +21,13 @@ import { MAX_DATAGRAM } from "../frame.js";
 import { InStream } from "./codec/in-stream.js";
 import { Dialer } from "./dialer.js";
 import { transportError } from "./errors.js";
+import { chosenMechanism } from "./mechanism/mechanism.js";
 import type { Peers } from "./peers.js";
 import type { CloseReason, Link, Peer, Pipe } from "./pipe.js";
 import type { SocketState } from "./socket-state.js";
 import { bindAddress } from "./transport/tcp.js";
 import type { Binder, Listener } from "./transport/transport.js";
 import { bindUdp } from "./transport/udp.js";
-
-export interface DatagramParts {
-  /** @throws TransportError `ENOCOMPATPROTO` for a socket with authentication */
-  assertPlain(endpoint: string, mechanism: string, authenticates: boolean): void;
-  open(state: SocketState, peers: Peers): Datagrams;
-}
 
 const MAX_BATCH = 65_536;
 
@@ -213,6 +209,18 @@ export class Datagrams implements Binder {
     this.#peers = peers;
   }
 
+  /** @throws TransportError `ENOCOMPATPROTO` for a socket with authentication */
+  assertUsable(_use: EndpointUse, options: Readonly<OptionValues>, endpoint: string): void {
+    const { name } = chosenMechanism(options);
+    const asks = this.#state.listener.engineAuthenticate !== undefined || options.zapEnforceDomain;
+    if (name === "NULL" && !asks) return;
+    throw new TransportError(
+      "ENOCOMPATPROTO",
+      `Endpoint ${quoted(endpoint)}: datagrams have no handshake, so udp takes no ${asks ? "authenticate hook" : name}`,
+      { endpoint },
+    );
+  }
+
   async listen(endpoint: string): Promise<Listener> {
     const { options } = this.#state;
     const given = parseUdp(endpoint);
@@ -326,15 +334,6 @@ function zoneOf({ host, interface: given }: UdpAddress): string {
     addresses?.some((each) => each.address === address),
   );
   return `%${zone ?? named?.[0] ?? given}`;
-}
-
-export function assertPlainDatagrams(endpoint: string, mechanism: string, authenticates: boolean): void {
-  if (mechanism === "NULL" && !authenticates) return;
-  throw new TransportError(
-    "ENOCOMPATPROTO",
-    `Endpoint ${quoted(endpoint)}: datagrams have no handshake, so udp takes no ${authenticates ? "authenticate hook" : mechanism}`,
-    { endpoint },
-  );
 }
 
 /**

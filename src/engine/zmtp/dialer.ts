@@ -118,13 +118,6 @@ export class Dialer {
     this.#timer = setTimeout(this.#dial, interval).unref();
   }
 
-  hurry(): void {
-    if (this.#timer === undefined) return;
-    this.#end();
-    this.#failures = 0;
-    this.#dial();
-  }
-
   stop(): void {
     this.#stopped = true;
     this.#end();

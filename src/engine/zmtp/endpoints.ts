@@ -1,5 +1,7 @@
 /**
- * The endpoints of one socket: bound (listening.ts) and connected.
+ * The endpoints of one socket: bound and connected.
+ *
+ *   bound --stream--> connections.accept
  *
  *   dialling --stream--> connections.open --ready--> connected
  *       ^                        |                       |
@@ -7,7 +9,7 @@
  *
  * Each attempt resolves the name again.
  */
-import { NotSupportedError, TransportError } from "../../core/errors.js";
+import { NotSupportedError, type ShoalError, TransportError } from "../../core/errors.js";
 import { type HttpServerEndpoint, schemeOf } from "../../core/schemes/grammar.js";
 import type { EngineEndpoints } from "../engine.js";
 import { Admission } from "./admission.js";
@@ -15,89 +17,163 @@ import { Connections } from "./connections.js";
 import type { Datagrams } from "./datagrams.js";
 import { Dialer } from "./dialer.js";
 import { transportError } from "./errors.js";
-import type { InprocPeers } from "./inproc.js";
-import type { Listening, ListeningParts } from "./listening.js";
+import type { InprocNames, InprocPeers } from "./inproc.js";
 import { transportOptions } from "./options.js";
 import type { EngineParts } from "./parts.js";
 import type { Peers } from "./peers.js";
 import type { Pipe } from "./pipe.js";
 import type { SocketState } from "./socket-state.js";
-import { type Binder, DialFault, type Stream, type Transport } from "./transport/transport.js";
+import {
+  type Acceptor,
+  type Binder,
+  DialFault,
+  type Listener,
+  type Stream,
+  type Transport,
+} from "./transport/transport.js";
 
-export class Endpoints implements EngineEndpoints, ListeningParts {
+interface EndpointAcceptor extends Acceptor {
+  endpoint: string;
+}
+
+export class Endpoints implements EngineEndpoints {
   readonly state: SocketState;
-  readonly admission: Admission;
   readonly connections: Connections;
   readonly peers: Peers;
+  readonly #admission: Admission;
   readonly #parts: EngineParts;
+  readonly #names: () => InprocNames | undefined;
   // Most sockets have endpoints of one kind.
   #inproc: InprocPeers | undefined = undefined;
   #datagrams: Datagrams | undefined = undefined;
-  #listening: Listening | undefined = undefined;
+  readonly #listeners = new Set<Listener>();
+  #isListeningOver = false;
   readonly #connected = new Set<Dialer>();
-  #stopWaking: (() => void) | undefined = undefined;
 
-  constructor(parts: EngineParts, state: SocketState, peers: Peers) {
+  constructor(parts: EngineParts, state: SocketState, peers: Peers, names: () => InprocNames | undefined) {
     this.#parts = parts;
     this.state = state;
     this.peers = peers;
-    this.admission = new Admission(state, parts);
-    this.connections = new Connections(state, peers, this.admission, parts.raw);
+    this.#names = names;
+    this.#admission = new Admission(state, parts);
+    this.connections = new Connections(state, peers, this.#admission, parts.raw);
   }
 
-  get inproc(): InprocPeers {
-    const { inproc } = this.#parts;
-    const { names } = this.state;
-    if (inproc === undefined || names === undefined) throw noTransport("inproc", "inproc://");
-    this.#inproc ??= inproc.peers(this.state, names, this.peers);
+  get #inprocPeers(): InprocPeers {
+    this.#inproc ??= this.#names()?.peersOf(this.state, this.peers);
+    if (this.#inproc === undefined) throw noTransport("inproc", "inproc://");
     return this.#inproc;
   }
 
-  get datagrams(): Datagrams {
-    const { datagrams } = this.#parts;
-    if (datagrams === undefined) throw noTransport("udp", "udp://");
-    this.#datagrams ??= datagrams.open(this.state, this.peers);
+  /** `undefined` for another scheme. */
+  #datagramsAt(endpoint: string): Datagrams | undefined {
+    if (schemeOf(endpoint) !== "udp") return undefined;
+    this.#datagrams ??= this.#parts.datagrams?.(this.state, this.peers);
     return this.#datagrams;
   }
 
-  #listeningFor(endpoint: string): Listening {
-    this.#listening ??= this.#parts.listening(this, endpoint);
-    return this.#listening;
-  }
-
   get bound(): number {
-    return this.#listening?.bound ?? 0;
+    return this.#listeners.size;
   }
 
   async bind(endpoint: string, server?: HttpServerEndpoint["server"]): Promise<string> {
-    this.admission.check();
-    return await this.#listeningFor(endpoint).bind(endpoint, this.#binderOf(endpoint), server);
+    const binder = this.#binderAt(endpoint);
+    const acceptor = this.#acceptor();
+    const options = transportOptions(this.state.options);
+    const listener = await binder.listen(endpoint, options, acceptor, server).catch((error: ShoalError) => {
+      throw this.#bindFailed(endpoint, error);
+    });
+    if (this.#isListeningOver) {
+      await listener.close();
+      const message = `Cannot bind ${endpoint}: the socket closed meanwhile`;
+      throw new TransportError("EADDRNOTAVAIL", message, { endpoint });
+    }
+    return this.#isBound(listener, acceptor);
   }
 
   bindSync(endpoint: string): string {
-    this.admission.check();
-    return this.#listeningFor(endpoint).bindSync(endpoint, this.#binderOf(endpoint));
+    const binder = this.#binderAt(endpoint);
+    const acceptor = this.#acceptor();
+    let listener: Listener;
+    try {
+      listener = binder.listenSync(endpoint, transportOptions(this.state.options), acceptor);
+    } catch (error) {
+      throw this.#bindFailed(endpoint, error as ShoalError);
+    }
+    return this.#isBound(listener, acceptor);
   }
 
-  #binderOf(endpoint: string): Binder {
-    return this.#isUdp(endpoint) ? this.datagrams : (this.#transportOf(endpoint) ?? this.inproc);
+  /** @throws ShoalError for options that do not fit */
+  #binderAt(endpoint: string): Binder {
+    this.#admission.check();
+    const binder: Binder = this.#datagramsAt(endpoint) ?? this.#transportOf(endpoint) ?? this.#inprocPeers;
+    binder.assertUsable?.("bind", this.state.options, endpoint);
+    return binder;
   }
 
+  #acceptor(): EndpointAcceptor {
+    const { connections } = this;
+    const acceptor: EndpointAcceptor = {
+      endpoint: "",
+      accepted: (stream) => {
+        if (this.#isListeningOver) stream.socket.destroy();
+        else connections.accept(stream, acceptor.endpoint);
+      },
+      admits: (address) => connections.admits(address),
+      refused: (address, fault) => {
+        connections.onHandshakeFault(fault, address, true);
+        this.#admission.report(fault, acceptor.endpoint, { address, remote: address });
+      },
+      failed: (error) => {
+        this.state.effects.event({ type: "accept:error", address: acceptor.endpoint, error });
+      },
+    };
+    return acceptor;
+  }
+
+  #bindFailed(endpoint: string, error: ShoalError): ShoalError {
+    this.state.effects.event({ type: "bind:error", address: endpoint, error });
+    return error;
+  }
+
+  #isBound(listener: Listener, acceptor: EndpointAcceptor): string {
+    const { effects } = this.state;
+    acceptor.endpoint = listener.endpoint;
+    this.#listeners.add(listener);
+    effects.event({ type: "bind", address: listener.endpoint });
+    effects.changed();
+    // A listener of the event may have unbound it.
+    if (this.#listeners.has(listener)) listener.isListed?.();
+    return listener.endpoint;
+  }
+
+  /** HTTP servers that do not listen yet have one name. */
   async unbind(endpoint: string): Promise<void> {
-    await this.#listeningFor(endpoint).unbind(endpoint);
+    const { effects } = this.state;
+    // The endpoint may be bound again meanwhile.
+    for (const listener of [...this.#listeners]) {
+      if (listener.endpoint !== endpoint) continue;
+      this.#listeners.delete(listener);
+      const closed = listener.close();
+      effects.changed();
+      await closed;
+      effects.event({ type: "close", address: endpoint });
+    }
   }
 
   connect(endpoint: string, routingId: string | undefined): Uint8Array | undefined {
-    this.admission.check();
+    this.#admission.check();
     const reclaimed = this.#reclaim(endpoint, routingId);
     if (reclaimed !== undefined) return reclaimed.routingId;
     const { options, type } = this.state;
-    if (this.#isUdp(endpoint)) {
-      this.#start(this.datagrams.connect(endpoint));
+    const datagrams = this.#datagramsAt(endpoint);
+    if (datagrams !== undefined) {
+      datagrams.assertUsable("connect", options, endpoint);
+      this.#start(datagrams.connect(endpoint));
       return undefined;
     }
     const transport = this.#transportOf(endpoint);
-    transport?.assertUsable?.("connect", options);
+    transport?.assertUsable?.("connect", options, endpoint);
     // The pipe queues messages before the connection is open.
     const immediate = options.immediate === true && transport !== undefined;
     const raw = type === "Stream";
@@ -107,11 +183,8 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
       if (routingId !== undefined) pipe.routingId = Buffer.from(routingId);
       this.peers.add(pipe);
     }
-    if (transport === undefined) this.#start(this.inproc.connect(endpoint, routingId, pipe as Pipe));
-    else {
-      this.#stopWaking ??= this.state.platform.onWake?.(this.#platformOnWake);
-      this.#start(this.#streamDialer(endpoint, routingId, pipe, transport));
-    }
+    if (transport === undefined) this.#start(this.#inprocPeers.connect(endpoint, routingId, pipe as Pipe));
+    else this.#start(this.#streamDialer(endpoint, routingId, pipe, transport));
     return pipe?.routingId;
   }
 
@@ -133,7 +206,7 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
         transport.dial(endpoint, options, (result) => {
           if (!dialer.attempted()) return;
           if (result instanceof DialFault) {
-            const error = this.admission.report(result.fault, endpoint);
+            const error = this.#admission.report(result.fault, endpoint);
             dialer.retry(() => error);
           } else if (result instanceof Error)
             dialer.retry(() => transportError(result, "connect to", endpoint));
@@ -191,7 +264,14 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
   }
 
   stopListening(): void {
-    this.#listening?.stop();
+    this.#isListeningOver = true;
+    const { effects } = this.state;
+    for (const listener of this.#listeners) {
+      const { endpoint: address } = listener;
+      listener.close().catch((error: ShoalError) => effects.event({ type: "close:error", address, error }));
+      effects.event({ type: "close", address });
+    }
+    this.#listeners.clear();
   }
 
   /** @param unlessUnsent spares endpoints with queued messages */
@@ -213,22 +293,11 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
   #transportOf(endpoint: string): Transport | undefined {
     const scheme = schemeOf(endpoint);
     const transport = this.state.platform.transports.get(scheme);
-    if (transport === undefined && (scheme !== "inproc" || this.#parts.inproc === undefined))
+    if (transport === undefined && (scheme !== "inproc" || this.state.names === undefined))
       throw noTransport(scheme, endpoint);
     if (this.state.type === "Stream" && (transport === undefined || transport.raw === false))
       throw new NotSupportedError(`A Stream has no ${scheme}: use tcp`);
     return transport;
-  }
-
-  #isUdp(endpoint: string): boolean {
-    const { datagrams } = this.#parts;
-    if (datagrams === undefined || schemeOf(endpoint) !== "udp") return false;
-    datagrams.assertPlain(
-      endpoint,
-      this.admission.mechanismName,
-      this.state.listener.engineAuthenticate !== undefined || this.state.options.zapEnforceDomain,
-    );
-    return true;
   }
 
   #giveUp(dialer: Dialer, pipe: Pipe): void {
@@ -239,14 +308,7 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
   #stop(dialer: Dialer): void {
     dialer.stop();
     this.#connected.delete(dialer);
-    if (this.#connected.size > 0) return;
-    this.#stopWaking?.();
-    this.#stopWaking = undefined;
   }
-
-  #platformOnWake = (): void => {
-    for (const dialer of [...this.#connected]) dialer.hurry();
-  };
 }
 
 function noTransport(scheme: string, endpoint: string): TransportError {

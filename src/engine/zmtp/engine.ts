@@ -2,10 +2,8 @@
 
 import { checkEndpoint } from "../../core/schemes/schemes.js";
 import type { Engine, EngineCapabilities } from "../engine.js";
-import { assertPlainDatagrams, Datagrams } from "./datagrams.js";
-import { InprocPeers } from "./inproc.js";
-import { InprocNames } from "./inproc-names.js";
-import { Listening } from "./listening.js";
+import { Datagrams } from "./datagrams.js";
+import { InprocNames } from "./inproc.js";
 import { CurveClient, CurveServer } from "./mechanism/curve.js";
 import { CURVE_PRIMITIVES, curveIsNative } from "./mechanism/curve-primitives.js";
 import type { EngineParts } from "./parts.js";
@@ -14,7 +12,7 @@ import { DRAFT_ROUTINGS } from "./routing/draft-routings.js";
 import { RELAYS } from "./routing/relaying.js";
 import { ROUTINGS } from "./routing/routings.js";
 import { ZMTP_CAPABILITIES, ZmtpContext } from "./socket.js";
-import { SharedNames } from "./threads/node-threads.js";
+import { ThreadNames, threadsConnect } from "./threads/thread-names.js";
 import { RAW } from "./transport/transport.js";
 import { MACHINE, machineSchemes } from "./transport/transports.js";
 import { ZapClient } from "./zap.js";
@@ -37,17 +35,11 @@ export const NODE_PARTS: EngineParts = {
     server: (options) => new CurveServer(options, CURVE_PRIMITIVES),
     client: (options) => new CurveClient(options, CURVE_PRIMITIVES),
   },
-  inproc: {
-    names: (shared) => (shared ? new SharedNames() : new InprocNames()),
-    peers: (state, names, peers) => new InprocPeers(state, names, peers),
-  },
-  datagrams: {
-    assertPlain: assertPlainDatagrams,
-    open: (state, peers) => new Datagrams(state, peers),
-  },
+  inproc: (shared) =>
+    new InprocNames(shared && threadsConnect() ? (names) => new ThreadNames(names) : undefined),
+  datagrams: (state, peers) => new Datagrams(state, peers),
   raw: RAW,
   relays: RELAYS,
-  listening: (parts) => new Listening(parts),
   zap: (open) => new ZapClient(open),
   eventLoop: (reasons) => new EventLoopRef(reasons),
   processEnd: (...of) => new ProcessEnd(...of),

@@ -3,11 +3,11 @@
  * another thread gets a copy (threads/port-link.ts). Both sides share one queue with the sum of their
  * high-water marks.
  */
+import { TransportError } from "../../core/errors.js";
 import { copyRange } from "../../core/memory.js";
 import type { StreamFault } from "./codec/in-stream.js";
 import { Dialer } from "./dialer.js";
 import { faultEvents, tooLargeText } from "./errors.js";
-import type { InprocNames, InprocTarget } from "./inproc-names.js";
 import type { Fault } from "./mechanism/mechanism.js";
 import { identityOf, pipeOptions } from "./options.js";
 import type { Peers } from "./peers.js";
@@ -15,14 +15,9 @@ import { type CloseReason, type Link, limitOf, type Peer, type Pipe, type Receiv
 import { wireNameOf } from "./routing/routing.js";
 import type { SocketState } from "./socket-state.js";
 import { type Description, type MessagePortLike, PortLink } from "./threads/port-link.js";
-import type { Sought, ThreadReply } from "./threads/thread-names.js";
+import type { Sought, ThreadNames, ThreadReply } from "./threads/thread-names.js";
 import type { Binder, Listener } from "./transport/transport.js";
-
-export interface InprocParts {
-  /** @param shared whether the names belong to the process-wide context */
-  names(shared: boolean): InprocNames;
-  peers(state: SocketState, names: InprocNames, peers: Peers): InprocPeers;
-}
+import { ZAP_ENDPOINT } from "./zap.js";
 
 /** Types that send one encoded message to many peers. */
 const FANS_OUT: readonly string[] = ["PUB", "XPUB", "RADIO"];
@@ -178,14 +173,116 @@ interface InprocDial {
   readonly dialer: Dialer;
 }
 
-export class InprocPeers implements InprocTarget<InprocDial>, Binder {
+/** The inproc names of one context. */
+export class InprocNames {
+  readonly #bound = new Map<string, InprocPeers>();
+  readonly #waiting = new Map<string, Set<InprocDial>>();
+  readonly #makeThreads: ((names: InprocNames) => ThreadNames) | undefined;
+  #threads: ThreadNames | undefined = undefined;
+
+  /** @param makeThreads for names that other threads share */
+  constructor(makeThreads?: (names: InprocNames) => ThreadNames) {
+    this.#makeThreads = makeThreads;
+  }
+
+  peersOf(state: SocketState, peers: Peers): InprocPeers {
+    return new InprocPeers(state, this, peers);
+  }
+
+  /** `undefined`: no other thread shares the name. */
+  #threadsOf(name: string): ThreadNames | undefined {
+    // Each thread authenticates its own peers.
+    if (name === ZAP_ENDPOINT) return undefined;
+    this.#threads ??= this.#makeThreads?.(this);
+    return this.#threads;
+  }
+
+  has(name: string): boolean {
+    return this.#bound.has(name);
+  }
+
+  /**
+   * Claims the name from other threads. Bind it in the turn in which the promise resolves.
+   *
+   * @returns `undefined` if there are none; rejects with `EADDRINUSE`
+   */
+  claim(name: string): Promise<void> | undefined {
+    return this.#threadsOf(name)
+      ?.claim(name)
+      ?.then((isFree) => {
+        if (!isFree) throw inUse(name, ", by another thread");
+      });
+  }
+
+  /** @throws TransportError `EADDRINUSE` */
+  bind(name: string, target: InprocPeers): void {
+    if (this.#bound.has(name)) throw inUse(name, "");
+    this.#bound.set(name, target);
+  }
+
+  unbind(name: string): void {
+    this.#bound.delete(name);
+  }
+
+  /** Without a bound socket the dial waits, and other threads are searched. @returns ends that */
+  connect(name: string, dial: InprocDial): (() => void) | undefined {
+    const target = this.#bound.get(name);
+    if (target !== undefined) {
+      target.inprocOnPeer(dial);
+      return undefined;
+    }
+    const waiting = this.#waiting.get(name);
+    if (waiting === undefined) this.#waiting.set(name, new Set([dial]));
+    else waiting.add(dial);
+    const { from } = dial;
+    const endSeek = this.#threadsOf(name)?.seek(
+      name,
+      () => from.describe(),
+      (reply) => from.inprocOnReply(dial, reply),
+    );
+    return () => {
+      this.disconnect(name, dial);
+      endSeek?.();
+    };
+  }
+
+  /** Offers each waiting dial once; then other threads seek the bound name. */
+  admit(name: string, target: InprocPeers): void {
+    for (const dial of [...(this.#waiting.get(name) ?? [])]) {
+      // An offer may have unbound the name or ended a wait.
+      if (this.#bound.get(name) !== target) return;
+      if (this.disconnect(name, dial)) target.inprocOnPeer(dial);
+    }
+    if (this.#bound.get(name) === target) this.#threadsOf(name)?.announce(name);
+  }
+
+  /** @returns whether it waited */
+  disconnect(name: string, dial: InprocDial): boolean {
+    const waiting = this.#waiting.get(name);
+    if (waiting?.delete(dial) !== true) return false;
+    if (waiting.size === 0) this.#waiting.delete(name);
+    return true;
+  }
+
+  sought(name: string, socket: unknown): Sought | undefined {
+    return this.#bound.get(name)?.inprocOnSeek(name, socket as Description);
+  }
+}
+
+function inUse(endpoint: string, by: string): TransportError {
+  return new TransportError("EADDRINUSE", `Cannot bind ${endpoint}: the address is in use${by}`, {
+    endpoint,
+  });
+}
+
+export class InprocPeers implements Binder {
   readonly #state: SocketState;
-  readonly #names: InprocNames<InprocDial>;
+  readonly #names: InprocNames;
   readonly #peers: Peers;
 
   constructor(state: SocketState, names: InprocNames, peers: Peers) {
     this.#state = state;
-    this.#names = names as InprocNames<InprocDial>;
+    this.#names = names;
     this.#peers = peers;
   }
 
@@ -211,15 +308,7 @@ export class InprocPeers implements InprocTarget<InprocDial>, Binder {
       pipe,
       options: this.#state.options,
       begin: () => this.#state.effects.event({ type: "connect", address: endpoint }),
-      attempt: () => {
-        if (this.#names.connect(endpoint, dial)) return undefined;
-        const describe = (): Description => this.#describe();
-        const endSearch = this.#names.seek(endpoint, describe, (reply) => this.#reached(dial, reply));
-        return () => {
-          this.#names.disconnect(endpoint, dial);
-          endSearch?.();
-        };
-      },
+      attempt: () => this.#names.connect(endpoint, dial),
     });
     const dial: InprocDial = { from: this, pipe, dialer };
     return dialer;
@@ -259,7 +348,8 @@ export class InprocPeers implements InprocTarget<InprocDial>, Binder {
     theirs.#leaveIfOver(dial);
   }
 
-  #describe(): Description {
+  /** For another thread. */
+  describe(): Description {
     const { options, type } = this.#state;
     const { receiveHighWaterMark, receiveHighWaterMarkBytes } = this.#marks;
     return {
@@ -270,8 +360,7 @@ export class InprocPeers implements InprocTarget<InprocDial>, Binder {
     };
   }
 
-  inprocOnSeek(name: string, socket: unknown): Sought | undefined {
-    const theirs = socket as Description;
+  inprocOnSeek(name: string, theirs: Description): Sought | undefined {
     const peer = this.#peerOf(theirs);
     const fault = this.#peers.refuse(peer, undefined);
     if (fault !== undefined) {
@@ -290,10 +379,10 @@ export class InprocPeers implements InprocTarget<InprocDial>, Binder {
     this.#peers.add(pipe);
     this.#peers.joined(pipe);
     link.open();
-    return { port: port2 as unknown as MessagePortLike, socket: this.#describe(), near: port1 };
+    return { port: port2 as unknown as MessagePortLike, socket: this.describe(), near: port1 };
   }
 
-  #reached(dial: InprocDial, { port, socket, fault }: ThreadReply): void {
+  inprocOnReply(dial: InprocDial, { port, socket, fault }: ThreadReply): void {
     if (port === undefined) {
       this.#refuse(dial, fault as Fault);
       return;
@@ -353,7 +442,7 @@ export class InprocPeers implements InprocTarget<InprocDial>, Binder {
   }
 
   #asPeer(): Peer {
-    return this.#peerOf(this.#describe());
+    return this.#peerOf(this.describe());
   }
 
   #peerOf({ socketType, identity }: Description): Peer {

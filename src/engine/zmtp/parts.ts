@@ -4,13 +4,14 @@
  */
 import type { SocketTypeName } from "../../core/socket-type.js";
 import type { EngineListener, EngineSocket } from "../engine.js";
-import type { DatagramParts } from "./datagrams.js";
-import type { InprocParts } from "./inproc.js";
-import type { Listening, ListeningParts } from "./listening.js";
+import type { Datagrams } from "./datagrams.js";
+import type { InprocNames } from "./inproc.js";
 import type { CurveParts } from "./mechanism/mechanism.js";
+import type { Peers } from "./peers.js";
 import type { EventLoopHold, ProcessEnd } from "./process-hold.js";
 import type { Relays } from "./routing/relaying.js";
 import type { RoutingOf } from "./routing/routing.js";
+import type { SocketState } from "./socket-state.js";
 import type { RawParts } from "./transport/transport.js";
 import type { ZapClient } from "./zap.js";
 
@@ -18,12 +19,11 @@ export interface EngineParts {
   readonly routings: Readonly<Partial<Record<SocketTypeName, RoutingOf>>>;
   /** @throws NotSupportedError if the program has to add it first */
   readonly curve: CurveParts;
-  readonly inproc: InprocParts | undefined;
-  readonly datagrams?: DatagramParts;
+  /** @param shared whether the names belong to the process-wide context */
+  readonly inproc: ((shared: boolean) => InprocNames) | undefined;
+  readonly datagrams?: (state: SocketState, peers: Peers) => Datagrams;
   readonly raw?: RawParts;
   readonly relays?: Relays;
-  /** @throws NotSupportedError if no socket of the platform can bind `endpoint` */
-  listening(parts: ListeningParts, endpoint: string): Listening;
   /** Asks ZAP services (27/ZAP). */
   readonly zap?: (open: (listener: EngineListener) => EngineSocket) => ZapClient;
   eventLoop(reasons: (bound: boolean) => boolean): EventLoopHold;

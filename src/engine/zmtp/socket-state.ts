@@ -3,7 +3,6 @@ import type { OptionValues } from "../../core/option-table.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
 import type { EngineListener } from "../engine.js";
 import type { SocketEvent } from "../events.js";
-import type { InprocNames } from "./inproc-names.js";
 import type { PipeEffects } from "./pipe.js";
 import type { Routing } from "./routing/routing.js";
 import type { Platform } from "./transport/transports.js";
@@ -19,8 +18,8 @@ export interface SocketState {
   /** Complete (options.ts); read at each bind, connect and handshake. */
   readonly options: Readonly<OptionValues>;
   readonly platform: Platform;
-  /** `undefined` while the context has no inproc. */
-  readonly names: InprocNames | undefined;
+  /** Bound inproc names; `undefined` while the context has no inproc. */
+  readonly names: { has(name: string): boolean } | undefined;
   readonly zap: ZapClient | undefined;
   /** Read at each handshake: a policy may replace it. */
   readonly listener: Pick<EngineListener, "engineAuthenticate" | "engineOnOver">;

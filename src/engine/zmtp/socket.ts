@@ -35,7 +35,7 @@ import type {
 import { dropCounters, ENGINE_DROP_REASONS, type EngineDropReason, type SocketEvent } from "../events.js";
 import { copying } from "./codec/encoder.js";
 import { Endpoints } from "./endpoints.js";
-import type { InprocNames } from "./inproc-names.js";
+import type { InprocNames } from "./inproc.js";
 import {
   assertAllSupported,
   assertSupported,
@@ -108,7 +108,7 @@ class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, SocketEffe
       reconnects: 0,
     };
     this.#peers = new Peers(this.#state);
-    this.endpoints = new Endpoints(parts, this.#state, this.#peers);
+    this.endpoints = new Endpoints(parts, this.#state, this.#peers, () => context.names);
     this.policing = this.endpoints.connections;
     this.#processEnd = parts.processEnd?.(this, this.#state, this.#peers.pipes, () => context.blocky);
     this.eventLoop = parts.eventLoop(
@@ -417,7 +417,7 @@ export class ZmtpContext implements EngineContext {
 
   /** A page can add inproc later. */
   get names(): InprocNames | undefined {
-    this.#names ??= this.parts.inproc?.names(this.#shared);
+    this.#names ??= this.parts.inproc?.(this.#shared);
     return this.#names;
   }
 

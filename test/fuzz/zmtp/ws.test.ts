@@ -3,10 +3,10 @@ import { describe, expect, it } from "vitest";
 import { optionValues } from "../../../src/core/option-table.js";
 import { COMMAND, MORE, writeHeader } from "../../../src/engine/frame.js";
 import type { Stream } from "../../../src/engine/zmtp/transport/transport.js";
-import { Paths, upgrade } from "../../../src/engine/zmtp/transport/ws.js";
+import { PortUpgrades, upgrade } from "../../../src/engine/zmtp/transport/ws.js";
 import { acceptResponse } from "../../../src/engine/zmtp/ws/upgrade.js";
 import { decodedSize, WsDecoder } from "../../../src/engine/zmtp/ws/ws-decoder.js";
-import { WsEncoder } from "../../../src/engine/zmtp/ws/ws-framing.js";
+import { WsFraming } from "../../../src/engine/zmtp/ws/ws-framing.js";
 import { Words } from "../../../src/engine/zmtp/ws/zws.js";
 import { encodeFrame } from "../../engine/zmtp/codec/support.js";
 import { acceptOf, KEY, request, streamOf, Wire } from "../../engine/zmtp/support/ws-peer.js";
@@ -17,7 +17,7 @@ interface Reading {
   /** Whole frames of ZMTP, in hex, and the last one as far as it has come. */
   readonly frames: string;
   readonly pong: string | undefined;
-  readonly closed: number | undefined;
+  readonly closed: boolean;
   readonly faulty: boolean;
 }
 
@@ -34,31 +34,31 @@ function read(bytes: Buffer, masked: boolean): Reading {
   let pong: string | undefined;
   /** Payloads of the fragments so far. */
   let fragments: Buffer[] | undefined;
-  const end = (closed: number | undefined, faulty: boolean): Reading => ({ frames, pong, closed, faulty });
+  const end = (closed: boolean, faulty: boolean): Reading => ({ frames, pong, closed, faulty });
   for (let at = 0; at < bytes.length; ) {
     const first = bytes[at] as number;
     const opcode = first & 15;
     const isLast = first >> 7 === 1;
-    if ((first & 0x70) !== 0 || ![0, 2, 8, 9, 10].includes(opcode)) return end(undefined, true);
-    if (opcode > 2 ? !isLast : (opcode === 0) !== (fragments !== undefined)) return end(undefined, true);
+    if ((first & 0x70) !== 0 || ![0, 2, 8, 9, 10].includes(opcode)) return end(false, true);
+    if (opcode > 2 ? !isLast : (opcode === 0) !== (fragments !== undefined)) return end(false, true);
     const isFragment = opcode === 0 || !isLast;
     const second = bytes[at + 1];
     if (second === undefined) break;
-    if (second >> 7 !== Number(masked)) return end(undefined, true);
+    if (second >> 7 !== Number(masked)) return end(false, true);
     const tiny = second & 127;
-    if (opcode > 2 && tiny > 125) return end(undefined, true);
-    if (opcode === 2 && !isFragment && tiny === 0) return end(undefined, true);
+    if (opcode > 2 && tiny > 125) return end(false, true);
+    if (opcode === 2 && !isFragment && tiny === 0) return end(false, true);
     let head = at + 2;
     let length = BigInt(tiny);
     if (tiny === 126) {
       if (bytes.length < head + 2) break;
       length = BigInt(bytes.readUInt16BE(head));
-      if (length < 126n) return end(undefined, true);
+      if (length < 126n) return end(false, true);
       head += 2;
     } else if (tiny === 127) {
       if (bytes.length < head + 8) break;
       length = bytes.readBigUInt64BE(head);
-      if (length < 65_536n || length > BigInt(Number.MAX_SAFE_INTEGER)) return end(undefined, true);
+      if (length < 65_536n || length > BigInt(Number.MAX_SAFE_INTEGER)) return end(false, true);
       head += 8;
     }
     const key = masked ? bytes.subarray(head, head + 4) : Buffer.alloc(4);
@@ -71,47 +71,37 @@ function read(bytes: Buffer, masked: boolean): Reading {
     at = head + have;
     if (isFragment && opcode < 3) {
       const whole: Buffer = Buffer.concat([...(fragments ?? []), payload]);
-      if ((whole[0] ?? 0) > 2) return end(undefined, true);
+      if ((whole[0] ?? 0) > 2) return end(false, true);
       if (have < Number(length)) break;
       if (!isLast) {
         fragments = [whole];
         continue;
       }
       fragments = undefined;
-      if (whole.length === 0) return end(undefined, true);
+      if (whole.length === 0) return end(false, true);
       frames += zmtp(whole[0] as number, whole.length - 1, whole.subarray(1));
       continue;
     }
     if (opcode === 2) {
       const flags = payload[0] as number;
-      if (flags > 2) return end(undefined, true);
+      if (flags > 2) return end(false, true);
       frames += zmtp(flags, Number(length) - 1, payload.subarray(1));
       continue;
     }
     if (have < Number(length)) break;
     if (opcode === 9) pong = Buffer.from(payload).toString("hex");
     if (opcode !== 8) continue;
-    if (have === 0) return end(1_005, false);
-    const code = have === 1 ? 0 : Buffer.from(payload).readUInt16BE(0);
-    const known = code >= 1_000 && code < 1_015 && ![1_004, 1_005, 1_006].includes(code);
-    return known || (code >= 3_000 && code < 5_000) ? end(code, false) : end(undefined, true);
+    return end(true, false);
   }
-  return end(undefined, false);
+  return end(false, false);
 }
 
-/** Chunks of an even length become frames in their own memory, the others in other memory. */
 function decode(chunks: readonly Buffer[], masked: boolean): Reading {
   const decoder = new WsDecoder(masked);
   let frames = "";
   for (const chunk of chunks) {
-    const memory = Buffer.alloc(decodedSize(chunk.length));
-    const target = new Words(memory);
-    let source = chunk;
-    if (chunk.length % 2 === 0) {
-      memory.set(chunk, memory.length - chunk.length);
-      source = memory.subarray(memory.length - chunk.length);
-    }
-    const length = decoder.decode(source, chunk.length, target);
+    const target = new Words(Buffer.alloc(decodedSize(chunk.length)));
+    const length = decoder.decode(chunk, chunk.length, target);
     frames += decoder.assembled?.toString("hex") ?? "";
     decoder.assembled = undefined;
     frames += Buffer.from(target.bytes.buffer, target.bytes.byteOffset, length).toString("hex");
@@ -123,7 +113,7 @@ function decode(chunks: readonly Buffer[], masked: boolean): Reading {
 /** A message in fragments, with control frames between them. */
 function fragmented(random: Random, masked: boolean): Buffer[] {
   const key = masked ? () => random.below(0x7fff_ffff) : undefined;
-  const encoder = new WsEncoder(key);
+  const encoder = new WsFraming("NULL", "ZWS2.0/NULL", key);
   const all: Buffer[] = [];
   const last = 1 + random.below(4);
   for (let i = 0; i <= last; i++) {
@@ -142,7 +132,7 @@ function fragmented(random: Random, masked: boolean): Buffer[] {
 function frames(random: Random, masked: boolean): Buffer {
   const sizes = [0, 1, 2, 3, 124, 125, 126, 127, 128, 255, 256, 300];
   const key = masked ? () => random.below(0x7fff_ffff) : undefined;
-  const encoder = new WsEncoder(key);
+  const encoder = new WsFraming("NULL", "ZWS2.0/NULL", key);
   const all: Buffer[] = [];
   for (let count = 1 + random.below(4); count > 0; count--) {
     const size = sizes[random.below(sizes.length)] as number;
@@ -200,7 +190,7 @@ describe("WebSocket frames", () => {
         });
       }
       if (found.faulty) seen.faulty += 1;
-      else if (found.closed !== undefined) seen.closed += 1;
+      else if (found.closed) seen.closed += 1;
       else seen.whole += 1;
       if (found.pong !== undefined) seen.pings += 1;
     });
@@ -262,19 +252,18 @@ async function push(wire: Wire, chunks: readonly Buffer[]): Promise<void> {
 async function serve(chunks: readonly Buffer[]): Promise<Outcome> {
   const outcome = { end: "unfinished", rest: "" };
   const wire = new Wire();
-  const paths = new Paths();
   const acceptor = {
     accepted: (stream: Stream) => readInto(outcome, stream),
     refused: () => undefined,
     failed: () => undefined,
   };
-  paths.add("/", { acceptor, options: optionValues({}) }, "ws://x");
-  paths.accept(streamOf(wire));
+  const upgrades = new PortUpgrades("/", { acceptor, options: optionValues({}) });
+  upgrades.acceptor.accepted(streamOf(wire));
   await push(wire, chunks);
   const answer = /^HTTP\/1\.1 (\d{3}) [ -~]+\r\n[\r\n -~]*$/.exec(wire.written)?.[1];
   if (wire.written !== "" && answer === undefined) throw new Error(wire.written);
   if (outcome.end === "unfinished" && answer !== undefined) outcome.end = answer;
-  paths.close();
+  upgrades.close();
   wire.destroy();
   return outcome;
 }

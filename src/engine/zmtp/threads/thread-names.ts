@@ -1,26 +1,33 @@
 /**
- * Inproc names of all threads of a process, by words that every thread gets.
+ * Inproc names of all threads of a process. Every thread gets each word by a BroadcastChannel; a port goes to one thread,
+ * as a `workerMessage`.
  *
- *   bind      ask(name) --> every other thread answers
+ *   bind      claim(name) --> a thread that has the name, or claimed it earlier, objects within CLAIM_TIME
  *             bound(name) --> threads that look for the name seek again
  *
  *   connect   seek(name, the connecting socket) --> the thread that has bound it
  *             <== to that thread alone: a MessagePort with the bound socket, or a refusal
- *
- * A name is taken if it is bound, or if another thread asked for it before it answered this one. If two asks
- * cross, the thread with the lower id gets the name.
  */
-
+import type { BroadcastChannel } from "node:worker_threads";
+import { randomId } from "../../../core/bytes.js";
 import type { MessagePortLike } from "./port-link.js";
 
-/** ms to wait for answers. */
-const ANSWER_WAIT = 50;
+const CHANNEL = "shoal.inproc/6";
 
-/** `from` is an id of ThreadNames, and `thread` the number of its thread. */
-export type ThreadWord =
-  | { readonly kind: "hello" | "here"; readonly from: string }
-  | { readonly kind: "ask"; readonly from: string; readonly ask: string; readonly name: string }
-  | { readonly kind: "answer"; readonly from: string; readonly ask: string; readonly taken: boolean }
+/** ms for objections to a claim. */
+const CLAIM_TIME = 50;
+
+interface Claim {
+  readonly id: string;
+  readonly name: string;
+  /** ns by the process's monotonic clock, which its threads share. */
+  readonly at: bigint;
+}
+
+type Word =
+  | { readonly kind: "hello" | "here" }
+  | { readonly kind: "claim"; readonly claim: Claim }
+  | { readonly kind: "taken"; readonly id: string }
   | { readonly kind: "bound"; readonly name: string }
   | {
       readonly kind: "seek";
@@ -38,135 +45,143 @@ export interface ThreadReply {
   readonly fault?: unknown;
 }
 
-export interface ThreadWire {
-  /** Two copies of this package in one thread share its number. */
-  readonly thread: number;
-  /** Whether older threads may exist. */
-  readonly mayHaveOthers: boolean;
-  readonly id: string;
-  post(word: ThreadWord): void;
-  /** @param onFailed the thread has ended */
-  reply(thread: number, reply: ThreadReply, onFailed: () => void): void;
-}
-
 /** What the connecting thread gets, and this thread's end of the port. */
 export interface Sought extends Omit<ThreadReply, "seek"> {
   readonly near?: Pick<MessagePortLike, "close" | "addEventListener">;
 }
 
-export interface ThreadNamesEffects {
-  isBound(name: string): boolean;
+interface Names {
+  has(name: string): boolean;
+  /** @param socket the connecting one, in another thread */
   sought(name: string, socket: unknown): Sought | undefined;
 }
 
 interface Seek {
   readonly name: string;
-  readonly describe: () => unknown;
+  readonly post: () => void;
   readonly onReply: (reply: ThreadReply) => void;
 }
 
-interface Ask {
-  readonly name: string;
-  /** Number of known others when it began. */
-  readonly others: number;
-  readonly answered: Set<string>;
-  end(taken: boolean): void;
+/** Missing on Bun and Deno, where each thread has its own names. */
+export function threadsConnect(): boolean {
+  const { postMessageToThread } = process.getBuiltinModule("node:worker_threads");
+  return typeof postMessageToThread === "function";
 }
 
 export class ThreadNames {
-  readonly #wire: ThreadWire;
-  readonly #effects: ThreadNamesEffects;
-  #others = new Set<string>();
-  readonly #asks = new Map<string, Ask>();
+  readonly #names: Names;
+  readonly #threads = process.getBuiltinModule("node:worker_threads");
+  readonly #channel: BroadcastChannel;
+  /** Two copies of this package in one thread share its number. */
+  readonly #id = randomId();
+  readonly #claims = new Map<string, Claim & { readonly end: (isFree: boolean) => void }>();
   readonly #seeks = new Map<string, Seek>();
   /** Seeks with an open port. A seek may arrive twice: at once, and after an announcement. */
   readonly #given = new Set<string>();
-  /** Whether all other threads are known. */
-  #settled: boolean;
+  #hasOthers: boolean;
   #ids = 0;
 
-  constructor(wire: ThreadWire, effects: ThreadNamesEffects) {
-    this.#wire = wire;
-    this.#effects = effects;
-    this.#settled = !wire.mayHaveOthers;
-    wire.post({ kind: "hello", from: wire.id });
-  }
-
-  get hasOthers(): boolean {
-    return !this.#settled || this.#others.size > 0;
+  constructor(names: Names) {
+    const { BroadcastChannel, isMainThread } = this.#threads;
+    this.#names = names;
+    this.#hasOthers = !isMainThread;
+    this.#channel = new BroadcastChannel(CHANNEL);
+    this.#channel.onmessage = (event) => this.#channelOnWord((event as { data: Word }).data);
+    this.#channel.unref();
+    // Other programs may use these messages, too.
+    process.on("workerMessage", (value: { readonly [CHANNEL]?: ThreadReply } | null) => {
+      const reply = value?.[CHANNEL];
+      if (reply !== undefined) this.#replied(reply);
+    });
+    this.#post({ kind: "hello" });
   }
 
   /**
-   * Asks the other threads, whose answers take up to `ANSWER_WAIT`. A thread that computes meanwhile does not
-   * count. Bind a free name in the turn in which the promise resolves.
+   * A thread that computes for CLAIM_TIME does not count. Bind a free name in the turn in which the promise resolves.
    *
-   * @returns whether the name is taken
+   * @returns whether the name is free; `undefined`: there are no other threads
    */
-  ask(name: string): Promise<boolean> {
-    const id = this.#nextId();
+  claim(name: string): Promise<boolean> | undefined {
+    if (!this.#hasOthers) return undefined;
+    const claim: Claim = { id: this.#nextId(), name, at: process.hrtime.bigint() };
+    const { id } = claim;
     return new Promise((resolve) => {
-      const timer = setTimeout(() => {
-        // Answers may have arrived while this thread was blocked.
-        setImmediate(() => this.#expire(id));
-      }, ANSWER_WAIT);
-      const end = (taken: boolean): void => {
+      // Objections may have arrived while this thread was blocked.
+      const timer = setTimeout(() => setImmediate(() => this.#claims.get(id)?.end(true)), CLAIM_TIME);
+      const end = (isFree: boolean): void => {
         clearTimeout(timer);
-        this.#asks.delete(id);
-        resolve(taken);
+        this.#claims.delete(id);
+        resolve(isFree);
       };
-      this.#asks.set(id, { name, others: this.#others.size, answered: new Set(), end });
-      this.#wire.post({ kind: "ask", from: this.#wire.id, ask: id, name });
+      this.#claims.set(id, { ...claim, end });
+      this.#post({ kind: "claim", claim });
     });
   }
 
-  #expire(id: string): void {
-    const ask = this.#asks.get(id);
-    if (ask === undefined) return;
-    const { answered, others } = ask;
-    // Threads without an answer have ended or are busy. Another ask may have forgotten them.
-    this.#settled = answered.size >= Math.max(others, this.#others.size);
-    this.#others = answered;
-    ask.end(false);
-  }
-
   announce(name: string): void {
-    this.#wire.post({ kind: "bound", name });
+    this.#post({ kind: "bound", name });
   }
 
   /** @param describe called for each word @param onReply a port ends the seek @returns cancels the seek */
   seek(name: string, describe: () => unknown, onReply: (reply: ThreadReply) => void): () => void {
-    const id = this.#nextId();
-    const seek: Seek = { name, describe, onReply };
-    this.#seeks.set(id, seek);
-    this.#post(id, seek);
-    return () => this.#seeks.delete(id);
+    const seek = this.#nextId();
+    const { threadId: thread } = this.#threads;
+    const post = (): void => this.#post({ kind: "seek", thread, name, seek, socket: describe() });
+    this.#seeks.set(seek, { name, post, onReply });
+    post();
+    return () => this.#seeks.delete(seek);
   }
 
-  receive(word: ThreadWord): void {
-    if ("from" in word) this.#others.add(word.from);
+  #channelOnWord(word: Word): void {
+    this.#hasOthers = true;
     switch (word.kind) {
       case "hello":
-        this.#wire.post({ kind: "here", from: this.#wire.id });
+        this.#post({ kind: "here" });
         break;
-      case "ask":
-        this.#answer(word);
+      case "claim":
+        if (this.#names.has(word.claim.name) || this.#precedes(word.claim))
+          this.#post({ kind: "taken", id: word.claim.id });
         break;
-      case "answer":
-        this.#answered(word);
+      case "taken":
+        this.#claims.get(word.id)?.end(false);
         break;
       case "bound":
-        for (const [id, seek] of [...this.#seeks]) if (seek.name === word.name) this.#post(id, seek);
+        for (const { name, post } of [...this.#seeks.values()]) if (name === word.name) post();
         break;
       case "seek":
-        if (this.#effects.isBound(word.name)) this.#reply(word);
+        if (this.#names.has(word.name)) this.#reply(word);
         break;
       default:
     }
   }
 
+  #precedes(other: Claim): boolean {
+    for (const { name, at, id } of this.#claims.values())
+      if (name === other.name && (at < other.at || (at === other.at && id < other.id))) return true;
+    return false;
+  }
+
+  #reply({ name, socket, thread, seek }: Extract<Word, { kind: "seek" }>): void {
+    if (this.#given.has(seek)) return;
+    const sought = this.#names.sought(name, socket);
+    if (sought === undefined) return;
+    const { near, ...rest } = sought;
+    if (near !== undefined) {
+      this.#given.add(seek);
+      near.addEventListener("close", () => this.#given.delete(seek));
+    }
+    const value = { [CHANNEL]: { ...rest, seek } };
+    // Another copy of this package in the same thread.
+    if (thread === this.#threads.threadId) process.emit("workerMessage", value, thread);
+    else
+      this.#threads
+        .postMessageToThread(thread, value, rest.port === undefined ? [] : [rest.port as never])
+        .catch(() => near?.close()); // The thread has ended.
+  }
+
   /** Replies to other copies of this package in the thread are theirs. */
-  replied(reply: ThreadReply): void {
-    if (reply.seek.split(" ", 1)[0] !== this.#wire.id) return;
+  #replied(reply: ThreadReply): void {
+    if (reply.seek.split(" ", 1)[0] !== this.#id) return;
     const seek = this.#seeks.get(reply.seek);
     if (seek === undefined) reply.port?.close();
     else {
@@ -175,43 +190,12 @@ export class ThreadNames {
     }
   }
 
-  #answer({ from, ask, name }: Extract<ThreadWord, { kind: "ask" }>): void {
-    const taken = this.#effects.isBound(name) || this.#precedes(from, name);
-    this.#wire.post({ kind: "answer", from: this.#wire.id, ask, taken });
-  }
-
-  #precedes(from: string, name: string): boolean {
-    for (const ask of this.#asks.values())
-      if (ask.name === name && (ask.answered.has(from) || this.#wire.id < from)) return true;
-    return false;
-  }
-
-  #answered({ from, ask: id, taken }: Extract<ThreadWord, { kind: "answer" }>): void {
-    const ask = this.#asks.get(id);
-    if (ask === undefined) return;
-    ask.answered.add(from);
-    // An unsettled thread does not know how many answers to expect.
-    if (taken || (this.#settled && ask.answered.size >= this.#others.size)) ask.end(taken);
-  }
-
-  #reply({ name, socket, thread, seek }: Extract<ThreadWord, { kind: "seek" }>): void {
-    if (this.#given.has(seek)) return;
-    const sought = this.#effects.sought(name, socket);
-    if (sought === undefined) return;
-    const { near, ...rest } = sought;
-    if (near !== undefined) {
-      this.#given.add(seek);
-      near.addEventListener("close", () => this.#given.delete(seek));
-    }
-    this.#wire.reply(thread, { ...rest, seek }, () => near?.close());
-  }
-
-  #post(id: string, { name, describe }: Seek): void {
-    this.#wire.post({ kind: "seek", thread: this.#wire.thread, name, seek: id, socket: describe() });
+  #post(word: Word): void {
+    this.#channel.postMessage(word);
   }
 
   #nextId(): string {
     this.#ids += 1;
-    return `${this.#wire.id} ${this.#ids}`;
+    return `${this.#id} ${this.#ids}`;
   }
 }

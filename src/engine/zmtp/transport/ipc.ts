@@ -3,50 +3,27 @@
  *
  * A killed process leaves its socket file, and the path then counts as in use.
  *
- *   bind --in use--> a probe connects --refused--> the file is removed, and the bind tried once more
- *                  |                   |--gone--> the bind is tried once more
- *                  |                   `--accepted, or no socket--> EADDRINUSE
- *                  `--gone by now--> the bind is tried once more
+ *   bind --in use--> a probe connects --refused, or gone--> the file is removed, and the bind tried once more
+ *                                   `--accepted, or no socket--> EADDRINUSE
  *
  * Processes that take over the same dead path within microseconds may all succeed; the last one has the path.
  */
-import { existsSync, lstatSync, mkdtempSync, rmdirSync, unlinkSync } from "node:fs";
+import { lstatSync, mkdtempSync, rmdirSync, unlinkSync } from "node:fs";
 import { connect, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { addressOf, checkIpcPath } from "../../../core/schemes/grammar.js";
 import { ignore } from "../../../core/waiter.js";
-import { transportError } from "../errors.js";
 import { Reader } from "./reader.js";
 import { closeServer, KernelStream, listen, listenSync, makeServer, whenConnected } from "./tcp.js";
 import type { Acceptor, Listener, Transport } from "./transport.js";
 
 const PIPE_FAMILY = -1;
 
-interface Owned {
-  readonly file: string | undefined;
-  readonly folder: string | undefined;
-}
-
-const owned = new Map<string, Owned>();
-
 /** libuv before 1.48 (Node.js 20) pads abstract names with zeros, and reaches only programs that do so. */
-const PADS_ABSTRACT_NAMES = /^1\.([0-3]?[0-9]|4[0-7])\./.test(process.versions.uv ?? "");
-let warned = false;
-
 function pathOf(endpoint: string): string {
-  const name = addressOf(endpoint);
-  if (!name.startsWith("@")) return name;
-  if (PADS_ABSTRACT_NAMES && !warned) {
-    warned = true;
-    process.emitWarning(
-      `${endpoint}: this version of Node.js pads abstract names with zeros, so that only programs on such a version ` +
-        "reach each other by them; use a path, or Node.js 22",
-      { type: "ShoalWarning", code: "SHOAL_ABSTRACT_NAME" },
-    );
-  }
-  return `\0${name.slice(1)}`;
+  return addressOf(endpoint).replace(/^@/, "\0");
 }
 
 interface Place {
@@ -87,40 +64,13 @@ function listenerOf(made: Server, place: Place): Listener {
   };
 }
 
-/** @returns the socket at the path, which may be dead; `undefined`: the path is free by now @throws the bind's error */
-function suspectOf(error: unknown, place: Place): string | undefined {
-  if ((error as NodeJS.ErrnoException).code === "EADDRINUSE" && isFile(place)) {
-    const suspect = socketAt(place.path);
-    if (suspect !== undefined || !existsSync(place.path)) return suspect;
-  }
-  if (place.folder !== undefined) {
-    try {
-      rmdirSync(place.folder);
-    } catch {
-      // The program needs the error of the bind instead.
-    }
-  }
+/** @returns the socket at the path, which may be dead @throws the bind's error */
+function suspectOf(error: unknown, place: Place): string {
+  const isInUse = (error as NodeJS.ErrnoException).code === "EADDRINUSE" && isFile(place);
+  const suspect = isInUse ? socketAt(place.path) : undefined;
+  if (suspect !== undefined) return suspect;
+  remove({ ...place, socket: undefined });
   throw error;
-}
-
-function removeDead({ endpoint, path }: Place, suspect: string): void {
-  try {
-    removeSocket(path, suspect);
-  } catch (cause) {
-    throw transportError(cause, "bind", endpoint);
-  }
-}
-
-async function listenAt(place: Place, backlog: number, acceptor: Acceptor): Promise<Listener> {
-  const made = serverAt(place, acceptor);
-  await listen(made, { path: place.path, backlog }, place.endpoint);
-  return listenerOf(made, place);
-}
-
-function listenSyncAt(place: Place, backlog: number, acceptor: Acceptor): Listener {
-  const made = serverAt(place, acceptor);
-  listenSync(made, place.path, -1, PIPE_FAMILY, backlog, place.endpoint);
-  return listenerOf(made, place);
 }
 
 export const ipc: Transport = {
@@ -128,30 +78,36 @@ export const ipc: Transport = {
 
   async listen(given, { backlog }, acceptor) {
     const place = placeOf(given);
+    const attempt = async (): Promise<Listener> => {
+      const made = serverAt(place, acceptor);
+      await listen(made, { path: place.path, backlog }, place.endpoint);
+      return listenerOf(made, place);
+    };
     try {
-      return await listenAt(place, backlog, acceptor);
+      return await attempt();
     } catch (error) {
-      const suspect = suspectOf(error, place);
-      if (suspect !== undefined) {
-        if (!(await isDead(place.path))) throw error;
-        removeDead(place, suspect);
-      }
+      const socket = suspectOf(error, place);
+      if (!(await isDead(place.path))) throw error;
+      remove({ ...place, socket });
     }
-    return listenAt(place, backlog, acceptor);
+    return attempt();
   },
 
   listenSync(given, { backlog }, acceptor) {
     const place = placeOf(given);
+    const attempt = (): Listener => {
+      const made = serverAt(place, acceptor);
+      listenSync(made, place.path, -1, PIPE_FAMILY, backlog, place.endpoint);
+      return listenerOf(made, place);
+    };
     try {
-      return listenSyncAt(place, backlog, acceptor);
+      return attempt();
     } catch (error) {
-      const suspect = suspectOf(error, place);
-      if (suspect !== undefined) {
-        if (!isDeadSync(place.path)) throw error;
-        removeDead(place, suspect);
-      }
+      const socket = suspectOf(error, place);
+      if (!isDeadSync(place.path)) throw error;
+      remove({ ...place, socket });
     }
-    return listenSyncAt(place, backlog, acceptor);
+    return attempt();
   },
 
   dial(endpoint, options, done) {
@@ -215,15 +171,28 @@ function socketAt(path: string): string | undefined {
   return found?.isSocket() === true ? `${found.ino} ${found.mtimeNs}` : undefined;
 }
 
-/** Removes the socket unless another one has taken its place. */
-function removeSocket(path: string, socket: string): void {
-  if (socketAt(path) === socket) unlinkSync(path);
+interface Owned {
+  readonly path: string;
+  readonly socket: string | undefined;
+  readonly folder: string | undefined;
 }
+
+/** Removes the socket unless another one has taken its place, and the folder. */
+function remove({ path, socket, folder }: Owned): void {
+  try {
+    if (socket !== undefined && socketAt(path) === socket) unlinkSync(path);
+    if (folder !== undefined) rmdirSync(folder);
+  } catch {
+    // The folder is gone or read-only, or another process has put a file there.
+  }
+}
+
+const owned = new Map<string, Owned>();
 
 /** Removes the path by `disown`, or at the end of the process or thread. @param folder created for it */
 export function own(path: string, folder?: string): void {
   if (owned.size === 0) process.on("exit", disownAll);
-  owned.set(path, { file: socketAt(path), folder });
+  owned.set(path, { path, socket: socketAt(path), folder });
 }
 
 export function disown(path: string): void {
@@ -231,12 +200,7 @@ export function disown(path: string): void {
   if (entry === undefined) return;
   owned.delete(path);
   if (owned.size === 0) process.off("exit", disownAll);
-  try {
-    if (entry.file !== undefined) removeSocket(path, entry.file);
-    if (entry.folder !== undefined) rmdirSync(entry.folder);
-  } catch {
-    // The folder is gone or read-only, or another process has put a file there.
-  }
+  remove(entry);
 }
 
 function disownAll(): void {

@@ -69,8 +69,6 @@ export interface ReadTarget {
 }
 
 export interface Sink {
-  /** Room in front of a bulk read of `size` bytes. */
-  headroom?(size: number): number;
   /** Destination of the next bytes; undefined or absent: any. */
   readTarget?(): ReadTarget | undefined;
   sinkFilled?(length: number): void;
@@ -95,9 +93,8 @@ export class Reader implements StreamReader {
   #given: Uint8Array | undefined = undefined;
   #large = false;
   #bulk = false;
-  /** Memory for a bulk read; its target is behind the headroom. */
+  /** Memory for a bulk read. */
   #own: PooledBuffer | undefined = undefined;
-  #ownTarget: Buffer | undefined = undefined;
   /** For a relay; follows the size of reads. */
   #ownBytes = READ_BYTES;
   #gathers = false;
@@ -112,7 +109,7 @@ export class Reader implements StreamReader {
   /** As the option of `net.connect`. */
   readonly onread = {
     buffer: (): Uint8Array => {
-      if (this.#gathered > 0) return (this.#ownTarget as Buffer).subarray(this.#gathered);
+      if (this.#gathered > 0) return (this.#own as PooledBuffer).bytes.subarray(this.#gathered);
       shared ??= allocate(READ_BYTES);
       behindLarge ??= shared.subarray(0, READ_BEHIND_LARGE);
       const target = this.#sink?.readTarget?.();
@@ -121,16 +118,15 @@ export class Reader implements StreamReader {
       // The next frame's beginning follows, which is copied except for its header.
       if (this.#large || target?.inLarge === true) return behindLarge;
       if (!this.#bulk) return shared;
-      if (this.#own === undefined)
-        this.#acquire(
-          this.#gathers ? GATHERED_BYTES : target?.relayed === true ? this.#ownBytes : READ_BYTES,
-        );
-      return this.#ownTarget as Buffer;
+      this.#own ??= acquire(
+        this.#gathers ? GATHERED_BYTES : target?.relayed === true ? this.#ownBytes : READ_BYTES,
+      );
+      return this.#own.bytes;
     },
     callback: (length: number, bytes: Uint8Array): boolean => {
       // Records of a TLS session may have been read earlier.
       if (!this.#gathers) loopTurned();
-      if (this.#gathered > 0 || (this.#gathers && bytes === this.#ownTarget)) {
+      if (this.#gathered > 0 || (this.#gathers && bytes === this.#own?.bytes)) {
         this.#gather(length);
         return true;
       }
@@ -141,7 +137,7 @@ export class Reader implements StreamReader {
       }
       const own = this.#own;
       // Memory less than half full is reused.
-      const kept = own !== undefined && bytes === this.#ownTarget && length * 2 >= bytes.length;
+      const kept = bytes === own?.bytes && length * 2 >= bytes.length;
       if (length === bytes.length) this.#ownBytes = Math.min(RELAY_READ_BYTES, 2 * this.#ownBytes);
       else if (length * 2 < this.#ownBytes) this.#ownBytes = Math.max(READ_BYTES, this.#ownBytes / 2);
       this.#bulk = length >= BULK_READ;
@@ -180,8 +176,12 @@ export class Reader implements StreamReader {
   /** Sockets of Node.js are read into the reader's memory. Events would cost 17 to 39 % more processor time over ws. */
   #attach(socket: Duplex): void {
     if (readsInto(socket)) {
-      // Bytes may have arrived between an upgrade and this call.
-      if (socket.readableLength > 0) this.giveBack(socket.read());
+      // Bytes may have arrived with an upgrade, or before this call.
+      if (socket.readableLength > 0) {
+        const early: Buffer = socket.read();
+        this.#ahead.push(early);
+        this.#aheadBytes += early.length;
+      }
       readInto(socket, this.onread);
     } else socket.on("data", (chunk: Buffer) => this.#came(chunk, chunk.length, true));
     socket.resume();
@@ -190,13 +190,6 @@ export class Reader implements StreamReader {
 
   pause(): void {
     this.#paused = true;
-  }
-
-  /** @param bytes that another reader has taken; they are kept */
-  giveBack(bytes: Buffer): void {
-    if (bytes.length === 0) return;
-    this.#ahead.push(bytes);
-    this.#aheadBytes += bytes.length;
   }
 
   resume(): void {
@@ -210,7 +203,7 @@ export class Reader implements StreamReader {
     this.#large = false;
     this.#gathered += length;
     this.#bulk = length >= RECORD;
-    const room = (this.#ownTarget as Buffer).length - this.#gathered;
+    const room = (this.#own as PooledBuffer).bytes.length - this.#gathered;
     if (!this.#bulk || room < RECORD) this.#handGathered();
     else if (!this.#gathering) {
       this.#gathering = true;
@@ -228,19 +221,12 @@ export class Reader implements StreamReader {
     if (length === 0) return;
     this.#gathered = 0;
     const own = this.#own as PooledBuffer;
-    const bytes = this.#ownTarget as Buffer;
+    const { bytes } = own;
     const kept = length * 2 >= bytes.length;
     const done = kept || !this.#bulk;
     if (done) this.#own = undefined;
     this.#came(bytes, length, kept, kept ? own : undefined);
     if (done) own.release();
-  }
-
-  #acquire(size: number): void {
-    const headroom = this.#sink?.headroom?.(size) ?? 0;
-    this.#own = acquire(headroom + size);
-    const { bytes } = this.#own;
-    this.#ownTarget = headroom === 0 ? bytes : bytes.subarray(headroom);
   }
 
   #came(bytes: Buffer, length: number, kept: boolean, pooled?: PooledBuffer): void {

@@ -143,25 +143,21 @@ function bindError(error: Error, endpoint: string, path: string | undefined): Er
   );
 }
 
-/** A connection that passes bytes unchanged: tcp and ipc. */
-export class KernelStream implements Stream {
-  readonly prompt = IS_PROMPT;
+/** A socket of the system: tcp, ipc, and what is made of them. */
+export class KernelStream<S extends Socket = Socket> implements Stream {
+  readonly prompt: boolean = IS_PROMPT;
   /** Set by an upgrade to WebSocket. */
   framing: Framing | undefined = undefined;
-  readonly socket: Socket;
+  remote: string;
+  readonly socket: S;
   readonly reader: Reader;
-  readonly #remote: string;
   readonly address: string;
 
-  constructor(socket: Socket, remote: string, address: string, reader = new Reader()) {
+  constructor(socket: S, remote: string, address: string, reader = new Reader()) {
     this.socket = socket;
-    this.#remote = remote;
+    this.remote = remote;
     this.address = address;
     this.reader = reader;
-  }
-
-  get remote(): string {
-    return this.framing === undefined ? this.#remote : this.#remote.replace("tcp:", "ws:");
   }
 
   pending(): number {

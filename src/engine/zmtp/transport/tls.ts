@@ -27,32 +27,26 @@ import { onTlsError, pendingOf, verifyError } from "../../../core/node-internals
 import { type EndpointUse, parseHostPort } from "../../../core/schemes/grammar.js";
 import { ignore } from "../../../core/waiter.js";
 import { type Fault, handshakeFault, protocolFault } from "../mechanism/mechanism.js";
-import { Reader } from "./reader.js";
-import { makeServer, overTcp, peerOf, tune } from "./tcp.js";
-import type { Acceptor, Framing, Stream, Transport, TransportOptions } from "./transport.js";
+import { KernelStream, makeServer, overTcp, peerOf, tune } from "./tcp.js";
+import type { Acceptor, Stream, Transport, TransportOptions } from "./transport.js";
 
-class TlsStream implements Stream {
-  readonly socket: TLSSocket;
-  readonly reader = new Reader();
-  /** Set by an upgrade to WebSocket. */
-  framing: Framing | undefined = undefined;
-  readonly address: string;
-  readonly #remote: string;
+type CodedError = Error & { readonly code?: string };
+
+class TlsStream extends KernelStream<TLSSocket> {
+  override readonly prompt = false;
   /** Knows the bytes that the kernel has not taken. */
   readonly #raw: Socket;
   readonly #isServer: boolean;
   #secured = false;
-  #error: (Error & { readonly code?: string }) | undefined = undefined;
+  #error: CodedError | undefined = undefined;
   #fault: Fault | undefined = undefined;
   #onOpen: (() => void) | undefined = undefined;
 
   constructor(socket: TLSSocket, raw: Socket, isServer: boolean) {
-    this.socket = socket;
+    const { remote, address } = peerOf("tls", raw);
+    super(socket, remote, address);
     this.#raw = raw;
     this.#isServer = isServer;
-    const { remote, address } = peerOf("tls", raw);
-    this.#remote = remote;
-    this.address = address;
     raw.on("error", ignore);
     socket.unref();
     socket.on("error", (error) => {
@@ -61,10 +55,6 @@ class TlsStream implements Stream {
     // An alert after the handshake makes the stream useless.
     onTlsError(socket, (error) => socket.destroy(error));
     socket.disableRenegotiation();
-  }
-
-  get remote(): string {
-    return this.framing === undefined ? this.#remote : this.#remote.replace("tls:", "wss:");
   }
 
   /** @param fault why the peer is refused in spite of a complete handshake */
@@ -85,7 +75,7 @@ class TlsStream implements Stream {
     return !this.#secured;
   }
 
-  pending(): number {
+  override pending(): number {
     return pendingOf(this.#raw);
   }
 
@@ -94,21 +84,26 @@ class TlsStream implements Stream {
   }
 
   fault(silent: boolean): Fault | undefined {
-    if (this.#fault !== undefined) return this.#fault;
     const error = this.#error;
-    if (error === undefined) {
-      if (this.#secured) return silent && !this.#isServer ? HUNG_UP : undefined;
-      return handshakeFault("the peer hung up during the TLS handshake");
-    }
+    const fault = this.#fault ?? (error === undefined ? undefined : this.#tlsFault(error));
+    if (fault !== undefined) return fault;
+    if (this.#secured) return silent && !this.#isServer ? HUNG_UP : undefined;
+    return handshakeFault(
+      error === undefined
+        ? "the peer hung up during the TLS handshake"
+        : `the TLS handshake failed: ${reasonOf(error)}`,
+    );
+  }
+
+  /** `undefined`: an error of the connection. */
+  #tlsFault(error: CodedError): Fault | undefined {
+    const { code = "" } = error;
     // Servers on Bun; on Node.js `secured` has the fault already, and Deno reports only the code.
-    if (this.socket.authorizationError || X509_CODE.test(error.code ?? "")) return notTrusted(error);
-    const reason = reasonOf(error);
+    if (this.socket.authorizationError || X509_CODE.test(code)) return notTrusted(error);
     // EPROTO: OpenSSL's error during a write.
-    if (!/^(?:ERR_SSL_|ERR_TLS_|EPROTO$)/.test(error.code ?? "")) {
-      if (this.#secured) return silent && !this.#isServer ? HUNG_UP : undefined;
-      return handshakeFault(`the TLS handshake failed: ${reason}`);
-    }
-    if (reason === NO_CERTIFICATE || error.code === "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE")
+    if (!/^(?:ERR_SSL_|ERR_TLS_|EPROTO$)/.test(code)) return undefined;
+    const reason = reasonOf(error);
+    if (reason === NO_CERTIFICATE || code === "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE")
       return { kind: "refused", code: "ERR_AUTHENTICATION", message: "TLS: the peer has no certificate" };
     if (/\balert\b/.test(reason)) return handshakeFault(`the peer ended TLS: ${reason}`);
     return protocolFault("ERR_PROTOCOL", `TLS: ${reason}`);
@@ -136,7 +131,7 @@ function reasonOf(error: Error & { readonly reason?: unknown }): string {
   return /^[A-Z0-9_]+$/.test(reason) ? reason.replaceAll("_", " ").toLowerCase() : reason;
 }
 
-function notTrusted(error: Error & { readonly code?: string }): Fault {
+function notTrusted(error: CodedError): Fault {
   const code = error.code === undefined ? "" : ` (${error.code})`;
   return {
     kind: "refused",
@@ -204,16 +199,17 @@ function refusedOptions(endpoint: string, cause: Error): ShoalError {
 
 function secure(raw: Socket, endpoint: string, options: TransportOptions): Stream {
   const current = now(options);
-  const { sent, checked } = serverNameOf(current, parseHostPort(endpoint).host);
+  const name = current.tlsServerName ?? parseHostPort(endpoint).host.replace(/%.*$/, "");
   tune(raw, options);
   const socket = process.getBuiltinModule("node:tls").connect({
     socket: raw,
     secureContext: contextOf(current, "connect"),
-    host: checked,
-    ...(sent === undefined ? {} : { servername: sent }),
+    host: name,
+    // Addresses are not sent (RFC 6066), but must be in the certificate.
+    ...(isIP(name) === 0 ? { servername: name } : {}),
     rejectUnauthorized: true,
     checkServerIdentity: (_, certificate) =>
-      current.tlsCheckName ? identityFault(checked, certificate) : undefined,
+      current.tlsCheckName ? identityFault(name, certificate) : undefined,
   });
   const stream = new TlsStream(socket, raw, false);
   socket.once("secureConnect", () => stream.secured(undefined));
@@ -337,16 +333,6 @@ function systemCertificates(): readonly string[] | undefined {
   const { getCACertificates } = process.getBuiltinModule("node:tls") as WithSystemCertificates;
   if (getCACertificates === undefined) return undefined;
   return [...new Set([...getCACertificates("default"), ...getCACertificates("system")])];
-}
-
-/** The names to send (SNI) and to find in the certificate. */
-function serverNameOf(
-  { tlsServerName }: TlsOptions,
-  host: string,
-): { readonly sent: string | undefined; readonly checked: string } {
-  const name = tlsServerName ?? host.replace(/%.*$/, "");
-  // Addresses are not sent (RFC 6066), but must be in the certificate.
-  return { sent: isIP(name) === 0 ? name : undefined, checked: name };
 }
 
 /** Node.js 22.23 never matches IPv6 addresses (its `domainToASCII` returns an empty text). */

@@ -75,7 +75,7 @@ export interface Transport {
   /** `false`: not for a STREAM, since streams keep frame borders or have a handshake. */
   readonly raw?: false;
   /** Called before any change. @throws InvalidArgumentError for unusable options */
-  assertUsable?(use: EndpointUse, options: TransportOptions): void;
+  assertUsable?(use: EndpointUse, options: TransportOptions, endpoint: string): void;
   /** @param server the program's, for ws @throws TransportError with the system's code */
   listen(
     endpoint: string,
@@ -142,13 +142,8 @@ export interface Framing {
   /** Encoded bytes beyond the peer's limit; absent: no limit. */
   readonly excess?: number;
   readonly unfinished?: number;
-  /** As `Sink.headroom` (reader.ts), for `decode` in place. */
-  headroom?(size: number): number;
-  /**
-   * @param pooled owner of `bytes`, if decoded frames may keep it
-   * @param maxSize most bytes of an assembled frame; negative: such frames are discarded
-   */
-  decode(bytes: Uint8Array, length: number, pooled?: PooledBuffer, maxSize?: number): DecodedFrames;
+  /** @param maxSize most bytes of an assembled frame; negative: such frames are discarded */
+  decode(bytes: Uint8Array, length: number, maxSize?: number): DecodedFrames;
   /** Bytes to send after each `decode`, such as a pong. */
   takeReply?(): Uint8Array | undefined;
   /** `false`: the peer does not answer pings. */

@@ -54,8 +54,6 @@ export interface Platform {
   readonly interfaces6?: () => readonly HostInterface[];
   /** Rejects with `ENOTFOUND`. `undefined`: the system's resolver. */
   readonly lookup?: (host: string) => Promise<string>;
-  /** Calls `listener` when peers may be reachable again. @returns unsubscribes */
-  readonly onWake?: (listener: () => void) => () => void;
   /** `undefined`: unavailable. */
   readonly spin?: () => Spin | undefined;
 }

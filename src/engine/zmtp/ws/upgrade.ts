@@ -19,7 +19,7 @@ const KEY = /^[A-Za-z0-9+/]{21}[AQgw]==$/;
 
 type Headers = IncomingMessage["headersDistinct"];
 
-export interface UpgradeRequest {
+interface UpgradeRequest {
   /** Without its query. */
   readonly path: string;
   readonly key: string;
@@ -36,6 +36,8 @@ export interface UpgradeRefusal {
 function refusal(status: UpgradeRefusal["status"], reason: string): UpgradeRefusal {
   return { status, reason };
 }
+
+export const NO_UPGRADE = refusal(426, "the request asks for no upgrade to websocket");
 
 /** RFC 9110, Lists; from all lines of the header. */
 function listOf(headers: Headers, name: string): string[] {
@@ -65,7 +67,7 @@ export function readRequest(
   if (rawHeaders.length > 2 * MAX_HEADERS)
     return refusal(431, `the request has more than ${MAX_HEADERS} headers`);
   if (!url.startsWith("/")) return refusal(400, "the request's target is no path");
-  if (!asksForUpgrade(headers)) return refusal(426, "the request asks for no upgrade to websocket");
+  if (!asksForUpgrade(headers)) return NO_UPGRADE;
   if (onlyValue(headers, "sec-websocket-version") !== VERSION)
     return refusal(426, `Sec-WebSocket-Version ${VERSION} is expected`);
   const key = onlyValue(headers, "sec-websocket-key");
@@ -146,28 +148,20 @@ export function acceptResponse(key: string, protocol: string): string {
   ].join("\r\n");
 }
 
-export function refusalAnswer({ status, reason }: UpgradeRefusal): {
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: string;
-} {
-  const body = `${reason}\n`;
-  const headers = {
-    ...(status === 405 ? { Allow: "GET" } : {}),
-    ...(status === 426 ? { Upgrade: "websocket", "Sec-WebSocket-Version": VERSION } : {}),
-    Connection: status === 426 ? "Upgrade, close" : "close",
-    "Content-Type": "text/plain; charset=utf-8",
-    "Content-Length": String(Buffer.byteLength(body)),
-  };
-  return { headers, body };
-}
-
-/** For a connection that `node:http` has passed on. */
-export function refusalResponse(refused: UpgradeRefusal): Buffer {
-  const { headers, body } = refusalAnswer(refused);
+export function refusalResponse({ status, reason }: UpgradeRefusal): Buffer {
   const { STATUS_CODES } = process.getBuiltinModule("node:http");
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  const start = `HTTP/1.1 ${refused.status} ${STATUS_CODES[refused.status]}\r\n`;
-  return Buffer.from(`${start}${lines.join("")}\r\n${body}`, "latin1");
+  const body = `${reason}\n`;
+  const lines = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    ...(status === 405 ? ["Allow: GET"] : []),
+    ...(status === 426 ? ["Upgrade: websocket", `Sec-WebSocket-Version: ${VERSION}`] : []),
+    `Connection: ${status === 426 ? "Upgrade, close" : "close"}`,
+    "Content-Type: text/plain; charset=utf-8",
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    "",
+    body,
+  ];
+  return Buffer.from(lines.join("\r\n"), "latin1");
 }
 
 /** In libzmq's order. @param host with the port, unless the scheme implies it */

@@ -36,13 +36,7 @@ import {
   WS_MORE,
 } from "./zws.js";
 
-/** A close frame without a code (RFC 6455, Reserved Status Codes). */
-const NO_CODE = 1_005;
-
-/**
- * Upper bound on decoded bytes: an unmasked body of 256 bytes gets a longer header. It holds at every point
- * of a chunk, so the target may begin that much earlier in the same memory.
- */
+/** Upper bound on decoded bytes: an unmasked body of 256 bytes gets a longer header. */
 export function decodedSize(length: number): number {
   return length + (length >>> 6) + HEADER_MOST;
 }
@@ -50,8 +44,6 @@ export function decodedSize(length: number): number {
 const LIMIT = /^[0-9]{1,15}$/;
 const MAX_LIMIT_DIGITS = 15;
 
-/** Bounds a train of empty fragments. */
-export const MAX_FRAGMENT_OVERHEAD = 65_536;
 const FIRST_ASSEMBLY = 1_024;
 
 export class WsDecoder {
@@ -63,15 +55,13 @@ export class WsDecoder {
   #mask = 0;
   #fragmented = 0;
   #isFinal = true;
-  /** Header bytes of fragments, less their payloads. */
-  #overhead = 0;
   /** Room for the rest of a ZMTP header, the flags, the body. */
   #assembly: Words | undefined = undefined;
   #assemblyHas = 0;
   #isOlder = false;
   #text = "";
-  #control: Buffer | undefined = undefined;
-  #controlHas = 0;
+  /** Payload of a control frame or text. */
+  #control: Words | undefined = undefined;
   #opcode = 0;
   #first = 0;
   #length = 0;
@@ -80,8 +70,8 @@ export class WsDecoder {
   #at = 0;
   /** Of the last ping; reset by the caller. */
   pong: Buffer | undefined = undefined;
-  /** The peer's close code. Later bytes are ignored. */
-  closed: number | undefined = undefined;
+  /** The peer's close frame came, with any code. Later bytes are ignored. */
+  closed = false;
   fault: Fault | StreamFault | undefined = undefined;
   /** Most bytes of a frame in fragments; negative: such frames are discarded. */
   maxSize = Number.POSITIVE_INFINITY;
@@ -100,13 +90,9 @@ export class WsDecoder {
     return this.#assembly === undefined ? 0 : this.#assemblyHas;
   }
 
-  /**
-   * @param target `decodedSize(length)` bytes: other memory, or the same from `decodedSize(length) - length`
-   * before `bytes`
-   * @returns ZMTP bytes in `target`
-   */
+  /** @param target other memory, of `decodedSize(length)` bytes @returns ZMTP bytes in `target` */
   decode(bytes: Uint8Array, length: number, target: Words): number {
-    if (this.closed !== undefined || this.fault !== undefined) return 0;
+    if (this.closed || this.fault !== undefined) return 0;
     const source = new Words(bytes);
     let position = 0;
     let at = 0;
@@ -114,28 +100,27 @@ export class WsDecoder {
     while (position < length) {
       if (this.#left > 0) {
         const count = Math.min(this.#left, length - position);
-        if (this.#assembly === undefined) {
+        const control = this.#control;
+        if (control !== undefined) {
+          copyMasked(source, position, control, control.bytes.length - this.#left, count, this.#mask);
+        } else if (this.#assembly === undefined) {
           copyMasked(source, position, target, at, count, this.#mask);
           at += count;
         } else if (!this.#assemble(source, position, count)) break;
         this.#mask = rotate(this.#mask, count);
         this.#left -= count;
         position += count;
-        if (this.#left === 0 && this.#assembly !== undefined) at = this.#fragmentIsWhole(target, at);
+        if (this.#left === 0) at = this.#frameIsWhole(target, at);
         continue;
       }
-      if (this.#control !== undefined) {
-        position += this.#continueControl(source, position, length);
-        continue;
-      }
-      if (this.closed !== undefined || this.fault !== undefined) break;
+      if (this.closed || this.fault !== undefined) break;
       if (this.#have > 0) {
         this.#header[this.#have++] = bytes[position++] as number;
         const whole = this.#readHeader(this.#header, 0, this.#have);
         if (whole < 0) break;
         if (whole === 0) continue;
         this.#have = 0;
-        at = this.#begin(whole, target, at);
+        at = this.#begin(target, at);
         continue;
       }
       if (!this.#stream && this.#fragmented === 0) {
@@ -152,7 +137,7 @@ export class WsDecoder {
         while (position < length) this.#header[this.#have++] = bytes[position++] as number;
         break;
       }
-      at = this.#begin(size, target, at);
+      at = this.#begin(target, at);
       position += size;
     }
     return at;
@@ -257,7 +242,7 @@ export class WsDecoder {
     return size;
   }
 
-  #begin(header: number, target: Words, to: number): number {
+  #begin(target: Words, to: number): number {
     const isFinal = (this.#first & FIN) !== 0;
     const isContinuation = (this.#first & 0x0f) === CONTINUATION;
     const isFragment = !isFinal || isContinuation;
@@ -265,33 +250,30 @@ export class WsDecoder {
     const length = this.#length;
     if (opcode < CLOSE) {
       this.#isFinal = isFinal;
-      if (isFragment && !this.#beginFragment(opcode, header, length)) return to;
+      if (isFragment && !isContinuation && !this.#stream) {
+        this.#assembly = new Words(Buffer.alloc(0));
+        this.#assemblyHas = 0;
+      }
+      if (isFragment) this.#fragmented = isFinal ? 0 : opcode;
     }
     if (opcode !== BINARY) {
       this.#opcode = opcode;
-      this.#control = Buffer.alloc(length);
-      this.#controlHas = 0;
-      if (length === 0) this.#controlIsWhole(this.#control);
-      return to;
+      this.#control = new Words(Buffer.alloc(length));
     }
-    if (this.#stream || isFragment) {
+    if (opcode !== BINARY || this.#stream || isFragment) {
       this.#left = length;
-      return length === 0 && this.#assembly !== undefined ? this.#fragmentIsWhole(target, to) : to;
+      return length === 0 ? this.#frameIsWhole(target, to) : to;
     }
     this.#left = length - 1;
     return writeHeader(target.bytes, to, zmtpFlags(this.#flags), length - 1);
   }
 
-  #beginFragment(opcode: number, header: number, length: number): boolean {
-    if (this.#fragmented === 0) {
-      this.#overhead = 0;
-      this.#assemblyHas = 0;
-      if (!this.#stream) this.#assembly = new Words(Buffer.alloc(0));
-    }
-    this.#fragmented = this.#isFinal ? 0 : opcode;
-    this.#overhead += header - length;
-    if (this.#overhead > MAX_FRAGMENT_OVERHEAD) this.#fail("fragments with next to nothing in them");
-    return this.fault === undefined;
+  #frameIsWhole(target: Words, to: number): number {
+    const control = this.#control;
+    if (control === undefined) return this.#assembly === undefined ? to : this.#fragmentIsWhole(target, to);
+    this.#control = undefined;
+    this.#controlIsWhole(control.bytes as Buffer);
+    return to;
   }
 
   #assemble(source: Words, from: number, count: number): boolean {
@@ -350,18 +332,7 @@ export class WsDecoder {
     return to + frame.length;
   }
 
-  #continueControl(source: Words, position: number, end: number): number {
-    const control = this.#control as Buffer;
-    const count = Math.min(control.length - this.#controlHas, end - position);
-    copyMasked(source, position, new Words(control), this.#controlHas, count, this.#mask);
-    this.#mask = rotate(this.#mask, count);
-    this.#controlHas += count;
-    if (this.#controlHas === control.length) this.#controlIsWhole(control);
-    return count;
-  }
-
   #controlIsWhole(payload: Buffer): void {
-    this.#control = undefined;
     if (this.#opcode === PING) this.pong = payload;
     if (this.#opcode === TEXT) {
       this.#text += payload.toString("latin1");
@@ -369,19 +340,12 @@ export class WsDecoder {
       this.#textIs(this.#text);
       this.#text = "";
     }
-    if (this.#opcode !== CLOSE) return;
-    if (payload.length === 0) this.closed = NO_CODE;
-    else if (payload.length === 1) this.#fail("a close frame of one byte");
-    else {
-      const code = payload.readUInt16BE(0);
-      if (isCloseCode(code)) this.closed = code;
-      else this.#fail(`a close frame with the code ${code}`);
-    }
+    if (this.#opcode === CLOSE) this.closed = true;
   }
 
   #textIs(text: string): void {
     if (text === END) {
-      this.closed = NO_CODE;
+      this.closed = true;
       return;
     }
     const limit = LIMIT.test(text) ? Number(text) : -1;
@@ -412,10 +376,4 @@ function longLength(bytes: Uint8Array, at: number, field: number): number {
   let length = 0;
   for (let i = 0; i < field; i++) length = length * 256 + (bytes[at + i] as number);
   return length;
-}
-
-/** RFC 6455, Status Codes. */
-function isCloseCode(code: number): boolean {
-  if (code >= 3_000) return code < 5_000;
-  return code >= 1_000 && code <= 1_014 && (code < 1_004 || code > 1_006);
 }

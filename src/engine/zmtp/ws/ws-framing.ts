@@ -1,5 +1,5 @@
 /**
- * ZMQ on a WebSocket (45/ZWS; docs/spec/ws.md), and the encoder; ws-decoder.ts has the decoder.
+ * ZMQ on a WebSocket (45/ZWS; docs/spec/ws.md). ws-decoder.ts has the decoder.
  *
  *   frames   a message is a frame of ZMQ, behind its flags
  *   stream   a message is a piece of ZMTP's stream: each message costs a browser's page an event
@@ -11,7 +11,7 @@
 import { allocate } from "../../../core/memory.js";
 import { COMMAND, LONG, LONG_HEADER, MORE, readLongSize, SHORT_HEADER } from "../../frame.js";
 import type { StreamFault } from "../codec/in-stream.js";
-import { acquire, type PooledBuffer } from "../codec/pooled-buffer.js";
+import { acquire } from "../codec/pooled-buffer.js";
 import { DIRECT } from "../codec/split-frame.js";
 import type { Fault, MechanismName } from "../mechanism/mechanism.js";
 import type { DecodedFrames, FramePiece, Framing, FramingClose } from "../transport/transport.js";
@@ -52,20 +52,34 @@ const CLOSE_CODES: Readonly<Record<FramingClose, CloseCode>> = {
 /** For small chunks: the pipe copies their frames. */
 let shared: Words | undefined;
 
+/** Bytes of memory shared by writes; a peer may not read, so a write takes the smallest size. */
+const SCRATCH_SIZES: readonly number[] = [8_192, 65_536, 524_288];
+
+const scratch: (Words | undefined)[] = SCRATCH_SIZES.map(() => undefined);
+
+type RandomWord = () => number;
+
+/** Sent frames are not fragmented. */
 export class WsFraming implements Framing {
   readonly mechanism: MechanismName;
   readonly bare: boolean;
   readonly #stream: boolean;
-  readonly #encoder: WsEncoder;
+  /** Of each frame's mask, on a client. */
+  readonly #key: RandomWord | undefined;
   readonly #decoder: WsDecoder;
   #sent = 0;
+  /** Of the frame that the last write has in part. */
+  #left = 0;
+  #mask = 0;
+  /** Memory of the last write. */
+  #last: Words | undefined = undefined;
 
   /** @param key of masks, on a client */
   constructor(mechanism: MechanismName, protocol: string, key?: RandomWord) {
     this.mechanism = mechanism;
     this.bare = isBare(protocol);
     this.#stream = isStream(protocol);
-    this.#encoder = new WsEncoder(key);
+    this.#key = key;
     this.#decoder = new WsDecoder(key === undefined, this.#stream);
   }
 
@@ -74,7 +88,7 @@ export class WsFraming implements Framing {
   }
 
   get closed(): boolean {
-    return this.#decoder.closed !== undefined;
+    return this.#decoder.closed;
   }
 
   get fault(): Fault | StreamFault | undefined {
@@ -85,117 +99,62 @@ export class WsFraming implements Framing {
     return this.#decoder.unfinished;
   }
 
-  encode(pieces: readonly FramePiece[]): Uint8Array {
-    if (!this.#stream) return this.#encoder.encode(pieces);
-    for (const { start, end } of pieces) this.#sent += end - start;
-    return this.#encoder.join(pieces);
-  }
-
-  release(): void {
-    this.#encoder.release();
-  }
-
-  headroom(size: number): number {
-    return decodedSize(size) - size;
-  }
-
-  decode(
-    bytes: Uint8Array,
-    length: number,
-    pooled?: PooledBuffer,
-    maxSize = Number.POSITIVE_INFINITY,
-  ): DecodedFrames {
+  decode(bytes: Uint8Array, length: number, maxSize = Number.POSITIVE_INFINITY): DecodedFrames {
     const decoder = this.#decoder;
     decoder.maxSize = maxSize;
-    const decoded = this.#decodeChunk(bytes, length, pooled);
+    const size = decodedSize(length);
+    const pooled = size > DIRECT ? acquire(size) : undefined;
+    shared ??= new Words(allocate(DIRECT));
+    const target = pooled === undefined ? shared : new Words(pooled.bytes);
+    const decoded = { bytes: target.bytes as Buffer, length: decoder.decode(bytes, length, target), pooled };
     const { assembled } = decoder;
     if (assembled === undefined) return decoded;
     decoder.assembled = undefined;
     return { ...decoded, assembled };
   }
 
-  /** Decodes within the chunk's memory if there is room in front, so that bytes enter the cache only once. */
-  #decodeChunk(bytes: Uint8Array, length: number, memory: PooledBuffer | undefined): DecodedFrames {
-    const decoder = this.#decoder;
-    const size = decodedSize(length);
-    if (memory !== undefined && bytes.byteOffset - memory.bytes.byteOffset >= size - length) {
-      const decoded = decoder.decode(bytes, length, new Words(memory.bytes));
-      memory.refs += 1;
-      return { bytes: memory.bytes, length: decoded, pooled: memory };
-    }
-    if (size <= DIRECT) {
-      shared ??= new Words(allocate(DIRECT));
-      const decoded = decoder.decode(bytes, length, shared);
-      return { bytes: shared.bytes as Buffer, length: decoded, pooled: undefined };
-    }
-    const pooled = acquire(size);
-    const decoded = decoder.decode(bytes, length, new Words(pooled.bytes));
-    return { bytes: pooled.bytes, length: decoded, pooled };
-  }
-
   takeReply(): Uint8Array | undefined {
     const { pong } = this.#decoder;
     this.#decoder.pong = undefined;
-    return pong === undefined ? undefined : this.#encoder.control(PONG, pong);
+    return pong === undefined ? undefined : this.control(PONG, pong);
   }
 
   ping(): Uint8Array {
-    return this.#encoder.control(PING, NOTHING);
+    return this.control(PING, NOTHING);
   }
 
   closeFrame(why: FramingClose): Uint8Array {
     const code = CLOSE_CODES[why];
-    return this.#encoder.control(CLOSE, Buffer.of(code >>> 8, code & 0xff));
-  }
-}
-
-// --- Encoder ---------------------------------------------------------------------------------------------------------
-
-/** Bytes of memory shared by writes; a peer may not read, so a write takes the smallest size. */
-const SMALL_SCRATCH = 8_192;
-const MEDIUM_SCRATCH = 65_536;
-const LARGE_SCRATCH = 524_288;
-const SCRATCH_SIZES: readonly number[] = [SMALL_SCRATCH, MEDIUM_SCRATCH, LARGE_SCRATCH];
-
-const scratch: (Words | undefined)[] = SCRATCH_SIZES.map(() => undefined);
-
-type RandomWord = () => number;
-
-/** Encodes ZMTP frames as WebSocket frames (zws.ts), unfragmented. */
-export class WsEncoder {
-  readonly #key: RandomWord | undefined;
-  #left = 0;
-  #mask = 0;
-  #last: Words | undefined = undefined;
-
-  /** @param key of each frame's mask; absent for a server */
-  constructor(key: RandomWord | undefined) {
-    this.#key = key;
+    return this.control(CLOSE, Buffer.of(code >>> 8, code & 0xff));
   }
 
   encode(pieces: readonly FramePiece[]): Uint8Array {
-    const size = this.#measure(pieces);
-    const words = takeScratch(size);
-    this.#last = words;
+    if (this.#stream) return this.#join(pieces);
+    const words = this.#takeScratch(this.#measure(pieces));
     let at = 0;
     for (const { bytes, start, end } of pieces) at = this.#write(new Words(bytes), start, end, words, at);
     return words.bytes.subarray(0, at);
   }
 
-  join(pieces: readonly FramePiece[]): Uint8Array {
+  #join(pieces: readonly FramePiece[]): Uint8Array {
     let size = 0;
     for (const { start, end } of pieces) size += end - start;
-    const words = takeScratch(headerSize(size) + size);
-    this.#last = words;
-    const { bytes: output, view } = words;
+    this.#sent += size;
+    const { bytes: output, view } = this.#takeScratch(headerSize(size) + size);
     output[0] = FIN | BINARY;
-    if (size <= TINY_MOST) output[1] = size;
-    let at = size <= TINY_MOST ? 2 : writeLength(view, 1, 0, size);
+    let at = writeLength(view, 1, 0, size);
     for (const { bytes, start, end } of pieces) {
       output.set(bytes.subarray(start, end), at);
       at += end - start;
     }
     return output.subarray(0, at);
+  }
+
+  #takeScratch(size: number): Words {
+    const tier = SCRATCH_SIZES.findIndex((most) => size <= most);
+    this.#last = scratch[tier] ?? new Words(allocate(SCRATCH_SIZES[tier] ?? size));
+    if (tier >= 0) scratch[tier] = undefined;
+    return this.#last;
   }
 
   release(): void {
@@ -266,8 +225,7 @@ export class WsEncoder {
       output[at++] = FIN | BINARY;
       const masked = key === undefined ? 0 : MASKED;
       const length = size + 1;
-      if (length <= TINY_MOST) output[at++] = masked | length;
-      else at = writeLength(target.view, at, masked, length);
+      at = writeLength(target.view, at, masked, length);
       let zws = (flags & MORE) === 0 ? 0 : WS_MORE;
       if ((flags & COMMAND) !== 0) zws = WS_COMMAND;
       let mask = 0;
@@ -293,6 +251,10 @@ export class WsEncoder {
 }
 
 function writeLength(view: DataView, at: number, masked: number, length: number): number {
+  if (length <= TINY_MOST) {
+    view.setUint8(at, masked | length);
+    return at + 1;
+  }
   if (length <= LENGTH_16_MOST) {
     view.setUint8(at, masked | LENGTH_16);
     view.setUint16(at + 1, length);
@@ -302,14 +264,4 @@ function writeLength(view: DataView, at: number, masked: number, length: number)
   view.setUint32(at + 1, Math.floor(length / 0x1_0000_0000));
   view.setUint32(at + 5, length >>> 0);
   return at + 9;
-}
-
-function takeScratch(size: number): Words {
-  let tier = 0;
-  while (size > (SCRATCH_SIZES[tier] ?? Number.POSITIVE_INFINITY)) tier += 1;
-  const bytes = SCRATCH_SIZES[tier];
-  if (bytes === undefined) return new Words(Buffer.allocUnsafeSlow(size));
-  const words = scratch[tier] ?? new Words(allocate(bytes));
-  scratch[tier] = undefined;
-  return words;
 }

@@ -28,7 +28,7 @@ export const FIRST_LIMIT = 1_048_576;
 /** A page's text in place of a close frame. */
 export const END = "end";
 
-export const BARE = "ZWS2.0";
+const BARE = "ZWS2.0";
 const STREAM = "ZMTP3.1-";
 
 /** Of a client that writes its own request. */
@@ -103,8 +103,7 @@ export class Words {
 
 /**
  * Copies and masks bytes (RFC 6455, Client-to-Server Masking): byte i of a frame's body is combined with byte i mod 4 of
- * its key. Copying by eight words takes half the time of single words. Both may be the same memory if `to` is before
- * `from`.
+ * its key. Copying by eight words takes half the time of single words.
  *
  * @param mask the key as a little-endian word; 0: none
  */
