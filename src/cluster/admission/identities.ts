@@ -24,7 +24,7 @@ import {
   newKeyPair,
   TAG_LENGTH,
 } from "../../engine/zmtp/mechanism/curve-box.js";
-import { curveBox, loadCurveBox } from "../../engine/zmtp/mechanism/curve-primitives.js";
+import { curveBox } from "../../engine/zmtp/mechanism/curve-primitives.js";
 import { curvePublicKey } from "../../sockets/security/curve-keys.js";
 import { KeyFolder } from "../../sockets/security/key-folder.js";
 import { LatestMap, MAX_MEMBERS } from "../bounds.js";
@@ -214,14 +214,13 @@ export class NodeIdentities {
 
   /**
    * @param onKeys the folder was read: with its problems, and the nodes whose key is gone
-   * @throws InvalidArgumentError `EINVAL` if the folder cannot be read; errors of `loadCurveBox`
+   * @throws InvalidArgumentError `EINVAL` if the folder cannot be read
    */
   async start(
     id: string,
     onKeys: (problems: readonly string[], gone: readonly string[]) => void,
   ): Promise<void> {
     this.#id = id;
-    await loadCurveBox();
     if (typeof this.#allow !== "string") return;
     this.#folder = await KeyFolder.open(this.#allow, ({ keys, problems }) => {
       const gone = [...this.#proved].filter(([, key]) => !keys.has(key)).map(([node]) => node);

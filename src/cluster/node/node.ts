@@ -84,15 +84,15 @@ export class ClusterNode extends ClusterNamespace {
    * call starts again. The node has joined by then, so a failed start of its ZRE plane closes the node.
    *
    * @throws TransportError `EADDRINUSE` and the system's other codes; InvalidArgumentError `EINVAL` for an unknown
-   * interface; NotSupportedError `ERR_ENGINE_UNAVAILABLE` for a key or password without WebAssembly (`node --jitless`)
-   * unless `messaging` is false; ClosedError `EBADF`
+   * interface; NotSupportedError `ERR_ENGINE_UNAVAILABLE` for a key or password without WebAssembly (`node --jitless`);
+   * ClosedError `EBADF`
    */
   start(): Promise<void> {
     if (this.closed) return this.run(async () => this.assertOpen());
     this.#starting ??= this.run(async () => {
       this.assertOpen();
       try {
-        for (const namespace of [this, ...this.#namespaces]) await namespace.parts.messages.load();
+        for (const namespace of [this, ...this.#namespaces]) await namespace.codec.load();
         await this.sockets.open(this.id);
       } catch (error) {
         this.#starting = undefined;
@@ -106,11 +106,21 @@ export class ClusterNode extends ClusterNamespace {
       if (this.closed) await this.#abandon();
       this.#started = true;
       this.begin();
-      for (const namespace of this.#namespaces) namespace.begin();
+      for (const namespace of this.#namespaces) this.#beginLoaded(namespace);
       this.#watchFiles();
       await this.#startZre();
     });
     return this.#starting;
+  }
+
+  /** A later cluster may be the node's first one with a key. */
+  #beginLoaded(namespace: ClusterNamespace): void {
+    const loading = namespace.codec.load();
+    if (loading === undefined) namespace.begin();
+    else
+      void loading.then(() => {
+        if (!namespace.closed) namespace.begin();
+      });
   }
 
   /** @throws ClosedError `EBADF` */
@@ -357,8 +367,8 @@ export class ClusterNode extends ClusterNamespace {
         "EFSM",
         `a node is in ${MAX_NAMESPACES} clusters at most, its first one included`,
       );
-    void namespace.parts.messages.load();
-    if (this.#started) namespace.begin();
+    void namespace.codec.load();
+    if (this.#started) this.#beginLoaded(namespace);
     this.#namespaces.add(namespace);
     namespace.onEnd(() => this.#namespaces.delete(namespace));
     return namespace;
