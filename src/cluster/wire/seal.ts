@@ -30,37 +30,22 @@ export const MAX_BODY = MAX_PACKET - SEAL_OVERHEAD;
 
 export type Refusal = PacketFault | "unsealed" | "key" | "forged" | "replayed";
 
+/** The counters that a session has used. */
 class Session {
   #top = 0;
-  /** One bit per counter, modulo the window. */
-  readonly #taken = new Uint32Array(REPLAY_WINDOW / 32);
+  /** Bit n: the counter `#top` - n was taken. */
+  #taken = 0n;
 
   isNew(counter: number): boolean {
-    if (counter > this.#top) return true;
-    if (counter <= this.#top - REPLAY_WINDOW) return false;
-    return !this.#has(counter);
+    const behind = this.#top - counter;
+    return behind < 0 || (behind < REPLAY_WINDOW && (this.#taken & (1n << BigInt(behind))) === 0n);
   }
 
   take(counter: number): void {
-    if (counter > this.#top) {
-      const first = Math.max(this.#top + 1, counter - REPLAY_WINDOW + 1);
-      for (let each = first; each < counter; each++) this.#set(each, false);
-      this.#top = counter;
-    }
-    this.#set(counter, true);
-  }
-
-  #has(counter: number): boolean {
-    const bit = counter % REPLAY_WINDOW;
-    return (((this.#taken[bit >>> 5] as number) >>> (bit & 31)) & 1) === 1;
-  }
-
-  #set(counter: number, taken: boolean): void {
-    const bit = counter % REPLAY_WINDOW;
-    const at = bit >>> 5;
-    const word = this.#taken[at] as number;
-    const mask = 1 << (bit & 31);
-    this.#taken[at] = taken ? word | mask : word & ~mask;
+    const ahead = BigInt(Math.min(Math.max(0, counter - this.#top), REPLAY_WINDOW));
+    this.#top = Math.max(this.#top, counter);
+    const taken = (this.#taken << ahead) | (1n << BigInt(this.#top - counter));
+    this.#taken = BigInt.asUintN(REPLAY_WINDOW, taken);
   }
 }
 
