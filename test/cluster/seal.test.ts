@@ -127,8 +127,11 @@ describe("a sealed body of a stream", () => {
   });
 
   it("opens with the stream's secret alone, if it has one", () => {
-    const way = (secret: Buffer | undefined): StreamWay =>
-      Object.assign(new StreamWay(session(3)), { secret });
+    const way = (secret: Buffer | undefined): StreamWay => {
+      const made = new StreamWay(session(3));
+      if (secret !== undefined) made.secret = secret;
+      return made;
+    };
     const bytes = new Sealer(NAMESPACE, [KEY]).sealStream(way(Buffer.alloc(32, 1)), body);
     const open = (secret: Buffer | undefined) => new Sealer(NAMESPACE, [KEY]).openStream(way(secret), bytes);
     expect(open(Buffer.alloc(32, 1))).toEqual(body);

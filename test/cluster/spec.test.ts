@@ -118,7 +118,10 @@ test("the vectors of a stream are what the code writes", () => {
   const sealer = new Sealer(NAMESPACE, [encodeZ85(Buffer.alloc(32, 7))]);
   const body = encodePacket(make(PacketType.ACK, { seq: 7 }), -1);
   const ack = encodeFrame(sealer.sealStream(toResponder, body));
-  const frames = { "the initiator's first frame: ACK 7": ack.toString("hex"), "end frame": "00000000" };
+  const frames = {
+    "the initiator's frame with counter 1: ACK 7": ack.toString("hex"),
+    "end frame": "00000000",
+  };
   expect({
     "hello of the initiator": initiator.toString("hex"),
     "hello of the responder": responder.toString("hex"),

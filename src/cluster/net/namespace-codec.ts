@@ -80,6 +80,19 @@ export class NamespaceCodec {
     return this.sealer?.sealStream(way, encodePacket(packet, -1)) ?? encodePacket(packet, this.namespace);
   }
 
+  /** Proves at the start of a stream that this node has the cluster's key. */
+  prove(way: StreamWay): Buffer {
+    return this.sealer?.sealStream(way, Buffer.alloc(0)) ?? this.#head.subarray(0, PREFIX);
+  }
+
+  /** @returns why a proof of the other end is refused, if so */
+  check(way: StreamWay, proof: Buffer): PacketRefusal | "password" | undefined {
+    if (this.sealer === undefined) return isSealed(proof) ? "key" : undefined;
+    const opened = this.sealer.openStream(way, proof);
+    if (typeof opened !== "string") return undefined;
+    return opened === "key" && this.byPassword ? "password" : opened;
+  }
+
   /** Encodes messages for one direction of a stream. @returns parts of a frame, in order */
   encodeMessages(way: StreamWay, parts: readonly Uint8Array[]): readonly Uint8Array[] {
     const { sealer } = this;

@@ -25,7 +25,7 @@ import type { Fault } from "../../engine/zmtp/mechanism/mechanism.js";
 import type { ReadTarget, Sink } from "../../engine/zmtp/transport/reader.js";
 import type { Stream } from "../../engine/zmtp/transport/transport.js";
 import type { IdentityExchange, NodeIdentities, ProvedNode } from "../admission/identities.js";
-import type { CheckedNamespaces, Hellos, LinkRole } from "../admission/proof.js";
+import type { CheckedNamespaces, Hellos } from "../admission/proof.js";
 import { MAX_ADDRESS } from "../bounds.js";
 import type { PairStream } from "../messaging/pair-streams.js";
 import type { Packet } from "../wire/packets.js";
@@ -42,7 +42,6 @@ import {
   helloSize,
   isControl,
   isTlsRecord,
-  type NamespaceProof,
   StreamFrame,
   streamWays,
 } from "../wire/stream.js";
@@ -63,9 +62,8 @@ export type StreamEnd =
 
 export interface StreamNode {
   accepts(address: string): boolean;
-  prove(role: LinkRole, hellos: Hellos): readonly NamespaceProof[];
-  /** @param role of the other end */
-  check(role: LinkRole, hellos: Hellos, shown: readonly NamespaceProof[]): CheckedNamespaces;
+  prove(way: StreamWay): readonly Buffer[];
+  check(way: StreamWay, shown: readonly Buffer[]): CheckedNamespaces;
   /** `undefined`: this node has no key. */
   readonly identities: NodeIdentities | undefined;
   /** One end does not admit the other. @param namespace `undefined`: unknown, or both have none in common */
@@ -486,8 +484,7 @@ export class NodeStream implements Sink, PairStream {
       this.#refuse("link:proof");
       return;
     }
-    const role = this.isDialled ? "responder" : "initiator";
-    const { proved, refused } = this.#own.check(role, this.#hellos as Hellos, shown);
+    const { proved, refused } = this.#own.check(this.wayIn, shown);
     for (const { namespace, reason } of refused) {
       this.#own.count(reason);
       this.#own.onRefused(this.origin, namespace, reason);
@@ -558,9 +555,8 @@ export class NodeStream implements Sink, PairStream {
   }
 
   #prove(): void {
-    const role = this.isDialled ? "initiator" : "responder";
     if (this.#exchange !== undefined) this.#sendControl(this.#exchange.key);
-    this.#sendControl(encodeProof(this.#own.prove(role, this.#hellos as Hellos)));
+    this.#sendControl(encodeProof(this.#own.prove(this.#out as StreamWay)));
   }
 
   #reject(): void {

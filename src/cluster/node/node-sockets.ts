@@ -14,13 +14,7 @@ import {
   platformNow,
 } from "../../engine/zmtp/transport/transports.js";
 import { NodeIdentities } from "../admission/identities.js";
-import {
-  checkNamespaces,
-  proveNamespaces,
-  REFUSED_REASONS,
-  RefusalReports,
-  type RefusedReason,
-} from "../admission/proof.js";
+import { checkNamespaces, REFUSED_REASONS, RefusalReports, type RefusedReason } from "../admission/proof.js";
 import { NodeTls } from "../admission/tls.js";
 import type { Membership } from "../membership/membership.js";
 import type { PairStreams } from "../messaging/pair-streams.js";
@@ -112,8 +106,8 @@ export class NodeSockets {
     this.tls = settings.tls && new NodeTls(settings.tls);
     this.streams = new NodeStreams(this.platform.transports, this.tls, {
       accepts: (address) => this.accepts(address),
-      prove: (role, hellos) => proveNamespaces(this.#codecs(), role, hellos),
-      check: (role, hellos, shown) => checkNamespaces(this.#codecs(), role, hellos, shown),
+      prove: (way) => Array.from(this.#codecs(), (codec) => codec.prove(way)),
+      check: (way, shown) => checkNamespaces(this.#codecs(), way, shown),
       identities: this.#identities,
       onRefused: (address, namespace, reason) => this.#onRefused(address, namespace, reason),
       onFrame: (stream, bytes) => this.#onFrame(stream, bytes),

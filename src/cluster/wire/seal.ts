@@ -60,14 +60,19 @@ interface Key {
 export class StreamWay {
   readonly session: Buffer;
   counter = 0;
-  /** Secret of both ends if they proved node keys; set before the first packet. */
-  secret: Buffer | undefined;
+  #secret: Buffer | undefined;
   /** What seals here under a cluster's key. */
-  readonly #keys = new WeakMap<Key, Buffer>();
+  #keys = new WeakMap<Key, Buffer>();
 
   /** @param session 16 bytes */
   constructor(session: Uint8Array) {
     this.session = Buffer.from(session);
+  }
+
+  /** Of both ends if they proved node keys: seals packets from now on. */
+  set secret(secret: Buffer) {
+    this.#secret = secret;
+    this.#keys = new WeakMap();
   }
 
   /** @internal */
@@ -75,7 +80,9 @@ export class StreamWay {
     let own = this.#keys.get(key);
     if (own === undefined) {
       const root =
-        this.secret === undefined ? key.bytes : createHmac("sha256", this.secret).update(key.bytes).digest();
+        this.#secret === undefined
+          ? key.bytes
+          : createHmac("sha256", this.#secret).update(key.bytes).digest();
       own = derivedKey(root, "stream", namespace);
       this.#keys.set(key, own);
     }
