@@ -82,11 +82,9 @@ export const CLUSTER_EVENTS = {
     readonly error: ShoalError;
   }>(),
   /**
-   * `clusterNames()` cannot list the node, because its folder or disk refuses it. Retried every 5 s. Emitted once per
-   * outage.
+   * `clusterNames()` does not list the node, because its folder or disk refused it at the start.
    */
   "registry:down": event<{ readonly error: Error }>(),
-  "registry:up": event(),
   /**
    * The process or the system can open no more files (`EMFILE`): incoming connections are closed at once, and none can
    * be made. Members are kept, since datagrams need no files. Emitted once until files can be opened again.

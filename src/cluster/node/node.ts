@@ -11,7 +11,7 @@ import type { ZrePlane } from "../../zre/plane.js";
 import { type ClusterTlsOptions, checkTls } from "../admission/tls.js";
 import { MAX_NAMESPACES } from "../bounds.js";
 import { createId, fullName } from "../identity.js";
-import { type ClusterNodeEntry, checkControl, Registrar } from "../registry.js";
+import { type ClusterNodeEntry, checkControl, register } from "../registry.js";
 import type { ClusterEvent } from "./events.js";
 import type { Member } from "./member.js";
 import { ClusterNamespace } from "./namespace.js";
@@ -49,7 +49,7 @@ export class ClusterNode extends ClusterNamespace {
   #starting: Promise<void> | undefined;
   #started = false;
   readonly #zre: ZreBridge | undefined;
-  #registrar: Registrar | undefined;
+  #unregister: (() => Promise<void>) | undefined;
   #unwatchFiles: (() => void) | undefined;
   #control: readonly string[] = [];
 
@@ -216,32 +216,28 @@ export class ClusterNode extends ClusterNamespace {
    */
   showControl(endpoints: readonly string[]): void {
     this.#control = checkControl(endpoints);
-    this.#updateEntry({ control: this.#control });
   }
 
   /** @internal */
   override onAddress(address: string): void {
-    this.#updateEntry({ address, port: this.sockets.port });
     if (this.#settings.scope === "link") this.#zre?.plane.setHeaders(this.#zreHeaders());
-  }
-
-  #updateEntry(changes: Partial<ClusterNodeEntry>): void {
-    if (this.#registrar !== undefined) this.#registrar.entry = { ...this.#registrar.entry, ...changes };
   }
 
   async #register(): Promise<void> {
     // A simulation has no files.
     if (!this.#settings.registry || this.sockets.platform !== MACHINE) return;
-    const { id, name, cluster, address } = this;
-    const { port } = this.sockets;
-    this.#registrar = new Registrar(
-      { id, name, cluster, address, port, pid: process.pid, since: Date.now(), control: this.#control },
-      (error) => {
-        if (error !== undefined) this.sockets.count("registry");
-        super.report(error === undefined ? { type: "registry:up" } : { type: "registry:down", error });
-      },
-    );
-    await this.#registrar.start();
+    const { id, name, cluster } = this;
+    const [pid, since] = [process.pid, Date.now()];
+    const entry = (): ClusterNodeEntry => {
+      const { address, port } = this.sockets;
+      return { id, name, cluster, address, port, pid, since, control: this.#control };
+    };
+    try {
+      this.#unregister = await register(entry);
+    } catch (error) {
+      this.sockets.count("registry");
+      super.report({ type: "registry:down", error: error as Error });
+    }
   }
 
   #watchFiles(): void {
@@ -391,7 +387,7 @@ export class ClusterNode extends ClusterNamespace {
     await Promise.all([
       ...[...this.#namespaces].map((namespace) => namespace.close({ linger })),
       this.#zre?.plane.close(linger),
-      this.#registrar?.close(),
+      this.#unregister?.(),
       super.onClose(linger),
     ]);
     await this.sockets.close();
