@@ -40,7 +40,6 @@ export interface NodeIdentity {
 export interface NamespaceOwner {
   readonly closed: boolean;
   report(event: ClusterEvent): void;
-  onAddress(address: string): void;
 }
 
 export interface NamespaceOptions {
@@ -289,9 +288,7 @@ export class NamespaceRuntime implements NamespacePort {
 
   onAddress(address: string): void {
     this.run((rules, now) => rules.setAddress(now, address));
-    const { details, owner } = this.#namespace;
-    details.onAddress();
-    owner.onAddress(address);
+    this.#namespace.details.onAddress();
   }
 
   get streams(): PairStreams | undefined {

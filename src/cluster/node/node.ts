@@ -6,7 +6,6 @@ import { backOff } from "../../core/timers.js";
 import { ignore } from "../../core/waiter.js";
 import { MACHINE } from "../../engine/zmtp/transport/transports.js";
 import { checkFunction } from "../../kit/options.js";
-import { nodeHeaders } from "../../zre/codec.js";
 import type { ZrePlane } from "../../zre/plane.js";
 import { type ClusterTlsOptions, checkTls } from "../admission/tls.js";
 import { MAX_NAMESPACES } from "../bounds.js";
@@ -60,7 +59,7 @@ export class ClusterNode extends ClusterNamespace {
     super("ClusterNode", node.namespace, identityOf(node, sockets), sockets, first);
     this.#settings = node;
     if (node.zre === undefined) return;
-    const self = { uuid: this.id, name: this.name.split("@")[0] as string, headers: this.#zreHeaders() };
+    const self = { uuid: this.id, name: this.name.split("@")[0] as string };
     this.#zre = new ZreBridge(node.zre, self, this.parts, this.events);
   }
 
@@ -218,11 +217,6 @@ export class ClusterNode extends ClusterNamespace {
     this.#control = checkControl(endpoints);
   }
 
-  /** @internal */
-  override onAddress(address: string): void {
-    if (this.#settings.scope === "link") this.#zre?.plane.setHeaders(this.#zreHeaders());
-  }
-
   async #register(): Promise<void> {
     // A simulation has no files.
     if (!this.#settings.registry || this.sockets.platform !== MACHINE) return;
@@ -317,23 +311,12 @@ export class ClusterNode extends ClusterNamespace {
   async #startZre(): Promise<void> {
     const plane = this.#zre?.plane;
     if (plane === undefined || this.closed) return;
-    plane.setHeaders(this.#zreHeaders());
     try {
       await plane.start();
     } catch (error) {
       void this.close({ linger: 0 });
       throw error;
     }
-  }
-
-  #zreHeaders(): Record<string, string> {
-    const { zre, scope, namespace } = this.#settings;
-    const { id } = this;
-    const address = scope === "link" ? this.address : "";
-    return {
-      ...zre?.headers,
-      ...nodeHeaders({ id, namespace, address, tags: this.tags(), props: this.props() }),
-    };
   }
 
   /** @internal Entering ZRE peers were reported already. */
