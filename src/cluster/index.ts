@@ -12,7 +12,7 @@ export {
 } from "../kit/contract.js";
 export { type FailureReason, type HandlerErrorDetails, ServiceError } from "../kit/errors.js";
 export type { ZreNodeOptions } from "../zre/plane.js";
-export type { AdmissionRequest, CurveOptions } from "./admission/identities.js";
+export type { CurveOptions } from "./admission/identities.js";
 export type { RefusedReason } from "./admission/proof.js";
 export type { ClusterCertificate, ClusterListenerTls, ClusterTlsOptions } from "./admission/tls.js";
 export type { AddressScope, HostAddress } from "./clients/addresses.js";

@@ -135,8 +135,6 @@ export class NodeStream implements Sink, PairStream {
   #exchange: IdentityExchange | undefined;
   /** With node keys. */
   node: ProvedNode | undefined;
-  /** Nothing is read while admission is decided. */
-  #deciding = false;
   /** Whether it counts towards the maximum. */
   hasPlace: boolean;
   #ended = false;
@@ -384,7 +382,7 @@ export class NodeStream implements Sink, PairStream {
     // A stream in memory answers within a write.
     if (this.#isTaking) return;
     this.#isTaking = true;
-    while (!this.ended && !this.#deciding) {
+    while (!this.ended) {
       // The proofs of 64 clusters have 2,700 bytes.
       if (this.#in !== undefined)
         this.#units.most = FRAME_HEAD + (this.verified ? this.#own.maxFrame() : 4_096);
@@ -518,20 +516,7 @@ export class NodeStream implements Sink, PairStream {
       return;
     }
     this.node = node;
-    this.#deciding = true;
-    this.#stream.reader.pause();
-    void this.#own.identities?.admits(node, this.origin).then((isAdmitted) => {
-      if (this.ended) return;
-      this.#deciding = false;
-      this.#onDecided(exchange, isAdmitted);
-      if (this.ended) return;
-      this.#take();
-      this.#stream.reader.resume();
-    });
-  }
-
-  #onDecided(exchange: IdentityExchange, isAdmitted: boolean): void {
-    if (!isAdmitted) {
+    if (this.#own.identities?.keys.has(node.publicKey) !== true) {
       this.refuseNode("denied");
       return;
     }

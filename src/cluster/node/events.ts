@@ -69,8 +69,6 @@ export const CLUSTER_EVENTS = {
    * dialled address. Emitted at most once per minute for each host and reason; `stats().dropped` counts all.
    */
   refused: event<{ readonly address: string; readonly reason: RefusedReason }>(),
-  /** `curve.allow` threw, so the node at `address` was refused. Emitted at most once per minute for each host. */
-  "admission:failed": event<{ readonly address: string; readonly error: unknown }>(),
   /**
    * A link of `keepLinked` could not be made, or its stream ended. Emitted once per reason until a link has stood for 10 s.
    */

@@ -96,13 +96,7 @@ export class NodeSockets {
     } catch {
       // `open` throws.
     }
-    if (settings.curve !== undefined)
-      this.#identities = new NodeIdentities(settings.curve, (address, error) => {
-        const [first] = this.#namespaces.values();
-        this.count("allow");
-        if (this.#reports.allows(performance.now(), hostOf(address), "allow"))
-          first?.report({ type: "admission:failed", address, error });
-      });
+    this.#identities = settings.curve && new NodeIdentities(settings.curve);
     this.tls = settings.tls && new NodeTls(settings.tls);
     this.streams = new NodeStreams(this.platform.transports, this.tls, {
       accepts: (address) => this.accepts(address),
