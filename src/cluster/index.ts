@@ -57,7 +57,6 @@ export {
   type MulticastSourceOptions,
   multicastSource,
 } from "./discovery/beacon.js";
-export { type DnsSourceOptions, dnsSource } from "./discovery/dns.js";
 export { type EtcdSourceOptions, etcdSource } from "./discovery/etcd.js";
 export type { DiscoveryTls } from "./discovery/http.js";
 export { type KubernetesSourceOptions, kubernetesSource } from "./discovery/kubernetes.js";
@@ -68,6 +67,8 @@ export {
   type DiscoverySelf,
   type DiscoverySource,
   type DiscoveryStatus,
+  type DnsSourceOptions,
+  dnsSource,
   staticSource,
 } from "./discovery/source.js";
 export { createId } from "./identity.js";
