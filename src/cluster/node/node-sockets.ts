@@ -187,7 +187,7 @@ export class NodeSockets {
     const { scope, group } = this.settings;
     const port = await this.streams.listen(binding, wanted);
     const datagrams = new Datagrams(
-      { bind: binding, port, group, interfaces: groupInterfaces(interfaces), ttl: scope === "host" ? 0 : 1 },
+      { bind: binding, port, group, interface: groupInterface(interfaces), ttl: scope === "host" ? 0 : 1 },
       this.#onDatagram,
       (reason) => this.count(reason),
     );
@@ -238,7 +238,7 @@ export class NodeSockets {
     const { v4, v6 } = this.#bound.binding;
     if (binding.v4 !== v4 || binding.v6 !== v6) void this.#rebind(binding, interfaces);
     else {
-      void this.#datagrams?.setInterfaces(groupInterfaces(interfaces));
+      void this.#datagrams?.setInterface(groupInterface(interfaces));
       this.#announce(first);
     }
   }
@@ -458,8 +458,8 @@ export class NodeSockets {
   }
 }
 
-function groupInterfaces(interfaces: readonly HostInterface[]): string[] {
-  return interfaces.map(({ address }) => address).filter((address) => !isIp6(address));
+function groupInterface(interfaces: readonly HostInterface[]): string | undefined {
+  return interfaces.find(({ address }) => !isIp6(address))?.address;
 }
 
 function hostOf(address: string): string {
