@@ -136,7 +136,7 @@ export function nodeSchema(): Schema {
       discovery: flagged(
         "--discovery <TEXT>",
         list(
-          "where to find nodes, in place of multicast: static:HOST:PORT,…, dns://NAME[:PORT], etcd://HOST:PORT/PREFIX …",
+          "where to find nodes, in place of multicast: static:HOST:PORT,…, dns://NAME:PORT, etcd://HOST:PORT/PREFIX …",
         ),
       ),
       multicast: {

@@ -98,7 +98,6 @@ export async function startNode(settings: StartSettings): Promise<void> {
     ),
   );
   node.events.on("files:available", () => log.info("files can be opened again"));
-  node.events.on("registry:up", () => log.info("shoal node names shows this node"));
   let server: DiscoveryServer | undefined;
   let sessions: NodeSessions | undefined;
   const close = async (linger: number): Promise<void> => {

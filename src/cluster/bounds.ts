@@ -40,8 +40,6 @@ export const MAX_DETAILS = 1_000;
 export const MAX_ADVERT = 400;
 /** Tags, and props, of a member; also entries of each list about a node in a discovery server's answer. */
 export const MAX_TAGS = 64;
-/** The cost of each grows with the node's tags. */
-export const MAX_TAG_CHANGES = 1_000;
 /** Endpoints of a member, its listeners, protocols and control endpoints, and ports of a multicast source. */
 export const MAX_ENDPOINTS = 8;
 

@@ -12,7 +12,7 @@ export {
 } from "../kit/contract.js";
 export { type FailureReason, type HandlerErrorDetails, ServiceError } from "../kit/errors.js";
 export type { ZreNodeOptions } from "../zre/plane.js";
-export type { AdmissionRequest, CurveOptions } from "./admission/identities.js";
+export type { CurveOptions } from "./admission/identities.js";
 export type { RefusedReason } from "./admission/proof.js";
 export type { ClusterCertificate, ClusterListenerTls, ClusterTlsOptions } from "./admission/tls.js";
 export type { AddressScope, HostAddress } from "./clients/addresses.js";
@@ -57,7 +57,6 @@ export {
   type MulticastSourceOptions,
   multicastSource,
 } from "./discovery/beacon.js";
-export { type DnsSourceOptions, dnsSource } from "./discovery/dns.js";
 export { type EtcdSourceOptions, etcdSource } from "./discovery/etcd.js";
 export type { DiscoveryTls } from "./discovery/http.js";
 export { type KubernetesSourceOptions, kubernetesSource } from "./discovery/kubernetes.js";
@@ -68,6 +67,8 @@ export {
   type DiscoverySelf,
   type DiscoverySource,
   type DiscoveryStatus,
+  type DnsSourceOptions,
+  dnsSource,
   staticSource,
 } from "./discovery/source.js";
 export { createId } from "./identity.js";

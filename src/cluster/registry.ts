@@ -7,7 +7,7 @@
  * to another user or can be entered by others is not used.
  */
 import { chmod, lstat, readdir, rm } from "node:fs/promises";
-import { createConnection, createServer, type Server } from "node:net";
+import { createConnection, createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { invalidArgument } from "../core/arguments.js";
 import { InvalidStateError, TransportError } from "../core/errors.js";
@@ -58,134 +58,43 @@ function nodesFolder(): string {
   return join(runtimeFolder(), "nodes");
 }
 
-function isSafe(folder: string): boolean {
-  return ownFolderFault(dirname(folder)) === undefined && ownFolderFault(folder) === undefined;
-}
-
-interface Place {
-  readonly path: string;
-  readonly server: Server;
-  /** Of the socket's file: another file of that name is not this node's. */
-  readonly inode: number;
-}
-
 /**
- * Keeps a running node in the registry. The socket is checked in intervals, since its folder may be removed or
- * replaced. A failure is reported once, until the node is registered again.
+ * Puts a running node in the registry. A socket whose file or folder is removed later is not made again.
+ *
+ * @param entry of the node now
+ * @returns takes it out, and never rejects
+ * @throws InvalidStateError `EFSM` if no folder is safe, and the system's errors: others on this host do not find the node
  */
-export class Registrar {
-  /** May be replaced at any time. */
-  entry: ClusterNodeEntry;
-  readonly #onChange: (error: Error | undefined) => void;
-  readonly #folder: string;
-  readonly #interval: number;
-  #place: Place | undefined;
-  #timer: NodeJS.Timeout | undefined;
-  #checking: Promise<void> | undefined;
-  #isDown = false;
-  #closed = false;
-
-  /** @param onChange gets an error if others on this host do not find the node, `undefined` if they do again */
-  constructor(
-    entry: ClusterNodeEntry,
-    onChange: (error: Error | undefined) => void,
-    folder: string = nodesFolder(),
-    interval = 5_000,
-  ) {
-    this.entry = entry;
-    this.#onChange = onChange;
-    this.#folder = folder;
-    this.#interval = interval;
-  }
-
-  /** Settles after the first attempt. Never rejects. */
-  async start(): Promise<void> {
-    // No folder is safe without file owners.
-    if (process.getuid === undefined || this.#closed) return;
-    this.#timer = setInterval(() => void this.#check(), this.#interval).unref();
-    await this.#check();
-  }
-
-  /** Never rejects. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    clearInterval(this.#timer);
-    await this.#checking;
-    await this.#leave();
-  }
-
-  #check(): Promise<void> {
-    this.#checking ??= this.#keep().finally(() => {
-      this.#checking = undefined;
-    });
-    return this.#checking;
-  }
-
-  async #keep(): Promise<void> {
-    try {
-      // The folder may be removed between two steps. The second attempt creates it.
-      await this.#register().catch(() => this.#register());
-    } catch (error) {
-      if (!this.#isDown && !this.#closed) this.#onChange(error as Error);
-      this.#isDown = true;
-      return;
-    }
-    if (this.#isDown && !this.#closed) this.#onChange(undefined);
-    this.#isDown = false;
-  }
-
-  /** @throws InvalidStateError `EFSM`, and the system's errors */
-  async #register(): Promise<void> {
-    const place = this.#place;
-    if (place !== undefined && isSafe(this.#folder) && (await inodeOf(place.path)) === place.inode) return;
-    await this.#leave();
-    if (!this.#closed) this.#place = await this.#listen();
-  }
-
-  async #listen(): Promise<Place> {
-    const folder = this.#folder;
-    const path = join(folder, `${this.entry.id.slice(0, 16)}.sock`);
-    // Every system accepts so many bytes.
-    if (Buffer.byteLength(path) > 103)
-      throw new InvalidStateError("EFSM", `the path ${path} is too long for a socket`);
-    makeOwnFolder(dirname(folder));
-    makeOwnFolder(folder);
-    const server = createServer((socket) => {
-      socket.on("error", ignore).end(JSON.stringify(this.entry), () => socket.destroy());
-    });
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", reject);
-      server.listen({ path, exclusive: true }, resolve);
-    });
-    // A connection that could not be accepted does not end the socket.
-    server.on("error", ignore).unref();
-    try {
-      await chmod(path, 0o600);
-      return { path, server, inode: (await lstat(path)).ino };
-    } catch (error) {
-      await closed(server);
-      throw error;
-    }
-  }
-
-  /** Closing removes the socket's file. */
-  async #leave(): Promise<void> {
-    const place = this.#place;
-    this.#place = undefined;
-    if (place !== undefined) await closed(place.server);
-  }
-}
-
-function closed(server: Server): Promise<void> {
-  return new Promise((resolve) => void server.close(() => resolve()));
-}
-
-async function inodeOf(path: string): Promise<number | undefined> {
+export async function register(
+  entry: () => ClusterNodeEntry,
+  folder: string = nodesFolder(),
+): Promise<() => Promise<void>> {
+  // No folder is safe without file owners.
+  if (process.getuid === undefined) return async () => undefined;
+  const path = join(folder, `${entry().id.slice(0, 16)}.sock`);
+  // Every system accepts so many bytes.
+  if (Buffer.byteLength(path) > 103)
+    throw new InvalidStateError("EFSM", `the path ${path} is too long for a socket`);
+  makeOwnFolder(dirname(folder));
+  makeOwnFolder(folder);
+  const server = createServer((socket) => {
+    socket.on("error", ignore).end(JSON.stringify(entry()), () => socket.destroy());
+  });
+  // Closing removes the socket's file.
+  const close = (): Promise<void> => new Promise((resolve) => void server.close(() => resolve()));
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ path, exclusive: true }, resolve);
+  });
+  // A connection that could not be accepted does not end the socket.
+  server.on("error", ignore).unref();
   try {
-    return (await lstat(path)).ino;
-  } catch {
-    return undefined; // The node cannot be found there, whatever the reason.
+    await chmod(path, 0o600);
+  } catch (error) {
+    await close();
+    throw error;
   }
+  return close;
 }
 
 /**
@@ -201,7 +110,8 @@ export function clusterNames(): Promise<ClusterNodeEntry[]> {
 
 /** @internal Like `clusterNames`, for another folder. */
 export async function namesIn(folder: string): Promise<ClusterNodeEntry[]> {
-  if (process.getuid === undefined || !isSafe(folder)) return [];
+  const isUnsafe = ownFolderFault(dirname(folder)) !== undefined || ownFolderFault(folder) !== undefined;
+  if (process.getuid === undefined || isUnsafe) return [];
   const entries = await entriesOf(folder);
   return entries.sort(
     (a, b) => a.name.localeCompare(b.name) || a.cluster.localeCompare(b.cluster) || a.since - b.since,

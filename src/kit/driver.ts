@@ -207,7 +207,6 @@ const FAILURE_EVENTS: ReadonlySet<string> = new Set([
   "handler:failed",
   "subscription:failed",
   "predicate:failed",
-  "admission:failed",
   "link:failed",
   "worker:crashed",
 ]);

@@ -238,7 +238,6 @@ const FAULTS: ReadonlySet<string | undefined> = new Set([
   "link:outside",
   "link:refused",
   "messages:listen",
-  "allow",
   "files",
   "group",
   "keys",

@@ -190,17 +190,6 @@ export function decodeMessage(key: string, bytes: Buffer): StoredMessage {
   };
 }
 
-/** @param report gets the error of a damaged record, which is as none then */
-export function undamaged<T>(read: () => T, report: (error: StoreError) => void): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (!(error instanceof StoreError) || error.reason !== "damaged") throw error;
-    report(error);
-    return undefined;
-  }
-}
-
 export function messageSize(message: Pick<StoredMessage, "topic" | "data">): number {
   return Buffer.byteLength(message.topic) + message.data.length;
 }

@@ -10,7 +10,6 @@
  * Messages have numbers from `head` to `tail`, except acknowledged and dropped ones.
  */
 
-import { ignore } from "../core/waiter.js";
 import { type OpenRequest, type Publication, SessionError } from "./protocol.js";
 import {
   decodeMessage,
@@ -24,13 +23,11 @@ import {
   MAX_SESSION_SHAPES,
   messageSize,
   numberOf,
-  rangeOf,
   type SessionLimits,
   type SessionOwner,
   type SessionRecord,
   type StoredMessage,
   type StoreTotals,
-  undamaged,
 } from "./records.js";
 import type { SessionServerSettings } from "./server-options.js";
 import { NotPrepared, type View } from "./transactions.js";
@@ -62,8 +59,6 @@ export interface SubscriptionDirectory {
   readonly version: number;
   match(topic: string): readonly string[];
   refresh(): Promise<void>;
-  /** Gets the errors of damaged records. */
-  readonly report: (error: unknown) => void;
 }
 
 /** With `refusedBy` "" the store is full. */
@@ -222,15 +217,11 @@ function release(view: View, id: string, record: SessionRecord, sent: number, no
 }
 
 /** A sweep (Sweeper) removes messages and message ids. */
-function remove(
-  view: View,
-  id: string,
-  record: Pick<SessionRecord, "life" | "filters" | "count" | "ids">,
-): void {
+function remove(view: View, id: string, record: SessionRecord): void {
   view.set(keys.session(id), undefined);
-  const filters = undamaged(() => readFilters(view, id), ignore);
-  addTotals(view, -1, -record.filters, -bytesOf(filters ?? []));
-  if (filters?.length !== 0) {
+  const filters = readFilters(view, id);
+  addTotals(view, -1, -filters.length, -bytesOf(filters));
+  if (filters.length > 0) {
     view.set(keys.filters(id), undefined);
     noteChange(view, id);
   }
@@ -239,30 +230,10 @@ function remove(
 
 /** An operator removes a session. @returns its owner @throws SessionError `gone` */
 export function end(view: View, id: string): SessionOwner | undefined {
-  let isDamaged = false;
-  const record = undamaged(
-    () => readSession(view, id),
-    () => {
-      isDamaged = true;
-    },
-  );
-  if (isDamaged) removeDamaged(view, id);
-  else if (record === undefined) throw new SessionError("gone");
-  else remove(view, id, record);
-  return record?.owner;
-}
-
-/** The record of a damaged one would have its life. */
-function removeDamaged(view: View, id: string): void {
-  const filters = undamaged(() => readFilters(view, id), ignore)?.length ?? 0;
-  for (const kind of ["q", "i", "j"])
-    for (let { from, to } = rangeOf(`${kind}/${id}/`); from !== to; ) {
-      const { keys: found, end } = view.keysIn({ from, to, limit: 1 });
-      const [, , life] = found[0]?.split("/") ?? [];
-      if (life !== undefined) view.setJson(keys.removed(id, life), 0);
-      from = life === undefined ? end : rangeOf(`${kind}/${id}/${life}/`).to;
-    }
-  remove(view, id, { ...EMPTY, filters, life: "" });
+  const record = readSession(view, id);
+  if (record === undefined) throw new SessionError("gone");
+  remove(view, id, record);
+  return record.owner;
 }
 
 /** Whether a server has its sign of life (Sweeper). */
@@ -344,11 +315,11 @@ export function publish(
   const self = owned(view, handle);
   if (number <= self.published) return duplicate(self.refused.includes(number) ? handle.id : undefined);
   countPublication(view, handle.id, self, number);
-  if (id !== "" && isRepeated(view, handle, id, directory.report, now)) return duplicate(undefined);
+  if (id !== "" && isRepeated(view, handle, id, now)) return duplicate(undefined);
   const message = { topic, publisher: handle.id, id, time: now, data, context };
   const kept = keepMessage(view, directory, message);
   if (kept.refusedBy !== undefined) return noteRefusal(view, handle, kept.refusedBy);
-  if (id !== "") remember(view, handle, id, directory.report, now);
+  if (id !== "") remember(view, handle, id, now);
   return { isDuplicate: false, ...kept };
 }
 
@@ -390,8 +361,7 @@ function keepMessage(view: View, directory: SubscriptionDirectory, message: Stor
   view.need(targets.map(keys.session));
   const found: [string, SessionRecord][] = [];
   for (const target of targets) {
-    // It can neither be opened nor keep a message: an operator removes it.
-    const before = undamaged(() => readSession(view, target), directory.report);
+    const before = readSession(view, target);
     if (before === undefined) continue;
     // Another session may still refuse the message, so the oldest stay.
     const record =
@@ -425,16 +395,6 @@ function duplicate(refusedBy: string | undefined): PublishOutcome {
   return { isDuplicate: true, refusedBy, sessions: 0, owned: [] };
 }
 
-/** `undefined`: damaged. */
-function messageOf(key: string, bytes: Buffer): StoredMessage | undefined {
-  return undamaged(() => decodeMessage(key, bytes), ignore);
-}
-
-/** Of a damaged message nothing is known: a queue has the bytes until it is empty. */
-function sizeOf(message: StoredMessage | undefined): number {
-  return message === undefined ? 0 : messageSize(message);
-}
-
 type Queue = Pick<SessionRecord, "limits" | "count" | "bytes">;
 
 function fits({ limits, count, bytes }: Queue, size: number): boolean {
@@ -456,12 +416,12 @@ function makeRoom(view: View, id: string, record: SessionRecord, size: number, n
     from = found.end;
     for (const key of found.keys) {
       if (fits({ limits, count, bytes }, size)) break;
-      const message = messageOf(key, view.get(key) as Buffer);
-      if (cause === "old" && message !== undefined && now - message.time <= limits.maxAge) {
+      const message = decodeMessage(key, view.get(key) as Buffer);
+      if (cause === "old" && now - message.time <= limits.maxAge) {
         from = to;
         break;
       }
-      bytes -= sizeOf(message);
+      bytes -= messageSize(message);
       view.set(key, undefined);
       head = numberOf(key) + 1;
       count -= 1;
@@ -473,38 +433,23 @@ function makeRoom(view: View, id: string, record: SessionRecord, size: number, n
     ...record,
     head,
     count,
-    bytes: count && bytes,
+    bytes,
     drops: { ...drops, [cause]: drops[cause] + evicted },
   };
 }
 
-type Report = SubscriptionDirectory["report"];
-
-function isRepeated(
-  view: View,
-  { id, life }: SessionHandle,
-  message: string,
-  report: Report,
-  now: number,
-): boolean {
-  const key = keys.publishedId(id, life, hashOf(message));
-  const time = undamaged(() => view.getJson<number>(key), report);
+function isRepeated(view: View, { id, life }: SessionHandle, message: string, now: number): boolean {
+  const time = view.getJson<number>(keys.publishedId(id, life, hashOf(message)));
   return time !== undefined && now - time < 600_000;
 }
 
 /** Replaces the id of 1,000 ids before. */
-function remember(
-  view: View,
-  { id, life }: SessionHandle,
-  message: string,
-  report: Report,
-  now: number,
-): void {
+function remember(view: View, { id, life }: SessionHandle, message: string, now: number): void {
   const record = readSession(view, id) as SessionRecord;
   writeSession(view, id, { ...record, ids: record.ids + 1 });
   const slot = keys.idSlot(id, life, record.ids % 1_000);
   const hash = hashOf(message);
-  const before = undamaged(() => view.getJson<string>(slot), report);
+  const before = view.getJson<string>(slot);
   if (before !== undefined && before !== hash) view.set(keys.publishedId(id, life, before), undefined);
   view.setJson(slot, hash);
   view.setJson(keys.publishedId(id, life, hash), now);
@@ -537,7 +482,7 @@ export function settle(view: View, handle: SessionHandle, progress: Progress): S
     if (kept === undefined) return false;
     view.set(key, undefined);
     count -= 1;
-    bytes -= sizeOf(messageOf(key, kept));
+    bytes -= messageSize(decodeMessage(key, kept));
     return true;
   };
   for (const number of acknowledged) take(number);
@@ -545,7 +490,7 @@ export function settle(view: View, handle: SessionHandle, progress: Progress): S
   const record: SessionRecord = {
     ...found,
     count,
-    bytes: count && bytes,
+    bytes,
     head: Math.min(Math.max(found.head, low), found.tail),
     mark: Math.max(found.mark, Math.min(sent, found.tail)),
     drops: gone === 0 ? found.drops : { ...found.drops, old: found.drops.old + gone },

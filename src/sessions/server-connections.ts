@@ -34,7 +34,6 @@ import {
   PAGE,
   rangeOf,
   type SessionRecord,
-  undamaged,
 } from "./records.js";
 import * as rules from "./rules.js";
 import type { ServerContext } from "./server-context.js";
@@ -136,11 +135,7 @@ export class SessionConnections {
       const some = connections.slice(at, at + PAGE);
       const values = await this.#context.settings.store.read(some.map(({ id }) => keys.session(id)));
       for (const [i, connection] of some.entries())
-        try {
-          if (connection.state === "open") this.#compare(connection, values[i]?.value);
-        } catch (error) {
-          this.#failed(connection, error); // A damaged record is of one session.
-        }
+        if (connection.state === "open") this.#compare(connection, values[i]?.value);
     }
   }
 
@@ -435,8 +430,8 @@ export class SessionConnections {
     if (connection.state !== "open") return;
     const { deliveries, mark, maxAge } = connection;
     const number = numberOf(key);
-    const message = undamaged(() => decodeMessage(key, value), this.#context.storeFailed);
-    if (message === undefined || (maxAge >= 0 && Date.now() - message.time > maxAge)) {
+    const message = decodeMessage(key, value);
+    if (maxAge >= 0 && Date.now() - message.time > maxAge) {
       deliveries.passed(number);
       return;
     }

@@ -2,17 +2,7 @@
 
 import { SubscriptionTable } from "../cluster/messaging/subscription-table.js";
 import type { EventStream } from "../core/event-stream.js";
-import {
-  after,
-  decodeJson,
-  KEPT_CHANGES,
-  keys,
-  lastPart,
-  PAGE,
-  PAGE_BYTES,
-  rangeOf,
-  undamaged,
-} from "./records.js";
+import { after, decodeJson, KEPT_CHANGES, keys, lastPart, PAGE, PAGE_BYTES, rangeOf } from "./records.js";
 import type { SubscriptionDirectory } from "./rules.js";
 import type { SessionServerEvent, SessionServerSettings } from "./server-options.js";
 import { readMany, type SessionStore } from "./store.js";
@@ -38,10 +28,7 @@ export class Directory implements SubscriptionDirectory {
   version = -1;
   #refreshing: Promise<void> | undefined;
 
-  constructor(
-    store: SessionStore,
-    readonly report: (error: unknown) => void,
-  ) {
+  constructor(store: SessionStore) {
     this.#store = store;
   }
 
@@ -77,9 +64,8 @@ export class Directory implements SubscriptionDirectory {
     const changes = Array.from({ length: to - from + 1 }, (_, i) => keys.change(from + i));
     const changed = new Set<string>();
     for (const [i, each] of (await readMany(this.#store, changes)).entries()) {
-      const id = each && undamaged(() => decodeJson(changes[i] as string, each.value), this.report);
-      if (id === undefined) return false;
-      changed.add(id as string);
+      if (each === undefined) return false;
+      changed.add(decodeJson(changes[i] as string, each.value) as string);
     }
     const sessions = [...changed];
     const values = await readMany(this.#store, sessions.map(keys.filters));
@@ -105,8 +91,7 @@ export class Directory implements SubscriptionDirectory {
   }
 
   #set(id: string, bytes: Buffer | undefined): void {
-    const decode = (): unknown => bytes && decodeJson(keys.filters(id), bytes);
-    const filters = (undamaged(decode, this.report) ?? []) as string[];
+    const filters = bytes === undefined ? [] : (decodeJson(keys.filters(id), bytes) as string[]);
     const before = this.#filters.get(id) ?? [];
     const [had, has] = [new Set(before), new Set(filters)];
     for (const filter of before) if (!has.has(filter)) this.#table.delete(filter, id);

@@ -13,7 +13,6 @@ import { ClosedError } from "../core/errors.js";
 import { withTimeout } from "../core/waiter.js";
 import { Driver } from "../kit/driver.js";
 import { CLOSE_LINGER, checkOptions } from "../kit/options.js";
-import { StoreError } from "../store/store.js";
 import { SessionError } from "./protocol.js";
 import {
   after,
@@ -74,7 +73,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
       server: randomBytes(8).toString("hex"),
       settings,
       transactions: new Transactions(store, settings),
-      directory: new Directory(store, this.#storeFailed),
+      directory: new Directory(store),
       events: this.events,
       wake: (server, session) => this.#wake(server, session),
       storeFailed: this.#storeFailed,
@@ -318,7 +317,7 @@ export class Sweeper {
     const now = performance.now();
     const before = this.#servers;
     this.#servers = new Map();
-    await this.#each(entries, async ({ key, value }) => {
+    for (const { key, value } of entries) {
       const server = lastPart(key);
       const heartbeats = decodeJson(key, value) as number;
       const seen = before.get(server);
@@ -329,7 +328,7 @@ export class Sweeper {
         await transactions.run((view) => {
           if (view.getJson(key) === heartbeats) view.set(key, undefined);
         });
-    });
+    }
   }
 
   async #sweepSessions(): Promise<void> {
@@ -339,25 +338,13 @@ export class Sweeper {
     this.#cursor = entries.length < PAGE || last === undefined ? "" : after(last.key);
     const now = Date.now();
     const { events, transactions } = this.#context;
-    await this.#each(entries, async ({ key, value }) => {
+    for (const { key, value } of entries) {
       const record = decodeJson(key, value) as SessionRecord;
-      if (!rules.isDue(record, (server) => this.#servers.has(server), now)) return;
+      if (!rules.isDue(record, (server) => this.#servers.has(server), now)) continue;
       const id = lastPart(key);
       const isRemoved = await transactions.run((view) => rules.expire(view, id, now));
       if (isRemoved) events.emit({ type: "session:removed", id, reason: "expired" });
-    });
-  }
-
-  /** A damaged record is reported, and does not stop the upkeep. */
-  async #each(
-    entries: readonly SessionStoreEntry[],
-    sweep: (entry: SessionStoreEntry) => Promise<void>,
-  ): Promise<void> {
-    for (const entry of entries)
-      await sweep(entry).catch((error: unknown) => {
-        if (!(error instanceof StoreError) || error.reason !== "damaged") throw error;
-        this.#context.storeFailed(error);
-      });
+    }
   }
 
   /** @returns whether there were any */

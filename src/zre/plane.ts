@@ -6,14 +6,14 @@ import { invalidArgument } from "../core/arguments.js";
 import { isBytes } from "../core/bytes.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError, UnroutableError } from "../core/errors.js";
 import { DriverTimer } from "../core/timers.js";
-import { type Platform, platformNow } from "../engine/zmtp/transport/transports.js";
+import { platformNow } from "../engine/zmtp/transport/transports.js";
 import { anything, bytes, checkOptions, type Given, integer, text } from "../kit/options.js";
 import { RouterReader } from "../kit/router-reader.js";
 import { connected } from "../kit/sockets.js";
 import { Context } from "../sockets/context.js";
 import { deliverNow, listen, Policing, type SocketEvent } from "../sockets/internal.js";
 import { Dealer, Router } from "../sockets/request-reply.js";
-import { type BeaconNetwork, BeaconSockets, beaconNetwork } from "./beacon.js";
+import { BeaconSockets, beaconNetwork } from "./beacon.js";
 import {
   encodeBeacon,
   helloFault,
@@ -70,14 +70,10 @@ export function zreSettings(options: ZreNodeOptions) {
   return Object.freeze({ ...settings, headers, ports: checkPorts(ports) });
 }
 
-interface OpenPlane {
-  readonly network: BeaconNetwork;
+interface Running {
   readonly router: Router;
   readonly beacons: BeaconSockets;
   readonly endpoint: string;
-}
-
-interface Running extends OpenPlane {
   readonly rules: ZreRules;
   readonly reader: RouterReader;
   readonly timer: DriverTimer;
@@ -88,7 +84,6 @@ export interface ZreIdentity {
   readonly uuid: string;
   /** Need not be unique. */
   readonly name: string;
-  readonly headers: Readonly<Record<string, string>>;
 }
 
 export type ZrePlaneEffects = Pick<ZreEffects, "event"> & {
@@ -114,11 +109,6 @@ export class ZrePlane {
   readonly #origins = new LatestMap<string, string>(1_024);
   /** Of the connection whose peer joins next. */
   #origin = "";
-  #headers: Readonly<Record<string, string>>;
-  #platform: Platform | undefined = undefined;
-  #looking: NodeJS.Timeout | undefined = undefined;
-  #moving: Promise<void> | undefined = undefined;
-  #isOutdated = false;
   #running: Running | undefined;
   #starting: Promise<void> | undefined;
   readonly #joined = new Set<string>();
@@ -127,14 +117,13 @@ export class ZrePlane {
   #closed = false;
 
   /** @throws InvalidArgumentError `EINVAL` for a name or headers that do not fit in a HELLO */
-  constructor(settings: ZreSettings, { uuid, name, headers }: ZreIdentity, effects: ZrePlaneEffects) {
+  constructor(settings: ZreSettings, { uuid, name }: ZreIdentity, effects: ZrePlaneEffects) {
     this.uuid = uuid;
     this.name = name;
     this.#settings = settings;
     this.#effects = effects;
-    this.#headers = headers;
     this.#context = new Context({ maxSockets: 2 * (settings.maxPeers + MAX_PENDING) });
-    const fault = helloFault(name, headers);
+    const fault = helloFault(name, settings.headers);
     if (fault !== undefined) throw new InvalidArgumentError(`zre: ${fault}`);
   }
 
@@ -159,16 +148,8 @@ export class ZrePlane {
   }
 
   async #start(): Promise<void> {
-    const platform = platformNow();
-    this.#platform = platform;
-    const opened = await this.#open(beaconNetwork(platform.interfaces(), this.#settings.interface));
-    this.#begin(opened);
-    // The system does not report changes of interfaces.
-    this.#looking = setInterval(() => this.#look(platform), 1_000).unref();
-  }
-
-  async #open(network: BeaconNetwork): Promise<OpenPlane> {
     const { port, ports, maxPeers, maxMessageSize } = this.#settings;
+    const network = beaconNetwork(platformNow().interfaces(), this.#settings.interface);
     const router = new Router({
       context: this.#context,
       // A reconnecting peer takes its routing id over, and its old connection's queue is dropped, as in zyre.
@@ -187,7 +168,7 @@ export class ZrePlane {
       undefined,
     );
     const onBeacon = (bytes: Buffer, address: string): void => {
-      if (this.#running?.beacons === beacons) this.#run((rules, now) => rules.onBeacon(now, bytes, address));
+      this.#run((rules, now) => rules.onBeacon(now, bytes, address));
     };
     const beacons = new BeaconSockets(network, port, onBeacon, (reason) => this.#effects.count(reason));
     try {
@@ -196,75 +177,18 @@ export class ZrePlane {
       );
       await beacons.open();
       if (this.#closed) throw new ClosedError("EBADF", "The node is closed");
-      return { network, router, beacons, endpoint };
+      this.#begin({ router, beacons, endpoint });
     } catch (error) {
       await Promise.all([router.close({ linger: 0 }), beacons.close()]);
       throw error;
     }
   }
 
-  /** An interface came up or has another address. A node keeps its network if only loopback is left. */
-  #look(platform: Platform): void {
-    const network = this.#running?.network;
-    if (network === undefined || this.#closed) return;
-    let found: BeaconNetwork;
-    try {
-      found = beaconNetwork(platform.interfaces(), this.#settings.interface);
-    } catch {
-      return; // The interface is gone for now, or the process is out of descriptors.
-    }
-    const isSame = found.address === network.address && found.broadcast === network.broadcast;
-    const isBetter = !isSame && (network.internal || !found.internal);
-    if (isBetter || this.#isOutdated) this.#move();
-  }
-
-  /** Only a HELLO has headers, so the node leaves and enters. */
-  setHeaders(headers: Readonly<Record<string, string>>): void {
-    this.#headers = { ...headers };
-    this.#isOutdated = this.#running !== undefined;
-    if (this.#isOutdated && !this.#closed) this.#move();
-  }
-
-  /** Opens another mailbox, with beacons from there. The next check of the interfaces retries. */
-  #move(): void {
-    this.#moving ??= this.#moveNow()
-      .catch(() => undefined) // It keeps its network.
-      .finally(() => {
-        this.#moving = undefined;
-      });
-  }
-
-  async #moveNow(): Promise<void> {
-    const before = this.#started();
-    const platform = this.#platform as Platform;
-    const network = beaconNetwork(platform.interfaces(), this.#settings.interface);
-    const opened = await this.#open(network).catch(async (error) => {
-      if (error.code !== "EADDRINUSE" || this.#settings.ports === undefined) throw error;
-      // The only free port of `ports` may be its own.
-      await before.router.unbind(before.endpoint);
-      return this.#open(network).catch(async (still) => {
-        await before.router.bind(before.endpoint);
-        throw still;
-      });
-    });
-    // Later beacons are those of an unknown peer.
-    await before.beacons.send(encodeBeacon(this.uuid, 0));
-    before.timer.stop();
-    before.reader.stop();
-    for (const group of before.rules.groups) this.#joined.add(group);
-    before.rules.end();
-    this.#begin(opened);
-    this.#emit();
-    await Promise.all([before.router.close({ linger: 0 }), before.beacons.close()]);
-  }
-
-  #begin(opened: OpenPlane): void {
+  #begin(opened: Pick<Running, "router" | "beacons" | "endpoint">): void {
     const { router, beacons, endpoint } = opened;
-    const { interval, evasive, expired, maxPeers } = this.#settings;
+    const { headers, interval, evasive, expired, maxPeers } = this.#settings;
     const timer = new DriverTimer(interval);
     const { uuid, name } = this;
-    const headers = this.#headers;
-    this.#isOutdated = false;
     const beacon = encodeBeacon(uuid, Number(endpoint.slice(endpoint.lastIndexOf(":") + 1)));
     const effects: ZreEffects = {
       connect: (peer, at) => this.#connect(peer, at),
@@ -377,8 +301,6 @@ export class ZrePlane {
   async close(linger: number): Promise<void> {
     this.#closed = true;
     await this.#starting?.catch(() => undefined); // The caller of start() has the error.
-    clearInterval(this.#looking);
-    await this.#moving;
     const running = this.#running;
     if (running === undefined) return;
     const { router, reader, beacons, timer } = running;

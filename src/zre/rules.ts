@@ -45,7 +45,7 @@ export interface ZrePeer {
 
 export type ZreExitReason =
   | "left"
-  /** 30 s of silence, or this node changed its network or headers; then `enter` follows if the peer is there. */
+  /** 30 s of silence. */
   | "expired"
   /** The connection ended, and the next was refused or led to another peer. */
   | "refused"
@@ -492,10 +492,6 @@ export class ZreRules {
     if (this.#effects.send(peer.uuid, [first, ...content])) return true;
     this.#remove(peer, "full");
     return false;
-  }
-
-  end(): void {
-    for (const peer of [...this.#peers.values()]) this.#remove(peer, "expired");
   }
 
   #remove(peer: Peer, reason: ZreExitReason): void {

@@ -6,7 +6,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { NODE_COMMANDS, TIMEOUT } from "../../src/cli/node-commands.js";
-import { type ClusterNodeEntry, Registrar } from "../../src/cluster/registry.js";
+import { type ClusterNodeEntry, register } from "../../src/cluster/registry.js";
 import { Dealer } from "../../src/index.js";
 import { QueueProxy } from "../../src/proxy/index.js";
 import { LONG } from "../support/long.js";
@@ -32,10 +32,8 @@ function entryOf(control: readonly string[]): ClusterNodeEntry {
   return { ...own, address: "127.0.0.1:7946", port: 7946, pid: process.pid, since: 1_000 };
 }
 
-async function register(entry: ClusterNodeEntry): Promise<void> {
-  const registrar = new Registrar(entry, () => undefined);
-  onTestFinished(() => registrar.close());
-  await registrar.start();
+async function show(entry: ClusterNodeEntry): Promise<void> {
+  onTestFinished(await register(() => entry));
 }
 
 /** A node that the registry has, and that does not answer. */
@@ -45,7 +43,7 @@ async function registerSilent(): Promise<void> {
   const silent = createServer(() => undefined).listen(path);
   onTestFinished(() => void silent.close());
   await once(silent, "listening");
-  await register(entryOf([`ipc://${path}`]));
+  await show(entryOf([`ipc://${path}`]));
 }
 
 /** Other tests may run nodes of this user at the same time. */
@@ -95,7 +93,7 @@ describe("which node is meant", () => {
   });
 
   it("none that takes commands: the error names those that run", async () => {
-    await register(entryOf([]));
+    await show(entryOf([]));
     await fails(/takes commands; there are \S+ \(takes no commands\);/, "request", "upper", "x");
   });
 

@@ -28,7 +28,7 @@ describe("shoal node start refuses", () => {
     ["a property without a key", /--prop expects K=V/, "--prop =x"],
     ["a property twice", /--prop a is given twice/, "--prop a=1 --prop a=2"],
     ["an unknown source", /did you mean etcd\?/, "--discovery ectd://a:2379/x"],
-    ["a source that is wrong", /needs a port/, "--discovery dns://a.test?type=A"],
+    ["a source that is wrong", /expected dns:\/\/NAME:PORT/, "--discovery dns://a.test"],
     ["inproc for its control", /--control: .*transport must be one of tcp/, "--control inproc://x"],
   ])("%s", async (_, why, args) => void (await refuses([...START, ...args.split(" ")], why)));
 

@@ -1,33 +1,35 @@
 import { createHmac } from "node:crypto";
-import { xchacha20poly1305 } from "@noble/ciphers/chacha.js";
 import { xsalsa20poly1305 } from "@noble/ciphers/salsa.js";
 import { beforeAll, describe, expect, it } from "vitest";
 import { MAX_PACKET } from "../../src/cluster/bounds.js";
 import { namespaceNumber } from "../../src/cluster/identity.js";
-import { encodePacket } from "../../src/cluster/wire/codec.js";
+import { encodePacket, PREFIX } from "../../src/cluster/wire/codec.js";
 import { Packet, PacketType } from "../../src/cluster/wire/packets.js";
 import { SEAL_OVERHEAD, Sealer, StreamWay } from "../../src/cluster/wire/seal.js";
 import { decodeZ85, encodeZ85 } from "../../src/core/z85.js";
-import { curveBox, loadCurveBox } from "../../src/engine/zmtp/mechanism/curve-primitives.js";
+import { loadCurveBox } from "../../src/engine/zmtp/mechanism/curve-primitives.js";
 import fc from "../support/properties.js";
 
 const NAMESPACE = namespaceNumber("default");
 const KEY = encodeZ85(Buffer.alloc(32, 7));
 const OTHER = encodeZ85(Buffer.alloc(32, 8));
 const session = (fill: number): Buffer => Buffer.alloc(16, fill);
-const ping = (seq: number): Packet =>
-  new Packet({ type: PacketType.PING, from: "01".repeat(16), start: 1, count: 2, digest: 3 }, { seq });
+const ping = (seq: number): Buffer => {
+  const head = { type: PacketType.PING, from: "01".repeat(16), start: 1, count: 2, digest: 3 };
+  return encodePacket(new Packet(head, { seq }), -1);
+};
+
+beforeAll(() => loadCurveBox());
 
 describe("a sealed packet", () => {
-  it("is XChaCha20-Poly1305, as @noble/ciphers makes it", () => {
+  it("is XSalsa20-Poly1305, as @noble/ciphers makes it, by a key of the cluster", () => {
     const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
     fc.assert(
-      fc.property(bytes(32), bytes(16), (key, own) => {
-        const sealed = new Sealer(NAMESPACE, [encodeZ85(key)], Buffer.from(own)).seal(ping(5));
-        const [nonce, tag, box] = [sealed.subarray(11, 35), sealed.subarray(35, 51), sealed.subarray(51)];
-        const cipher = xchacha20poly1305(key, nonce, sealed.subarray(0, 11));
-        const opened = cipher.decrypt(Buffer.concat([box, tag]));
-        expect(Buffer.from(opened)).toEqual(encodePacket(ping(5), -1));
+      fc.property(bytes(32), bytes(16), (root, own) => {
+        const sealed = new Sealer(NAMESPACE, [encodeZ85(root)], Buffer.from(own)).seal(ping(5));
+        const key = createHmac("sha256", root).update(`shoal datagram 1 ${NAMESPACE}`).digest();
+        const opened = xsalsa20poly1305(key, sealed.subarray(11, 35)).decrypt(sealed.subarray(35));
+        expect(Buffer.from(opened)).toEqual(ping(5));
       }),
     );
   });
@@ -88,34 +90,32 @@ describe("a sealed packet", () => {
 
   it("one in the clear, of another namespace, or oversized is refused", () => {
     const receiver = new Sealer(NAMESPACE, [KEY]);
-    expect(receiver.open(encodePacket(ping(1), NAMESPACE), MAX_PACKET)).toBe("unsealed");
+    const clear = Buffer.concat([Buffer.alloc(PREFIX, 1), ping(1)]);
+    expect(receiver.open(clear, MAX_PACKET)).toBe("unsealed");
     expect(receiver.open(new Sealer(NAMESPACE + 1, [KEY]).seal(ping(1)), MAX_PACKET)).toBe("cluster");
     expect(receiver.open(Buffer.alloc(MAX_PACKET + SEAL_OVERHEAD + 1), MAX_PACKET)).toBe("oversized");
     expect(receiver.open(Buffer.alloc(0), MAX_PACKET)).toBe("empty");
   });
 });
 
-describe("sealed messages of a stream", () => {
-  beforeAll(() => loadCurveBox());
-  const body = [Buffer.of(0, 2), Buffer.from("body")];
+describe("a sealed body of a stream", () => {
+  const body = Buffer.from("\x50\0\u0002body");
   const sealed = (namespace = NAMESPACE, key = KEY): Buffer =>
-    new Sealer(namespace, [key]).sealMessages(new StreamWay(session(3)), body, curveBox());
+    new Sealer(namespace, [key]).sealStream(new StreamWay(session(3)), body);
 
-  it("are XSalsa20-Poly1305, as @noble/ciphers opens it, by a key of the session and the cluster", () => {
-    const way = new StreamWay(session(3));
-    const root = way.keyOf({ id: 1, bytes: decodeZ85(KEY) });
-    const key = createHmac("sha256", root).update(`shoal messages 1 ${NAMESPACE}`).digest();
+  it("is XSalsa20-Poly1305, as @noble/ciphers opens it, by another key of the cluster", () => {
+    const key = createHmac("sha256", decodeZ85(KEY)).update(`shoal stream 1 ${NAMESPACE}`).digest();
     const bytes = sealed();
-    expect([bytes[0], bytes.readUIntBE(1, 6)]).toEqual([0xc1, NAMESPACE]);
+    expect([bytes[0], bytes.readUIntBE(1, 6)]).toEqual([0x81, NAMESPACE]);
     const opened = xsalsa20poly1305(key, bytes.subarray(11, 35)).decrypt(bytes.subarray(35));
-    expect(Buffer.from(opened)).toEqual(Buffer.from("\0\u0002body"));
+    expect(Buffer.from(opened)).toEqual(body);
   });
 
-  it("open once, in order, in the stream and the cluster that they were sealed for", () => {
+  it("opens once, in order, in the stream and the cluster that it was sealed for", () => {
     const open = (bytes: Buffer, way = new StreamWay(session(3)), namespace = NAMESPACE, key = KEY) =>
-      new Sealer(namespace, [key]).openStream(way, bytes, 0, curveBox());
+      new Sealer(namespace, [key]).openStream(way, bytes);
     const way = new StreamWay(session(3));
-    expect(open(sealed(), way)).toEqual(Buffer.from("\0\u0002body"));
+    expect(open(sealed(), way)).toEqual(body);
     expect(open(sealed(), way)).toBe("replayed");
     expect(open(sealed(), new StreamWay(session(4)))).toBe("replayed");
     expect(open(sealed(NAMESPACE, OTHER))).toBe("key");
@@ -126,11 +126,27 @@ describe("sealed messages of a stream", () => {
     expect(open(moved, undefined, otherBus)).toBe("forged");
   });
 
-  it("are refused when any bit was changed", () => {
+  it("opens with the stream's secret alone, if it has one", () => {
+    const way = (secret: Buffer | undefined): StreamWay => {
+      const made = new StreamWay(session(3));
+      if (secret !== undefined) made.secret = secret;
+      return made;
+    };
+    const bytes = new Sealer(NAMESPACE, [KEY]).sealStream(way(Buffer.alloc(32, 1)), body);
+    const open = (secret: Buffer | undefined) => new Sealer(NAMESPACE, [KEY]).openStream(way(secret), bytes);
+    expect(open(Buffer.alloc(32, 1))).toEqual(body);
+    expect([open(Buffer.alloc(32, 2)), open(undefined)]).toEqual(["forged", "forged"]);
+  });
+
+  it("opens as no datagram", () => {
+    expect(new Sealer(NAMESPACE, [KEY]).open(sealed(), MAX_PACKET)).toBe("forged");
+  });
+
+  it("is refused when any bit was changed", () => {
     for (let at = 0; at < sealed().length; at++) {
       const bytes = sealed();
       bytes[at] = (bytes[at] as number) ^ 1;
-      const found = new Sealer(NAMESPACE, [KEY]).openStream(new StreamWay(session(3)), bytes, 0, curveBox());
+      const found = new Sealer(NAMESPACE, [KEY]).openStream(new StreamWay(session(3)), bytes);
       expect(["forged", "version", "cluster", "key", "replayed"], `byte ${at}`).toContain(found);
     }
   });

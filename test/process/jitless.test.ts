@@ -1,4 +1,4 @@
-/** Without WebAssembly: CURVE and sealed messages are refused at once, with the reason; the rest works. */
+/** Without WebAssembly: CURVE and a cluster's key are refused at once, with the reason; the rest works. */
 import { expect, it } from "vitest";
 import { run } from "./child.js";
 
@@ -26,7 +26,6 @@ try {
 } catch (error) {
   show("namespace")(error);
 }
-open.namespace("members", { key, messaging: false });
 await open.close();
 console.log("done");
 `;

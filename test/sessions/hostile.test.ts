@@ -452,7 +452,7 @@ it("a directory of filters has those of more shapes than a node may have", async
       ],
     );
   let version = 0;
-  const directory = new Directory(store, () => undefined);
+  const directory = new Directory(store);
   const last = filters.at(-1) as string;
   await set("all", filters);
   await set("last", [last]);
@@ -485,7 +485,7 @@ describe("a queue that drops its oldest", () => {
   async function queue(limits: { readonly maxQueue: number; readonly maxQueueBytes: number }) {
     const store = new CountingStore();
     const transactions = new Transactions(store, { maxPending: 1_000, maxPendingBytes: 1_000_000 });
-    const directory = new Directory(store, () => undefined);
+    const directory = new Directory(store);
     const bounds = { maxSessions: 9, maxFilters: 9, maxFilterBytes: 99 };
     const open = async (id: string): Promise<rules.SessionHandle> => {
       const terms = termsOf(id, limits);

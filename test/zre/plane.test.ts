@@ -2,18 +2,10 @@
 import dgram from "node:dgram";
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { MACHINE, setPlatformStandIn } from "../../src/engine/zmtp/transport/transports.js";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { Dealer } from "../../src/index.js";
 import { BeaconSockets } from "../../src/zre/beacon.js";
-import {
-  encodeBare,
-  encodeBeacon,
-  encodeHello,
-  identityOf,
-  nodeHeaders,
-  ZreCommand,
-} from "../../src/zre/codec.js";
+import { encodeBare, encodeBeacon, encodeHello, identityOf, ZreCommand } from "../../src/zre/codec.js";
 import type { ZreEvent } from "../../src/zre/rules.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { LONG } from "../support/long.js";
@@ -151,83 +143,6 @@ describe("nodes on the plane", () => {
       expect(all.flatMap(({ events }) => events.filter(({ type }) => type === "exit"))).toEqual([]);
     },
   );
-
-  it("have the headers of a node of a cluster, where they are within their bounds", () => {
-    const node = {
-      id: "0f".repeat(16),
-      namespace: "default",
-      address: "10.0.0.1:7000",
-      tags: ["billing"],
-      props: { version: "2.1" },
-    };
-    expect(nodeHeaders(node)).toEqual({
-      "X-SHOAL-ID": node.id,
-      "X-SHOAL-BUS": "default",
-      "X-SHOAL-ADDRESS": "10.0.0.1:7000",
-      "X-SHOAL-TAGS": '["billing"]',
-      "X-SHOAL-PROPS": '{"version":"2.1"}',
-    });
-    const large = { ...node, props: { version: "x".repeat(40_000) } };
-    expect(nodeHeaders(large)["X-SHOAL-PROPS"]).toBeUndefined();
-  });
-});
-
-describe("a plane whose host's interfaces change", () => {
-  const LOOPBACK = { name: "lo", address: "127.0.0.1", netmask: "255.0.0.0", internal: true };
-  /** All of 127.0.0.0/8 is this host's: an address of it stands for that of another interface. */
-  const ETH0 = { ...LOOPBACK, name: "eth0", address: "127.0.0.2", internal: false };
-
-  afterEach(() => setPlatformStandIn(undefined));
-
-  it("moves to one that comes up with its groups, and its peers meet it there", async () => {
-    let interfaces = [LOOPBACK];
-    setPlatformStandIn(() => ({ ...MACHINE, interfaces: () => interfaces }));
-    const a = await start({ name: "a", interface: undefined });
-    setPlatformStandIn(undefined);
-    const b = await start({ name: "b" });
-    a.plane.join("all");
-    await Promise.all([a.until("enter"), b.until("join")]);
-    expect(a.plane.endpoint).toMatch(/^tcp:\/\/127\.0\.0\.1:/);
-    interfaces = [LOOPBACK, ETH0];
-    const isThere = ({ peer }: ZreEvent): boolean => peer.endpoint.startsWith("tcp://127.0.0.2:");
-    await b.until("enter", isThere);
-    await b.until("join", isThere);
-    await eventually(() => a.events.filter(({ type }) => type === "enter").length === 2);
-    expect(
-      [a.events, b.events].map((events) =>
-        events.flatMap((each) => (each.type === "exit" ? each.reason : [])),
-      ),
-    ).toEqual([["expired"], ["left"]]);
-    b.plane.shout("all", "hello");
-    expect((await a.until("shout")).frames.map(String)).toEqual(["hello"]);
-  });
-
-  it("gives its peers other headers as one that enters again, and keeps its network while it is away", async () => {
-    let interfaces = [ETH0];
-    const read = vi.fn(() => interfaces);
-    setPlatformStandIn(() => ({ ...MACHINE, interfaces: read }));
-    const a = await start({ name: "a", interface: undefined, headers: { "X-A": "1" } });
-    setPlatformStandIn(undefined);
-    const b = await start({ name: "b" });
-    expect({ ...(await b.until("enter")).peer.headers }).toEqual({ "X-A": "1" });
-    interfaces = [LOOPBACK];
-    const looks = read.mock.calls.length;
-    await eventually(() => read.mock.calls.length > looks + 1);
-    expect([a.plane.endpoint.slice(0, 15), b.plane.peers().length]).toEqual(["tcp://127.0.0.2", 1]);
-    interfaces = [ETH0];
-    a.plane.setHeaders({ "X-A": "2" });
-    await b.until("enter", ({ peer }) => peer.headers["X-A"] === "2");
-  });
-});
-
-it("of a plane with one port, other headers reach its peers, too", async () => {
-  const a = await start({ name: "a", ports: `${await freePort()}`, headers: { "X-A": "1" } });
-  const b = await start({ name: "b" });
-  await b.until("enter");
-  const { endpoint } = a.plane;
-  a.plane.setHeaders({ "X-A": "2" });
-  await b.until("enter", ({ peer }) => peer.headers["X-A"] === "2");
-  expect([a.plane.endpoint, b.plane.peers().length]).toEqual([endpoint, 1]);
 });
 
 it("a caller's mistake throws before anything changes", async () => {

@@ -17,17 +17,13 @@ export class Plane extends ZrePlane {
   constructor({ name, uuid = createId(), ...options }: PlaneOptions = {}) {
     const events = new EventStream<ZreEvent>();
     const counts: Record<string, number> = {};
-    const settings = zreSettings(options);
-    super(
-      settings,
-      { uuid, name: name ?? uuid.slice(0, 6), headers: settings.headers },
-      {
-        event: (event) => events.emit(event),
-        count: (reason) => {
-          counts[reason] = (counts[reason] ?? 0) + 1;
-        },
+    const self = { uuid, name: name ?? uuid.slice(0, 6) };
+    super(zreSettings(options), self, {
+      event: (event) => events.emit(event),
+      count: (reason) => {
+        counts[reason] = (counts[reason] ?? 0) + 1;
       },
-    );
+    });
     this.events = events;
     this.counts = counts;
   }

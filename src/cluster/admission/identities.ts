@@ -24,7 +24,7 @@ import {
   newKeyPair,
   TAG_LENGTH,
 } from "../../engine/zmtp/mechanism/curve-box.js";
-import { curveBox, loadCurveBox } from "../../engine/zmtp/mechanism/curve-primitives.js";
+import { curveBox } from "../../engine/zmtp/mechanism/curve-primitives.js";
 import { curvePublicKey } from "../../sockets/security/curve-keys.js";
 import { KeyFolder } from "../../sockets/security/key-folder.js";
 import { LatestMap, MAX_MEMBERS } from "../bounds.js";
@@ -151,23 +151,13 @@ export class IdentityExchange {
 
 // --- Admission -------------------------------------------------------------------------------------------------------
 
-/** A node that asks for admission. */
-export interface AdmissionRequest extends ProvedNode {
-  /** Dialled "host:port", or the dialling node's source address. */
-  readonly address: string;
-}
-
 /** A node's key pair, and its admitted keys. */
 export interface CurveOptions {
   /** 40 characters of Z85, as made by `shoal keygen` and `curveKeyPair`. */
   readonly publicKey: string;
   readonly secretKey: string;
-  /**
-   * Admitted public keys: a list; a folder of key or certificate files, watched for changes; or a function, called for
-   * each stream. The node is refused if the function throws (event `admission:failed`) or does not return `true` within
-   * the 10 s in which a stream must be proved.
-   */
-  readonly allow: string | readonly string[] | ((request: AdmissionRequest) => boolean | Promise<boolean>);
+  /** Admitted public keys: a list, or a folder of key or certificate files, watched for changes. */
+  readonly allow: string | readonly string[];
 }
 
 /** @throws InvalidArgumentError `EINVAL`; its message never contains a secret key */
@@ -183,8 +173,8 @@ export function checkCurve(options: CurveOptions): CurveOptions {
   if (Array.isArray(allow)) {
     for (const key of allow)
       if (!isKey(key)) throw invalidArgument("a public key must have 40 characters of Z85", key);
-  } else if (typeof allow !== "function" && (typeof allow !== "string" || allow === ""))
-    throw invalidArgument("curve.allow must be a folder, a list of public keys, or a function", allow);
+  } else if (typeof allow !== "string" || allow === "")
+    throw invalidArgument("curve.allow must be a folder, or a list of public keys", allow);
   return Object.freeze({ ...options, allow: Array.isArray(allow) ? [...allow] : allow });
 }
 
@@ -196,7 +186,6 @@ export function checkCurve(options: CurveOptions): CurveOptions {
 export class NodeIdentities {
   readonly #allow: CurveOptions["allow"];
   readonly #pair: KeyPair;
-  readonly #onFailed: (address: string, error: unknown) => void;
   /** Last proved key of each node. */
   readonly #proved = new LatestMap<string, string>(MAX_MEMBERS);
   #folder: KeyFolder | undefined;
@@ -204,24 +193,21 @@ export class NodeIdentities {
   readonly #keys: ReadonlySet<string>;
   #id = "";
 
-  /** @param onFailed the program's function threw, so the node at this address is refused */
-  constructor({ secretKey, allow }: CurveOptions, onFailed: (address: string, error: unknown) => void) {
+  constructor({ secretKey, allow }: CurveOptions) {
     this.#allow = allow;
-    this.#onFailed = onFailed;
     this.#pair = keyPairOf(decodeZ85(secretKey));
-    this.#keys = new Set(Array.isArray(allow) ? (allow as readonly string[]) : []);
+    this.#keys = new Set(typeof allow === "string" ? [] : allow);
   }
 
   /**
    * @param onKeys the folder was read: with its problems, and the nodes whose key is gone
-   * @throws InvalidArgumentError `EINVAL` if the folder cannot be read; errors of `loadCurveBox`
+   * @throws InvalidArgumentError `EINVAL` if the folder cannot be read
    */
   async start(
     id: string,
     onKeys: (problems: readonly string[], gone: readonly string[]) => void,
   ): Promise<void> {
     this.#id = id;
-    await loadCurveBox();
     if (typeof this.#allow !== "string") return;
     this.#folder = await KeyFolder.open(this.#allow, ({ keys, problems }) => {
       const gone = [...this.#proved].filter(([, key]) => !keys.has(key)).map(([node]) => node);
@@ -242,17 +228,6 @@ export class NodeIdentities {
   /** Listed keys, or those of the folder. */
   get keys(): ReadonlySet<string> {
     return this.#folder?.now.keys ?? this.#keys;
-  }
-
-  /** Never rejects. */
-  async admits(node: ProvedNode, address: string): Promise<boolean> {
-    if (typeof this.#allow !== "function") return this.keys.has(node.publicKey);
-    try {
-      return (await this.#allow({ ...node, address })) === true;
-    } catch (error) {
-      this.#onFailed(address, error);
-      return false;
-    }
   }
 
   onAdmitted({ id, publicKey }: ProvedNode): void {

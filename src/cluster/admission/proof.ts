@@ -2,18 +2,16 @@
  * Proofs at the start of a stream: each end proves a cluster's key without showing it (docs/spec/cluster.md, Proofs).
  * Here are also the reasons for which a node is refused. Pure.
  *
- *   proof   HMAC-SHA256(HKDF(key), role | namespace | initiator's hello | responder's hello)
+ *   proof   an empty body, sealed for its direction of this stream; without a key its prefix alone
  *
- * The nonces in the hellos bind a proof to one stream, and the role prevents reflection. The initiator proves first, so
- * that an unknown initiator gets no proof against which it could try passwords.
+ * The session of a direction binds a proof to both hellos, and prevents reflection. The initiator proves first, so that an
+ * unknown initiator gets no proof against which it could try passwords.
  */
-import { createHmac, hkdfSync, timingSafeEqual } from "node:crypto";
 import { TokenBucket } from "../../core/rate-meter.js";
-import { decodeZ85 } from "../../core/z85.js";
 import { LatestMap } from "../bounds.js";
 import type { NamespaceCodec } from "../net/namespace-codec.js";
-import { keyId } from "../wire/seal.js";
-import type { NamespaceProof } from "../wire/stream.js";
+import { readNamespace } from "../wire/codec.js";
+import type { StreamWay } from "../wire/seal.js";
 
 export type LinkRole = "initiator" | "responder";
 
@@ -23,46 +21,10 @@ export interface Hellos {
   readonly responder: Uint8Array;
 }
 
-export type ProofRefusal = "password" | "key" | "cluster" | "unsealed" | "replayed";
-
-export type ProvableNamespace = Pick<NamespaceCodec, "namespace" | "keys" | "byPassword">;
-
-function proofKey(key: string): { readonly id: number; readonly secret: Buffer } {
-  const bytes = decodeZ85(key);
-  return {
-    id: keyId(bytes),
-    secret: Buffer.from(hkdfSync("sha256", bytes, "", "shoal link proof 1", 32)),
-  };
-}
-
-function proofBy(
-  secret: Buffer,
-  role: LinkRole,
-  namespace: number,
-  { initiator, responder }: Hellos,
-): Buffer {
-  const head = Buffer.alloc(7);
-  head.writeUInt8(role === "initiator" ? 1 : 2, 0);
-  head.writeUIntBE(namespace, 1, 6);
-  return createHmac("sha256", secret).update(head).update(initiator).update(responder).digest();
-}
-
-export function proveNamespaces(
-  namespaces: Iterable<ProvableNamespace>,
-  role: LinkRole,
-  hellos: Hellos,
-): NamespaceProof[] {
-  return Array.from(namespaces, ({ namespace, keys: [key] }) => {
-    if (key === undefined) return { namespace, keyId: 0, proof: Buffer.alloc(32) };
-    const { id, secret } = proofKey(key);
-    return { namespace, keyId: id, proof: proofBy(secret, role, namespace, hellos) };
-  });
-}
-
 /** `namespace` is `undefined` if both ends have no cluster in common. */
 export interface RefusedNamespace {
   readonly namespace: number | undefined;
-  readonly reason: ProofRefusal;
+  readonly reason: string;
 }
 
 /** Whether at least one cluster is proved, and the refused ones; none of either if one end has no cluster. */
@@ -71,47 +33,30 @@ export interface CheckedNamespaces {
   readonly refused: readonly RefusedNamespace[];
 }
 
-/** @param role of the other end */
+/** @param way of the other end @param shown its proofs */
 export function checkNamespaces(
-  namespaces: Iterable<ProvableNamespace>,
-  role: LinkRole,
-  hellos: Hellos,
-  shown: readonly NamespaceProof[],
+  namespaces: Iterable<Pick<NamespaceCodec, "namespace" | "check">>,
+  way: StreamWay,
+  shown: readonly Buffer[],
 ): CheckedNamespaces {
   const unchecked = new Map(Array.from(namespaces, (each) => [each.namespace, each] as const));
   const { size } = unchecked;
   const refused: RefusedNamespace[] = [];
   let proved = false;
   for (const each of shown) {
-    const namespace = unchecked.get(each.namespace);
-    if (namespace === undefined) continue;
-    // Each check takes some 20 µs, and a stranger can show 64 proofs.
-    unchecked.delete(each.namespace);
-    const reason = refusalOf(namespace, role, hellos, each);
+    const codec = unchecked.get(readNamespace(each) ?? -1);
+    if (codec === undefined) continue;
+    const { namespace } = codec;
+    // A stranger can show 64 proofs.
+    unchecked.delete(namespace);
+    const reason = codec.check(way, each);
     if (reason === undefined) proved = true;
-    else refused.push({ namespace: namespace.namespace, reason });
+    else refused.push({ namespace, reason });
   }
   // An end without a cluster is starting or has left, which does not make it another cluster's.
   if (unchecked.size === size && size > 0 && shown.length > 0)
     refused.push({ namespace: undefined, reason: "cluster" });
   return { proved, refused };
-}
-
-function refusalOf(
-  { namespace, keys, byPassword }: ProvableNamespace,
-  role: LinkRole,
-  hellos: Hellos,
-  { keyId, proof }: NamespaceProof,
-): ProofRefusal | undefined {
-  const wrong = byPassword ? "password" : "key";
-  if (keys.length === 0) return keyId === 0 ? undefined : "key";
-  if (keyId === 0) return "unsealed";
-  for (const key of keys) {
-    const { id, secret } = proofKey(key);
-    if (id !== keyId) continue;
-    return timingSafeEqual(proof, proofBy(secret, role, namespace, hellos)) ? undefined : "replayed";
-  }
-  return wrong;
 }
 
 export const REFUSED_REASONS = [

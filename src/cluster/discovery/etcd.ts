@@ -48,9 +48,6 @@ const OPTIONS = {
   ttl: integer({ default: 60_000, min: 1_000, max: 86_400_000 }),
   /** Whether to write this node's address; without, it only reads. Default `true`. */
   publish: boolean(true),
-  /** User with read and write permission under the prefix, if authentication is on. */
-  username: text(),
-  password: text(),
   /** Trust and client certificate for https servers. */
   tls: anything<DiscoveryTls>(),
   /** ms for a server's answer before the next is asked. Default 3,000. */
@@ -78,9 +75,6 @@ export type EtcdSourceOptions = GivenWith<typeof OPTIONS, "servers">;
 export function etcdSource(options: EtcdSourceOptions): DiscoverySource {
   const given = checkOptions("etcdSource", OPTIONS, options);
   const tls = checkDiscoveryTls("tls", given.tls);
-  const { username, password } = given;
-  if ((username === undefined) !== (password === undefined))
-    throw new InvalidArgumentError("etcdSource needs both username and password, or neither");
   const servers = serversOf(given.servers, tls !== undefined);
   const prefix = prefixOf(given.prefix ?? "shoal");
   const settings = { ...given, servers, prefix, tls };
@@ -167,52 +161,32 @@ function prefixOf(given: string): string {
 /** gRPC codes of permanent errors. */
 const GRPC = { invalidArgument: 3, notFound: 5, permissionDenied: 7, unauthenticated: 16 } as const;
 
-type GatewaySettings = Pick<EtcdSettings, "servers" | "username" | "password" | "tls" | "timeout">;
+type GatewaySettings = Pick<EtcdSettings, "servers" | "tls" | "timeout">;
 
 interface EtcdRecord {
   readonly key: string;
   readonly value: string;
 }
 
-class Refusal {
-  readonly status: number;
-  readonly code: number | undefined;
-  readonly message: string;
-
-  constructor({ status, body }: HttpAnswer) {
-    const { code, message, error } = fieldsOf(body);
-    this.status = status;
-    this.code = typeof code === "number" ? code : undefined;
-    this.message = firstLine(message ?? error ?? `status ${status}`);
+/** @returns the error of a refusal, and whether other servers would refuse, too */
+function refusalOf(server: string, { status, body }: HttpAnswer): { error: ShoalError; isFinal: boolean } {
+  const { code, message, error } = fieldsOf(body);
+  const text = firstLine(message ?? error ?? `status ${status}`);
+  const details = { endpoint: server };
+  // etcd that wants a user reports that in words alone.
+  if (code === GRPC.permissionDenied || code === GRPC.unauthenticated || /user name is empty/.test(text))
+    return {
+      error: new HandshakeError("ERR_AUTHENTICATION", `${server}: ${text}`, details),
+      isFinal: true,
+    };
+  if (status === 404 && typeof code !== "number") {
+    const reason = `${server} has no JSON gateway: it must be etcd 3.4 or later without --enable-grpc-gateway=false`;
+    return { error: new ProtocolError(reason, "ERR_PROTOCOL", details), isFinal: true };
   }
-
-  get wantsLogin(): boolean {
-    // The second message: users changed during the call.
-    return (
-      this.code === GRPC.unauthenticated || /invalid auth token|revision in header is old/.test(this.message)
-    );
-  }
-
-  get isFinal(): boolean {
-    return this.status === 404 || Object.values<number | undefined>(GRPC).includes(this.code);
-  }
-
-  toError(server: string): ShoalError {
-    const { code, status, message } = this;
-    const details = { endpoint: server };
-    const isLogin =
-      code === GRPC.permissionDenied ||
-      this.wantsLogin ||
-      /authentication failed|user name is empty/.test(message);
-    if (isLogin) return new HandshakeError("ERR_AUTHENTICATION", `${server}: ${message}`, details);
-    if (status === 404 && code === undefined)
-      return new ProtocolError(
-        `${server} has no JSON gateway: it must be etcd 3.4 or later without --enable-grpc-gateway=false`,
-        "ERR_PROTOCOL",
-        details,
-      );
-    return new TransportError("ERR_TRANSPORT", `${server}: ${message} (status ${status})`, details);
-  }
+  return {
+    error: new TransportError("ERR_TRANSPORT", `${server}: ${text} (status ${status})`, details),
+    isFinal: status === 404 || code === GRPC.invalidArgument || code === GRPC.notFound,
+  };
 }
 
 /**
@@ -223,7 +197,6 @@ class Refusal {
  * | list | `/v3/kv/range` | keys under a prefix |
  * | put | `/v3/kv/put` | |
  * | grant, keep alive, revoke | `/v3/lease/grant`, `…/keepalive`, `…/revoke` | seconds; missing if lost |
- * | log in | `/v3/auth/authenticate` | a token for some minutes, or until a restart |
  *
  * Keys and values are base64, 64-bit numbers are decimal texts, and zero, false and empty fields are omitted.
  *
@@ -232,7 +205,6 @@ class Refusal {
 export class EtcdGateway {
   readonly #settings: GatewaySettings;
   #at = 0;
-  #token: string | undefined;
 
   constructor(settings: GatewaySettings) {
     this.#settings = settings;
@@ -279,54 +251,27 @@ export class EtcdGateway {
   }
 
   async #call(path: string, body: object, signal: AbortSignal): Promise<unknown> {
-    const { servers } = this.#settings;
+    const { servers, tls, timeout } = this.#settings;
+    // A server without a leader then refuses at once.
+    const headers = { "grpc-metadata-hasleader": "true" };
     let last: unknown;
     for (let asked = 0; asked < servers.length; asked++) {
       const server = this.#server;
+      const url = new URL(path, server);
+      const request = { url, headers, body: JSON.stringify(body), tls, timeout, signal };
       try {
-        return await this.#ask(path, body, signal);
+        const answer = await requestJson({ ...request, method: "POST" });
+        if (answer.status === 200) return answer.body;
+        const { error, isFinal } = refusalOf(server, answer);
+        last = error;
+        if (isFinal) break;
       } catch (error) {
         if (signal.aborted) throw error;
-        if (error instanceof Refusal) {
-          last = error.toError(server);
-          if (error.isFinal) throw last;
-        } else last = error;
-        this.#at = (this.#at + 1) % servers.length;
+        last = error;
       }
+      this.#at = (this.#at + 1) % servers.length;
     }
     throw last;
-  }
-
-  /** @throws Refusal */
-  async #ask(path: string, body: object, signal: AbortSignal): Promise<unknown> {
-    const hadToken = this.#token !== undefined;
-    if (this.#settings.username !== undefined && !hadToken) await this.#logIn(signal);
-    const answer = await this.#post(path, body, signal);
-    if (answer.status === 200) return answer.body;
-    const refusal = new Refusal(answer);
-    if (refusal.wantsLogin) this.#token = undefined;
-    // The token expired.
-    if (hadToken && refusal.wantsLogin) return this.#ask(path, body, signal);
-    throw refusal;
-  }
-
-  async #logIn(signal: AbortSignal): Promise<void> {
-    const { username, password = "" } = this.#settings;
-    const answer = await this.#post("/v3/auth/authenticate", { name: username, password }, signal);
-    if (answer.status !== 200) throw new Refusal(answer);
-    const { token } = fieldsOf(answer.body);
-    if (typeof token !== "string" || token === "" || /[^\x21-\x7e]/.test(token))
-      throw new ProtocolError(`${this.#server}: the answer to the log-in has no token`);
-    this.#token = token;
-  }
-
-  #post(path: string, body: object, signal: AbortSignal): Promise<HttpAnswer> {
-    const { tls, timeout } = this.#settings;
-    // A server without a leader then refuses at once.
-    const headers: Record<string, string> = { "grpc-metadata-hasleader": "true" };
-    if (this.#token !== undefined) headers.authorization = this.#token;
-    const url = new URL(path, this.#server);
-    return requestJson({ url, method: "POST", headers, body: JSON.stringify(body), tls, timeout, signal });
   }
 }
 

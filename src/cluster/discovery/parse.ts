@@ -1,7 +1,7 @@
 /**
  * Sources as text, for the command line and configuration files:
  *
- *   static:HOST:PORT,HOST:PORT…          dns://NAME:PORT (A)   dns://NAME (SRV)
+ *   static:HOST:PORT,HOST:PORT…          dns://NAME:PORT
  *   broadcast:                           multicast:GROUP
  *   etcd://HOST:PORT,HOST:PORT/PREFIX    etcds://… over TLS    kubernetes://NAMESPACE/SERVICE[:PORT]
  *
@@ -10,10 +10,9 @@
 import { checkKeys, describe, invalidArgument, suggest } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { broadcastSource, multicastSource } from "./beacon.js";
-import { dnsSource } from "./dns.js";
 import { etcdSource } from "./etcd.js";
 import { kubernetesSource } from "./kubernetes.js";
-import { type DiscoverySource, staticSource } from "./source.js";
+import { type DiscoverySource, dnsSource, staticSource } from "./source.js";
 
 const MAX_DISCOVERY_TEXT = 4_096;
 
@@ -52,12 +51,13 @@ const FORMS: Readonly<Record<string, Form>> = {
     make: (rest) => staticSource(rest.split(",")),
   },
   dns: {
-    form: "dns://NAME[:PORT]",
+    form: "dns://NAME:PORT",
     slashes: true,
-    options: ["type", "servers", "timeout", "minInterval", "maxInterval"],
-    make(rest, options) {
-      const [, name = "", port] = /^(.*?)(?::(\d{1,5}))?$/s.exec(rest) ?? [];
-      return dnsSource(name, { port: port === undefined ? undefined : Number(port), ...options });
+    options: [],
+    make(rest) {
+      const [, name = "", port] = /^(.*):(\d{1,5})$/s.exec(rest) ?? [];
+      if (port === undefined) throw invalidArgument("expected dns://NAME:PORT", rest);
+      return dnsSource(name, { port: Number(port) });
     },
   },
   broadcast: {
@@ -123,8 +123,7 @@ function optionsOf(scheme: string, { options: known }: Form, query: string): Rec
   return Object.fromEntries(
     names.map((name) => {
       const values = given.getAll(name);
-      if (name === "servers" || name === "ports")
-        return [name, values.flatMap((each) => each.split(",")).map(typedValue)];
+      if (name === "ports") return [name, values.flatMap((each) => each.split(",")).map(typedValue)];
       if (values.length > 1) throw new InvalidArgumentError(`the source ${scheme} has ${name} twice`);
       return [name, typedValue(values[0] as string)];
     }),

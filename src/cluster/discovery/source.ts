@@ -2,6 +2,7 @@ import { invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { PushIterator } from "../../core/push-iterator.js";
 import { backOff } from "../../core/timers.js";
+import { checkOptions, type GivenWith, integer } from "../../kit/options.js";
 import { MAX_NAME, MAX_SERVERS } from "../bounds.js";
 import { checkAddress } from "../net/addresses.js";
 
@@ -160,6 +161,27 @@ export function staticSource(addresses: readonly string[]): DiscoverySource {
       return feed;
     },
   };
+}
+
+const DNS_OPTIONS = {
+  /** Of the nodes, 1 to 65,535. */
+  port: integer({ max: 65_535 }),
+};
+
+/** Options of {@link dnsSource}. */
+export type DnsSourceOptions = GivenWith<typeof DNS_OPTIONS, "port">;
+
+/**
+ * Finds nodes at the addresses of a name. The node looks it up by the system every minute, and every 5 s while it has no
+ * member: in DNS (A records, and AAAA with `ipv6`), and in the hosts file.
+ *
+ * @param name such as "billing.example"
+ * @throws InvalidArgumentError `EINVAL`
+ */
+export function dnsSource(name: string, options: DnsSourceOptions): DiscoverySource {
+  const { port } = checkOptions("dnsSource", DNS_OPTIONS, options);
+  const { discover } = staticSource([`${name}:${port}`]);
+  return { name: `dns:${name}`.slice(0, MAX_NAME), discover };
 }
 
 /**

@@ -3,10 +3,6 @@ import { DeathReason, type Packet, PacketType } from "../wire/packets.js";
 import type { Context } from "./context.js";
 import type { LifeCycle } from "./life-cycle.js";
 import type { Member } from "./members.js";
-import type { Prober } from "./prober.js";
-
-/** Average number of members that probe a suspect on hearing of it. */
-export const CONFIRMERS = 4;
 
 interface Answer {
   readonly at: number;
@@ -15,14 +11,12 @@ interface Answer {
 
 export class Heartbeats {
   readonly #context: Context;
-  readonly #prober: Prober;
   readonly #lifeCycle: LifeCycle;
   readonly #answers: Answer[] = [];
   #nextBeat: number;
 
-  constructor(context: Context, prober: Prober, lifeCycle: LifeCycle) {
+  constructor(context: Context, lifeCycle: LifeCycle) {
     this.#context = context;
-    this.#prober = prober;
     this.#lifeCycle = lifeCycle;
     this.#nextBeat = context.now + context.random() * context.profile.heartbeatInterval;
   }
@@ -86,14 +80,7 @@ export class Heartbeats {
       return;
     }
     const member = this.#context.members.get(id);
-    if (member === undefined || !member.isLive) return;
-    if (this.#context.profile.probeInterval > 0) {
-      if (this.#context.random() < CONFIRMERS / this.#context.members.size) this.#prober.probe(member, 0);
-    } else
-      member.expectedBy = Math.min(
-        member.expectedBy,
-        this.#context.now + 2 * this.#context.profile.discoverTime,
-      );
+    if (member?.isLive) this.#lifeCycle.expect(member);
   }
 
   onDiscover({ seq: wanted, target: within }: Packet, address: string): void {

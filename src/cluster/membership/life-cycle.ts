@@ -1,19 +1,31 @@
-/** States of a member (docs/internals/cluster.md): suspicion, death, revival, removal, and name ownership. */
-import { DeathReason, Update } from "../wire/packets.js";
+/**
+ * States of a member (docs/internals/cluster.md): what updates, failed probes and time make of it, and who owns its name.
+ */
+import { NO_DETAILS } from "../details.js";
+import { compareIncarnations, incarnationAfter, MAX_AHEAD } from "../identity.js";
+import { AliveFlag, DeathReason, Update, UpdateKind } from "../wire/packets.js";
 import { type Context, NEVER } from "./context.js";
-import { type Member, MemberState, Suspicion } from "./members.js";
+import { Member, MemberState, Suspicion } from "./members.js";
 import type { Prober } from "./prober.js";
+
+/** Average number of members that probe a suspect on hearing of it. */
+export const CONFIRMERS = 4;
 
 export class LifeCycle {
   readonly #context: Context;
   readonly #prober: Prober;
+  readonly #onRemoval: (isRemoved: boolean) => void;
   readonly #suspects = new Set<Member>();
   #suspicionWake = NEVER;
   #nextClean = NEVER;
+  #counter = 0;
+  /** An admission that the members do not know. */
+  #unheard: Update | undefined;
 
-  constructor(context: Context, prober: Prober) {
+  constructor(context: Context, prober: Prober, onRemoval: (isRemoved: boolean) => void) {
     this.#context = context;
     this.#prober = prober;
+    this.#onRemoval = onRemoval;
   }
 
   get wake(): number {
@@ -58,13 +70,13 @@ export class LifeCycle {
       this.die(member, deathReason, true);
       return;
     }
-    this.suspect(member, [this.#context.self.short], undefined);
+    this.#suspect(member, [this.#context.self.short], undefined);
     if (!this.#context.isCutOff()) return;
-    for (const each of this.#context.members.live) this.suspect(each, [this.#context.self.short], undefined);
+    for (const each of this.#context.members.live) this.#suspect(each, [this.#context.self.short], undefined);
   }
 
   /** @param passed update to forward if it has a new accuser; `undefined`: this node's own accusation */
-  suspect(member: Member, accusers: readonly number[], passed: Update | undefined): void {
+  #suspect(member: Member, accusers: readonly number[], passed: Update | undefined): void {
     const wanted = this.#wantedAccusers();
     let { suspicion } = member;
     let isNew = true;
@@ -120,7 +132,7 @@ export class LifeCycle {
   die(member: Member, reason: number, isSpread: boolean): void {
     if (!member.isLive) return;
     member.reason = reason === 0 ? DeathReason.SILENT : reason;
-    this.bury(member, MemberState.DEAD);
+    this.#bury(member, MemberState.DEAD);
     // If two nodes lose each other, no one can tell which one is cut off.
     const isLast = member.reason === DeathReason.SILENT && this.#context.members.live.length === 0;
     if (isSpread && !isLast) {
@@ -133,11 +145,11 @@ export class LifeCycle {
       this.#context.isAlone = true;
     }
     this.#context.effects.event({ type: "lost", member, reason: member.reason });
-    this.release(member);
+    this.#release(member);
     this.#prober.schedule(this.#context.profile.redialInterval);
   }
 
-  bury(member: Member, state: MemberState): void {
+  #bury(member: Member, state: MemberState): void {
     this.#suspects.delete(member);
     member.suspicion = undefined;
     member.state = state;
@@ -156,14 +168,14 @@ export class LifeCycle {
    */
   revive(member: Member): boolean {
     if (this.#context.isUnanswered()) return false;
-    this.returned(member);
+    this.#returned(member);
     this.#context.changed();
     this.#context.effects.event({ type: "back", member, restarted: false });
-    this.claim(member);
+    this.#claim(member);
     return true;
   }
 
-  returned(member: Member): void {
+  #returned(member: Member): void {
     member.doubtful = false;
     member.reason = 0;
     member.state = MemberState.ALIVE;
@@ -174,7 +186,7 @@ export class LifeCycle {
   }
 
   /** @param isBuried whether to keep a tombstone */
-  forget(member: Member, isBuried: boolean): void {
+  #forget(member: Member, isBuried: boolean): void {
     this.#suspects.delete(member);
     this.#context.dropGossip(member.id);
     this.#context.members.delete(member, isBuried);
@@ -192,13 +204,21 @@ export class LifeCycle {
         next = Math.min(next, due);
         continue;
       }
-      this.forget(member, true);
+      this.#forget(member, true);
       this.#context.effects.event({ type: "cleaned", member });
     }
     this.#nextClean = next === NEVER ? NEVER : Math.max(next, now + this.#context.profile.autoclean / 20);
   }
 
-  claim(member: Member): void {
+  /** A sign of life is expected: soon without probes; else some of the nodes that hear of it probe the member. */
+  expect(member: Member): void {
+    const { profile, random, members, now } = this.#context;
+    if (profile.probeInterval === 0)
+      member.expectedBy = Math.min(member.expectedBy, now + 2 * profile.discoverTime);
+    else if (random() < CONFIRMERS / members.size) this.#prober.probe(member, 0);
+  }
+
+  #claim(member: Member): void {
     const conflict = this.#context.members.claim(member);
     if (conflict === undefined) return;
     this.#context.effects.event({ type: "conflict", ...conflict });
@@ -207,8 +227,268 @@ export class LifeCycle {
       this.#prober.probe(conflict.keeps, DeathReason.REPLACED);
   }
 
-  release(member: Member): void {
+  #release(member: Member): void {
     const next = this.#context.members.release(member);
     if (next !== undefined) this.#context.effects.event({ type: "named", member: next });
+  }
+
+  // --- Updates --------------------------------------------------------------------------------------------------------
+
+  /** @param isFresh whether it came by gossip; an entry of a synchronization may be old */
+  apply(update: Update, isFresh: boolean): void {
+    if (update.kind === UpdateKind.REMOVAL) {
+      const known = this.#context.members.removals.get(update.id);
+      if (known !== undefined && compareIncarnations(update, known) <= 0) {
+        if (update.id === this.#context.self.id) this.#onRefused(update);
+        return;
+      }
+      if (this.#context.believes()) this.#applyRemoval(update);
+      return;
+    }
+    if (update.id === this.#context.self.id) {
+      this.#applySelf(update);
+      return;
+    }
+    if (this.#context.members.isRemoved(update.id)) return;
+    const member = this.#context.members.get(update.id);
+    if (member === undefined) {
+      this.#applyUnknown(update, isFresh);
+      return;
+    }
+    switch (update.kind) {
+      case UpdateKind.ALIVE:
+        this.#applyAlive(member, update, isFresh);
+        break;
+      case UpdateKind.SUSPECT:
+        this.#applySuspect(member, update);
+        break;
+      case UpdateKind.DEAD:
+        this.#applyDead(member, update, isFresh);
+        break;
+      case UpdateKind.LEFT:
+        this.#applyLeft(member, update);
+        break;
+      case UpdateKind.DETAILS:
+        this.#applyDetails(member, update, isFresh);
+        break;
+    }
+  }
+
+  #applyUnknown(update: Update, isFresh: boolean): void {
+    const { id, kind, start, count } = update;
+    if (kind === UpdateKind.ALIVE) this.#welcome(update, isFresh);
+    else if (kind === UpdateKind.DEAD || kind === UpdateKind.LEFT)
+      this.#context.members.bury(id, { start, count, address: "", left: kind === UpdateKind.LEFT });
+  }
+
+  #applyAlive(known: Member, update: Update, isFresh: boolean): void {
+    const order = compareIncarnations(update, known);
+    if (order < 0) return;
+    if (order === 0) {
+      if (known.doubtful) this.revive(known);
+      return;
+    }
+    const wasLive = known.isLive;
+    const restarted = update.processStart !== known.processStart;
+    const rejoined = !restarted && update.start !== known.start;
+    const drains = (update.flags & AliveFlag.DRAINING) !== 0 && !known.draining;
+    if (known.suspicion !== undefined) this.clear(known);
+    if (wasLive && known.name !== update.name) this.#release(known);
+    const moved = known.address !== update.address;
+    if (moved) this.#prober.freed(known.address);
+    known.start = update.start;
+    known.count = update.count;
+    known.processStart = update.processStart;
+    known.name = update.name;
+    known.address = update.address;
+    known.flags = update.flags;
+    known.announced = update.version;
+    if (restarted) known.details = NO_DETAILS;
+    if (wasLive) this.#context.members.rehash(known);
+    else this.#returned(known);
+    this.#context.changed();
+    this.#pass(update, isFresh);
+    if (!wasLive) this.#context.effects.event({ type: "back", member: known, restarted });
+    else if (restarted) this.#context.effects.event({ type: "restarted", member: known });
+    else if (rejoined) this.#context.effects.event({ type: "rejoined", member: known });
+    else if (moved) this.#context.effects.event({ type: "moved", member: known });
+    if (drains) this.#context.effects.event({ type: "draining", member: known });
+    this.#claim(known);
+  }
+
+  #welcome(update: Update, isFresh: boolean): void {
+    const { members, random, self } = this.#context;
+    const tombstone = members.tombstones.get(update.id);
+    if (tombstone !== undefined) {
+      const order = compareIncarnations(update, tombstone);
+      if (order === 0 && !tombstone.left && random() < CONFIRMERS / members.size) {
+        // Other nodes reach the member.
+        const dead = Update.dead(update, DeathReason.SILENT, self.short);
+        this.#prober.dial(update.address, dead, false);
+      }
+      if (order <= 0) return;
+    }
+    if (!this.#context.believes()) return;
+    if (this.#context.members.full) {
+      this.#context.refuse("full");
+      return;
+    }
+    const member = new Member(update, this.#context.now);
+    this.#context.members.add(member);
+    this.#prober.arrived(member, this.#context.isMinority);
+    this.#context.changed();
+    this.#pass(update, isFresh);
+    this.#context.effects.event({ type: "joined", member });
+    this.#claim(member);
+  }
+
+  #applySuspect(member: Member, update: Update): void {
+    if (!member.isLive || compareIncarnations(update, member) < 0) return;
+    if (this.#context.profile.probeInterval === 0) {
+      this.expect(member);
+      return;
+    }
+    const isNew = member.state === MemberState.ALIVE;
+    this.#suspect(member, update.accusers, update);
+    // Some of the nodes that hear of it probe the member themselves.
+    if (isNew && this.#context.random() * this.unsuspected < CONFIRMERS) this.#prober.probe(member, 0);
+  }
+
+  #applyDead(member: Member, update: Update, isFresh: boolean): void {
+    if (!member.isLive || compareIncarnations(update, member) < 0) return;
+    const { probeInterval } = this.#context.profile;
+    if (probeInterval === 0) {
+      this.expect(member);
+      return;
+    }
+    // A member heard during the accuser's probe may have answered only this node.
+    if (isFresh && this.#context.now - member.lastHeard >= 0.75 * probeInterval) {
+      member.start = update.start;
+      member.count = update.count;
+      this.die(member, update.flags, true);
+      return;
+    }
+    // A living member refutes the accusation.
+    if (isFresh) this.#suspect(member, update.accusers, undefined);
+    else member.accused = true;
+    const isHard = update.flags === DeathReason.CONNECTION || update.flags === DeathReason.REPLACED;
+    this.#prober.probe(member, isFresh && isHard ? update.flags : 0);
+  }
+
+  #applyLeft(member: Member, update: Update): void {
+    if (member.state === MemberState.LEFT) return;
+    if (compareIncarnations(update, member) < 0) return;
+    member.start = update.start;
+    member.count = update.count;
+    this.#bury(member, MemberState.LEFT);
+    this.#context.spread(update);
+    this.#context.effects.event({ type: "left", member });
+    this.#release(member);
+  }
+
+  #applyDetails(member: Member, update: Update, isFresh: boolean): void {
+    const { details } = update;
+    if (details === undefined || update.start !== member.start || details.version <= member.details.version)
+      return;
+    const before = member.details;
+    member.details = details;
+    this.#context.members.rehash(member);
+    this.#context.changed();
+    this.#pass(update, isFresh);
+    this.#context.effects.event({ type: "details", member, before });
+  }
+
+  #applySelf(update: Update): void {
+    if (this.#context.left || update.kind === UpdateKind.DETAILS) return;
+    const order = compareIncarnations(update, this.#context.self);
+    if (order < 0 || (order === 0 && update.kind === UpdateKind.ALIVE)) return;
+    const next = incarnationAfter(this.#context.self, update);
+    if (next === undefined) {
+      this.#context.refuse("self");
+      return;
+    }
+    this.#context.setIncarnation(next);
+    this.#context.refutations += 1;
+    if (update.kind === UpdateKind.SUSPECT) this.#context.changeHealth(1);
+    this.#context.announce(false);
+  }
+
+  /** Removals and admissions have separate versions. @param isOwn whether an operator decided it at this node */
+  #applyRemoval(update: Update, isOwn = false): void {
+    // An operator's next decision needs a later version. An earlier wall clock was never set.
+    if (!isOwn && update.start - Math.max(this.#wall, Date.UTC(2025)) > MAX_AHEAD) {
+      this.#context.refuse("ahead");
+      return;
+    }
+    const isRemoved = (update.flags & 1) !== 0;
+    const { members, random, self } = this.#context;
+    const { id, start, count } = update;
+    const address = members.get(id)?.address ?? members.removals.get(id)?.address ?? "";
+    if (!members.setRemoval(id, { start, count, removed: isRemoved, address })) return;
+    this.#context.changed();
+    this.#context.spread(update);
+    if (!isRemoved && id !== self.id && address !== "" && (isOwn || random() < CONFIRMERS / members.size))
+      this.#prober.dial(address, update, false);
+    if (id === this.#context.self.id) {
+      this.#unheard = undefined;
+      const was = this.#context.removed;
+      this.#context.removed = isRemoved;
+      if (isRemoved !== was) this.#onRemoval(isRemoved);
+    }
+    const member = members.get(id);
+    if (isRemoved && member !== undefined) {
+      this.#forget(member, false);
+      this.#release(member);
+    }
+    const type = isRemoved ? "removed" : "admitted";
+    this.#context.effects.event({ type, id, member: id === self.id ? self : member });
+  }
+
+  /**
+   * A member refuses this node by a removal older than its admission: the admitting node may itself have been removed.
+   * Without answers this node counts as removed until it is admitted or answered.
+   */
+  #onRefused(update: Update): void {
+    const { members, self } = this.#context;
+    const admission = members.removals.get(self.id);
+    if ((update.flags & 1) === 0 || admission === undefined || admission.removed) return;
+    if (!this.#context.isUnanswered() || !this.#context.believes()) return;
+    this.#unheard = Update.removal(self.id, admission.start, admission.count, false);
+    const { start, count } = update;
+    members.overrule(self.id, { start, count, removed: true, address: admission.address });
+    this.#context.changed();
+    this.#context.removed = true;
+    this.#onRemoval(true);
+    this.#context.effects.event({ type: "removed", id: self.id, member: self });
+  }
+
+  /** For members that have not heard of it; `undefined` while it is doubtful. */
+  get ownRemoval(): Update | undefined {
+    const { members, self } = this.#context;
+    const removal = members.removals.get(self.id);
+    if (removal === undefined || this.#unheard !== undefined) return undefined;
+    return Update.removal(self.id, removal.start, removal.count, removal.removed);
+  }
+
+  /** Its admission is known to the member that answered. */
+  onAnswer(): void {
+    if (this.#unheard !== undefined) this.#applyRemoval(this.#unheard);
+  }
+
+  decide(id: string, isRemoved: boolean): void {
+    const before = this.#context.members.removals.get(id);
+    const time = Math.max(Math.floor(this.#wall), (before?.start ?? 0) + 1);
+    this.#counter += 1;
+    this.#applyRemoval(Update.removal(id, time, this.#counter, isRemoved), true);
+  }
+
+  /** Wall clock in ms, advanced monotonically since the start. */
+  get #wall(): number {
+    return this.#context.now + this.#context.wallOffset;
+  }
+
+  /** Forwards gossip, and entries of a synchronization only once this node is established. */
+  #pass(update: Update, isFresh: boolean): void {
+    if (isFresh || this.#context.established) this.#context.spread(update);
   }
 }

@@ -259,7 +259,7 @@ export class Members {
 
 /**
  * Suspicion timeout: shorter with more independent accusers (Lifeguard). A failed probe (prober.ts) or another member's
- * word (updates.ts) makes a member suspect (life-cycle.ts).
+ * word makes a member suspect (life-cycle.ts).
  *
  *   further accusers            0 ───────────────── wanted
  *   time                        max ──logarithmic── min

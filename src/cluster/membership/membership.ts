@@ -16,7 +16,6 @@ import type { Member } from "./members.js";
 import { Prober } from "./prober.js";
 import { type Parts, Receiver } from "./receiver.js";
 import { Synchronizer } from "./sync.js";
-import { Updates } from "./updates.js";
 
 export type { MembershipOptions } from "./context.js";
 
@@ -29,13 +28,10 @@ export class Membership extends Context {
   constructor(options: MembershipOptions) {
     super(options);
     const prober = new Prober(this, (member, deathReason) => lifeCycle.probeFailed(member, deathReason));
-    const lifeCycle = new LifeCycle(this, prober);
-    const heartbeats = new Heartbeats(this, prober, lifeCycle);
-    const updates = new Updates(this, { prober, lifeCycle, heartbeats }, (isRemoved) =>
-      this.#onRemoval(isRemoved),
-    );
-    const synchronizer = new Synchronizer(this, updates);
-    this.#parts = { prober, lifeCycle, heartbeats, updates, synchronizer };
+    const lifeCycle = new LifeCycle(this, prober, (isRemoved) => this.#onRemoval(isRemoved));
+    const heartbeats = new Heartbeats(this, lifeCycle);
+    const synchronizer = new Synchronizer(this, lifeCycle);
+    this.#parts = { prober, lifeCycle, heartbeats, synchronizer };
     this.#receiver = new Receiver(this, this.#parts);
   }
 
@@ -137,14 +133,14 @@ export class Membership extends Context {
   remove(now: number, id: string): void {
     this.now = now;
     const address = this.members.get(id)?.address;
-    this.#parts.updates.decide(id, true);
+    this.#parts.lifeCycle.decide(id, true);
     // The node believes a removal only over its stream, which ends soon.
     if (this.provesNodes && address !== undefined) this.#receiver.refuseRemoved(id, address, true);
   }
 
   admit(now: number, id: string): void {
     this.now = now;
-    this.#parts.updates.decide(id, false);
+    this.#parts.lifeCycle.decide(id, false);
   }
 
   /** @throws InvalidArgumentError `EINVAL` if they are too large; nothing is changed then */
@@ -318,6 +314,6 @@ export class Membership extends Context {
     if (address === undefined) return;
     // A node that is to prove itself is believed over a stream alone.
     const overStream = this.provesNodes || known.some((member) => member.overStream);
-    this.#parts.prober.dial(address, this.#parts.updates.ownRemoval, overStream);
+    this.#parts.prober.dial(address, this.#parts.lifeCycle.ownRemoval, overStream);
   }
 }

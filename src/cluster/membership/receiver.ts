@@ -14,10 +14,11 @@
 import { LatestMap, MAX_NEW_MEMBERS } from "../bounds.js";
 import { AckFlag, DeathReason, type Packet, PacketType, Update, UpdateKind } from "../wire/packets.js";
 import type { Context } from "./context.js";
-import { CONFIRMERS } from "./heartbeats.js";
+import type { Heartbeats } from "./heartbeats.js";
+import { CONFIRMERS, type LifeCycle } from "./life-cycle.js";
 import { aliveOf, type Member, MemberState } from "./members.js";
+import type { Prober } from "./prober.js";
 import type { Synchronizer } from "./sync.js";
-import type { Updates, UpdatesParts } from "./updates.js";
 
 interface NewMember {
   readonly update: Update;
@@ -27,8 +28,10 @@ interface NewMember {
 }
 
 /** Parts of a node's membership. */
-export interface Parts extends UpdatesParts {
-  readonly updates: Updates;
+export interface Parts {
+  readonly prober: Prober;
+  readonly lifeCycle: LifeCycle;
+  readonly heartbeats: Heartbeats;
   readonly synchronizer: Synchronizer;
 }
 
@@ -83,13 +86,13 @@ export class Receiver {
     if (packet.from === this.#context.self.id) return;
     if (this.#context.removed) {
       for (const update of packet.updates)
-        if (update.kind === UpdateKind.REMOVAL) this.#parts.updates.apply(update, true);
+        if (update.kind === UpdateKind.REMOVAL) this.#parts.lifeCycle.apply(update, true);
       if (
         packet.type === PacketType.ACK &&
         this.#context.removed &&
         this.#parts.prober.answersDial(packet.seq)
       )
-        this.#parts.updates.onAnswer();
+        this.#parts.lifeCycle.onAnswer();
       return;
     }
     if (this.#context.members.isRemoved(packet.from)) {
@@ -183,7 +186,7 @@ export class Receiver {
         return;
     }
     for (let i = 0; i < packet.updates.length; i++)
-      this.#parts.updates.apply(packet.updates[i] as Update, true);
+      this.#parts.lifeCycle.apply(packet.updates[i] as Update, true);
     this.#parts.synchronizer.compareDigest(packet.digest, address);
   }
 
@@ -249,7 +252,7 @@ export class Receiver {
     const newMember = this.#newMembers.get(packet.from);
     const alive = own ?? newMember?.update;
     this.#newMembers.delete(packet.from);
-    if (alive !== undefined) this.#parts.updates.apply(alive, true);
+    if (alive !== undefined) this.#parts.lifeCycle.apply(alive, true);
     const member = this.#context.members.get(packet.from);
     if (member === undefined) {
       if (alive !== undefined) this.#buried(packet, address);
@@ -293,7 +296,7 @@ export class Receiver {
     const { self, now, profile } = this.#context;
     if (now - this.#refutedAt < profile.gossipInterval) return;
     const { start, count } = self;
-    for (const update of packet.updates) if (update.id === self.id) this.#parts.updates.apply(update, true);
+    for (const update of packet.updates) if (update.id === self.id) this.#parts.lifeCycle.apply(update, true);
     if (self.start !== start || self.count !== count) this.#refutedAt = now;
   }
 

@@ -13,8 +13,8 @@ import { bodySize } from "../wire/codec.js";
 import { type Packet, PacketType, Update } from "../wire/packets.js";
 import { MAX_BODY } from "../wire/seal.js";
 import { type Context, NEVER, pick } from "./context.js";
+import type { LifeCycle } from "./life-cycle.js";
 import { aliveOf, isWanted, MemberState } from "./members.js";
-import type { Updates } from "./updates.js";
 
 /** Bits of buckets: high word, low word. */
 type Buckets = readonly [number, number];
@@ -23,7 +23,7 @@ const NONE: Buckets = [0, 0];
 
 export class Synchronizer {
   readonly #context: Context;
-  readonly #updates: Updates;
+  readonly #lifeCycle: LifeCycle;
   readonly #startedAt: number;
   #nextSync: number;
   #lastSync = Number.NEGATIVE_INFINITY;
@@ -34,9 +34,9 @@ export class Synchronizer {
   #wasWhole = false;
   #wasDatagram = false;
 
-  constructor(context: Context, updates: Updates) {
+  constructor(context: Context, lifeCycle: LifeCycle) {
     this.#context = context;
-    this.#updates = updates;
+    this.#lifeCycle = lifeCycle;
     this.#startedAt = context.now;
     this.#nextSync = context.now + context.random() * context.profile.syncInterval;
   }
@@ -126,7 +126,7 @@ export class Synchronizer {
     // Before theirs are applied, which need not return.
     const { wanted = NONE } = packet;
     if (wanted[0] !== 0 || wanted[1] !== 0) this.#sendEntries(address, wanted, NONE);
-    for (const update of packet.updates) this.#updates.apply(update, false);
+    for (const update of packet.updates) this.#lifeCycle.apply(update, false);
     if ((packet.flags & 1) !== 0) {
       this.#context.established = true;
       this.#wasWhole = true;

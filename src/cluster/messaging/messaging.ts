@@ -259,15 +259,6 @@ export class Messaging extends MessagingState {
     return this.namespace.settings.hasMessages ? this.pairStreams : undefined;
   }
 
-  /**
-   * Loads the cipher of sealed messages.
-   *
-   * @throws, also in the promise: NotSupportedError `ERR_ENGINE_UNAVAILABLE`, as without WebAssembly
-   */
-  load(): Promise<void> | undefined {
-    return this.namespace.settings.hasMessages ? this.runtime.codec.load() : undefined;
-  }
-
   /** After a failure the node sends, and cannot be reached. */
   async start(): Promise<void> {
     if (!this.namespace.settings.hasMessages || this.#isStarted) return;

@@ -128,7 +128,6 @@ export class PairStreams {
   }
 
   async listen(protocol: LinkProtocol): Promise<ProtocolListener> {
-    await this.#codec.load();
     const accept = (stream: Duplex): void => this.#table.open(stream, { protocol: protocol.name });
     return protocol.listen(accept, this.#node);
   }
@@ -169,12 +168,6 @@ export class PairStreams {
     if (end.hasEnded) return;
     if (!stream.isOpen) {
       end.onEnd("the stream has ended");
-      return;
-    }
-    const loading = this.#codec.load();
-    if (loading !== undefined) {
-      const failed = (error: unknown): void => end.onEnd(thrownText(error));
-      loading.then(() => this.#attach(end, stream), failed);
       return;
     }
     this.#endsOf(stream, end.lane).out?.onEnd("another connection took its place");

@@ -2,7 +2,7 @@
  * A node's datagrams: a socket of the node, which also sends, and one for the group.
  *
  *   host scope   127.0.0.1; the group on the loopback interface, TTL 0. Datagrams from elsewhere are counted and dropped
- *   link scope   every interface, or one; the group with TTL 1
+ *   link scope   every interface, or one; the group with TTL 1, on the interface of the node's address
  */
 import type { RemoteInfo, Socket } from "node:dgram";
 import { bindUdp, closeUdp, type UdpOptions } from "../../engine/zmtp/transport/udp.js";
@@ -20,8 +20,8 @@ export interface DatagramOptions {
   readonly port: number;
   /** `undefined`: no multicast. */
   readonly group: GroupAddress | undefined;
-  /** Interfaces that join the group at first; the node's own socket sends by the first one. */
-  readonly interfaces: readonly string[];
+  /** IPv4 address of the interface that joins the group at first, and sends to it; `undefined`: none. */
+  readonly interface: string | undefined;
   readonly ttl: number;
 }
 
@@ -34,9 +34,9 @@ export class Datagrams {
   #socket: Socket | undefined;
   #socket6: Socket | undefined;
   #groupSocket: Socket | undefined;
-  readonly #senders = new Map<string, Socket>();
-  readonly #joined = new Set<string>();
-  readonly #failed = new Set<string>();
+  /** Interface in the group, and the one that last failed to join it. */
+  #joined: string | undefined;
+  #failed: string | undefined;
   #updating = false;
   #unsent = 0;
   #closed = false;
@@ -49,25 +49,25 @@ export class Datagrams {
 
   /** @throws TransportError `EADDRINUSE` and the system's other codes */
   async open(): Promise<void> {
-    const { bind, port, interfaces } = this.#options;
+    const { bind, port } = this.#options;
     const read = (bytes: Buffer, { address, port }: RemoteInfo): void =>
       this.#onDatagram(bytes, address, port, false);
     if (bind.v4 !== undefined)
       this.#socket = await this.#bind({ address: bind.v4, port, exclusive: true }, false, read);
     if (bind.v6 !== undefined)
       this.#socket6 = await this.#bind({ address: bind.v6, port, exclusive: true, ipv6: true }, false, read);
-    await this.setInterfaces(interfaces);
+    await this.setInterface(this.#options.interface);
   }
 
   /**
    * Called with each poll of the interfaces, and passed over while an earlier call runs. Never rejects: without the group
    * a node still has its seeds.
    */
-  async setInterfaces(interfaces: readonly string[]): Promise<void> {
+  async setInterface(address: string | undefined): Promise<void> {
     if (this.#updating) return;
     this.#updating = true;
     try {
-      await this.#useInterfaces(interfaces);
+      await this.#useInterface(address);
     } catch {
       this.#count("group"); // The next poll tries again.
     }
@@ -75,9 +75,11 @@ export class Datagrams {
   }
 
   /** @throws TransportError if a socket cannot be opened */
-  async #useInterfaces(interfaces: readonly string[]): Promise<void> {
+  async #useInterface(address: string | undefined): Promise<void> {
     const { group, ttl } = this.#options;
     if (group === undefined || this.#socket === undefined) return;
+    if (address !== this.#joined) this.#leaveGroup();
+    if (address === undefined) return;
     const read = (bytes: Buffer, { address, port }: RemoteInfo): void =>
       this.#onDatagram(bytes, address, port, true);
     const groupSocket = this.#groupSocket ?? (await this.#bind({ port: group.port }, true, read));
@@ -85,58 +87,30 @@ export class Datagrams {
       if (this.#groupSocket === undefined) groupSocket.close();
       return;
     }
-    for (const each of this.#joined) if (!interfaces.includes(each)) this.#leaveGroup(groupSocket, each);
-    for (const each of interfaces) this.#joinGroup(groupSocket, each);
-    this.#groupSocket = this.#joined.size > 0 ? groupSocket : undefined;
-    if (this.#groupSocket === undefined) {
-      groupSocket.close();
-      return;
-    }
-    const [first, ...others] = interfaces;
-    // Again each time: another interface may have the address by now.
-    if (first !== undefined) this.#sendsToGroup(this.#socket, first, ttl);
-    for (const [address, sender] of this.#senders) {
-      if (others.includes(address)) continue;
-      this.#senders.delete(address);
-      sender.close();
-    }
-    for (const each of others) {
-      if (this.#senders.has(each)) continue;
-      const sender = await this.#bind({ address: each, port: 0, exclusive: true }, false, () => undefined);
-      if (this.#closed) {
-        sender.close();
-        return;
-      }
-      this.#senders.set(each, sender);
-      this.#sendsToGroup(sender, each, ttl);
-    }
-  }
-
-  /** Joins again each time: another interface may have the same address by now. */
-  #joinGroup(socket: Socket, address: string): void {
+    this.#groupSocket = groupSocket;
+    this.#joined = address;
     try {
-      socket.addMembership(this.#options.group?.group as string, address);
+      // Again each time: another interface may have the address by now.
+      groupSocket.addMembership(group.group, address);
     } catch (error) {
       if ((error as { readonly code?: string }).code !== "EADDRINUSE") {
         // An interface without multicast, or one that is down.
-        if (!this.#failed.has(address)) this.#count("group");
-        this.#failed.add(address);
-        this.#joined.delete(address);
+        if (this.#failed !== address) this.#count("group");
+        this.#failed = address;
+        this.#leaveGroup();
         return;
       }
     }
-    this.#joined.add(address);
-    this.#failed.delete(address);
+    this.#failed = undefined;
+    this.#socket.setMulticastTTL(ttl);
+    this.#socket.setMulticastLoopback(true);
+    this.#socket.setMulticastInterface(address);
   }
 
-  #leaveGroup(socket: Socket, address: string): void {
-    this.#joined.delete(address);
-    this.#failed.delete(address);
-    try {
-      socket.dropMembership(this.#options.group?.group as string, address);
-    } catch {
-      // It went with the interface.
-    }
+  #leaveGroup(): void {
+    this.#groupSocket?.close();
+    this.#groupSocket = undefined;
+    this.#joined = undefined;
   }
 
   get hasGroup(): boolean {
@@ -153,16 +127,14 @@ export class Datagrams {
     const { group } = this.#options;
     if (group === undefined || this.#groupSocket === undefined || this.#socket === undefined) return;
     this.#sendBy(this.#socket, bytes, group.group, group.port);
-    for (const socket of this.#senders.values()) this.#sendBy(socket, bytes, group.group, group.port);
   }
 
   async close(): Promise<void> {
     this.#closed = true;
-    const sockets = [this.#socket, this.#socket6, this.#groupSocket, ...this.#senders.values()];
+    const sockets = [this.#socket, this.#socket6, this.#groupSocket];
     this.#socket = undefined;
     this.#socket6 = undefined;
     this.#groupSocket = undefined;
-    this.#senders.clear();
     await Promise.all(sockets.map(closeUdp));
   }
 
@@ -184,16 +156,6 @@ export class Datagrams {
     this.#unsent -= 1;
     if (error !== null && !this.#closed) this.#count("send:failed");
   };
-
-  #sendsToGroup(socket: Socket, interfaceAddress: string, ttl: number): void {
-    try {
-      socket.setMulticastTTL(ttl);
-      socket.setMulticastLoopback(true);
-      socket.setMulticastInterface(interfaceAddress);
-    } catch {
-      this.#count("group");
-    }
-  }
 
   async #bind(
     options: UdpOptions,

@@ -1,9 +1,16 @@
 /** Packets of a cluster as bytes: in the clear, or sealed with its key. */
 import { InvalidArgumentError } from "../../core/errors.js";
-import { curveBox, isCurveBoxLoaded, loadCurveBox } from "../../engine/zmtp/mechanism/curve-primitives.js";
+import { loadCurveBox } from "../../engine/zmtp/mechanism/curve-primitives.js";
 import { MAX_PACKET, MAX_STREAM_PACKET } from "../bounds.js";
 import { namespaceNumber } from "../identity.js";
-import { decodePacket, encodePacket, FirstByte, type PacketFault, PREFIX } from "../wire/codec.js";
+import {
+  decodeBody,
+  decodePacket,
+  encodePacket,
+  FirstByte,
+  type PacketFault,
+  PREFIX,
+} from "../wire/codec.js";
 import type { Packet } from "../wire/packets.js";
 import { MAX_BODY, type Refusal, Sealer, type StreamWay } from "../wire/seal.js";
 import { MESSAGES } from "../wire/stream.js";
@@ -20,7 +27,8 @@ export class NamespaceCodec {
   readonly byPassword: boolean;
   /** The first seals. */
   keys: readonly string[];
-  readonly #messagesHead: Buffer;
+  /** Before messages, in the clear. */
+  readonly #head: Buffer;
 
   /** @throws InvalidArgumentError `EINVAL` for an invalid name or key, and for too many keys */
   constructor(name: string, keys: readonly string[], byPassword = false) {
@@ -28,10 +36,10 @@ export class NamespaceCodec {
     this.namespace = namespaceNumber(name);
     this.name = name;
     this.keys = keys;
-    this.#messagesHead = Buffer.alloc(PREFIX + 1);
-    this.#messagesHead.writeUInt8(FirstByte.VERSION, 0);
-    this.#messagesHead.writeUIntBE(this.namespace, 1, PREFIX - 1);
-    this.#messagesHead.writeUInt8(MESSAGES, PREFIX);
+    this.#head = Buffer.alloc(PREFIX + 1);
+    this.#head.writeUInt8(FirstByte.VERSION, 0);
+    this.#head.writeUIntBE(this.namespace, 1, PREFIX - 1);
+    this.#head.writeUInt8(MESSAGES, PREFIX);
     if (keys.length > 0) this.sealer = new Sealer(this.namespace, keys);
   }
 
@@ -46,42 +54,59 @@ export class NamespaceCodec {
     this.keys = [...keys];
   }
 
-  encode(packet: Packet): Buffer {
-    return this.sealer?.seal(packet) ?? encodePacket(packet, this.namespace);
-  }
-
-  decode(bytes: Buffer): Packet | PacketRefusal {
-    if (this.sealer !== undefined) return this.sealer.open(bytes, MAX_BODY);
-    return isSealed(bytes) ? "sealed" : decodePacket(bytes, this.namespace, MAX_PACKET);
-  }
-
-  encodeStream(way: StreamWay, packet: Packet): Buffer {
-    return this.sealer?.sealStream(way, packet) ?? encodePacket(packet, this.namespace);
-  }
-
   /**
-   * Loads the cipher of messages.
+   * Loads the box, before the first packet.
    *
-   * @returns `undefined` if it is loaded; else a promise, which may reject
+   * @returns `undefined` if it is loaded, or not needed; else a promise, which may reject
    * @throws as `loadCurveBox`
    */
   load(): Promise<void> | undefined {
     return this.sealer === undefined ? undefined : loadCurveBox();
   }
 
+  encode(packet: Packet): Buffer {
+    return this.sealer?.seal(encodePacket(packet, -1)) ?? encodePacket(packet, this.namespace);
+  }
+
+  decode(bytes: Buffer): Packet | PacketRefusal {
+    if (this.sealer !== undefined) {
+      const body = this.sealer.open(bytes, MAX_BODY);
+      return typeof body === "string" ? body : decodeBody(body);
+    }
+    return isSealed(bytes) ? "sealed" : decodePacket(bytes, this.namespace, MAX_PACKET);
+  }
+
+  encodeStream(way: StreamWay, packet: Packet): Buffer {
+    return this.sealer?.sealStream(way, encodePacket(packet, -1)) ?? encodePacket(packet, this.namespace);
+  }
+
+  /** Proves at the start of a stream that this node has the cluster's key. */
+  prove(way: StreamWay): Buffer {
+    return this.sealer?.sealStream(way, Buffer.alloc(0)) ?? this.#head.subarray(0, PREFIX);
+  }
+
+  /** @returns why a proof of the other end is refused, if so */
+  check(way: StreamWay, proof: Buffer): PacketRefusal | "password" | undefined {
+    if (this.sealer === undefined) return isSealed(proof) ? "key" : undefined;
+    const opened = this.sealer.openStream(way, proof);
+    if (typeof opened !== "string") return undefined;
+    return opened === "key" && this.byPassword ? "password" : opened;
+  }
+
   /** Encodes messages for one direction of a stream. @returns parts of a frame, in order */
   encodeMessages(way: StreamWay, parts: readonly Uint8Array[]): readonly Uint8Array[] {
-    if (this.sealer !== undefined) return [this.sealer.sealMessages(way, parts, curveBox())];
-    return [this.#messagesHead, ...parts];
+    const { sealer } = this;
+    if (sealer === undefined) return [this.#head, ...parts];
+    return [sealer.sealStream(way, Buffer.concat([this.#head.subarray(PREFIX), ...parts]))];
   }
 
   /** @returns a packet; or a frame of messages without its type */
   decodeStream(way: StreamWay, bytes: Buffer): Packet | Buffer | PacketRefusal {
-    const box = isCurveBoxLoaded() ? curveBox() : undefined;
-    if (this.sealer !== undefined) return this.sealer.openStream(way, bytes, MAX_STREAM_PACKET, box);
-    if (isSealed(bytes)) return "sealed";
-    if (bytes[PREFIX] === MESSAGES) return bytes.subarray(PREFIX + 1);
-    return decodePacket(bytes, this.namespace, MAX_STREAM_PACKET + PREFIX);
+    if (this.sealer === undefined && isSealed(bytes)) return "sealed";
+    const body = this.sealer?.openStream(way, bytes) ?? bytes.subarray(PREFIX);
+    if (typeof body === "string") return body;
+    if (body[0] === MESSAGES) return body.subarray(1);
+    return body.length > MAX_STREAM_PACKET ? "oversized" : decodeBody(body);
   }
 }
 

@@ -25,7 +25,7 @@ import type { Fault } from "../../engine/zmtp/mechanism/mechanism.js";
 import type { ReadTarget, Sink } from "../../engine/zmtp/transport/reader.js";
 import type { Stream } from "../../engine/zmtp/transport/transport.js";
 import type { IdentityExchange, NodeIdentities, ProvedNode } from "../admission/identities.js";
-import type { CheckedNamespaces, Hellos, LinkRole } from "../admission/proof.js";
+import type { CheckedNamespaces, Hellos } from "../admission/proof.js";
 import { MAX_ADDRESS } from "../bounds.js";
 import type { PairStream } from "../messaging/pair-streams.js";
 import type { Packet } from "../wire/packets.js";
@@ -42,7 +42,6 @@ import {
   helloSize,
   isControl,
   isTlsRecord,
-  type NamespaceProof,
   StreamFrame,
   streamWays,
 } from "../wire/stream.js";
@@ -63,9 +62,8 @@ export type StreamEnd =
 
 export interface StreamNode {
   accepts(address: string): boolean;
-  prove(role: LinkRole, hellos: Hellos): readonly NamespaceProof[];
-  /** @param role of the other end */
-  check(role: LinkRole, hellos: Hellos, shown: readonly NamespaceProof[]): CheckedNamespaces;
+  prove(way: StreamWay): readonly Buffer[];
+  check(way: StreamWay, shown: readonly Buffer[]): CheckedNamespaces;
   /** `undefined`: this node has no key. */
   readonly identities: NodeIdentities | undefined;
   /** One end does not admit the other. @param namespace `undefined`: unknown, or both have none in common */
@@ -137,8 +135,6 @@ export class NodeStream implements Sink, PairStream {
   #exchange: IdentityExchange | undefined;
   /** With node keys. */
   node: ProvedNode | undefined;
-  /** Nothing is read while admission is decided. */
-  #deciding = false;
   /** Whether it counts towards the maximum. */
   hasPlace: boolean;
   #ended = false;
@@ -386,7 +382,7 @@ export class NodeStream implements Sink, PairStream {
     // A stream in memory answers within a write.
     if (this.#isTaking) return;
     this.#isTaking = true;
-    while (!this.ended && !this.#deciding) {
+    while (!this.ended) {
       // The proofs of 64 clusters have 2,700 bytes.
       if (this.#in !== undefined)
         this.#units.most = FRAME_HEAD + (this.verified ? this.#own.maxFrame() : 4_096);
@@ -486,8 +482,7 @@ export class NodeStream implements Sink, PairStream {
       this.#refuse("link:proof");
       return;
     }
-    const role = this.isDialled ? "responder" : "initiator";
-    const { proved, refused } = this.#own.check(role, this.#hellos as Hellos, shown);
+    const { proved, refused } = this.#own.check(this.wayIn, shown);
     for (const { namespace, reason } of refused) {
       this.#own.count(reason);
       this.#own.onRefused(this.origin, namespace, reason);
@@ -521,20 +516,7 @@ export class NodeStream implements Sink, PairStream {
       return;
     }
     this.node = node;
-    this.#deciding = true;
-    this.#stream.reader.pause();
-    void this.#own.identities?.admits(node, this.origin).then((isAdmitted) => {
-      if (this.ended) return;
-      this.#deciding = false;
-      this.#onDecided(exchange, isAdmitted);
-      if (this.ended) return;
-      this.#take();
-      this.#stream.reader.resume();
-    });
-  }
-
-  #onDecided(exchange: IdentityExchange, isAdmitted: boolean): void {
-    if (!isAdmitted) {
+    if (this.#own.identities?.keys.has(node.publicKey) !== true) {
       this.refuseNode("denied");
       return;
     }
@@ -558,9 +540,8 @@ export class NodeStream implements Sink, PairStream {
   }
 
   #prove(): void {
-    const role = this.isDialled ? "initiator" : "responder";
     if (this.#exchange !== undefined) this.#sendControl(this.#exchange.key);
-    this.#sendControl(encodeProof(this.#own.prove(role, this.#hellos as Hellos)));
+    this.#sendControl(encodeProof(this.#own.prove(this.#out as StreamWay)));
   }
 
   #reject(): void {

@@ -69,8 +69,6 @@ export const CLUSTER_EVENTS = {
    * dialled address. Emitted at most once per minute for each host and reason; `stats().dropped` counts all.
    */
   refused: event<{ readonly address: string; readonly reason: RefusedReason }>(),
-  /** `curve.allow` threw, so the node at `address` was refused. Emitted at most once per minute for each host. */
-  "admission:failed": event<{ readonly address: string; readonly error: unknown }>(),
   /**
    * A link of `keepLinked` could not be made, or its stream ended. Emitted once per reason until a link has stood for 10 s.
    */
@@ -82,11 +80,9 @@ export const CLUSTER_EVENTS = {
     readonly error: ShoalError;
   }>(),
   /**
-   * `clusterNames()` cannot list the node, because its folder or disk refuses it. Retried every 5 s. Emitted once per
-   * outage.
+   * `clusterNames()` does not list the node, because its folder or disk refused it at the start.
    */
   "registry:down": event<{ readonly error: Error }>(),
-  "registry:up": event(),
   /**
    * The process or the system can open no more files (`EMFILE`): incoming connections are closed at once, and none can
    * be made. Members are kept, since datagrams need no files. Emitted once until files can be opened again.

@@ -45,7 +45,6 @@ export interface NamespaceOwner {
   readonly cluster: string;
   readonly closed: boolean;
   report(event: ClusterEvent): void;
-  onAddress(address: string): void;
 }
 
 /** What an event is to messages of members, in order; a lost member ends its requests, too. */
@@ -367,7 +366,6 @@ export class NamespaceParts {
     this.run((rules, now) => rules.setAddress(now, address));
     this.membersChanged();
     this.details.onAddress();
-    this.owner.onAddress(address);
   }
 
   get streams(): PairStreams | undefined {

@@ -855,9 +855,6 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     this.events.emit(event);
   }
 
-  /** @internal */
-  onAddress(_address: string): void {}
-
   /** Details may be set before the start. @throws ClosedError `EBADF` */
   #assertDetails(): void {
     if (this.closed) void this.parts.rules;

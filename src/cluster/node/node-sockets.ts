@@ -14,13 +14,7 @@ import {
   platformNow,
 } from "../../engine/zmtp/transport/transports.js";
 import { NodeIdentities } from "../admission/identities.js";
-import {
-  checkNamespaces,
-  proveNamespaces,
-  REFUSED_REASONS,
-  RefusalReports,
-  type RefusedReason,
-} from "../admission/proof.js";
+import { checkNamespaces, REFUSED_REASONS, RefusalReports, type RefusedReason } from "../admission/proof.js";
 import { NodeTls } from "../admission/tls.js";
 import type { Membership } from "../membership/membership.js";
 import type { PairStreams } from "../messaging/pair-streams.js";
@@ -102,18 +96,12 @@ export class NodeSockets {
     } catch {
       // `open` throws.
     }
-    if (settings.curve !== undefined)
-      this.#identities = new NodeIdentities(settings.curve, (address, error) => {
-        const [first] = this.#namespaces.values();
-        this.count("allow");
-        if (this.#reports.allows(performance.now(), hostOf(address), "allow"))
-          first?.report({ type: "admission:failed", address, error });
-      });
+    this.#identities = settings.curve && new NodeIdentities(settings.curve);
     this.tls = settings.tls && new NodeTls(settings.tls);
     this.streams = new NodeStreams(this.platform.transports, this.tls, {
       accepts: (address) => this.accepts(address),
-      prove: (role, hellos) => proveNamespaces(this.#codecs(), role, hellos),
-      check: (role, hellos, shown) => checkNamespaces(this.#codecs(), role, hellos, shown),
+      prove: (way) => Array.from(this.#codecs(), (codec) => codec.prove(way)),
+      check: (way, shown) => checkNamespaces(this.#codecs(), way, shown),
       identities: this.#identities,
       onRefused: (address, namespace, reason) => this.#onRefused(address, namespace, reason),
       onFrame: (stream, bytes) => this.#onFrame(stream, bytes),
@@ -199,7 +187,7 @@ export class NodeSockets {
     const { scope, group } = this.settings;
     const port = await this.streams.listen(binding, wanted);
     const datagrams = new Datagrams(
-      { bind: binding, port, group, interfaces: groupInterfaces(interfaces), ttl: scope === "host" ? 0 : 1 },
+      { bind: binding, port, group, interface: groupInterface(interfaces), ttl: scope === "host" ? 0 : 1 },
       this.#onDatagram,
       (reason) => this.count(reason),
     );
@@ -250,7 +238,7 @@ export class NodeSockets {
     const { v4, v6 } = this.#bound.binding;
     if (binding.v4 !== v4 || binding.v6 !== v6) void this.#rebind(binding, interfaces);
     else {
-      void this.#datagrams?.setInterfaces(groupInterfaces(interfaces));
+      void this.#datagrams?.setInterface(groupInterface(interfaces));
       this.#announce(first);
     }
   }
@@ -470,8 +458,8 @@ export class NodeSockets {
   }
 }
 
-function groupInterfaces(interfaces: readonly HostInterface[]): string[] {
-  return interfaces.map(({ address }) => address).filter((address) => !isIp6(address));
+function groupInterface(interfaces: readonly HostInterface[]): string | undefined {
+  return interfaces.find(({ address }) => !isIp6(address))?.address;
 }
 
 function hostOf(address: string): string {

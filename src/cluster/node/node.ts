@@ -6,12 +6,11 @@ import { backOff } from "../../core/timers.js";
 import { ignore } from "../../core/waiter.js";
 import { MACHINE } from "../../engine/zmtp/transport/transports.js";
 import { checkFunction } from "../../kit/options.js";
-import { nodeHeaders } from "../../zre/codec.js";
 import type { ZrePlane } from "../../zre/plane.js";
 import { type ClusterTlsOptions, checkTls } from "../admission/tls.js";
 import { MAX_NAMESPACES } from "../bounds.js";
 import { createId, fullName } from "../identity.js";
-import { type ClusterNodeEntry, checkControl, Registrar } from "../registry.js";
+import { type ClusterNodeEntry, checkControl, register } from "../registry.js";
 import type { ClusterEvent } from "./events.js";
 import type { Member } from "./member.js";
 import { ClusterNamespace } from "./namespace.js";
@@ -49,7 +48,7 @@ export class ClusterNode extends ClusterNamespace {
   #starting: Promise<void> | undefined;
   #started = false;
   readonly #zre: ZreBridge | undefined;
-  #registrar: Registrar | undefined;
+  #unregister: (() => Promise<void>) | undefined;
   #unwatchFiles: (() => void) | undefined;
   #control: readonly string[] = [];
 
@@ -60,7 +59,7 @@ export class ClusterNode extends ClusterNamespace {
     super("ClusterNode", node.namespace, identityOf(node, sockets), sockets, first);
     this.#settings = node;
     if (node.zre === undefined) return;
-    const self = { uuid: this.id, name: this.name.split("@")[0] as string, headers: this.#zreHeaders() };
+    const self = { uuid: this.id, name: this.name.split("@")[0] as string };
     this.#zre = new ZreBridge(node.zre, self, this.parts, this.events);
   }
 
@@ -84,15 +83,15 @@ export class ClusterNode extends ClusterNamespace {
    * call starts again. The node has joined by then, so a failed start of its ZRE plane closes the node.
    *
    * @throws TransportError `EADDRINUSE` and the system's other codes; InvalidArgumentError `EINVAL` for an unknown
-   * interface; NotSupportedError `ERR_ENGINE_UNAVAILABLE` for a key or password without WebAssembly (`node --jitless`)
-   * unless `messaging` is false; ClosedError `EBADF`
+   * interface; NotSupportedError `ERR_ENGINE_UNAVAILABLE` for a key or password without WebAssembly (`node --jitless`);
+   * ClosedError `EBADF`
    */
   start(): Promise<void> {
     if (this.closed) return this.run(async () => this.assertOpen());
     this.#starting ??= this.run(async () => {
       this.assertOpen();
       try {
-        for (const namespace of [this, ...this.#namespaces]) await namespace.parts.messages.load();
+        for (const namespace of [this, ...this.#namespaces]) await namespace.parts.codec.load();
         await this.sockets.open(this.id);
       } catch (error) {
         this.#starting = undefined;
@@ -106,11 +105,21 @@ export class ClusterNode extends ClusterNamespace {
       if (this.closed) await this.#abandon();
       this.#started = true;
       this.begin();
-      for (const namespace of this.#namespaces) namespace.begin();
+      for (const namespace of this.#namespaces) this.#beginLoaded(namespace);
       this.#watchFiles();
       await this.#startZre();
     });
     return this.#starting;
+  }
+
+  /** A later cluster may be the node's first one with a key. */
+  #beginLoaded(namespace: ClusterNamespace): void {
+    const loading = namespace.parts.codec.load();
+    if (loading === undefined) namespace.begin();
+    else
+      void loading.then(() => {
+        if (!namespace.closed) namespace.begin();
+      });
   }
 
   /** @throws ClosedError `EBADF` */
@@ -206,32 +215,23 @@ export class ClusterNode extends ClusterNamespace {
    */
   showControl(endpoints: readonly string[]): void {
     this.#control = checkControl(endpoints);
-    this.#updateEntry({ control: this.#control });
-  }
-
-  /** @internal */
-  override onAddress(address: string): void {
-    this.#updateEntry({ address, port: this.sockets.port });
-    if (this.#settings.scope === "link") this.#zre?.plane.setHeaders(this.#zreHeaders());
-  }
-
-  #updateEntry(changes: Partial<ClusterNodeEntry>): void {
-    if (this.#registrar !== undefined) this.#registrar.entry = { ...this.#registrar.entry, ...changes };
   }
 
   async #register(): Promise<void> {
     // A simulation has no files.
     if (!this.#settings.registry || this.sockets.platform !== MACHINE) return;
-    const { id, name, cluster, address } = this;
-    const { port } = this.sockets;
-    this.#registrar = new Registrar(
-      { id, name, cluster, address, port, pid: process.pid, since: Date.now(), control: this.#control },
-      (error) => {
-        if (error !== undefined) this.sockets.count("registry");
-        super.report(error === undefined ? { type: "registry:up" } : { type: "registry:down", error });
-      },
-    );
-    await this.#registrar.start();
+    const { id, name, cluster } = this;
+    const [pid, since] = [process.pid, Date.now()];
+    const entry = (): ClusterNodeEntry => {
+      const { address, port } = this.sockets;
+      return { id, name, cluster, address, port, pid, since, control: this.#control };
+    };
+    try {
+      this.#unregister = await register(entry);
+    } catch (error) {
+      this.sockets.count("registry");
+      super.report({ type: "registry:down", error: error as Error });
+    }
   }
 
   #watchFiles(): void {
@@ -311,23 +311,12 @@ export class ClusterNode extends ClusterNamespace {
   async #startZre(): Promise<void> {
     const plane = this.#zre?.plane;
     if (plane === undefined || this.closed) return;
-    plane.setHeaders(this.#zreHeaders());
     try {
       await plane.start();
     } catch (error) {
       void this.close({ linger: 0 });
       throw error;
     }
-  }
-
-  #zreHeaders(): Record<string, string> {
-    const { zre, scope, namespace } = this.#settings;
-    const { id } = this;
-    const address = scope === "link" ? this.address : "";
-    return {
-      ...zre?.headers,
-      ...nodeHeaders({ id, namespace, address, tags: this.tags(), props: this.props() }),
-    };
   }
 
   /** @internal Entering ZRE peers were reported already. */
@@ -358,8 +347,8 @@ export class ClusterNode extends ClusterNamespace {
         "EFSM",
         `a node is in ${MAX_NAMESPACES} clusters at most, its first one included`,
       );
-    void namespace.parts.messages.load();
-    if (this.#started) namespace.begin();
+    void namespace.parts.codec.load();
+    if (this.#started) this.#beginLoaded(namespace);
     this.#namespaces.add(namespace);
     namespace.onEnd(() => this.#namespaces.delete(namespace));
     return namespace;
@@ -382,7 +371,7 @@ export class ClusterNode extends ClusterNamespace {
     await Promise.all([
       ...[...this.#namespaces].map((namespace) => namespace.close({ linger })),
       this.#zre?.plane.close(linger),
-      this.#registrar?.close(),
+      this.#unregister?.(),
       super.onClose(linger),
     ]);
     await this.sockets.close();

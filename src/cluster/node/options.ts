@@ -144,7 +144,7 @@ export const NODE_OPTIONS = {
   multicast: anything<boolean | Given<typeof MULTICAST_OPTIONS>>(),
   /**
    * Whether `clusterNames()` and `shoal node names` list this node for its user on this host. Default `true`. A failure
-   * is retried every 5 s: events `registry:down` and `registry:up`, counted as `registry` in `stats().dropped`.
+   * is the event `registry:down`, counted as `registry` in `stats().dropped`.
    */
   registry: boolean(true),
   /**

@@ -35,8 +35,6 @@ import {
 export const FirstByte = {
   VERSION: 1,
   SEALED: 0x80,
-  /** The box has messages instead of a packet. */
-  MESSAGES: 0x40,
 } as const;
 export const PREFIX = 7;
 
@@ -179,8 +177,7 @@ function writeUpdate(update: Update): void {
 /** @returns `undefined` if the packet has another version or is too short */
 export function readNamespace(bytes: Buffer): number | undefined {
   const hasPrefix =
-    bytes.length >= PREFIX &&
-    ((bytes[0] as number) & ~(FirstByte.SEALED | FirstByte.MESSAGES)) === FirstByte.VERSION;
+    bytes.length >= PREFIX && ((bytes[0] as number) & ~FirstByte.SEALED) === FirstByte.VERSION;
   return hasPrefix ? bytes.readUIntBE(1, 6) : undefined;
 }
 

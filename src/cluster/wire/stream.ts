@@ -84,43 +84,26 @@ export const StreamFrame = {
   ANSWER: 0x45,
 } as const;
 
-/** Bytes of one cluster in a PROOF: namespace 6 | key id 4, 0: in the clear | proof 32. */
-const PROOF_SIZE = 6 + 4 + 32;
-
-export interface NamespaceProof {
-  readonly namespace: number;
-  readonly keyId: number;
-  readonly proof: Buffer;
-}
-
 export function isControl(frame: Buffer): boolean {
   return ((frame[0] ?? 0) & 0xf0) === 0x40;
 }
 
-export function encodeProof(namespaces: readonly NamespaceProof[]): Buffer {
-  const out = Buffer.alloc(1 + namespaces.length * PROOF_SIZE);
-  out.writeUInt8(StreamFrame.PROOF, 0);
-  namespaces.forEach(({ namespace, keyId, proof }, index) => {
-    const at = 1 + index * PROOF_SIZE;
-    out.writeUIntBE(namespace, at, 6);
-    out.writeUInt32BE(keyId, at + 6);
-    proof.copy(out, at + 10);
-  });
-  return out;
+/** @param proofs of the clusters */
+export function encodeProof(proofs: readonly Buffer[]): Buffer {
+  const parts = proofs.flatMap((proof) => [Buffer.of(proof.length), proof]);
+  return Buffer.concat([Buffer.of(StreamFrame.PROOF), ...parts]);
 }
 
 /** `undefined` for a wrong length or too many clusters. */
-export function decodeProof(frame: Buffer): NamespaceProof[] | undefined {
-  const count = (frame.length - 1) / PROOF_SIZE;
-  if (!Number.isInteger(count) || count < 0 || count > MAX_NAMESPACES) return undefined;
-  return Array.from({ length: count }, (_, index) => {
-    const at = 1 + index * PROOF_SIZE;
-    return {
-      namespace: frame.readUIntBE(at, 6),
-      keyId: frame.readUInt32BE(at + 6),
-      proof: Buffer.from(frame.subarray(at + 10, at + PROOF_SIZE)),
-    };
-  });
+export function decodeProof(frame: Buffer): Buffer[] | undefined {
+  const proofs: Buffer[] = [];
+  for (let at = 1; at < frame.length; ) {
+    const end = at + 1 + (frame[at] as number);
+    if (end > frame.length || proofs.length === MAX_NAMESPACES) return undefined;
+    proofs.push(frame.subarray(at + 1, end));
+    at = end;
+  }
+  return proofs;
 }
 
 /** Without bytes, the frame that closes the stream on purpose. */

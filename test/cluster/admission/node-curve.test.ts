@@ -5,7 +5,6 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { IdentityExchange } from "../../../src/cluster/admission/identities.js";
-import { proveNamespaces } from "../../../src/cluster/admission/proof.js";
 import { ClusterNode } from "../../../src/cluster/index.js";
 import { NamespaceCodec } from "../../../src/cluster/net/namespace-codec.js";
 import { Packet, PacketType, Update } from "../../../src/cluster/wire/packets.js";
@@ -102,8 +101,9 @@ describe("nodes with keys of their own", () => {
     const hellos = { initiator, responder };
     const exchange = new IdentityExchange(keyPairOf(decodeZ85(C.secretKey)), id, "initiator");
     const codec = new NamespaceCodec("default", [KEY]);
-    const proof = proveNamespaces([codec], "initiator", hellos);
-    socket.write(Buffer.concat([encodeFrame(exchange.key), encodeFrame(encodeProof(proof))]));
+    const { toResponder } = streamWays(initiator, responder);
+    const proof = encodeProof([codec.prove(toResponder)]);
+    socket.write(Buffer.concat([encodeFrame(exchange.key), encodeFrame(proof)]));
     const frames = (): Buffer[] => {
       const found: Buffer[] = [];
       for (let at = responder.length; at + 4 <= got.length; at += 4 + got.readUInt32BE(at))
@@ -114,7 +114,6 @@ describe("nodes with keys of their own", () => {
     const [key, , identity] = frames() as [Buffer, Buffer, Buffer];
     expect(exchange.onKey(key)).toBe(true);
     expect(exchange.open(identity, hellos)).toEqual({ publicKey: A.publicKey, id: a.id });
-    const { toResponder } = streamWays(initiator, responder);
     toResponder.secret = exchange.secret(hellos);
     socket.write(encodeFrame(exchange.identity(hellos)));
     socket.write(encodeFrame(codec.encodeStream(toResponder, from(id))));

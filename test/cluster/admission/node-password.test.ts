@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import { describe, expect, it } from "vitest";
 import { ClusterNode, type ClusterNodeOptions, type RefusedReason } from "../../../src/cluster/index.js";
 import { keyId } from "../../../src/cluster/wire/seal.js";
-import { encodeFrame, encodeHello, helloSize } from "../../../src/cluster/wire/stream.js";
+import { encodeFrame, encodeHello, encodeProof, helloSize } from "../../../src/cluster/wire/stream.js";
 import { decodeZ85 } from "../../../src/core/z85.js";
 import { thrown } from "../../contract/support/wait.js";
 import { dropped, event, strangers, testNodes, together } from "../nodes.js";
@@ -84,10 +84,11 @@ describe("strangers", () => {
     const refused = refusal(a, "replayed");
     stranger.write(hello);
     // A proof by the right key's id, which every packet shows: the rest is made up.
-    const made = Buffer.alloc(43, 0x41);
-    Buffer.from("37a8eec1ce19", "hex").copy(made, 1);
+    const made = Buffer.alloc(51, 0x41);
+    Buffer.from("8137a8eec1ce19", "hex").copy(made);
     made.writeUInt32BE(keyId(decodeZ85(a.parts.codec.keys[0] as string)), 7);
-    stranger.write(encodeFrame(made));
+    made.fill(0, 27, 34); // Of the counter.
+    stranger.write(encodeFrame(encodeProof([made])));
     await closed(stranger);
     await refused;
     const all = Buffer.concat(got);

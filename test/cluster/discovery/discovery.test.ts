@@ -2,7 +2,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { MAX_SEEDS } from "../../../src/cluster/bounds.js";
 import { Discovery, type DiscoveryRuntime, merged } from "../../../src/cluster/discovery/discovery.js";
-import { dnsSource } from "../../../src/cluster/discovery/dns.js";
 import { kubernetesSource } from "../../../src/cluster/discovery/kubernetes.js";
 import {
   AddressFeed,
@@ -276,13 +275,10 @@ it("the lists of all sources have room for the few addresses of one when another
 });
 
 describe("the sources of a node", () => {
-  it("may have names of DNS or Kubernetes that are longer than a source's", () => {
+  it("may have names of Kubernetes that are longer than a source's", () => {
     const label = "x".repeat(60);
     const server = "https://10.0.0.1";
-    const long = [
-      dnsSource([label, label, label].join("."), { port: 1 }),
-      kubernetesSource({ namespace: label, service: label, server }),
-    ];
+    const long = [kubernetesSource({ namespace: label, service: label, server })];
     for (const { name } of sourcesOf(long)) expect(name).toHaveLength(128);
   });
 

@@ -13,7 +13,7 @@ import { sharedFolder } from "../../support/folders.js";
 import { LONG } from "../../support/long.js";
 import { missing } from "../../support/peers.js";
 import { Relay } from "../../support/relay.js";
-import { base64, EtcdServer } from "./etcd-server.js";
+import { EtcdServer } from "./etcd-server.js";
 import { Follower, selfAt } from "./follower.js";
 
 /** The nodes of tests that run at a time: they leave when all of these have ended. */
@@ -50,7 +50,7 @@ describe("the options", () => {
     [{ servers: "http://10.0.0.1:2379", tls: { ca: "/ca.pem" } }, /with tls needs https servers/],
     [{ servers: "10.0.0.1:2379", tls: { cert: "/cert.pem" } }, /needs both cert and key/],
     [{ servers: "10.0.0.1:2379", tls: { certificate: "/cert.pem" } }, /tls has no option certificate.*cert/],
-    [{ servers: "10.0.0.1:2379", username: "me" }, /both username and password/],
+    [{ servers: "10.0.0.1:2379", username: "me" }, /has no option username/],
     [{ servers: "10.0.0.1:2379", ttl: 999 }, /ttl.*from 1000/],
     [{ servers: "10.0.0.1:2379", prefix: "/" }, /prefix/],
     [{ servers: "10.0.0.1:2379", server: "x" }, /did you mean servers/],
@@ -59,9 +59,8 @@ describe("the options", () => {
     expect([error.code, error.message]).toEqual(["EINVAL", expect.stringMatching(message)]);
   });
 
-  it("take a server without a scheme, and name the source without secrets", () => {
-    const secret = { username: "me", password: "hush" };
-    expect(etcdSource({ servers: "10.0.0.1:2379", ...secret }).name).toBe("etcd:10.0.0.1:2379/shoal");
+  it("take a server without a scheme, and name the source", () => {
+    expect(etcdSource({ servers: "10.0.0.1:2379" }).name).toBe("etcd:10.0.0.1:2379/shoal");
     const servers = ["https://a:1", "https://b:2"];
     expect(etcdSource({ servers, prefix: "/emqcl/" }).name).toBe("etcd:a:1//emqcl");
   });
@@ -222,58 +221,14 @@ describe.skipIf(!LONG || missing("etcd")).concurrent("with servers of its own", 
     await Promise.all([one, two].map((each) => each.until(({ error }) => error === undefined)));
   });
 
-  it("with a name and a password: wrong ones are refused, a token that ended is replaced", async ({
-    onTestFinished,
-  }) => {
+  it("with users: a node has none, and is refused", async ({ onTestFinished }) => {
     const etcd = await EtcdServer.start();
     onTestFinished(() => etcd.stop());
-    const key = base64("shoal/");
-    const range_end = base64("shoal0");
     await etcd.call("/v3/auth/user/add", { name: "root", password: "root" });
     await etcd.call("/v3/auth/user/grant", { user: "root", role: "root" });
-    await etcd.call("/v3/auth/role/add", { name: "node" });
-    await etcd.call("/v3/auth/role/grant", {
-      name: "node",
-      perm: { permType: "READWRITE", key, range_end },
-    });
-    await etcd.call("/v3/auth/role/add", { name: "reader" });
-    await etcd.call("/v3/auth/role/grant", { name: "reader", perm: { permType: "READ", key, range_end } });
-    for (const [name, role] of [
-      ["ana", "node"],
-      ["bob", "reader"],
-    ]) {
-      await etcd.call("/v3/auth/user/add", { name, password: "open sesame" });
-      await etcd.call("/v3/auth/user/grant", { user: name, role });
-    }
     await etcd.call("/v3/auth/enable", {});
-
-    const login = { username: "ana", password: "open sesame" };
-    const good = follow({ servers: etcd.url, ...login, relistInterval: 500 });
-    await good.has("10.0.0.1:7946");
-
-    const wrong = follow({ servers: etcd.url, username: "ana", password: "open barley" });
-    await wrong.until(({ error }) => error !== undefined);
-    expect(wrong.error).toMatchObject({
-      code: "ERR_AUTHENTICATION",
-      message: expect.not.stringContaining("barley"),
-    });
-    // Each attempt costs the server a hash of the password.
-    await wrong.stop();
     const nobody = follow({ servers: etcd.url });
     await nobody.until(({ error }) => error?.code === "ERR_AUTHENTICATION");
-    const elsewhere = follow({ servers: etcd.url, ...login, prefix: "other" });
-    await elsewhere.until(({ error }) => error?.code === "ERR_AUTHENTICATION");
-
-    // One that may only read knows the others all the same.
-    const reader = follow({ servers: etcd.url, username: "bob", password: "open sesame" }, "10.0.0.9:1");
-    await reader.until(({ error }) => error?.code === "ERR_AUTHENTICATION");
-    expect(reader.list).toEqual(["10.0.0.1:7946"]);
-
-    // etcd keeps its tokens in memory.
-    await etcd.kill();
-    await good.until(({ error }) => error !== undefined);
-    await etcd.run();
-    await good.until(({ error }) => error === undefined);
   });
 
   it("over TLS, with certificates from files that are read again", async ({ onTestFinished }) => {
@@ -435,8 +390,7 @@ describe.concurrent("a server that is not etcd", () => {
   it("gives leases of more seconds than a timer has: they count as a day", async () => {
     const lease = { ID: "77", TTL: "9000000000" };
     const url = await serve((_, response) => response.end(JSON.stringify({ ...lease, result: lease })));
-    const none = { username: undefined, password: undefined, tls: undefined };
-    const gateway = new EtcdGateway({ servers: [url], ...none, timeout: 20_000 });
+    const gateway = new EtcdGateway({ servers: [url], tls: undefined, timeout: 20_000 });
     const { signal } = new AbortController();
     expect(await gateway.grant(60, signal)).toEqual({ id: "77", seconds: 86_400 });
     expect(await gateway.keepAlive("77", signal)).toBe(86_400);

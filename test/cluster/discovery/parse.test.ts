@@ -9,9 +9,6 @@ describe("a text of discovery", () => {
   it.each([
     ["static:10.0.0.5:7946,db.example:1", "static"],
     ["dns://billing.example:7946", "dns:billing.example"],
-    ["dns://billing.example:7946?type=AAAA&timeout=100", "dns:billing.example"],
-    ["dns://_shoal._tcp.billing.example", "dns:_shoal._tcp.billing.example"],
-    ["dns://billing.example?servers=10.0.0.2:53,10.0.0.3&servers=10.0.0.4", "dns:billing.example"],
     ["etcd://10.0.0.5:2379/emqcl", "etcd:10.0.0.5:2379/emqcl"],
     ["etcd://10.0.0.5:2379", "etcd:10.0.0.5:2379/shoal"],
     ["etcd://a:2379,b:2379/x?ttl=30000&publish=false", "etcd:a:2379/x"],
@@ -27,10 +24,12 @@ describe("a text of discovery", () => {
     expect(parseDiscovery(text).name).toBe(name);
   });
 
-  it("has the addresses of a static list", async () => {
-    const source = parseDiscovery("static:10.0.0.5:7946,db.example:1");
-    const lists = source.discover(SELF, new AbortController().signal)[Symbol.asyncIterator]();
-    expect((await lists.next()).value).toEqual(["10.0.0.5:7946", "db.example:1"]);
+  it.each([
+    ["static:10.0.0.5:7946,db.example:1", ["10.0.0.5:7946", "db.example:1"]],
+    ["dns://db.example:1", ["db.example:1"]],
+  ])("%s has its addresses and names, which the node looks up", async (text, addresses) => {
+    const lists = parseDiscovery(text).discover(SELF, new AbortController().signal)[Symbol.asyncIterator]();
+    expect((await lists.next()).value).toEqual(addresses);
   });
 
   it.each([
@@ -44,13 +43,13 @@ describe("a text of discovery", () => {
     ["static:10.0.0.5:7946,,", "host:port"],
     ["static:10.0.0.5:7946?x=1", "has no option x"],
     ["dns:billing.example", "expected dns://NAME"],
-    ["dns://", "must have 1 to 253 letters"],
-    ["dns://10.0.0.5:7946", "must not be an address"],
+    ["dns://:1", "host:port"],
+    ["dns://a/b:1", "host:port"],
+    ["dns://billing.example", "expected dns://NAME:PORT"],
     ["dns://a.example:99999", "port"],
-    ["dns://a.example:1?tyep=A", "did you mean type?"],
-    ["dns://a.example:1?timeout=soon", "timeout of dnsSource must be a whole number"],
-    ["dns://a.example:1?timeout=1&timeout=2", "has timeout twice"],
-    ["dns://a.example:1?servers=dns.example", "servers of dnsSource"],
+    ["etcd://a:2379/x?tll=1", "did you mean ttl?"],
+    ["etcd://a:2379/x?ttl=soon", "ttl of etcdSource must be a whole number"],
+    ["etcd://a:2379/x?ttl=1&ttl=2", "has ttl twice"],
     ["etcd://user:secret@a:2379/x", "must not contain a user and password"],
     ["etcd://a:2379/x?publish=yes", "publish of etcdSource must be true or false"],
     ["etcd:///x", "server"],

@@ -58,7 +58,7 @@ export function loadCurveBox(): Promise<void> | undefined {
   // The package would fall back to JavaScript, and lose its memory when that grows.
   if (!("WebAssembly" in globalThis))
     throw new NotSupportedError(
-      "CURVE and a cluster's sealed messages need WebAssembly, which this process runs without (node --jitless)",
+      "CURVE and a cluster with a key need WebAssembly, which this process runs without (node --jitless)",
       "ERR_ENGINE_UNAVAILABLE",
     );
   if (loading === undefined) {
@@ -76,10 +76,6 @@ async function load(sodium: Sodium | null): Promise<void> {
     throw doesNotLoad("libsodium", cause);
   }
   loaded = sodium === null ? libsodium : boxWith(sodium, libsodium);
-}
-
-export function isCurveBoxLoaded(): boolean {
-  return loaded !== undefined;
 }
 
 export function curveBox(): CurveBox {
