@@ -26,13 +26,13 @@ export const LINK_BEHIND = 524_288;
  */
 export const HELD_BYTES = 262_144;
 export const HELD_TIME = 20;
-/** From one member, besides its link. */
-export const MAX_LANES = 16;
 /** Checks in the option `idle`; the accepting end closes after twice as many. */
 export const LINK_IDLE_LOOKS = 4;
 /** Of one protocol's listener: the node starts without it then. */
 export const LISTEN_TIMEOUT = 10_000;
 export const DIAL_TIMEOUT_MAX = 24_000;
+/** For a stream of a message that names protocols. */
+export const OPEN_TIMEOUT = 3_000;
 /** A failed protocol, while another one serves. */
 export const PROTOCOL_RETRY = 30_000;
 

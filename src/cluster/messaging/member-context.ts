@@ -91,8 +91,8 @@ export abstract class MemberContext {
   }
 
   /** Its protocol, or the first to be tried; empty: none. */
-  protocolOf(id: string, lane: number): string {
-    return id === this.id ? SELF : this.links.protocolFor(id, lane);
+  protocolOf(id: string): string {
+    return id === this.id ? SELF : this.links.protocolFor(id);
   }
 
   /** Bytes of a datagram to the cluster's group; 0: none. */

@@ -272,7 +272,7 @@ export class MemberReceiver {
   /** Its protocol may differ from its query's. */
   #reply(member: Member, reply: Reply): void {
     const { op, id, channel } = reply;
-    const protocol = this.#messages.protocolOf(member.id, 0);
+    const protocol = this.#messages.protocolOf(member.id);
     if (protocol === "" && !this.#messages.hooks.isEmpty("protocol:send")) {
       this.#messages.refuse("member:reply");
       if (op === MemberOp.REPLY) this.#fail(member, channel, id, "handler-failed", "no link for the answer");

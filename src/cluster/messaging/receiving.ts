@@ -46,7 +46,6 @@ interface Queued {
 
 export class Receiving implements IncomingLink, ReceivingEnd {
   readonly id: string;
-  readonly lane: number;
   /** The sender's; empty: unknown. */
   life = "";
   session = 0;
@@ -76,9 +75,8 @@ export class Receiving implements IncomingLink, ReceivingEnd {
   #reader: BatchReader | undefined = undefined;
   #left = 0;
 
-  constructor(id: string, maxItem: number, links: ReceivingEffects, lane = 0) {
+  constructor(id: string, maxItem: number, links: ReceivingEffects) {
     this.id = id;
-    this.lane = lane;
     this.#maxItem = maxItem;
     this.#links = links;
   }
@@ -214,8 +212,7 @@ export class Receiving implements IncomingLink, ReceivingEnd {
       this.#left -= 1;
       const { kind } = reader;
       // A caller waits for the acknowledgement.
-      if (kind === MessageKind.DIRECT || kind === MessageKind.ROUTES || this.lane !== 0)
-        this.#isAwaited = true;
+      if (kind === MessageKind.DIRECT || kind === MessageKind.ROUTES) this.#isAwaited = true;
       const done = links.onItem(this, reader);
       if (done !== undefined) {
         this.#isPending = true;

@@ -22,7 +22,7 @@ import {
   PROTOCOL_RETRY,
 } from "./bounds.js";
 import { refusePromise } from "./options.js";
-import type { DiallingEnd, LinkProtocol, PairStream, PairStreams } from "./pair-streams.js";
+import type { DiallingEnd, LinkProtocol, LinkWay, PairStream, PairStreams } from "./pair-streams.js";
 import { type LinkMember, MessageKind, type NodeLinksEffects } from "./parts.js";
 import type { DialTarget } from "./protocols.js";
 import { type Publication, TopicForm, type TopicPlan } from "./publication.js";
@@ -36,7 +36,7 @@ export interface SendingEffects {
   readonly limits: WindowLimits;
   /** Above all sessions that peers may remember. */
   readonly firstSession: number;
-  protocolsOf(lane: number): readonly LinkProtocol[];
+  readonly protocols: readonly LinkProtocol[];
   hello(sending: Sending): Buffer;
   flushSoon(sending: Sending): void;
   noteDrained(): void;
@@ -45,7 +45,7 @@ export interface SendingEffects {
 
 export type SendingState = "idle" | "connecting" | "up" | "waiting";
 
-interface Candidate extends Pick<DiallingEnd, "protocol" | "where" | "target"> {
+interface Candidate extends LinkWay {
   readonly rank: number;
 }
 
@@ -80,17 +80,11 @@ export class Sending {
   #heldSince = -1;
   /** Topics by the alias that this session has defined for them. */
   #aliases: (TopicPlan | undefined)[] = [];
-  readonly lane: number;
-  readonly #protocols: readonly LinkProtocol[];
-  /** Of lane 0: the other lanes to the peer. */
-  readonly lanes = new Map<number, Sending>();
   readonly #links: SendingEffects;
   #current: Attempt | undefined = undefined;
   #attempt: Attempt | undefined = undefined;
   #candidates: Candidate[] = [];
   #rounds = 0;
-  /** Since when no dial brought what waits any further; -1: none failed. */
-  #failingSince = -1;
   #timer: NodeJS.Timeout | undefined = undefined;
   #upgrade: NodeJS.Timeout | undefined = undefined;
   /** By protocol: time of its last failure. */
@@ -107,31 +101,16 @@ export class Sending {
   #lastMessage = 0;
   #usedAt: number;
 
-  constructor(links: SendingEffects, { id, name }: Pick<LinkMember, "id" | "name">, lane: number) {
+  constructor(links: SendingEffects, { id, name }: Pick<LinkMember, "id" | "name">) {
     this.id = id;
     this.name = name;
-    this.lane = lane;
-    this.#protocols = links.protocolsOf(lane);
     this.window = new SendWindow(links.limits, links.firstSession);
     this.#links = links;
     this.#usedAt = performance.now();
   }
 
-  of(lane: number): Sending | undefined {
-    return lane === 0 ? this : this.lanes.get(lane);
-  }
-
-  all(): readonly Sending[] {
-    return [this, ...this.lanes.values()];
-  }
-
   get protocol(): string {
     return this.#current?.protocol.name ?? "";
-  }
-
-  /** Protocols that may reach the peer. */
-  get ways(): readonly string[] {
-    return this.#find().map(({ protocol }) => protocol.name);
   }
 
   /** Waiting items up to the last message: routes that a peer did not get as it left are nobody's loss. */
@@ -285,24 +264,22 @@ export class Sending {
     // `changed` follows when a lost member is back, and when the details of a new one come.
     if (this.#links.effects.linkMember(this.id)?.hasDetails !== true) {
       this.state = "idle";
-      this.#failingSince = -1;
       return;
     }
-    if (this.#failingSince < 0) this.#failingSince = performance.now();
     this.state = "connecting";
-    this.#candidates = this.#find();
+    this.#candidates = this.ways;
     if (this.#candidates.length === 0) this.reason = "no protocol of both nodes reaches it";
     this.#next();
   }
 
-  /** By priority; recently failed ones last. */
-  #find(): Candidate[] {
+  /** Protocols that may reach the peer, by priority; recently failed ones last. */
+  get ways(): Candidate[] {
     const member = this.#links.effects.linkMember(this.id);
     const advert = decodeAdvert(member?.advert);
     if (member === undefined || advert === undefined) return [];
     const { id, host, address, local } = member;
     const target = { id, host, address, local };
-    const found = this.#protocols.flatMap((protocol, rank) => {
+    const found = this.#links.protocols.flatMap((protocol, rank) => {
       const where = advert.protocols.get(protocol.name);
       return where === undefined || !this.#reaches(protocol, target)
         ? []
@@ -338,16 +315,8 @@ export class Sending {
   }
 
   #later(): void {
-    if (this.window.waiting === 0) {
-      this.state = "idle";
-      this.#failingSince = -1;
-      return;
-    }
-    const now = performance.now();
-    if (this.#failingSince < 0) this.#failingSince = now;
-    // A peer's listener may be just opening, and a new peer may not know this node yet.
-    if (this.lane === 0 || now - this.#failingSince < 500) this.#rest();
-    else this.close();
+    if (this.window.waiting === 0) this.state = "idle";
+    else this.#rest();
   }
 
   #rest(): void {
@@ -362,8 +331,6 @@ export class Sending {
   #dial(candidate: Candidate): void {
     const attempt: Attempt = {
       ...candidate,
-      lane: this.lane,
-      address: "",
       stream: undefined,
       onOpen: () => this.#onOpen(attempt),
       onFrame: (frame) => this.#onFrame(attempt, frame),
@@ -426,8 +393,7 @@ export class Sending {
       this.#uselessInRow = isUseless ? this.#uselessInRow + 1 : 0;
       if (!isUseless) this.#rounds = 0;
       // The receiver's program may take its time: the protocol worked until now.
-      const isGood = this.#uselessInRow <= this.#protocols.length;
-      if (isGood) this.#failingSince = -1;
+      const isGood = this.#uselessInRow <= this.#links.protocols.length;
       if (this.#attempt !== undefined) this.state = "connecting";
       else if (this.window.waiting > 0 && isGood) this.#connect();
       else this.#later();
@@ -489,11 +455,7 @@ export class Sending {
   }
 
   #ack(delivered: number): boolean {
-    const { window } = this;
-    const before = window.acked;
-    if (!window.ack(delivered)) return false;
-    // A link that opens and breaks again without a delivery fails.
-    if (window.acked > before || window.waiting === 0) this.#failingSince = -1;
+    if (!this.window.ack(delivered)) return false;
     this.#settleDelivered();
     this.#settleRoom(false);
     this.#links.effects.onHeard(this.id);
@@ -523,7 +485,7 @@ export class Sending {
     this.state = "up";
     this.#usedAt = performance.now();
     this.#tryBetterLater(attempt);
-    if (this.lane === 0) this.#links.effects.onUp(this.id);
+    this.#links.effects.onUp(this.id);
     this.flush();
   }
 
@@ -532,7 +494,6 @@ export class Sending {
     const lost = this.waitingMessages;
     this.window.reset();
     this.#lastMessage = 0;
-    this.#failingSince = -1;
     this.#giveUpDeliveries();
     this.#aliases = [];
     this.#links.noteDrained();
@@ -544,7 +505,7 @@ export class Sending {
     if (current.rank === 0) return;
     this.#upgrade = setTimeout(() => {
       if (this.#current !== current || this.#attempt !== undefined) return;
-      this.#candidates = this.#find().filter(({ rank }) => rank < current.rank);
+      this.#candidates = this.ways.filter(({ rank }) => rank < current.rank);
       this.#tryBetterLater(current);
       this.#next();
     }, PROTOCOL_RETRY).unref();
