@@ -53,8 +53,6 @@ export const MESSAGING = {
   directSent: counter("One-to-one messages sent."),
   directReceived: counter("One-to-one messages received."),
   directPending: gauge("One-to-one messages not yet acknowledged."),
-  waiting: gauge("Copies waiting for queue space.", "copies_waiting"),
-  waitingBytes: gauge("Bytes of waiting copies.", "copies_waiting_bytes"),
   subscriptions: gauge("Subscriptions of the node's own clients."),
   filters: unexported<number>(),
   clients: unexported<number>(),

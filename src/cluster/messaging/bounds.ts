@@ -40,10 +40,10 @@ export const MAX_VETO_REASON = 256;
 /** Characters of why a query or a request failed. */
 export const MAX_FAILURE_TEXT = 1_024;
 
-/** Answers without a slot to one node; more are dropped. */
+/** The same for answers without a slot; more are dropped. */
 export const MAX_UNREAD_ANSWERS = 4_096;
 export const MAX_UNREAD_ANSWER_BYTES = 16_777_216;
-/** Requests to a full node; one may wait, whatever its size. Above them the request is ended. */
+/** Items of requests beyond the mark of a node's link. Above them the request is ended. */
 export const MAX_QUEUED_ITEMS = 65_536;
 export const MAX_QUEUED_BYTES = 268_435_456;
 /** Messages and queries of members with pending handlers. A further query is refused, a further message dropped. */

@@ -3,20 +3,14 @@
  * node without the client returns CLOSED, so that the next send fails at once.
  */
 import { checkCallOptions, invalidArgument } from "../../core/arguments.js";
-import {
-  ClosedError,
-  InvalidArgumentError,
-  InvalidStateError,
-  TimeoutError,
-  UnroutableError,
-} from "../../core/errors.js";
+import { InvalidArgumentError, InvalidStateError, TimeoutError, UnroutableError } from "../../core/errors.js";
 import { keepMessageContext } from "../../core/message-operations.js";
 import { waitFor } from "../../core/waiter.js";
 import { type Alias, isAlias, SELF_ID } from "./addresses.js";
 import type { LocalClient, MessageRecipient, SendToNodesOptions, SendToOptions } from "./client.js";
 import { directBytes, encodeClosed, encodeDirect, ItemFlag, ItemReader, isClient } from "./items.js";
 import { checkData, checkTimeout } from "./options.js";
-import { MessageKind, type SendResult } from "./parts.js";
+import { MessageKind } from "./parts.js";
 import type { MessagingState } from "./state.js";
 import { SELF_TOPIC } from "./subscription.js";
 
@@ -55,43 +49,33 @@ export class DirectMessages {
     this.#messaging.checkSize(directBytes(client.id, subtopic, data));
     const recipient = this.recipient(to);
     if (recipient.node === this.#messaging.id)
-      return this.#sendLocally(client, recipient.client, subtopic, data, timeout, context);
+      return this.#sendLocally(client, recipient.client, subtopic, data, context);
     const { node, alias } = recipient;
     this.#checkReachable(node);
     if (alias?.closed === true)
       throw new UnroutableError(`the client is closed, at ${this.#messaging.nameOf(node)}`);
-    if (this.pending + this.#messaging.waiting.count >= this.#messaging.settings.maxPending)
+    const { links, settings, pending } = this.#messaging;
+    const item = encodeDirect(recipient.client, client.id, subtopic, data, context);
+    const isFull = this.pending >= settings.maxPending;
+    const result = isFull ? "full" : links.send(node, MessageKind.DIRECT, item, pending);
+    if (result === "full")
       throw new InvalidStateError(
         "ERR_TOO_MANY_PENDING",
-        "too many one-to-one messages wait: messaging.maxPending",
+        "too many one-to-one messages wait: messaging.maxPending and maxPendingBytes",
       );
-    const deadline = timeout < 0 ? Infinity : performance.now() + timeout;
-    const item = encodeDirect(recipient.client, client.id, subtopic, data, context);
-    const bytes = item.length;
-    let delivered: Promise<void> | undefined;
-    const send = (): SendResult => {
-      const result = this.#messaging.links.send(node, MessageKind.DIRECT, item);
-      if (result === "sent") delivered = this.#whenDelivered(node, deadline);
-      return result;
-    };
-    let result: SendResult = this.#messaging.waiting.has(node) ? "full" : send();
-    if (result === "full") result = await this.#wait(node, bytes, timeout, send);
     if (result === "too-large")
-      throw new InvalidArgumentError(`${this.#messaging.nameOf(node)} takes no message of ${bytes} bytes`);
-    if (result === "unreachable" || delivered === undefined) {
-      if (this.#messaging.closed)
-        throw new ClosedError("EAGAIN", "the node closed while the message waited for room");
-      this.#checkReachable(node);
+      throw new InvalidArgumentError(
+        `${this.#messaging.nameOf(node)} takes no message of ${item.length} bytes`,
+      );
+    if (result === "unreachable")
       throw new UnroutableError(`${this.#messaging.nameOf(node)} does not take messages, or is out of reach`);
-    }
     this.sent += 1;
-    return delivered;
+    return this.#whenDelivered(node, timeout);
   }
 
   /** Settles when a node has acknowledged the message just given to its link. */
-  async #whenDelivered(id: string, deadline: number): Promise<void> {
+  async #whenDelivered(id: string, timeout: number): Promise<void> {
     const { links } = this.#messaging;
-    const timeout = deadline === Infinity ? -1 : Math.max(0, deadline - performance.now());
     const late = (): TimeoutError =>
       new TimeoutError("ETIMEDOUT", "the recipient's node did not acknowledge it in time");
     this.pending += 1;
@@ -120,8 +104,7 @@ export class DirectMessages {
     const item = encodeDirect(SELF_ID, client.id, subtopic, data, context);
     let count = 0;
     for (const id of this.#messaging.peers()) {
-      const isBehind = this.#messaging.waiting.has(id);
-      const result = isBehind ? "full" : this.#messaging.links.send(id, MessageKind.DIRECT, item);
+      const result = this.#messaging.links.send(id, MessageKind.DIRECT, item);
       if (result === "sent") count += 1;
       else if (result === "full") this.#messaging.dropFull(id, "$direct");
       else if (result === "too-large") this.#messaging.drops.dropped("size", id, "$direct");
@@ -130,41 +113,22 @@ export class DirectMessages {
     return count;
   }
 
-  async #sendLocally(
+  #sendLocally(
     sender: LocalClient,
     id: number,
     subtopic: string | undefined,
     data: string | Uint8Array,
-    timeout: number,
     context: Buffer | undefined,
-  ): Promise<void> {
-    const recipient = this.#messaging.names.addresses.clients.get(id) as LocalClient;
-    const { names } = this.#messaging;
+  ): void {
+    const { direct } = this.#messaging.names.addresses.clients.get(id) as LocalClient;
+    const { deliveries, names } = this.#messaging;
+    if (deliveries.isFull || direct.some((each) => each.isFull))
+      throw new TimeoutError("EAGAIN", "the queue of the client is full");
     const message = names.message(SELF_TOPIC, Buffer.from(data as Uint8Array), sender.address, subtopic);
     keepMessageContext(message, context);
-    const send = (): SendResult => {
-      if (this.#messaging.deliveries.isFull || recipient.direct.some((each) => each.isFull)) return "full";
-      if (recipient.direct.length === 0) this.#messaging.unclaimed += 1;
-      else this.#messaging.deliveries.queue(recipient.direct, message);
-      this.sent += 1;
-      return "sent";
-    };
-    if (!this.#messaging.waiting.has(this.#messaging.id) && send() === "sent") return;
-    if ((await this.#wait(this.#messaging.id, message.bytes, timeout, send)) !== "sent")
-      throw new ClosedError("EAGAIN", "the node closed while the message waited for room");
-  }
-
-  /** @throws InvalidStateError `ERR_TOO_MANY_PENDING`; TimeoutError `ETIMEDOUT` */
-  async #wait(node: string, bytes: number, timeout: number, send: () => SendResult): Promise<SendResult> {
-    if (this.#messaging.waiting.isFull(1, bytes))
-      throw new InvalidStateError(
-        "ERR_TOO_MANY_PENDING",
-        "too many one-to-one messages wait for room: messaging.maxPending and maxPendingBytes",
-      );
-    const result = await this.#messaging.waiting.wait(node, bytes, timeout, send);
-    if (result !== "timeout") return result;
-    const where = node === this.#messaging.id ? "the client" : this.#messaging.nameOf(node);
-    throw new TimeoutError("ETIMEDOUT", `no room at ${where} within ${timeout} ms`);
+    if (direct.length === 0) this.#messaging.unclaimed += 1;
+    else deliveries.queue(direct, message);
+    this.sent += 1;
   }
 
   /** @throws UnroutableError `EHOSTUNREACH`; InvalidArgumentError `EINVAL` */

@@ -214,24 +214,26 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
 
   /**
    * @param item from `ITEM_BY_REFERENCE` bytes on it must not change afterwards
+   * @param beyond what may be queued beyond the mark
    * @returns `full`: the caller sends it again, or counts it by `drop`
    */
-  send(to: string, kind: number, item: Uint8Array): SendResult {
+  send(to: string, kind: number, item: Uint8Array, beyond?: WindowLimits): SendResult {
     const sending = this.#linkTo(to);
     if (sending === undefined) return "unreachable";
     if (item.length > sending.maxItem) {
       sending.dropped += 1;
       return "too-large";
     }
-    return sending.offer(kind, item) ? "sent" : "full";
+    return sending.offer(kind, item, beyond) ? "sent" : "full";
   }
 
   /**
    * @param publication may be reused after the return
    * @param full gets members whose mark is reached
+   * @param beyond as for `send`
    * @returns the number of links that took it
    */
-  publish(to: readonly string[], publication: Publication, full: string[]): number {
+  publish(to: readonly string[], publication: Publication, full: string[], beyond?: WindowLimits): number {
     let sent = 0;
     for (let i = 0; i < to.length; i++) {
       const id = to[i] as string;
@@ -240,7 +242,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
       if (publication.bytes > sending.maxItem) {
         sending.dropped += 1;
         this.effects.onTooLarge(id, publication.plan.prefix);
-      } else if (sending.publish(MessageKind.PUBLISH, publication)) sent += 1;
+      } else if (sending.publish(MessageKind.PUBLISH, publication, beyond)) sent += 1;
       else full.push(id);
     }
     return sent;
@@ -252,8 +254,9 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     if (sending !== undefined) sending.dropped += 1;
   }
 
-  hasRoom(to: string, bytes: number): boolean {
-    return this.#sending.get(to)?.window.hasRoom(bytes) ?? true;
+  /** Whether the mark of a member is reached. */
+  isFull(to: string): boolean {
+    return this.#sending.get(to)?.window.hasRoom(0) === false;
   }
 
   /**

@@ -285,7 +285,6 @@ export class Messaging extends MessagingState {
   async close(linger: number): Promise<void> {
     if (this.closed) return;
     this.closed = true;
-    this.waiting.close();
     this.retention.close();
     this.drops.close();
     for (const client of [...this.names.addresses.clients.values()]) client.close();
@@ -330,8 +329,6 @@ export class Messaging extends MessagingState {
       directSent: this.directs.sent,
       directReceived: this.directs.received,
       directPending: this.directs.pending,
-      waiting: this.waiting.count,
-      waitingBytes: this.waiting.bytes,
       subscriptions: this.table.size,
       filters: this.table.filters,
       clients: this.names.addresses.clients.size,

@@ -48,9 +48,12 @@ export const OPTIONS = {
    * 3,600,000: an hour.
    */
   grace: integer({ default: 3_600_000, min: 0 }),
-  /** Copies of messages that wait for room at other nodes, and unacknowledged one-to-one messages. Default 65,536. */
+  /**
+   * Messages of `sendTo`, and of `publish` with `onFull: "wait"`, queued for another node beyond `highWaterMark`; and
+   * unacknowledged one-to-one messages. Default 65,536.
+   */
   maxPending: integer({ default: 65_536 }),
-  /** Bytes of waiting copies. Default 67,108,864. */
+  /** Bytes queued for another node beyond `highWaterMarkBytes`. Default 67,108,864. */
   maxPendingBytes: bytes({ default: 67_108_864 }),
 };
 

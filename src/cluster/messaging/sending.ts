@@ -119,9 +119,9 @@ export class Sending {
   }
 
   /** @returns whether there was room */
-  offer(kind: number, item: Uint8Array): boolean {
+  offer(kind: number, item: Uint8Array, beyond?: WindowLimits): boolean {
     const { session } = this.window;
-    if (!this.window.offer(kind, item)) return false;
+    if (!this.window.offer(kind, item, beyond)) return false;
     if (kind !== MessageKind.ROUTES) this.#lastMessage = this.window.offered;
     this.#isHoldable = false;
     // A batch has at most 32 items: the first ones are sent while the program makes the rest. With 100 requests in flight
@@ -132,13 +132,13 @@ export class Sending {
   }
 
   /** The topic is an alias if the session has one. @returns whether there was room */
-  publish(kind: number, publication: Publication): boolean {
-    if (publication.bytes >= ITEM_BY_REFERENCE) return this.offer(kind, publication.item());
+  publish(kind: number, publication: Publication, beyond?: WindowLimits): boolean {
+    if (publication.bytes >= ITEM_BY_REFERENCE) return this.offer(kind, publication.item(), beyond);
     const { plan } = publication;
     const { alias } = plan;
     const isDefined = alias >= 0 && this.#aliases[alias] === plan;
     publication.encodeHead(alias < 0 ? TopicForm.NAME : isDefined ? TopicForm.USE : TopicForm.DEFINE);
-    if (!this.window.offerPublication(kind, publication)) return false;
+    if (!this.window.offerPublication(kind, publication, beyond)) return false;
     this.#lastMessage = this.window.offered;
     if (alias >= 0 && !isDefined) {
       while (this.#aliases.length < alias) this.#aliases.push(undefined);

@@ -15,7 +15,6 @@ import { DropReports, type MessagingEvent } from "./events.js";
 import { NodeLinks } from "./links.js";
 import type { MemberMessages } from "./member-messages.js";
 import { MessageNames } from "./names.js";
-import { WaitingSends } from "./node-queues.js";
 import type { MessagingSettings } from "./options.js";
 import { type LinkProtocol, PairStreams } from "./pair-streams.js";
 import type { IncomingLink, LinkMember, NodeLinksEffects } from "./parts.js";
@@ -26,6 +25,7 @@ import { RouteDriver } from "./route-driver.js";
 import { Deliveries, type Subscription } from "./subscription.js";
 import { SubscriptionTable } from "./subscription-table.js";
 import { TopicPlans } from "./topic-plans.js";
+import type { WindowLimits } from "./window.js";
 import { MESSAGES_PROP, type PlacedItem } from "./wire.js";
 
 /** The cluster on this node. */
@@ -58,7 +58,8 @@ export abstract class MessagingState implements NodeLinksEffects {
   readonly names: MessageNames;
   readonly plans: TopicPlans;
   readonly deliveries = new Deliveries();
-  readonly waiting: WaitingSends;
+  /** What may wait at a link beyond its mark. */
+  readonly pending: WindowLimits;
   readonly retained: RetainedValues;
   readonly drops: DropReports;
   protected readonly pairStreams: PairStreams;
@@ -92,9 +93,7 @@ export abstract class MessagingState implements NodeLinksEffects {
       if (!this.closed) void this.routes.unsubscribe(filter);
     });
     this.plans = new TopicPlans(this.routes, this.table);
-    this.waiting = new WaitingSends(messaging.maxPending, messaging.maxPendingBytes, (peer, bytes) =>
-      peer === id ? this.#localRoom() : this.links.room(peer, bytes),
-    );
+    this.pending = { items: messaging.maxPending, bytes: messaging.maxPendingBytes };
     this.retained = new RetainedValues({
       topics: messaging.maxRetained,
       bytes: messaging.maxRetainedBytes,
@@ -207,16 +206,6 @@ export abstract class MessagingState implements NodeLinksEffects {
 
   assertOpen({ closed }: LocalClient): void {
     if (closed || this.closed) throw new ClosedError("EBADF", "the client is closed");
-  }
-
-  /** Room for messages to this node's own subscriptions. */
-  async #localRoom(): Promise<boolean> {
-    await this.deliveries.drained();
-    const full: Promise<void>[] = [];
-    for (const { subscriptions } of this.names.addresses.clients.values())
-      for (const each of subscriptions) if (each.isFull) full.push(each.room());
-    if (full.length > 0) await Promise.race(full);
-    return true;
   }
 }
 

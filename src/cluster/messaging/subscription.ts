@@ -378,7 +378,6 @@ export class Deliveries {
   #isScheduled = false;
   #number = 0;
   delivered = 0;
-  readonly #waits = new IdleWaits();
 
   /** Of publications in one turn. */
   get isFull(): boolean {
@@ -425,11 +424,6 @@ export class Deliveries {
     queueMicrotask(this.#drain);
   }
 
-  /** Settles when the queue is empty. */
-  drained(): Promise<void> {
-    return this.#waits.wait(this.#queue.length === 0);
-  }
-
   readonly #drain = (): void => {
     for (let local = this.#queue.shift(); local !== undefined; local = this.#queue.shift()) {
       this.#queuedBytes -= local.message.bytes;
@@ -440,6 +434,5 @@ export class Deliveries {
       }
     }
     this.#isScheduled = false;
-    this.#waits.end();
   };
 }

@@ -347,7 +347,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
    * @returns the number of receiving nodes, including this one if it has a subscription, and new members whose
    * subscriptions are not known yet
    * @throws InvalidArgumentError `EINVAL`, also for more bytes than `messaging.maxItem`; TimeoutError `ETIMEDOUT` if a
-   * node had no room in time (the others have the message); InvalidStateError `ERR_TOO_MANY_PENDING`
+   * node had no room in time (the message stays queued); InvalidStateError `ERR_TOO_MANY_PENDING`
    */
   publish(topic: string | number, data: string | Uint8Array, options?: PublishOptions): Promise<number> {
     const { started } = this.parts.messages;
@@ -379,8 +379,8 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
    *
    * @param to an address, such as a message's `sender`; its number on this node; or a member, for its node's own client
    * @param options `subtopic`, and `timeout` in ms, default 10,000
-   * @throws UnroutableError `EHOSTUNREACH` at once if the client or its node is gone; TimeoutError `ETIMEDOUT`;
-   * InvalidStateError `ERR_TOO_MANY_PENDING`; InvalidArgumentError `EINVAL`, above `messaging.maxItem` too
+   * @throws UnroutableError `EHOSTUNREACH` at once if the client or its node is gone; TimeoutError `ETIMEDOUT`,
+   * and `EAGAIN` if the queue of a client of this node is full; InvalidStateError `ERR_TOO_MANY_PENDING`; InvalidArgumentError `EINVAL`, above `messaging.maxItem` too
    */
   sendTo(to: MessageRecipient, data: string | Uint8Array, options?: SendToOptions): Promise<void> {
     const { started } = this.parts.messages;
