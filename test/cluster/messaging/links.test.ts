@@ -474,7 +474,7 @@ describe("protocols", () => {
       expect(await links.sendBy(way, Buffer.alloc(links.maxItem + 1))).toBe("too-large");
     }));
 
-  it("give way to a better one that works again without a failure, and without a message lost or repeated", () => {
+  it("give way to a better one that works again while nothing waits, without a failure, and without a message lost or repeated", () => {
     const better = new MemoryProtocol("better", () => eagerPair(20));
     better.fails = true;
     const protocols = [better.protocol, new MemoryProtocol("wire").protocol];
@@ -489,10 +489,11 @@ describe("protocols", () => {
       let count = 1;
       for (; protocolOf(a, b) !== "better"; count++) {
         publishAll(a, texts(1, count));
-        await world.advance(10);
+        await world.advance(1_000);
       }
       await world.advance(SETTLED);
       expect([got, failures]).toEqual([texts(count), []]);
+      expect(count).toBeLessThan(50);
     });
   });
 
@@ -664,24 +665,6 @@ describe("what a receiver may not do", () => {
       await a.close({ linger: -1 });
       expect(raw.greetings).toBeGreaterThan(1);
     }));
-
-  it("refuse items while a better protocol is dialled, so that it is dialled once more meanwhile", () => {
-    const wire = new MemoryProtocol("wire");
-    const connect = vi.fn(never);
-    const protocols = [{ ...wire.protocol, connect }, "tcp"] as const;
-    return withMessaging({ protocols }, ["a", "b"], async ({ a, b }, world) => {
-      const raw = new RawReceiver(b);
-      a.sendTo(a.addressOf(b.id), "x").catch(ignore);
-      await world.until(() => raw.greetings === 1);
-      raw.acknowledge(1);
-      await world.until(() => connect.mock.calls.length === 2, 60_000);
-      raw.onItems = () => encodeRefused("malformed");
-      a.sendTo(a.addressOf(b.id), "y").catch(ignore);
-      await world.advance(2_000);
-      expect([connect.mock.calls.length, linkTo(a, b).state]).toEqual([2, "connecting"]);
-      await world.until(() => raw.greetings === 2, 10_000);
-    });
-  });
 
   it("forget each session at once, so that it is greeted, and gets all routes, without a pause", () =>
     onOneHost(["a", "b"], async ({ a, b }, world) => {
