@@ -26,7 +26,7 @@ export const LINK_BEHIND = 524_288;
  */
 export const HELD_BYTES = 262_144;
 export const HELD_TIME = 20;
-/** Checks in the option `idle`; the accepting end closes after twice as many. */
+/** Checks in the option `idle`. */
 export const LINK_IDLE_LOOKS = 4;
 /** Of one protocol's listener: the node starts without it then. */
 export const LISTEN_TIMEOUT = 10_000;

@@ -104,7 +104,6 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     this.#idleTimer = setInterval(() => {
       const now = performance.now();
       for (const sending of this.#sending.values()) sending.closeIfIdle(now, idle);
-      for (const receiving of this.#receiving.values()) receiving.closeIfIdle();
     }, idle / LINK_IDLE_LOOKS);
     this.#idleTimer.unref();
     this.streams.accept(this);
@@ -512,7 +511,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     const result = receiving.hello(hello);
     if (result === "stale" || result === "forgotten") return result;
     this.streams.take(stream, receiving);
-    receiving.connected(stream.protocol);
+    receiving.protocol = stream.protocol;
     receiving.setMarks(hello.maxWaiting, hello.maxWaitingBytes);
     receiving.acked = receiving.delivered;
     this.streams.answer(stream, encodeAck(hello.session, receiving.acked));

@@ -31,7 +31,7 @@ export interface PairStream {
   readonly isOpen: boolean;
   /** Whether the other end has not taken sent bytes for long. */
   readonly isFull: boolean;
-  /** Ends of links; without any it may be closed as idle. */
+  /** Sending ends of links; without any its initiator may close it as idle. */
   users: number;
   sendMessages(codec: NamespaceCodec, frames: readonly Uint8Array[]): void;
   /** The other end is asked, and has this many ms for any bytes. */
@@ -211,7 +211,6 @@ export class PairStreams {
     this.drop(receiving);
     this.#endsOf(stream).in = receiving;
     receiving.stream = stream;
-    stream.users += 1;
   }
 
   /** It gives its stream up, or the wait for one. */
@@ -222,10 +221,11 @@ export class PairStreams {
       return;
     }
     end.stream = undefined;
-    stream.users -= 1;
     const ends = this.#ends.get(stream);
-    if (ends?.out === end) ends.out = undefined;
     if (ends?.in === end) ends.in = undefined;
+    if (ends?.out !== end) return;
+    ends.out = undefined;
+    stream.users -= 1;
   }
 
   #endsOf(stream: PairStream): Ends {

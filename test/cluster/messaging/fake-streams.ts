@@ -46,7 +46,6 @@ export function acksTo(
   take: (ack: { session: number; delivered: number }) => unknown,
 ): ReceivingEffects["streams"] {
   return {
-    drop: () => undefined,
     send: (_end, [frame]) => {
       const ack = decodeAck(Buffer.from(frame as Uint8Array));
       if (ack === undefined) throw new Error("not an ack");

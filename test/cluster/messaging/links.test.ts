@@ -295,30 +295,26 @@ describe("links between two nodes", () => {
       expect([items.length, linkTo(a, b).delivered, refusedBy(b)]).toEqual([3, 3, { handler: 1 }]);
     }));
 
-  it("are given up by the other end, too, when nothing comes by them, which may be all that is left of one", () => {
+  it("end with their stream, which its initiator closes when it has no link on it and nothing comes by it", () => {
     const wire = new MemoryProtocol("wire");
     const protocols = [wire.protocol];
     const messaging = (name: string) => ({ protocols, idle: name === "b" ? 3_600_000 : 1_000 });
     return withMessaging(messaging, ["a", "b"], async ({ a, b }, world) => {
-      const { passed, open } = gate();
-      const items = itemsOf(a, (item) => (item.endsWith("held") ? passed : undefined));
+      const failures = eventsOf(b, "protocol:failed");
+      const items = itemsOf(a);
       const send = async (text: string, after: number): Promise<void> => {
         b.sendTo(b.addressOf(a.id), text).catch(ignore);
         await world.advance(after);
       };
-      // Its end gives the stream up soon, and b's end never does.
-      await a.sendTo(a.addressOf(b.id), "dials");
-      await send("0", 1_500);
-      await send("1", 1_500);
-      // What a handler holds is not over, however long it takes.
-      await send("held", 100_000);
       const areOpen = (): boolean => wire.streams.some(({ destroyed }) => !destroyed);
+      await a.sendTo(a.addressOf(b.id), "dials");
+      for (const text of texts(3)) await send(text, 10_000);
       expect([wire.attempts, areOpen()]).toEqual([1, true]);
-      open();
-      await send("2", 60_000);
-      expect([items.length, wire.attempts, areOpen()]).toEqual([4, 1, false]);
+      await world.advance(20_000);
+      expect([linkTo(b, a).state, areOpen()]).toEqual(["idle", false]);
       await send("3", SETTLED);
-      expect([items.length, wire.attempts]).toEqual([5, 2]);
+      await send("4", 60_000);
+      expect([items.length, wire.attempts, areOpen(), failures]).toEqual([5, 2, true, []]);
     });
   });
 

@@ -70,7 +70,7 @@ it("a stream has one end each way: a further one takes its place", async () => {
     await turn();
   }
   expect(log).toEqual(["in 1", "out open", "in 1", "out another connection took its place", "out open"]);
-  expect(stream.users).toBe(2);
+  expect(stream.users).toBe(1);
 });
 
 it("items of a link that this end has given up are refused, but not to a peer that does not read", () => {
