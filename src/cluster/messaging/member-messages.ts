@@ -45,8 +45,7 @@ import {
 } from "./hooks.js";
 import { dataBytes } from "./items.js";
 import type { NodeLinks } from "./links.js";
-import { MemberContext, type MembersNamespace, type MembersRuntime, SELF } from "./member-context.js";
-import { MemberReceiver } from "./member-receiver.js";
+import { MemberReceiver, type MembersNamespace, type MembersRuntime, SELF } from "./member-receiver.js";
 import {
   type MemberMessagesStats,
   type MemberQueryOptions,
@@ -97,22 +96,16 @@ interface Outgoing {
 
 type Asked = Pick<Outgoing, "id" | "members" | "payload" | "byDatagram" | "protocols">;
 
-export class MemberMessages extends MemberContext {
-  readonly receiver: MemberReceiver;
+export class MemberMessages extends MemberReceiver {
   /** Valid names in `protocols`. */
   readonly #protocols: readonly string[];
 
   constructor(namespace: MembersNamespace, runtime: MembersRuntime, links: NodeLinks) {
     super(namespace, runtime, links);
-    this.receiver = new MemberReceiver(this);
     const { protocols = [] } = namespace.settings.messaging;
     const names = protocols.map((each) => (typeof each === "string" ? each : each.name));
     // A protocol that this node does not have reaches no member.
     this.#protocols = [...new Set(["ipc", "tcp", "ws", "tls", "udp", SELF, ...names])];
-  }
-
-  protected override onOwn(from: string, item: Buffer): void {
-    this.receiver.onBytes(from, item, SELF);
   }
 
   // --- What programs call --------------------------------------------------------------------------------------------
@@ -238,13 +231,13 @@ export class MemberMessages extends MemberContext {
   }
 
   stats(): MemberMessagesStats {
-    const { counts, pending, queues, receiver } = this;
+    const { counts, handling, handlingBytes, pending, queues } = this;
     return {
       ...counts,
       queries: pending.size,
       awaited: pending.awaited,
-      handling: receiver.handling,
-      handlingBytes: receiver.handlingBytes,
+      handling,
+      handlingBytes,
       refused: { ...this.refused, ...(queues.dropped > 0 && { "member:unread": queues.dropped }) },
     };
   }
@@ -423,7 +416,7 @@ export class MemberMessages extends MemberContext {
     const { links, queues } = this;
     const { id, name } = member;
     const isOwn = id === this.id;
-    if (isOwn && (this.receiver.isBusy || queues.isOwnFull))
+    if (isOwn && (this.isBusy || queues.isOwnFull))
       return new TimeoutError("EAGAIN", "too many messages are handled, or wait for this node itself");
     const send = () => (isOwn ? queues.send(id, item) : links.send(id, MessageKind.MEMBER, item));
     const result = this.closed ? "unreachable" : send();

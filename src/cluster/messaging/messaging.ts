@@ -186,7 +186,7 @@ export class Messaging extends MessagingState {
         return undefined;
       }
       case MessageKind.MEMBER:
-        this.namespace.memberMessages.receiver.onBytes(from, item.view(), protocol);
+        this.namespace.memberMessages.onBytes(from, item.view(), protocol);
         return undefined;
       case MessageKind.REQUEST:
         this.namespace.requests.onItem(from, frame, start, end);

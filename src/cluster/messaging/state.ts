@@ -36,7 +36,7 @@ export interface MessagingNamespace {
   readonly sockets: NodeSockets;
   readonly settings: Pick<NamespaceSettings, "hasMessages" | "messaging">;
   readonly details: Pick<OwnDetails, "setAdvert">;
-  readonly memberMessages: Pick<MemberMessages, "receiver" | "onForgotten">;
+  readonly memberMessages: Pick<MemberMessages, "onBytes" | "onForgotten">;
   readonly requests: Pick<Requests, "onItem" | "onForgotten" | "onRoutes">;
 }
 

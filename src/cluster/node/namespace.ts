@@ -476,7 +476,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
   onQuery(handler: MemberQueryHandler, options?: HandlerOptions): () => void {
     this.assertOpen();
     this.parts.messages.assertSupported();
-    return this.parts.memberMessages.receiver.onQuery(handler, options);
+    return this.parts.memberMessages.onQuery(handler, options);
   }
 
   /**
@@ -489,7 +489,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
   onMessage(handler: MemberMessageHandler, options?: HandlerOptions): () => void {
     this.assertOpen();
     this.parts.messages.assertSupported();
-    return this.parts.memberMessages.receiver.onMessage(handler, options);
+    return this.parts.memberMessages.onMessage(handler, options);
   }
 
   /**
