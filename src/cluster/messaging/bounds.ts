@@ -28,7 +28,7 @@ export const HELD_BYTES = 262_144;
 export const HELD_TIME = 20;
 /** Checks in the option `idle`. */
 export const LINK_IDLE_LOOKS = 4;
-/** Of one protocol's listener: the node starts without it then. */
+/** For the listeners of protocols: the node starts then, also without some. */
 export const LISTEN_TIMEOUT = 10_000;
 export const DIAL_TIMEOUT_MAX = 24_000;
 /** For a stream of a message that names protocols. */

@@ -9,8 +9,8 @@
  */
 import { randomBytes } from "node:crypto";
 import { invalidArgument, thrownText } from "../../core/arguments.js";
-import { ClosedError, TimeoutError, UnroutableError } from "../../core/errors.js";
-import { IdleWaits, ignore, waitFor, withTimeout } from "../../core/waiter.js";
+import { ClosedError, InvalidArgumentError, TimeoutError, UnroutableError } from "../../core/errors.js";
+import { IdleWaits, ignore, neverLate, waitFor, withTimeout } from "../../core/waiter.js";
 import { MAX_ADDRESS } from "../bounds.js";
 import { HELD_TIME, LINK_IDLE_LOOKS, LISTEN_TIMEOUT, MIN_ITEM_LIMIT, OPEN_TIMEOUT } from "./bounds.js";
 import type { LinkProtocol, LinkResponder, LinkWay, PairStream, PairStreams } from "./pair-streams.js";
@@ -68,6 +68,8 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   readonly #receiving = new Map<string, Receiving>();
   /** Some may never settle. */
   readonly #listening = new Set<Promise<ProtocolListener>>();
+  /** By protocol, what other nodes dial. */
+  #adverts: ReadonlyMap<string, string> = new Map();
   readonly #refused = new Map<string, number>();
   /** Above the sessions of links of before, which receivers may remember. */
   firstSession = 0;
@@ -96,7 +98,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
 
   // --- Life ----------------------------------------------------------------------------------------------------------
 
-  /** Never rejects: listeners that cannot be opened are reported. */
+  /** Never rejects: listeners that cannot be opened are reported, and late ones are not waited for. */
   async start(): Promise<void> {
     // A namespace may be closing when its node starts.
     if (this.#closing !== undefined) return;
@@ -107,37 +109,26 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     }, idle / LINK_IDLE_LOOKS);
     this.#idleTimer.unref();
     this.streams.accept(this);
-    const opened = await Promise.all(this.protocols.map((protocol) => this.#listen(protocol)));
-    const protocols = new Map<string, string>();
-    for (const each of opened) {
-      if (each === undefined) continue;
-      const [name, where] = each;
-      protocols.set(name, where);
-      if (encodeAdvert({ maxItem: this.maxItem, protocols }) !== undefined) continue;
-      protocols.delete(name);
-      this.effects.onProtocolFailed("", name, "what it advertises does not fit");
-    }
-    if (this.#closing === undefined && protocols.size > 0)
-      this.effects.advertise(encodeAdvert({ maxItem: this.maxItem, protocols }));
+    const listening = Promise.all(this.protocols.map((protocol) => this.#listen(protocol)));
+    const { signal } = this.#ended;
+    await waitFor(listening, { timeout: LISTEN_TIMEOUT, signal }, neverLate).catch(ignore);
   }
 
-  /** @returns name and advert; `undefined`: it failed, or the links close */
-  async #listen(protocol: LinkProtocol): Promise<[string, string] | undefined> {
+  /** Advertises a protocol when its listener is open. */
+  async #listen(protocol: LinkProtocol): Promise<void> {
     const { name } = protocol;
     const listening = this.streams.listen(protocol);
     this.#listening.add(listening);
-    const late = (): TimeoutError =>
-      new TimeoutError("ETIMEDOUT", `it does not listen within ${LISTEN_TIMEOUT} ms`);
     try {
-      const { signal } = this.#ended;
-      return [name, advertOf(await waitFor(listening, { timeout: LISTEN_TIMEOUT, signal }, late))];
+      const where = advertOf(await listening);
+      if (this.#closing !== undefined) return;
+      const protocols = new Map([...this.#adverts, [name, where]]);
+      const advert = encodeAdvert({ maxItem: this.maxItem, protocols });
+      if (advert === undefined) throw new InvalidArgumentError("what it advertises does not fit");
+      this.#adverts = protocols;
+      this.effects.advertise(advert);
     } catch (error) {
-      if (this.#closing !== undefined) return undefined;
-      // It may be late, and fail to close.
-      this.#listening.delete(listening);
-      listening.then((listener) => listener.close(0)).catch(ignore);
-      this.effects.onProtocolFailed("", name, thrownText(error));
-      return undefined;
+      if (this.#closing === undefined) this.effects.onProtocolFailed("", name, thrownText(error));
     }
   }
 

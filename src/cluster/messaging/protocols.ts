@@ -48,7 +48,7 @@ export interface MessageProtocol {
   /** Whether it may reach a node, without using the network. */
   reaches(target: DialTarget): boolean;
   /**
-   * Listens, and calls `accept` with each stream. The node starts without the protocol after 10 s.
+   * Listens, and calls `accept` with each stream. The node's start waits for 10 s; a later listener is used, too.
    *
    * @throws anything: reported as `protocol:failed`
    */
