@@ -60,9 +60,6 @@ export const MAX_ASK_FILTERS = 1_024;
 export const MAX_NODE_ROUTES = 4_194_304;
 /** Changes in a sent item, unless a single one is larger. */
 export const ROUTE_BLOCK = 8_192;
-/** Parts of snapshots for all nodes in so many ms. */
-export const ROUTE_PARTS = 4;
-export const ROUTE_PARTS_TIME = 2;
 /** Collects changes of this node's subscriptions. */
 export const ROUTE_FLUSH = 5;
 /** For `ready` of a subscription. */

@@ -56,7 +56,7 @@ export type MessagingStats = StatisticsOf<typeof MESSAGING> & {
 };
 
 /** What a member is to messages after a change; others make no difference. */
-const STATES: Readonly<Partial<Record<ClusterChange["type"], "alive" | "lost" | "gone" | "forgotten">>> = {
+const STATES: Readonly<Partial<Record<ClusterChange["type"], "alive" | "lost" | "gone">>> = {
   joined: "alive",
   back: "alive",
   restarted: "alive",
@@ -66,7 +66,7 @@ const STATES: Readonly<Partial<Record<ClusterChange["type"], "alive" | "lost" | 
   details: "alive",
   lost: "lost",
   left: "gone",
-  cleaned: "forgotten",
+  cleaned: "gone",
 };
 
 export class Messaging extends MessagingState {
@@ -198,14 +198,11 @@ export class Messaging extends MessagingState {
     }
   }
 
-  /**
-   * `alive`: new or changed. `lost`: it may return. `gone`: left or removed. `forgotten`: lost, and forgotten by
-   * membership; its interest is kept longer.
-   */
-  onMember(id: string, state: "alive" | "lost" | "gone" | "forgotten"): void {
+  /** `alive`: new or changed. `lost`: it may return. `gone`: left, removed, or forgotten by membership. */
+  onMember(id: string, state: "alive" | "lost" | "gone"): void {
     if (this.closed) return;
-    this.links.onMember(id, state === "forgotten" ? "gone" : state);
-    if (state !== "forgotten") this.routes.onMember(id, state);
+    this.links.onMember(id, state);
+    this.routes.onMember(id, state);
     if (state === "alive") {
       this.retention.onMember(id);
       return;

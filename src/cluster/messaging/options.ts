@@ -43,11 +43,6 @@ export const OPTIONS = {
    * ms at most. A newly met node gets all messages until its subscriptions are known; 0: the first may be missed. Default 1,000.
    */
   settle: integer({ default: 1_000, min: 0 }),
-  /**
-   * ms. Subscriptions of a lost node are kept for this time: after its return messages come at once. Default
-   * 3,600,000: an hour.
-   */
-  grace: integer({ default: 3_600_000, min: 0 }),
   /** Copies of messages that wait for room at other nodes, and unacknowledged one-to-one messages. Default 65,536. */
   maxPending: integer({ default: 65_536 }),
   /** Bytes of waiting copies. Default 67,108,864. */

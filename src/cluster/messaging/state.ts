@@ -86,7 +86,7 @@ export abstract class MessagingState implements NodeLinksEffects {
       ports: sockets.settings.ports,
     });
     this.links = new NodeLinks(this, this.pairStreams, this.#protocols());
-    this.routes = new RouteDriver(id, messaging, this.links, () => namespace.requests.onRoutes());
+    this.routes = new RouteDriver(id, messaging.settle, this.links, () => namespace.requests.onRoutes());
     this.names = new MessageNames(id, (address) => runtime.report({ type: "address:dropped", address }));
     this.table = new SubscriptionTable((filter) => {
       if (!this.closed) void this.routes.unsubscribe(filter);

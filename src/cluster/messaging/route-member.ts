@@ -1,5 +1,5 @@
 import { MAX_NODE_ROUTES } from "./bounds.js";
-import type { RouteChanges } from "./route-own.js";
+import { type RouteChanges, RouteProgress } from "./route-own.js";
 import type { RouteNode, RouteTable } from "./route-table.js";
 
 export interface RouteLimits {
@@ -24,35 +24,65 @@ export interface RouteCopies {
   refuse(reason: string): void;
 }
 
-/** A bounded copy of another node's subscriptions, in a table. */
-export class RouteCopy {
+/** Another node: a bounded copy of its subscriptions in a table, and how far it has got with this node's. */
+export class RouteMember {
   readonly id: string;
+  /** This node's version when the member was met. Earlier versions do not wait for the member. */
+  since = 0;
+  progress = new RouteProgress();
+  /** Delivered version. */
+  have = 0;
+  /** Of the link, when the last item was sent. */
+  session = -1;
+  /** An item that the link has not taken yet, and the version that the member has with it. */
+  unsent: { readonly item: Buffer; readonly version: number } | undefined = undefined;
+  /** Undelivered items; the count of restarts, since late reports are ignored. */
+  inFlight = 0;
+  epoch = 0;
+  /** Whether the member has asked for the list: it gets an empty one, too. */
+  isAsked = false;
+  /** When it got its last snapshot. */
+  snapshotAt = Number.NEGATIVE_INFINITY;
   readonly #copies: RouteCopies;
-  /** Whether it was whole once: changes may follow. */
+  /** Whether the copy was whole once: changes may follow. */
   isWhole = false;
   /** The snapshot that is being read, and the number of its changes so far. */
   #reading: RouteNode | undefined = undefined;
   #read = 0;
-  node: RouteNode;
+  #node: RouteNode;
 
   constructor(id: string, copies: RouteCopies) {
     this.id = id;
     this.#copies = copies;
-    this.node = copies.store.takeNode();
+    this.#node = copies.store.takeNode();
   }
 
   /** A lost node's routes are kept, but lead nowhere. */
   get isAlive(): boolean {
-    return this.node.owner !== undefined;
+    return this.#node.owner !== undefined;
   }
 
   set isAlive(isAlive: boolean) {
-    this.node.owner = isAlive ? this.id : undefined;
+    this.#node.owner = isAlive ? this.id : undefined;
+  }
+
+  lacks(version: number): boolean {
+    return this.isAlive && this.since < version && this.have < version;
+  }
+
+  /** The member may have none of the items. */
+  restart(): void {
+    this.inFlight = 0;
+    this.epoch += 1;
+    this.progress = new RouteProgress();
+    this.have = 0;
+    this.session = -1;
+    this.unsent = undefined;
   }
 
   end(): void {
     this.#endReading();
-    this.#copies.store.deleteNode(this.node);
+    this.#copies.store.deleteNode(this.#node);
   }
 
   get isReading(): boolean {
@@ -62,7 +92,7 @@ export class RouteCopy {
   #endReading(): void {
     const node = this.#reading;
     this.#reading = undefined;
-    if (node !== undefined && node !== this.node) this.#copies.store.deleteNode(node);
+    if (node !== undefined && node !== this.#node) this.#copies.store.deleteNode(node);
   }
 
   /** Changes of the list, or of a snapshot that is being read. @returns why they are refused */
@@ -72,11 +102,11 @@ export class RouteCopy {
     if (reading === undefined && (changes.isLast || !this.isWhole)) return "sequence";
     this.#read += changes.changes.length;
     // The list may change while it is read, but a snapshot has an end.
-    if (reading !== undefined && this.#read > 2 * this.#copies.limits.nodeRoutes) {
+    if (reading !== undefined && this.#read > 3 * this.#copies.limits.nodeRoutes) {
       this.#endReading();
       return "snapshot";
     }
-    this.#apply(reading ?? this.node, changes);
+    this.#apply(reading ?? this.#node, changes);
     if (reading !== undefined && changes.isLast) this.#finish(reading);
     return undefined;
   }
@@ -84,8 +114,8 @@ export class RouteCopy {
   /** Into the current node while it is empty, so that it serves at once. */
   #beginReading(): void {
     this.#endReading();
-    const isEmpty = !this.isWhole && this.node.routes === 0;
-    this.#reading = isEmpty ? this.node : this.#copies.store.takeNode();
+    const isEmpty = !this.isWhole && this.#node.routes === 0;
+    this.#reading = isEmpty ? this.#node : this.#copies.store.takeNode();
     this.#read = 0;
   }
 
@@ -106,12 +136,12 @@ export class RouteCopy {
   }
 
   #finish(node: RouteNode): void {
-    const before = this.node;
+    const before = this.#node;
     this.#reading = undefined;
     this.isWhole = true;
     if (node === before) return;
     node.owner = before.owner;
-    this.node = node;
+    this.#node = node;
     this.#copies.store.deleteNode(before);
   }
 }
