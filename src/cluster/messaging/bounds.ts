@@ -53,8 +53,6 @@ export const MAX_HANDLING_BYTES = 33_554_432;
 export const MAX_TOPIC_ALIASES = 1_024;
 /** Of a topic with an alias, and of a subtopic. */
 export const MAX_SHORT_TOPIC = 255;
-/** One question for retained values. */
-export const MAX_ASK_FILTERS = 1_024;
 
 /** Further routes are not taken. */
 export const MAX_NODE_ROUTES = 4_194_304;

@@ -9,7 +9,6 @@ import { checkCallOptions, describe, invalidArgument } from "../../core/argument
 import { isObserved, MESSAGE_SEND } from "../../core/diagnostics.js";
 import { InvalidArgumentError, InvalidStateError, NotSupportedError } from "../../core/errors.js";
 import { observeMessageSend } from "../../core/message-operations.js";
-import { ignore } from "../../core/waiter.js";
 import { checkOptions } from "../../kit/options.js";
 import type { MESSAGING } from "../../statistics/cluster.js";
 import type { StatisticsOf } from "../../statistics/rows.js";
@@ -29,7 +28,6 @@ import {
 import { DirectMessages } from "./direct-messages.js";
 import type { PairStreams } from "./pair-streams.js";
 import { type IncomingLink, MessageKind, type MessageLinksStats, type MessageRoutesStats } from "./parts.js";
-import { Retention } from "./retained.js";
 import { type MessagingNamespace, type MessagingRuntime, MessagingState } from "./state.js";
 import {
   type ClusterSubscription,
@@ -71,7 +69,6 @@ const STATES: Readonly<Partial<Record<ClusterChange["type"], "alive" | "lost" | 
 
 export class Messaging extends MessagingState {
   readonly self: MessageClient;
-  readonly retention: Retention;
   readonly topics: TopicMessages;
   readonly directs: DirectMessages;
   #isStarted = false;
@@ -80,8 +77,7 @@ export class Messaging extends MessagingState {
     super(namespace, runtime);
     this.self = new MessageClient(this, Object.freeze({ node: this.id, id: SELF_ID }), "");
     this.names.addresses.clients.set(SELF_ID, this.self);
-    this.retention = new Retention(this);
-    this.topics = new TopicMessages(this, this.retention);
+    this.topics = new TopicMessages(this);
     this.directs = new DirectMessages(this);
   }
 
@@ -91,31 +87,24 @@ export class Messaging extends MessagingState {
   add(subscription: Subscription): void {
     const { filter } = subscription;
     this.table.add(filter, subscription);
-    let known: Promise<void>;
     try {
-      known = this.routes.subscribe(filter);
+      subscription.ready = this.routes.subscribe(filter, subscription.retained);
     } catch (error) {
       // The limit of filters per node is reached.
       this.table.delete(filter, subscription);
       throw error;
     }
     this.plans.changed();
-    if (!subscription.retained) {
-      subscription.ready = known;
-      return;
-    }
-    const { id, names, retained, retention, deliveries } = this;
+    if (!subscription.retained) return;
+    const { id, names, retained, deliveries } = this;
     for (const { topic, data, client, subtopic, stamp } of retained.matching(filter)) {
       // The value's memory is that of the item for other nodes.
       const message = names.message(topic, Buffer.from(data), names.senderOf(id, client), subtopic, true);
       deliveries.queue([subscription], message, stamp);
     }
-    subscription.ready = Promise.all([known, retention.ask(subscription, known)]).then(ignore);
-    subscription.ready.catch(ignore); // Awaiting it is optional.
   }
 
   delete(subscription: Subscription): void {
-    this.retention.forget(subscription);
     if (this.table.delete(subscription.filter, subscription)) this.plans.changed();
   }
 
@@ -166,7 +155,7 @@ export class Messaging extends MessagingState {
   /** A peer is gone or forgot the session: `count` unacknowledged items are given up. */
   onLost(peer: string, count: number): void {
     this.drops.lost(peer, count);
-    this.retention.onLost(peer);
+    this.retained.answer(peer, this.routes.wantedBy(peer));
   }
 
   /** The peer's next item follows the return, or the promise. Publications and requests are read in place. */
@@ -192,7 +181,7 @@ export class Messaging extends MessagingState {
         this.namespace.requests.onItem(from, frame, start, end);
         return undefined;
       case MessageKind.RETAINED:
-        return this.topics.onRetained(from, item.view());
+        return this.topics.onValue(from, item.view());
       default:
         return this.refuse("kind");
     }
@@ -203,15 +192,9 @@ export class Messaging extends MessagingState {
     if (this.closed) return;
     this.links.onMember(id, state);
     this.routes.onMember(id, state);
-    if (state === "alive") {
-      this.retention.onMember(id);
-      return;
-    }
-    if (state !== "lost") {
-      this.namespace.memberMessages.onForgotten(id);
-      this.namespace.requests.onForgotten(id);
-    }
-    this.retention.onGone(id);
+    if (state !== "gone") return;
+    this.namespace.memberMessages.onForgotten(id);
+    this.namespace.requests.onForgotten(id);
   }
 
   onChange(change: ClusterChange): void {
@@ -283,7 +266,6 @@ export class Messaging extends MessagingState {
     if (this.closed) return;
     this.closed = true;
     this.waiting.close();
-    this.retention.close();
     this.drops.close();
     for (const client of [...this.names.addresses.clients.values()]) client.close();
     this.routes.close();

@@ -33,6 +33,13 @@ interface Known {
   readonly timeout: RunningTimeout;
 }
 
+export interface RouteEffects {
+  /** `version` has changed. */
+  onChanged(): void;
+  /** A member wants the retained values of filters. */
+  onWanted(id: string, filters: readonly string[]): void;
+}
+
 export type RouteLinks = Pick<NodeLinks, "send" | "room" | "session" | "onDelivered" | "takesPart">;
 
 export class RouteDriver {
@@ -46,7 +53,7 @@ export class RouteDriver {
   /** ms. */
   readonly #settle: number;
   readonly #links: RouteLinks;
-  readonly #onChanged: () => void;
+  readonly #effects: RouteEffects;
   /** Counts this many ms of a pause of the process. */
   readonly #timer = new DriverTimer(1_000);
   readonly #own = new OwnRoutes();
@@ -65,18 +72,18 @@ export class RouteDriver {
   #sweptAt = Number.NEGATIVE_INFINITY;
   #closed = false;
 
-  /** @param id of this node @param settle ms @param onChanged called when `version` has changed */
+  /** @param id of this node @param settle ms */
   constructor(
     id: string,
     settle: number,
     links: RouteLinks,
-    onChanged: () => void,
+    effects: RouteEffects,
     limits: RouteLimits = ROUTE_LIMITS,
   ) {
     this.#id = id;
     this.#settle = settle;
     this.#links = links;
-    this.#onChanged = onChanged;
+    this.#effects = effects;
     this.#copies = { store: this.table, limits, refuse: (reason) => this.#refuse(reason) };
     this.#timer.hold(false);
     this.#timer.start({ nextWakeUp: () => this.#nextWakeUp(), tick: (now) => this.#tick(now) });
@@ -87,18 +94,19 @@ export class RouteDriver {
   /**
    * Begins this node's own interest in a filter.
    *
+   * @param isWanted whether others are to send their retained values
    * @returns settles when all present members have acknowledged it; rejects with TimeoutError `ETIMEDOUT` after 10 s,
    * with ClosedError `EAGAIN` when messaging closes. It need not be awaited
    * @throws InvalidStateError `EFSM` for more filters than a node may have, or more bytes of them
    */
-  subscribe(filter: string): Promise<void> {
+  subscribe(filter: string, isWanted = false): Promise<void> {
     const { nodeRoutes, nodeBytes } = this.#copies.limits;
     const isKnown = this.#own.filters.has(filter);
     if (!isKnown && this.#own.filters.size >= nodeRoutes)
       throw new InvalidStateError("EFSM", `a node subscribes to at most ${nodeRoutes} filters`);
     if (!isKnown && this.#own.bytes + Buffer.byteLength(filter) > nodeBytes)
       throw new InvalidStateError("EFSM", `the filters of a node have at most ${nodeBytes} bytes`);
-    this.#own.add(filter);
+    this.#own.add(filter, isWanted);
     return this.#known();
   }
 
@@ -225,7 +233,7 @@ export class RouteDriver {
 
   #changed(): void {
     this.version += 1;
-    this.#onChanged();
+    this.#effects.onChanged();
   }
 
   // --- Time ----------------------------------------------------------------------------------------------------------
@@ -350,11 +358,17 @@ export class RouteDriver {
       this.#feed(member);
       return undefined;
     }
-    const reason = member.take(message);
-    if (reason !== undefined) return reason;
+    const taken = member.take(message);
+    if (typeof taken === "string") return taken;
     this.#changed();
     if (!member.isReading) this.#settled(member.id);
+    if (taken.length > 0) this.#effects.onWanted(from, taken);
     return undefined;
+  }
+
+  /** Filters whose retained values a member wants. */
+  wantedBy(id: string): Iterable<string> {
+    return this.#members.get(id)?.wanted ?? [];
   }
 
   stats(): MessageRoutesStats {

@@ -50,6 +50,9 @@ export class RouteMember {
   #reading: RouteNode | undefined = undefined;
   #read = 0;
   #node: RouteNode;
+  /** Filters whose retained values it wants; and those of a snapshot that is being read. */
+  wanted = new Set<string>();
+  #readWanted = this.wanted;
 
   constructor(id: string, copies: RouteCopies) {
     this.id = id;
@@ -95,8 +98,12 @@ export class RouteMember {
     if (node !== undefined && node !== this.#node) this.#copies.store.deleteNode(node);
   }
 
-  /** Changes of the list, or of a snapshot that is being read. @returns why they are refused */
-  take(changes: RouteChanges): "sequence" | "snapshot" | undefined {
+  /**
+   * Changes of the list, or of a snapshot that is being read.
+   *
+   * @returns filters whose retained values are to be sent; or why the changes are refused
+   */
+  take(changes: RouteChanges): readonly string[] | "sequence" | "snapshot" {
     if (changes.isFirst) this.#beginReading();
     const reading = this.#reading;
     if (reading === undefined && (changes.isLast || !this.isWhole)) return "sequence";
@@ -106,9 +113,11 @@ export class RouteMember {
       this.#endReading();
       return "snapshot";
     }
-    this.#apply(reading ?? this.#node, changes);
-    if (reading !== undefined && changes.isLast) this.#finish(reading);
-    return undefined;
+    const wanted = this.#apply(reading ?? this.#node, changes);
+    if (reading === undefined) return wanted;
+    if (!changes.isLast) return [];
+    this.#finish(reading);
+    return [...this.wanted];
   }
 
   /** Into the current node while it is empty, so that it serves at once. */
@@ -117,13 +126,16 @@ export class RouteMember {
     const isEmpty = !this.isWhole && this.#node.routes === 0;
     this.#reading = isEmpty ? this.#node : this.#copies.store.takeNode();
     this.#read = 0;
+    this.#readWanted = new Set();
   }
 
-  /** Routes above a bound, and invalid filters, are left out and counted. */
-  #apply(node: RouteNode, { changes }: RouteChanges): void {
+  /** Routes above a bound, and invalid filters, are left out and counted. @returns filters whose values are wanted */
+  #apply(node: RouteNode, { changes }: RouteChanges): string[] {
     const { store, limits, refuse } = this.#copies;
-    for (const { filter, isAdded } of changes) {
+    const wanted: string[] = [];
+    for (const { filter, isAdded, isWanted } of changes) {
       const bytes = Buffer.byteLength(filter);
+      this.#readWanted.delete(filter);
       if (!isAdded) store.delete(filter, node);
       else if (node.routes >= limits.nodeRoutes || node.bytes + bytes > limits.nodeBytes)
         refuse("routes:node");
@@ -131,14 +143,20 @@ export class RouteMember {
       else {
         const result = store.add(filter, node);
         if (result !== "added" && result !== "known") refuse(`filter:${result}`);
+        else if (isWanted === true) {
+          this.#readWanted.add(filter);
+          wanted.push(filter);
+        }
       }
     }
+    return wanted;
   }
 
   #finish(node: RouteNode): void {
     const before = this.#node;
     this.#reading = undefined;
     this.isWhole = true;
+    this.wanted = this.#readWanted;
     if (node === before) return;
     node.owner = before.owner;
     this.#node = node;

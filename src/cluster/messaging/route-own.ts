@@ -3,7 +3,7 @@
  *
  *   CHANGES 1 | flags 1: 1 a snapshot begins, 2 it ends | changes to the end of the item
  *   ASK     2
- *   change    1 added, 0 removed | filter text
+ *   change    0 removed, 1 added, 2 added, and its retained values are wanted | filter text
  *
  * Each change has a version, and a place in the log. An entry is sent as its filter is then: a member with a version in
  * the log gets the entries since. The whole log is a snapshot.
@@ -19,6 +19,8 @@ const PartFlag = { FIRST: 1, LAST: 2 } as const;
 export interface RouteChange {
   readonly filter: string;
   readonly isAdded: boolean;
+  /** Whether the reader is to send the retained values of an added filter. */
+  readonly isWanted?: boolean;
 }
 
 export interface RouteChanges {
@@ -46,8 +48,8 @@ export class RouteChangesWriter {
     return this.#out.at - 2;
   }
 
-  add({ filter, isAdded }: RouteChange): void {
-    this.#out.byte(isAdded ? 1 : 0);
+  add({ filter, isAdded, isWanted = false }: RouteChange): void {
+    this.#out.byte(isWanted ? 2 : isAdded ? 1 : 0);
     this.#out.text(filter);
   }
 
@@ -69,8 +71,8 @@ export function decodeRouteItem(item: Buffer): RouteChanges | "ask" | undefined 
   const isLast = (flags & PartFlag.LAST) !== 0;
   const changes: RouteChange[] = [];
   while (reader.at < reader.end && !reader.failed) {
-    const isAdded = reader.uintUpTo(1) === 1;
-    changes.push({ filter: reader.text(item.length), isAdded });
+    const how = reader.uintUpTo(2);
+    changes.push({ filter: reader.text(item.length), isAdded: how > 0, isWanted: how === 2 });
   }
   // Only the end of a snapshot may have none.
   if (reader.failed || (changes.length === 0 && !isLast)) return undefined;
@@ -90,6 +92,8 @@ export class RouteProgress {
 /** This node's filters, and their changes. */
 export class OwnRoutes {
   readonly filters = new Set<string>();
+  /** Those of `filters` whose retained values others are to send. */
+  readonly #wanted = new Set<string>();
   /** Changed filters; the last one is of `version`. */
   #log: string[] = [];
   /** Changes so far. */
@@ -100,15 +104,19 @@ export class OwnRoutes {
   #compactedAt = 0;
   readonly #out = new RouteChangesWriter();
 
-  add(filter: string): void {
-    if (this.filters.has(filter)) return;
+  /** @param isWanted whether others are to send their retained values, also if the filter is known */
+  add(filter: string, isWanted: boolean): void {
+    const isKnown = this.filters.has(filter);
+    if (isKnown && !isWanted) return;
+    if (!isKnown) this.bytes += Buffer.byteLength(filter);
     this.filters.add(filter);
-    this.bytes += Buffer.byteLength(filter);
+    if (isWanted) this.#wanted.add(filter);
     this.#change(filter);
   }
 
   delete(filter: string): void {
     if (!this.filters.delete(filter)) return;
+    this.#wanted.delete(filter);
     this.bytes -= Buffer.byteLength(filter);
     this.#change(filter);
   }
@@ -136,7 +144,7 @@ export class OwnRoutes {
     let at = isFirst ? 0 : sent - first;
     for (; at < this.#log.length && this.#out.size < ROUTE_BLOCK; at++) {
       const filter = this.#log[at] as string;
-      this.#out.add({ filter, isAdded: this.filters.has(filter) });
+      this.#out.add({ filter, isAdded: this.filters.has(filter), isWanted: this.#wanted.has(filter) });
     }
     progress.sent = first + at;
     const isLast = !progress.isWhole && progress.sent === this.version;

@@ -21,7 +21,7 @@ import { type LinkProtocol, PairStreams } from "./pair-streams.js";
 import type { IncomingLink, LinkMember, NodeLinksEffects } from "./parts.js";
 import { ipcProtocol, wsProtocol } from "./protocols.js";
 import { prefixOf } from "./publication.js";
-import { RetainedValues } from "./retained-values.js";
+import { RetainedValues } from "./retained.js";
 import { RouteDriver } from "./route-driver.js";
 import { Deliveries, type Subscription } from "./subscription.js";
 import { SubscriptionTable } from "./subscription-table.js";
@@ -86,7 +86,10 @@ export abstract class MessagingState implements NodeLinksEffects {
       ports: sockets.settings.ports,
     });
     this.links = new NodeLinks(this, this.pairStreams, this.#protocols());
-    this.routes = new RouteDriver(id, messaging.settle, this.links, () => namespace.requests.onRoutes());
+    this.routes = new RouteDriver(id, messaging.settle, this.links, {
+      onChanged: () => namespace.requests.onRoutes(),
+      onWanted: (peer, filters) => this.retained.answer(peer, filters),
+    });
     this.names = new MessageNames(id, (address) => runtime.report({ type: "address:dropped", address }));
     this.table = new SubscriptionTable((filter) => {
       if (!this.closed) void this.routes.unsubscribe(filter);
@@ -95,10 +98,7 @@ export abstract class MessagingState implements NodeLinksEffects {
     this.waiting = new WaitingSends(messaging.maxPending, messaging.maxPendingBytes, (peer, bytes) =>
       peer === id ? this.#localRoom() : this.links.room(peer, bytes),
     );
-    this.retained = new RetainedValues({
-      topics: messaging.maxRetained,
-      bytes: messaging.maxRetainedBytes,
-    });
+    this.retained = new RetainedValues(this);
     this.drops = new DropReports((event) => runtime.report(event));
   }
 

@@ -15,13 +15,12 @@ import { ignore } from "../../core/waiter.js";
 import type { ClusterAddress } from "./addresses.js";
 import { MAX_SHORT_TOPIC, MAX_TOPIC_ALIASES } from "./bounds.js";
 import type { PublishOptions } from "./client.js";
-import { encodeName, ItemFlag, ItemReader, PublishItem } from "./items.js";
+import { encodeName, ItemFlag, PublishItem } from "./items.js";
 import type { WaitResult } from "./node-queues.js";
 import { checkBoolean, checkData, checkOnFull, checkTimeout } from "./options.js";
 import { type IncomingLink, MessageKind, type SendResult } from "./parts.js";
 import { Publication, type TopicPlan } from "./publication.js";
-import { RetainedItem, type Retention, readFilters } from "./retained.js";
-import type { RetainedValue } from "./retained-values.js";
+import type { RetainedValue } from "./retained.js";
 import type { MessagingState } from "./state.js";
 import { type ReceivedMessage, SELF_TOPIC, type Subscription } from "./subscription.js";
 
@@ -30,7 +29,6 @@ const NONE: readonly Subscription[] = [];
 
 export class TopicMessages {
   readonly #messaging: MessagingState;
-  readonly #retention: Retention;
   /** ms of publishes between turns of the event loop. */
   readonly #budget = new TurnBudget(1);
   #nextAlias = 0;
@@ -40,14 +38,12 @@ export class TopicMessages {
   #turn: Promise<void> | undefined = undefined;
   /** Of the item that is being read. */
   readonly #incoming = new PublishItem();
-  readonly #reader = new ItemReader();
   published = 0;
   sent = 0;
   received = 0;
 
-  constructor(messaging: MessagingState, retention: Retention) {
+  constructor(messaging: MessagingState) {
     this.#messaging = messaging;
-    this.#retention = retention;
   }
 
   /** @throws also in the promise */
@@ -105,8 +101,7 @@ export class TopicMessages {
     if (isItem) {
       const name = subtopic === undefined ? undefined : encodeName(subtopic);
       publication.set(plan, client, name, stamp, data, context);
-      // A VALUE has its head before the PUBLISH item.
-      messaging.checkSize(retain ? publication.bytes + 1 : publication.bytes);
+      messaging.checkSize(publication.bytes);
       this.#giveAlias(plan);
     }
     // Copies: the program may reuse its bytes.
@@ -295,37 +290,11 @@ export class TopicMessages {
     return messaging.deliveries.deliver(subscriptions, message, true, stamp);
   }
 
-  onRetained(from: string, item: Buffer): Promise<void> | undefined {
-    const reader = this.#reader;
-    reader.start(item, 0);
-    switch (reader.byte()) {
-      case RetainedItem.ASK: {
-        const number = reader.varint();
-        const filters = readFilters(reader);
-        if (filters === undefined) break;
-        this.#retention.onAsk(from, { number, filters });
-        return undefined;
-      }
-      case RetainedItem.VALUE:
-        return this.#onValue(from, item, reader.at);
-      case RetainedItem.END: {
-        const question = reader.varint();
-        if (reader.failed) break;
-        this.#retention.onEnd(from, question);
-        return undefined;
-      }
-      case RetainedItem.AGAIN:
-        this.#retention.onAgain(from);
-        return undefined;
-    }
-    return this.#messaging.refuse("retained:malformed");
-  }
-
-  #onValue(from: string, item: Buffer, at: number): Promise<void> | undefined {
+  onValue(from: string, item: Buffer): Promise<void> | undefined {
     const { deliveries, names, plans, retained } = this.#messaging;
     const incoming = this.#incoming;
     const { reader } = incoming;
-    const isRead = incoming.readHead(item, at, item.length);
+    const isRead = incoming.readHead(item, 0, item.length);
     if (!isRead || incoming.alias >= 0 || (incoming.flags & ItemFlag.RETAIN) === 0)
       return this.#messaging.refuse("retained:malformed");
     const { nameStart, nameEnd } = reader;
@@ -335,7 +304,7 @@ export class TopicMessages {
     const stamp = retained.seen(incoming.stamp, Date.now());
     const sender = names.senderOf(from, incoming.client);
     const message = names.message(plan.topic, reader.rest(), sender, incoming.subtopic, true);
-    // Overlapping subscriptions get it each: which of them asked is not known.
+    // Overlapping subscriptions get it each: which of them wants it is not known.
     const held: Promise<void>[] = [];
     for (const subscription of plans.subscriptions(plan)) {
       if (!subscription.retained) continue;

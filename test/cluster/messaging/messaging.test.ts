@@ -12,8 +12,8 @@ import { Addresses } from "../../../src/cluster/messaging/addresses.js";
 import { MAX_TOPIC_IDS } from "../../../src/cluster/messaging/bounds.js";
 import { encodeDirect, encodeName, ItemFlag } from "../../../src/cluster/messaging/items.js";
 import { type IncomingLink, MessageKind } from "../../../src/cluster/messaging/parts.js";
-import { encodeAsk, encodeValue, RetainedItem } from "../../../src/cluster/messaging/retained.js";
-import { RetainedValues } from "../../../src/cluster/messaging/retained-values.js";
+import { RetainedValues } from "../../../src/cluster/messaging/retained.js";
+import { RouteChangesWriter } from "../../../src/cluster/messaging/route-own.js";
 import { InvalidStateError } from "../../../src/core/errors.js";
 import { ignore } from "../../../src/core/waiter.js";
 import { simulate } from "../../../src/testing/index.js";
@@ -23,7 +23,7 @@ import fc from "../../support/properties.js";
 import { turn, watch } from "../../support/settled.js";
 import { testNodes } from "../nodes.js";
 import { eventsOf, nodesTogether, onOneHost, SETTLED, startNodes } from "../simulated.js";
-import { publishItem, retainedItem } from "./published.js";
+import { publishItem } from "./published.js";
 import { throwing } from "./throwing.js";
 import { withMessaging } from "./with-messaging.js";
 
@@ -612,6 +612,7 @@ describe("retained values", () => {
         got.push(`${topic} ${data} ${retained} ${sender.node === a.id}`);
       };
       await c.subscribe("t/+", { retained: true }, read).ready;
+      await world.advance(SETTLED);
       expect(got.splice(0)).toEqual(["t/1 new true true"]);
       // Its own node has them at once.
       a.subscribe("t/+", { retained: true }, read);
@@ -694,23 +695,16 @@ describe("retained values", () => {
       expect(got).toEqual(["new t/1 known true"]);
     }));
 
-  test.each([
-    ["whose link lost the question", ["lost"]],
-    ["that is restarted before it has answered", ["gone", "alive"]],
-  ] as const)("a member %s is asked again", (_, happens) =>
+  test("come again where the link to a member has lost some", () =>
     onOneHost(["a", "b"], async ({ a, b }, world) => {
       await keep(b, "t", "x");
-      vi.spyOn(b.parts.messages.messaging.topics, "onRetained").mockReturnValueOnce(undefined);
-      const { got, ready } = retained(a, "t");
+      vi.spyOn(a.parts.messages.messaging.topics, "onValue").mockReturnValueOnce(undefined);
+      const { got } = retained(a, "t");
       await world.advance(SETTLED);
       expect(got).toEqual([]);
-      const { messaging } = a.parts.messages;
-      for (const what of happens)
-        if (what === "lost") messaging.onLost(b.id, 1);
-        else messaging.onMember(b.id, what);
-      await ready;
+      b.parts.messages.messaging.onLost(a.id, 1);
       await world.advance(SETTLED);
-      expect(got).toContain("t x");
+      expect(got).toEqual(["t x"]);
     }));
 
   test("come to a node that was removed and admitted again, also those of meanwhile", () =>
@@ -728,16 +722,19 @@ describe("retained values", () => {
       expect(got).toEqual(["t 1", "t 2"]);
     }));
 
-  test("many subscriptions at once are few questions", () =>
-    onOneHost(["a", "b"], async ({ a, b }) => {
+  test("many subscriptions at once cost few items, and each value one", () =>
+    onOneHost(["a", "b"], async ({ a, b }, world) => {
       for (let i = 0; i < 100; i++) await keep(b, `t/${i}`, "x");
-      const send = vi.spyOn(a.parts.messages.links, "send");
+      const asks = vi.spyOn(a.parts.messages.links, "send");
+      const answers = vi.spyOn(b.parts.messages.links, "send");
       const got = new Set<string>();
       const subscribe = (filter: string) =>
         a.subscribe(filter, { retained: true }, ({ topic }) => void got.add(topic));
       await Promise.all(Array.from({ length: 100 }, (_, i) => subscribe(`t/${i}`).ready));
+      await world.advance(SETTLED);
       expect(got.size).toBe(100);
-      expect(send.mock.calls.filter(([, kind]) => kind === MessageKind.RETAINED).length).toBeLessThan(5);
+      expect(asks.mock.calls.length).toBeLessThan(5);
+      expect(answers.mock.calls.filter(([, kind]) => kind === MessageKind.RETAINED)).toHaveLength(100);
     }));
 
   test("the latest of several publishers counts, and is the one that is given last", () =>
@@ -762,7 +759,7 @@ describe("retained values", () => {
     }));
 
   test("a stamp is later than all that were seen, and one from far ahead counts as of now", () => {
-    const values = new RetainedValues({ topics: 2, bytes: 100_000 });
+    const values = new RetainedValues({} as never);
     expect(values.stamp(0)).toBe(1);
     expect(values.seen(50, 1)).toBe(50);
     expect(values.stamp(0)).toBe(51);
@@ -779,6 +776,7 @@ describe("retained values", () => {
       await publish("before");
       const { got, ready } = await world.node("a").run(() => retained(a, "t"));
       await ready;
+      await world.advance(SETTLED);
       jump(-3_600_000);
       for (const data of ["1", "2"]) await publish(data);
       await world.advance(SETTLED);
@@ -853,7 +851,7 @@ describe("what an evil node sends", () => {
       await settle();
       const long = "x".repeat(255);
       expect(got).toEqual(["t/1 x", "t/1 x", "t/2 x", "t/2 x", `${long} x`, `${long} x`]);
-      const value = Buffer.from([RetainedItem.VALUE, ALIAS | RETAIN, 5, 0, 0, 0, 0, 0, 0, 0, 5, 0x78]);
+      const value = Buffer.from([ALIAS | RETAIN, 5, 0, 0, 0, 0, 0, 0, 0, 5, 0x78]);
       forge(e, n, MessageKind.RETAINED, value);
       await settle();
       expect(statsOf(n).refused).toMatchObject({ "retained:malformed": 1 });
@@ -876,9 +874,9 @@ describe("what an evil node sends", () => {
         forge(e, n, MessageKind.DIRECT, encodeDirect(1, id, undefined, "x"));
       }
       forge(e, n, MessageKind.RETAINED, Buffer.from([9, 0]));
-      forge(e, n, MessageKind.RETAINED, encodeAsk(1, ["a/#/b"]));
+      forge(e, n, MessageKind.RETAINED, publishItem("t"));
       for (const topic of ["a/+", "self"])
-        forge(e, n, MessageKind.RETAINED, encodeValue(retainedItem(topic, 1)));
+        forge(e, n, MessageKind.RETAINED, publishItem(topic, { stamp: 1 }));
       forge(e, n, 99, Buffer.from([1]));
       await settle();
       expect(got).toEqual([]);
@@ -920,7 +918,7 @@ describe("what an evil node sends", () => {
       expect(statsOf(n).links.peers).toMatchObject([{ sent: 2, waiting: 1, dropped: 0 }]);
     }, LITTLE_ROOM));
 
-  test("questions of a node without room for answers are not kept: the last one is answered", () =>
+  test("wants values over and over, without reading them: it gets one answer at a time", () =>
     evil(async (e, n, settle) => {
       await n.publish("t", "x", { retain: true });
       const { release } = hold(e, "self");
@@ -929,31 +927,22 @@ describe("what an evil node sends", () => {
       await settle();
       const room = vi.spyOn(n.parts.messages.links, "room");
       const take = bring(n, e);
-      for (let i = 0; i < 100; i++) void take(MessageKind.RETAINED, encodeAsk(i, ["t"]));
+      const wants = (isFirst: boolean): Buffer => {
+        const writer = new RouteChangesWriter();
+        writer.add({ filter: "t", isAdded: true, isWanted: true });
+        return writer.take({ isFirst, isLast: isFirst });
+      };
+      for (let i = 0; i < 100; i++) void take(MessageKind.ROUTES, wants(i === 0));
       await settle();
       expect(room).toHaveBeenCalledTimes(1);
       const send = vi.spyOn(n.parts.messages.links, "send");
       release();
       await settle();
-      const answers = send.mock.results.flatMap(({ value }, i) =>
-        value === "sent" ? [[...(send.mock.calls[i]?.[2] ?? [])].slice(0, 2)] : [],
-      );
-      expect(answers).toEqual([
-        [RetainedItem.VALUE, RETAIN],
-        [RetainedItem.END, 99],
-      ]);
+      const answers = send.mock.results.filter(({ value }, i) => {
+        return value === "sent" && send.mock.calls[i]?.[1] === MessageKind.RETAINED;
+      });
+      expect(answers).toHaveLength(2);
     }, LITTLE_ROOM));
-
-  test("notes to ask again, over and over, make a node ask one question at a time", () =>
-    evil(async (e, n, settle) => {
-      await n.subscribe("t", { retained: true }).ready;
-      vi.spyOn(e.parts.messages.messaging.topics, "onRetained").mockReturnValue(undefined);
-      const send = vi.spyOn(n.parts.messages.links, "send");
-      const take = bring(n, e);
-      for (let i = 0; i < 10_000; i++) void take(MessageKind.RETAINED, Buffer.from([RetainedItem.AGAIN]));
-      await settle();
-      expect(send.mock.calls.length).toBeLessThanOrEqual(2);
-    }));
 
   test("values without end for a subscription hold the link while it handles them", () =>
     evil(async (e, n) => {
@@ -964,7 +953,7 @@ describe("what an evil node sends", () => {
       let given = 0;
       while (held === undefined && given < 1_000) {
         given += 1;
-        held = take(MessageKind.RETAINED, encodeValue(retainedItem(`t/${given}`, given)));
+        held = take(MessageKind.RETAINED, publishItem(`t/${given}`, { stamp: given }));
       }
       expect(given).toBe(6);
       release();
@@ -985,23 +974,20 @@ describe("a node lets the event loop turn", () => {
     expect([next.state, more.mock.calls.length > 0]).toEqual(["fulfilled", true]);
   });
 
-  test("while it answers questions for retained values, over and over, of which the last one counts", async () => {
+  test("while it looks for retained values that a member wants", async () => {
     const a = await started("a");
-    for (let i = 0; i < 2_000; i++) await a.publish(`t/${i}`, "x", { retain: true, self: false });
-    const answers: number[][] = [];
-    vi.spyOn(a.parts.messages.links, "send").mockImplementation((_to, _kind, item) => {
-      answers.push([...item]);
+    for (let i = 0; i < 10_000; i++) await a.publish(`t/${i}`, "x", { retain: true, self: false });
+    const topics: number[] = [];
+    vi.spyOn(a.parts.messages.links, "send").mockImplementation((_to, kind) => {
+      topics.push(kind);
       return "sent";
     });
-    const ask = (number: number, ...filters: string[]): void =>
-      void a.parts.messages.messaging.topics.onRetained("b".repeat(32), encodeAsk(number, filters));
-    const many = Array.from({ length: 100 }, (_, i) => `nothing/of/this/kind/${i}`);
-    ask(0, ...many);
-    expect(answers, "before the next turn").toEqual([]);
-    for (let i = 1; i < 200; i++) ask(i, ...many);
-    ask(200, "t/7");
-    await vi.waitFor(() => expect(answers.at(-1)).toEqual([RetainedItem.END, 0xc8, 0x01]));
-    expect(answers.map(([type]) => type)).toEqual([RetainedItem.VALUE, RetainedItem.END]);
+    const { retained } = a.parts.messages.messaging;
+    const next = watch(turn());
+    retained.answer("b".repeat(32), ["t/9999", "nothing/of/this/kind"]);
+    expect(topics, "before the next turn").toEqual([]);
+    await vi.waitFor(() => expect(topics).toEqual([MessageKind.RETAINED]));
+    expect(next.state).toBe("fulfilled");
   });
 });
 

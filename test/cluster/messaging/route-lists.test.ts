@@ -46,7 +46,7 @@ class Lists {
         void Object.assign(last.get(to) as object, { done }),
       takesPart: (of: string) => !this.absent.has(of),
     };
-    const lists = new RouteDriver(id, 1_000, links, ignore, limits);
+    const lists = new RouteDriver(id, 1_000, links, { onChanged: ignore, onWanted: ignore }, limits);
     for (const [other, its] of this.#all) {
       lists.onMember(other, "alive");
       its.onMember(id, "alive");
