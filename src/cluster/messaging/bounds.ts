@@ -6,7 +6,6 @@ export const MAX_TOPIC_LEVELS = 128;
 /** A shape: which levels are "+", and whether "#" ends it. A match probes once for each. */
 export const MAX_SHAPES = 4_096;
 export const MAX_SHAPES_OF_NODE = 1_024;
-export const MAX_TOPIC_IDS = 4_096;
 
 /** A frame with more than one item. */
 export const MAX_BATCH = 65_536;

@@ -1,6 +1,5 @@
 /** Events of messaging. Drops are counted, and reported once per second for each of at most 1,024 causes. */
 import { type EventsOf, event } from "../../core/event-stream.js";
-import type { ClusterAddress } from "./addresses.js";
 
 /** Why messages are dropped. */
 export type DropReason = "full" | "size" | "slow" | "gone";
@@ -28,8 +27,6 @@ export const MESSAGING_EVENTS = {
     readonly protocol: string;
     readonly reason: string;
   }>(),
-  /** The least recently used alias of another node's client was evicted. */
-  "address:dropped": event<{ readonly address: ClusterAddress }>(),
 };
 
 export type MessagingEvent = EventsOf<typeof MESSAGING_EVENTS>;

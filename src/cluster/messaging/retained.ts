@@ -6,8 +6,10 @@
  * docs/spec/messaging.md has the rules, and how stamps order the publications of a topic.
  */
 import { TurnBudget } from "../../core/turn-budget.js";
+import type { DropReports } from "./events.js";
+import type { NodeLinks } from "./links.js";
+import type { MessagingSettings } from "./options.js";
 import { MessageKind, type SendResult } from "./parts.js";
-import type { MessagingState } from "./state.js";
 import { SubscriptionTable } from "./subscription-table.js";
 import { matches } from "./topics.js";
 
@@ -21,9 +23,16 @@ export interface RetainedValue {
   readonly data: Buffer;
 }
 
+interface RetainedContext {
+  readonly links: Pick<NodeLinks, "send" | "room">;
+  readonly drops: Pick<DropReports, "dropped">;
+  readonly settings: Pick<MessagingSettings, "maxRetained" | "maxRetainedBytes">;
+  readonly closed: boolean;
+}
+
 /** Of this node. Above a bound the least recently updated value is dropped. */
 export class RetainedValues {
-  readonly #messaging: Pick<MessagingState, "links" | "drops" | "settings" | "closed">;
+  readonly #messaging: RetainedContext;
   /** By topic. */
   readonly values = new Map<string, RetainedValue>();
   /** By member: filters whose values it is to get, after those that it is getting. */
@@ -35,7 +44,7 @@ export class RetainedValues {
   bytes = 0;
   evicted = 0;
 
-  constructor(messaging: Pick<MessagingState, "links" | "drops" | "settings" | "closed">) {
+  constructor(messaging: RetainedContext) {
     this.#messaging = messaging;
   }
 

@@ -1,4 +1,4 @@
-/** What the parts of messaging share: the cluster, links, routes, names, queues and counts. */
+/** What the parts of messaging share: the cluster, links, routes, clients, queues and counts. */
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import { MACHINE } from "../../engine/zmtp/transport/transports.js";
 import type { Member } from "../membership/members.js";
@@ -14,7 +14,6 @@ import type { LocalClient } from "./client.js";
 import { DropReports, type MessagingEvent } from "./events.js";
 import { NodeLinks } from "./links.js";
 import type { MemberMessages } from "./member-messages.js";
-import { MessageNames } from "./names.js";
 import { WaitingSends } from "./node-queues.js";
 import type { MessagingSettings } from "./options.js";
 import { type LinkProtocol, PairStreams } from "./pair-streams.js";
@@ -55,7 +54,8 @@ export abstract class MessagingState implements NodeLinksEffects {
   readonly runtime: MessagingRuntime;
   readonly links: NodeLinks;
   readonly routes: RouteDriver;
-  readonly names: MessageNames;
+  /** Of this node, by id. */
+  readonly clients = new Map<number, LocalClient>();
   readonly plans: TopicPlans;
   readonly deliveries = new Deliveries();
   readonly waiting: WaitingSends;
@@ -90,7 +90,6 @@ export abstract class MessagingState implements NodeLinksEffects {
       onChanged: () => namespace.requests.onRoutes(),
       onWanted: (peer, filters) => this.retained.answer(peer, filters),
     });
-    this.names = new MessageNames(id, (address) => runtime.report({ type: "address:dropped", address }));
     this.table = new SubscriptionTable((filter) => {
       if (!this.closed) void this.routes.unsubscribe(filter);
     });
@@ -213,7 +212,7 @@ export abstract class MessagingState implements NodeLinksEffects {
   async #localRoom(): Promise<boolean> {
     await this.deliveries.drained();
     const full: Promise<void>[] = [];
-    for (const { subscriptions } of this.names.addresses.clients.values())
+    for (const { subscriptions } of this.clients.values())
       for (const each of subscriptions) if (each.isFull) full.push(each.room());
     if (full.length > 0) await Promise.race(full);
     return true;

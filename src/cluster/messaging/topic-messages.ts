@@ -12,7 +12,6 @@ import { ClosedError, InvalidArgumentError, InvalidStateError, TimeoutError } fr
 import { keepMessageContext, observeMessageSend } from "../../core/message-operations.js";
 import { TurnBudget } from "../../core/turn-budget.js";
 import { ignore } from "../../core/waiter.js";
-import type { ClusterAddress } from "./addresses.js";
 import { MAX_SHORT_TOPIC, MAX_TOPIC_ALIASES } from "./bounds.js";
 import type { PublishOptions } from "./client.js";
 import { encodeName, ItemFlag, PublishItem } from "./items.js";
@@ -22,7 +21,8 @@ import { type IncomingLink, MessageKind, type SendResult } from "./parts.js";
 import { Publication, type TopicPlan } from "./publication.js";
 import type { RetainedValue } from "./retained.js";
 import type { MessagingState } from "./state.js";
-import { type ReceivedMessage, SELF_TOPIC, type Subscription } from "./subscription.js";
+import { type ClusterAddress, ReceivedMessage, SELF_TOPIC, type Subscription } from "./subscription.js";
+import { checkedSubtopic } from "./topics.js";
 
 const COUNTS: readonly Promise<number>[] = Array.from({ length: 65 }, (_, count) => Promise.resolve(count));
 const NONE: readonly Subscription[] = [];
@@ -72,7 +72,7 @@ export class TopicMessages {
     context?: Buffer,
   ): Promise<number> {
     const messaging = this.#messaging;
-    const { id, names, plans, deliveries, waiting, retained } = messaging;
+    const { id, plans, deliveries, waiting, retained } = messaging;
     const plan = plans.of(topic);
     if (topic === SELF_TOPIC)
       throw new InvalidArgumentError('the topic "self" is each client\'s own: sendTo reaches it');
@@ -83,7 +83,7 @@ export class TopicMessages {
     let waits = false;
     let timeout = -1;
     if (options !== undefined) {
-      subtopic = names.subtopicOf(options.subtopic);
+      subtopic = checkedSubtopic(options.subtopic);
       isLocal = checkBoolean("self", options.self ?? true);
       retain = checkBoolean("retain", options.retain ?? false);
       waits = checkOnFull(options.onFull) === "wait";
@@ -107,7 +107,7 @@ export class TopicMessages {
     // Copies: the program may reuse its bytes.
     let message: ReceivedMessage | undefined;
     if (subscriptions.length > 0) {
-      message = names.message(topic, Buffer.from(data as Uint8Array), sender, subtopic);
+      message = new ReceivedMessage(topic, Buffer.from(data as Uint8Array), sender, subtopic);
       if (context !== undefined) keepMessageContext(message, context);
     }
     let value: RetainedValue | undefined;
@@ -255,7 +255,7 @@ export class TopicMessages {
 
   onPublish(link: IncomingLink, bytes: Buffer, start: number, end: number): Promise<void> | undefined {
     const messaging = this.#messaging;
-    const { names, plans } = messaging;
+    const { plans } = messaging;
     const incoming = this.#incoming;
     const { reader } = incoming;
     if (!incoming.readHead(bytes, start, end)) return messaging.refuse("publish:malformed");
@@ -285,13 +285,13 @@ export class TopicMessages {
     }
     const data = reader.rest();
     const stamp = (flags & ItemFlag.RETAIN) === 0 ? 0 : messaging.retained.seen(incoming.stamp, Date.now());
-    const message = names.message(plan.topic, data, names.senderOf(link.id, client), subtopic);
+    const message = new ReceivedMessage(plan.topic, data, { node: link.id, id: client }, subtopic);
     if (incoming.context !== undefined) keepMessageContext(message, incoming.context);
     return messaging.deliveries.deliver(subscriptions, message, true, stamp);
   }
 
   onValue(from: string, item: Buffer): Promise<void> | undefined {
-    const { deliveries, names, plans, retained } = this.#messaging;
+    const { deliveries, plans, retained } = this.#messaging;
     const incoming = this.#incoming;
     const { reader } = incoming;
     const isRead = incoming.readHead(item, 0, item.length);
@@ -302,8 +302,8 @@ export class TopicMessages {
     const plan = plans.ofBytes(item, nameStart, nameEnd);
     if (plan === undefined || plan.topic === SELF_TOPIC) return this.#messaging.refuse("retained:topic");
     const stamp = retained.seen(incoming.stamp, Date.now());
-    const sender = names.senderOf(from, incoming.client);
-    const message = names.message(plan.topic, reader.rest(), sender, incoming.subtopic, true);
+    const sender = { node: from, id: incoming.client };
+    const message = new ReceivedMessage(plan.topic, reader.rest(), sender, incoming.subtopic, true);
     // Overlapping subscriptions get it each: which of them wants it is not known.
     const held: Promise<void>[] = [];
     for (const subscription of plans.subscriptions(plan)) {

@@ -1,15 +1,12 @@
 /** Topics, one-to-one messages and retained values, between nodes in virtual time. */
 import { describe, expect, test, vi } from "vitest";
 import {
-  type ClusterAddress,
   type ClusterMessage,
   ClusterNode,
   type ClusterNodeOptions,
   type ClusterSubscription,
   type MessageHandler,
 } from "../../../src/cluster/index.js";
-import { Addresses } from "../../../src/cluster/messaging/addresses.js";
-import { MAX_TOPIC_IDS } from "../../../src/cluster/messaging/bounds.js";
 import { encodeDirect, encodeName, ItemFlag } from "../../../src/cluster/messaging/items.js";
 import { type IncomingLink, MessageKind } from "../../../src/cluster/messaging/parts.js";
 import { RetainedValues } from "../../../src/cluster/messaging/retained.js";
@@ -165,74 +162,29 @@ describe("topics", () => {
       expect(got).toEqual([all, all]);
     }));
 
-  test("subtopics: a subscription with one gets those alone, by name or number", () =>
+  test("subtopics: a subscription with one gets those alone", () =>
     onOneHost(["a", "b"], async ({ a, b }, world) => {
       const seen: string[] = [];
-      const print = ({ data, topic, topicId, subtopic, subtopicId }: ClusterMessage): void => {
-        seen.push(`${topic} ${topicId} ${subtopic} ${subtopicId} ${data}`);
+      const print = ({ data, topic, subtopic }: ClusterMessage): void => {
+        seen.push(`${topic} ${subtopic} ${data}`);
       };
-      // Numbers are a node's own.
-      a.createTopic("t", 2);
-      a.createSubtopic("pong", 3);
-      b.createTopic("t", 5);
-      b.createSubtopic("pong", 4);
-      b.subscribe("t", { subtopic: 4 }, print);
+      b.subscribe("t", { subtopic: "pong" }, print);
       b.subscribe("self", print);
       await world.advance(SETTLED);
       await a.publish("t", "1", { subtopic: "pong" });
       await a.publish("t", "2", { subtopic: "ping" });
       await a.publish("t", "3");
-      await a.publish(2, "4", { subtopic: 3 });
-      await a.sendToNodes("5", { subtopic: 3 });
-      await a.sendToNodes("6");
+      await a.sendToNodes("4", { subtopic: "pong" });
+      await a.sendToNodes("5");
       await world.advance(SETTLED);
-      expect(seen.sort()).toEqual([
-        "self 1 pong 4 5",
-        "self 1 undefined 0 6",
-        "t 5 pong 4 1",
-        "t 5 pong 4 4",
-      ]);
+      expect(seen.sort()).toEqual(["self pong 4", "self undefined 5", "t pong 1"]);
     }));
 
-  test("a subtopic has at most 255 bytes, by name and by number; its errors name it", () =>
+  test("a subtopic has at most 255 bytes; its errors name it", () =>
     onOneHost(["a"], async ({ a }) => {
-      const largest = `${"é".repeat(127)}x`;
-      await a.publish("t", "x", { subtopic: largest });
-      await a.publish("t", "x", { subtopic: a.createSubtopic(largest) });
-      for (const subtopic of ["é".repeat(128), "", "a/+", 5 as never]) {
-        expect(() => a.createSubtopic(subtopic)).toThrow(/^A subtopic must/);
-        if (subtopic !== (5 as never))
-          await expect(a.publish("t", "x", { subtopic })).rejects.toThrow(/^A subtopic must/);
-      }
-      a.createSubtopic("pong", 2);
-      expect(() => a.createSubtopic("ping", 2)).toThrow('the id 2 already stands for "pong"');
-    }));
-
-  test("a number that nobody gave is made when the program asks for it, and not before", () =>
-    onOneHost(["a", "b"], async ({ a, b }, world) => {
-      const numbers: number[] = [];
-      b.subscribe("t/#", (message) => {
-        if (message.topic === "t/1") numbers.push(message.topicId, message.topicId);
-      });
-      await world.advance(SETTLED);
-      for (let i = 0; i < MAX_TOPIC_IDS; i++) await a.publish(`t/${i}`, "x");
-      await world.until(() => statsOf(b).received === MAX_TOPIC_IDS);
-      expect(numbers[0]).toBeGreaterThan(1);
-      expect(numbers[0]).toBe(numbers[1]);
-      expect(b.createTopic("another")).toBeGreaterThan(1);
-    }));
-
-  test("topics of others use half of a node's numbers, and none for a long topic: the program's own topics have the rest", () =>
-    onOneHost(["a", "b"], async ({ a, b }, world) => {
-      const numbers: number[] = [];
-      b.subscribe("#", ({ topicId }) => void numbers.push(topicId));
-      await world.advance(SETTLED);
-      await a.publish("x".repeat(1_025), "x");
-      for (let i = 0; i < MAX_TOPIC_IDS / 2 + 1; i++) await a.publish(`t/${i}`, "x");
-      await world.until(() => numbers.length === MAX_TOPIC_IDS / 2 + 2);
-      expect([numbers[0], numbers.at(-1), numbers.filter((each) => each === 0).length]).toEqual([0, 0, 2]);
-      for (let i = 0; i < MAX_TOPIC_IDS / 2; i++) b.createTopic(`own/${i}`);
-      expect(() => b.createTopic("one more")).toThrow(/at most 4096/);
+      await a.publish("t", "x", { subtopic: `${"é".repeat(127)}x` });
+      for (const subtopic of ["é".repeat(128), "", "a/+", 5 as never])
+        await expect(a.publish("t", "x", { subtopic })).rejects.toThrow(/^A subtopic must/);
     }));
 });
 
@@ -480,32 +432,27 @@ describe("subscriptions", () => {
 });
 
 describe("one-to-one", () => {
-  test("a number that the program gave self is self, to publish as to subscribe", () =>
+  test("is a publication to self, too", () =>
     onOneHost(["a"], async ({ a }, world) => {
-      const number = a.createTopic("self");
-      const got: string[] = [];
-      a.subscribe(number, ({ topic, data }) => void got.push(`${topic} ${data}`));
-      for (const topic of ["self", 1, number]) expect(await a.publish(topic, String(topic))).toBe(1);
+      const got = collect(a, "self");
+      expect(await a.publish("self", "x")).toBe(1);
       await world.advance(SETTLED);
-      expect(got).toEqual(["self self", "self 1", `self ${number}`]);
+      expect(got).toEqual(["self x"]);
     }));
 
-  test("id 1 of another node is not reached before it was discovered; addressOf discovers it", () =>
-    onOneHost(["a", "b"], async ({ a, b }) => {
+  test("goes to a client by its address, by its id on this node, or to a member's own client", () =>
+    onOneHost(["a", "b"], async ({ a, b }, world) => {
       const got = collect(b, "self");
-      await expect(a.sendTo({ node: b.id, id: 1 }, "x")).rejects.toMatchObject({ code: "EHOSTUNREACH" });
-      const address = a.addressOf(b.id);
-      expect(address.id).toBeGreaterThanOrEqual(0x8000_0000);
-      await a.sendTo(address, "1");
-      await a.sendTo({ node: b.id, id: 1 }, "2");
-      await a.sendTo(address.id, "3");
-      await a.publish(address.id, "4");
-      await a.sendTo({ id: b.id, name: "b" }, "5");
+      expect(a.addressOf(b.id)).toEqual({ node: b.id, id: 1 });
+      await a.sendTo(a.addressOf(b.id), "1");
+      await a.sendTo({ id: b.id, name: "b" }, "2");
       // A client by its node and its id, which programs may hand on.
       const client = b.createClient();
       client.subscribe("self", ({ data }) => void got.push(`client ${data}`));
-      await a.sendTo({ ...client.address }, "6");
-      expect(got).toEqual(["self 1", "self 2", "self 3", "self 4", "self 5", "client 6"]);
+      await a.sendTo({ ...client.address }, "3");
+      await b.sendTo(client.id, "4");
+      await world.advance(SETTLED);
+      expect(got).toEqual(["self 1", "self 2", "client 3", "client 4"]);
     }));
 
   test("a send to one that is gone fails with the reason, once it is known", () =>
@@ -868,8 +815,8 @@ describe("what an evil node sends", () => {
       notUtf8[2] = 0xff;
       forge(e, n, MessageKind.PUBLISH, notUtf8);
       forge(e, n, MessageKind.DIRECT, Buffer.from([0, 1]));
-      // To what stands for a client of another node, and to nobody; from an alias, and from nobody.
-      for (const id of [n.addressOf(e.id).id, 0]) {
+      // To numbers that no client has, and from them.
+      for (const id of [0x8000_0001, 0]) {
         forge(e, n, MessageKind.DIRECT, encodeDirect(id, 1, undefined, "x"));
         forge(e, n, MessageKind.DIRECT, encodeDirect(1, id, undefined, "x"));
       }
@@ -988,52 +935,5 @@ describe("a node lets the event loop turn", () => {
     expect(topics, "before the next turn").toEqual([]);
     await vi.waitFor(() => expect(topics).toEqual([MessageKind.RETAINED]));
     expect(next.state).toBe("fulfilled");
-  });
-});
-
-describe("addresses of clients", () => {
-  /** Room for 100 aliases, and the nodes of those that were dropped. */
-  function addressBook(random = Math.random) {
-    const dropped: string[] = [];
-    const drop = ({ node }: ClusterAddress): void => void dropped.push(node);
-    const effects = { random, isTaken: () => false, dropped: drop };
-    return { addresses: new Addresses<string>(effects, 100), dropped };
-  }
-
-  test("a source of random numbers that repeats itself gives each client and alias an id all the same", () => {
-    for (const number of [0, 0.5, 1 - 2 ** -32]) {
-      const { addresses } = addressBook(() => number);
-      const ids = [1, 2, 3].map((client) => addresses.aliasOf("a", client).address.id);
-      for (let i = 0; i < 3; i++) addresses.add((id) => `${ids.push(id)}`);
-      expect(new Set(ids).size).toBe(6);
-    }
-  });
-
-  test("a node that makes up clients loses its own aliases, and no other node one", () => {
-    const { addresses, dropped } = addressBook();
-    const honest = Array.from({ length: 45 }, (_, i) => addresses.aliasOf(`honest ${i % 9}`, i));
-    for (let client = 1; client < 10_000; client++) addresses.aliasOf("evil", client);
-    expect(addresses.aliases).toBe(100);
-    expect(new Set(dropped)).toEqual(new Set(["evil"]));
-    expect(honest.every(({ address }) => addresses.alias(address.id) !== undefined)).toBe(true);
-    // Another node has room all the same.
-    addresses.aliasOf("late", 1);
-    expect([addresses.aliases, addresses.find("late", 1)?.client]).toEqual([100, 1]);
-    // Of two over their share the one with more loses an alias; one that is used is the last to go.
-    const used = addresses.aliasOf("other", 0);
-    for (let client = 1; client < 1_000; client++) {
-      addresses.aliasOf("other", client);
-      addresses.alias(used.address.id);
-    }
-    expect([addresses.aliases, addresses.alias(used.address.id)]).toEqual([100, used]);
-  });
-
-  test("nor does a newMember drop those of a third node while the clients of one that makes them up fill the table", () => {
-    const { addresses, dropped } = addressBook();
-    for (let client = 1; client <= 10; client++) addresses.aliasOf("third", client);
-    for (let client = 1; client <= 1_000; client++) addresses.aliasOf("evil", client);
-    for (let client = 1; client <= 33; client++) addresses.aliasOf("newMember", client);
-    expect(new Set(dropped)).toEqual(new Set(["evil"]));
-    expect(addresses.aliases).toBe(100);
   });
 });
