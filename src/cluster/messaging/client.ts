@@ -25,8 +25,8 @@ export interface PublishOptions {
   /** Whether it becomes the retained value of the topic; empty data removes the value. Default `false`. */
   readonly retain?: boolean | undefined;
   /**
-   * At a node whose mark is reached: the message is dropped and counted (`drop`, the default), or the call waits for
-   * room (`wait`).
+   * At a node whose mark is reached: the message is dropped and counted (`drop`, the default), or the call waits until
+   * all nodes have room (`wait`).
    */
   readonly onFull?: "drop" | "wait" | undefined;
   /** ms for `wait`; -1 (default): no limit. */

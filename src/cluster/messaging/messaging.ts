@@ -271,6 +271,7 @@ export class Messaging extends MessagingState {
     if (this.closed) return;
     this.closed = true;
     this.waiting.close();
+    this.topics.waiting.close();
     this.drops.close();
     for (const client of [...this.clients.values()]) client.close();
     this.routes.close();
@@ -314,8 +315,8 @@ export class Messaging extends MessagingState {
       directSent: this.directs.sent,
       directReceived: this.directs.received,
       directPending: this.directs.pending,
-      waiting: this.waiting.count,
-      waitingBytes: this.waiting.bytes,
+      waiting: this.waiting.count + this.topics.waiting.count,
+      waitingBytes: this.waiting.bytes + this.topics.waiting.bytes,
       subscriptions: this.table.size,
       filters: this.table.filters,
       clients: this.clients.size,

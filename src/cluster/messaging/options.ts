@@ -43,9 +43,9 @@ export const OPTIONS = {
    * ms at most. A newly met node gets all messages until its subscriptions are known; 0: the first may be missed. Default 1,000.
    */
   settle: integer({ default: 1_000, min: 0 }),
-  /** Copies of messages that wait for room at other nodes, and unacknowledged one-to-one messages. Default 65,536. */
+  /** Publications that wait for room, and as many one-to-one messages, unacknowledged ones too. Default 65,536. */
   maxPending: integer({ default: 65_536 }),
-  /** Bytes of waiting copies. Default 67,108,864. */
+  /** Bytes of waiting publications, and of one-to-one messages. Default 67,108,864. */
   maxPendingBytes: bytes({ default: 67_108_864 }),
 };
 

@@ -95,7 +95,7 @@ export abstract class MessagingState implements NodeLinksEffects {
     });
     this.plans = new TopicPlans(this.routes, this.table);
     this.waiting = new WaitingSends(messaging.maxPending, messaging.maxPendingBytes, (peer, bytes) =>
-      peer === id ? this.#localRoom() : this.links.room(peer, bytes),
+      peer === id ? this.localRoom() : this.links.room(peer, bytes),
     );
     this.retained = new RetainedValues(this);
     this.drops = new DropReports((event) => runtime.report(event));
@@ -209,7 +209,7 @@ export abstract class MessagingState implements NodeLinksEffects {
   }
 
   /** Room for messages to this node's own subscriptions. */
-  async #localRoom(): Promise<boolean> {
+  async localRoom(): Promise<boolean> {
     await this.deliveries.drained();
     const full: Promise<void>[] = [];
     for (const { subscriptions } of this.clients.values())

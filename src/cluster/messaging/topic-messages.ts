@@ -5,7 +5,7 @@
  *                                   └── this node's own subscriptions, at the end of the turn
  *   item of a link ──> checked ──> this node's own subscriptions
  *
- *   at a mark       drop: counted, and reported; wait: a copy waits for that node alone (node-queues.ts)
+ *   at a mark       drop: counted, and reported; wait: the publication waits until all nodes have room
  */
 import { isObserved, MESSAGE_SEND } from "../../core/diagnostics.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError, TimeoutError } from "../../core/errors.js";
@@ -15,9 +15,9 @@ import { ignore } from "../../core/waiter.js";
 import { MAX_SHORT_TOPIC, MAX_TOPIC_ALIASES } from "./bounds.js";
 import type { PublishOptions } from "./client.js";
 import { encodeName, ItemFlag, PublishItem } from "./items.js";
-import type { WaitResult } from "./node-queues.js";
+import { WaitingSends } from "./node-queues.js";
 import { checkBoolean, checkData, checkOnFull, checkTimeout } from "./options.js";
-import { type IncomingLink, MessageKind, type SendResult } from "./parts.js";
+import type { IncomingLink } from "./parts.js";
 import { Publication, type TopicPlan } from "./publication.js";
 import type { RetainedValue } from "./retained.js";
 import type { MessagingState } from "./state.js";
@@ -26,6 +26,13 @@ import { checkedSubtopic } from "./topics.js";
 
 const COUNTS: readonly Promise<number>[] = Array.from({ length: 65 }, (_, count) => Promise.resolve(count));
 const NONE: readonly Subscription[] = [];
+
+interface PublishCall {
+  readonly sender: ClusterAddress;
+  readonly data: string | Uint8Array;
+  readonly options: PublishOptions;
+  readonly context: Buffer | undefined;
+}
 
 export class TopicMessages {
   readonly #messaging: MessagingState;
@@ -38,12 +45,17 @@ export class TopicMessages {
   #turn: Promise<void> | undefined = undefined;
   /** Of the item that is being read. */
   readonly #incoming = new PublishItem();
+  /** Publications, in order, that wait for room at all of their nodes; those that had none for the first one. */
+  readonly waiting: WaitingSends;
+  #full: readonly string[] = [];
   published = 0;
   sent = 0;
   received = 0;
 
   constructor(messaging: MessagingState) {
     this.#messaging = messaging;
+    const { maxPending, maxPendingBytes } = messaging.settings;
+    this.waiting = new WaitingSends(maxPending, maxPendingBytes, (_, bytes) => this.#room(bytes));
   }
 
   /** @throws also in the promise */
@@ -72,7 +84,7 @@ export class TopicMessages {
     context?: Buffer,
   ): Promise<number> {
     const messaging = this.#messaging;
-    const { id, plans, deliveries, waiting, retained } = messaging;
+    const { plans, deliveries, retained } = messaging;
     const plan = plans.of(topic);
     if (topic === SELF_TOPIC)
       throw new InvalidArgumentError('the topic "self" is each client\'s own: sendTo reaches it');
@@ -81,13 +93,12 @@ export class TopicMessages {
     let isLocal = true;
     let retain = false;
     let waits = false;
-    let timeout = -1;
     if (options !== undefined) {
       subtopic = checkedSubtopic(options.subtopic);
       isLocal = checkBoolean("self", options.self ?? true);
       retain = checkBoolean("retain", options.retain ?? false);
       waits = checkOnFull(options.onFull) === "wait";
-      timeout = checkTimeout(options.timeout ?? -1);
+      checkTimeout(options.timeout ?? -1);
     }
     const targets = plans.targets(plan);
     const subscriptions = isLocal ? plans.subscriptions(plan) : NONE;
@@ -103,6 +114,12 @@ export class TopicMessages {
       publication.set(plan, client, name, stamp, data, context);
       messaging.checkSize(publication.bytes);
       this.#giveAlias(plan);
+    }
+    const bytes = isItem ? publication.mostBytes : plan.name.length + data.length;
+    if (waits && (this.waiting.count > 0 || this.#isFull(plan, bytes, subscriptions))) {
+      publication.clear();
+      this.#spare = publication;
+      return this.#publishLater(plan, bytes, { sender, data, options: options as PublishOptions, context });
     }
     // Copies: the program may reuse its bytes.
     let message: ReceivedMessage | undefined;
@@ -122,37 +139,23 @@ export class TopicMessages {
         data: item.subarray(item.length - publication.dataBytes),
       };
     }
-    const bytes = isItem ? publication.bytes : (message?.bytes ?? 0);
-    if (waits && this.#isTooMuch(targets, publication, bytes, subscriptions))
-      throw new InvalidStateError(
-        "ERR_TOO_MANY_PENDING",
-        "too many messages wait for room: messaging.maxPending and maxPendingBytes",
-      );
     this.published += 1;
     if (value !== undefined) retained.keep(value);
     const { fulls } = publication;
     let count = 0;
     if (targets.length > 0) {
-      const open = waiting.count === 0 ? targets : this.#notBehind(targets, fulls);
-      count = messaging.links.publish(open, publication, fulls);
+      count = messaging.links.publish(targets, publication, fulls);
       this.sent += count;
     }
-    let copies = waits && fulls.length > 0 ? this.#waitForNodes(publication, timeout) : undefined;
     while (fulls.length > 0) messaging.dropFull(fulls.pop() as string, plan.prefix);
-    if (message !== undefined) {
-      const isBehind = waiting.count > 0 && waiting.has(id);
-      if (waits && (isBehind || this.#isFullHere(subscriptions))) {
-        copies ??= [];
-        copies.push(this.#waitHere(subscriptions, message, stamp, bytes, timeout));
-      } else if (isBehind || deliveries.isFull) messaging.dropSlow(topic, topic);
-      else {
-        deliveries.queue(subscriptions, message, stamp);
-        count += 1;
-      }
+    if (message !== undefined && deliveries.isFull) messaging.dropSlow(topic, topic);
+    else if (message !== undefined) {
+      deliveries.queue(subscriptions, message, stamp);
+      count += 1;
     }
     publication.clear();
     this.#spare = publication;
-    return copies === undefined ? this.#settled(count) : this.#settleAll(count, copies, timeout);
+    return this.#settled(count);
   }
 
   /** Topics published a second time have numbers, in turn: more topics than numbers share them. */
@@ -177,78 +180,54 @@ export class TopicMessages {
     return this.#turn.then(() => count);
   }
 
-  /** @param fulls gets nodes with waiting copies, which a message must not overtake @returns the others */
-  #notBehind(targets: readonly string[], fulls: string[]): readonly string[] {
-    return targets.filter((id) => {
-      const isBehind = this.#messaging.waiting.has(id);
-      if (isBehind) fulls.push(id);
-      return !isBehind;
-    });
-  }
-
-  /** Copies for the nodes without room. */
-  #waitForNodes(publication: Publication, timeout: number): Promise<WaitResult>[] {
-    const { bytes, fulls, plan } = publication;
-    const item = publication.item();
-    return fulls
-      .splice(0)
-      .map((id) => this.#messaging.waiting.wait(id, bytes, timeout, () => this.#send(id, item, plan.prefix)));
-  }
-
-  #waitHere(
-    subscriptions: readonly Subscription[],
-    message: ReceivedMessage,
-    stamp: number,
-    bytes: number,
-    timeout: number,
-  ): Promise<WaitResult> {
-    const { id, deliveries, waiting } = this.#messaging;
-    return waiting.wait(id, bytes, timeout, () => {
-      if (this.#isFullHere(subscriptions)) return "full";
-      deliveries.queue(subscriptions, message, stamp);
+  async #publishLater(plan: TopicPlan, bytes: number, call: PublishCall): Promise<number> {
+    const { sender, options, context } = call;
+    const { timeout = -1, self = true } = options;
+    // The program may reuse its bytes.
+    const data = Buffer.from(call.data as Uint8Array);
+    if (this.waiting.isFull(1, bytes))
+      throw new InvalidStateError(
+        "ERR_TOO_MANY_PENDING",
+        "too many messages wait for room: messaging.maxPending and maxPendingBytes",
+      );
+    let published: Promise<number> | undefined;
+    const result = await this.waiting.wait("", bytes, timeout, () => {
+      const subscriptions = self ? this.#messaging.plans.subscriptions(plan) : NONE;
+      if (this.#isFull(plan, bytes, subscriptions)) return "full";
+      published = this.#publish(sender, plan.topic, data, { ...options, onFull: "drop" }, context);
       return "sent";
     });
+    if (published !== undefined) return published;
+    if (result === "timeout")
+      throw new TimeoutError("ETIMEDOUT", `no room at all nodes within ${timeout} ms; none has the message`);
+    throw new ClosedError("EAGAIN", "the node closed while the message waited for room");
   }
 
-  /** Whether copies without room now are more than may wait. @param bytes of a waiting copy */
-  #isTooMuch(
-    targets: readonly string[],
-    publication: Publication,
-    bytes: number,
-    subscriptions: readonly Subscription[],
-  ): boolean {
-    const { id: self, links, waiting } = this.#messaging;
-    if (!waiting.isFull(targets.length + 1, bytes)) return false;
-    let copies = 0;
-    for (const id of targets) if (waiting.has(id) || !links.hasRoom(id, publication.mostBytes)) copies += 1;
-    const isHere = subscriptions.length > 0;
-    if (isHere && (waiting.has(self) || this.#isFullHere(subscriptions))) copies += 1;
-    return copies > 0 && waiting.isFull(copies, bytes);
+  /** @returns whether a node has no room for a publication, or one of the own subscriptions for its message */
+  #isFull(plan: TopicPlan, bytes: number, subscriptions: readonly Subscription[]): boolean {
+    const { id, plans, links, deliveries } = this.#messaging;
+    let full: string[] | undefined;
+    for (const target of plans.targets(plan))
+      if (!links.hasRoom(target, bytes)) {
+        full ??= [];
+        full.push(target);
+      }
+    if (subscriptions.length > 0 && (deliveries.isFull || subscriptions.some((each) => each.isFull))) {
+      full ??= [];
+      full.push(id);
+    }
+    if (full === undefined) return false;
+    this.#full = full;
+    return true;
   }
 
-  #isFullHere(subscriptions: readonly Subscription[]): boolean {
-    return this.#messaging.deliveries.isFull || subscriptions.some((each) => each.isFull);
-  }
-
-  #send(id: string, item: Buffer, prefix: string): SendResult {
-    const result = this.#messaging.links.send(id, MessageKind.PUBLISH, item);
-    if (result === "sent") this.sent += 1;
-    else if (result === "too-large") this.#messaging.drops.dropped("size", id, prefix);
-    return result;
-  }
-
-  async #settleAll(count: number, copies: readonly Promise<WaitResult>[], timeout: number): Promise<number> {
-    const results = await Promise.all(copies);
-    const sent = count + results.filter((result) => result === "sent").length;
-    const late = results.filter((result) => result === "timeout").length;
-    if (this.#messaging.closed)
-      throw new ClosedError("EAGAIN", "the node closed while the message waited for room");
-    if (late > 0)
-      throw new TimeoutError(
-        "ETIMEDOUT",
-        `no room within ${timeout} ms at ${late} of ${late + sent} nodes; the others have it`,
-      );
-    return sent;
+  async #room(bytes: number): Promise<boolean> {
+    const { id, links } = this.#messaging;
+    const rooms = this.#full.map((each) =>
+      each === id ? this.#messaging.localRoom() : links.room(each, bytes),
+    );
+    await Promise.all(rooms);
+    return true;
   }
 
   // --- What links bring ----------------------------------------------------------------------------------------------

@@ -342,7 +342,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
    * @returns the number of receiving nodes, including this one if it has a subscription, and new members whose
    * subscriptions are not known yet
    * @throws InvalidArgumentError `EINVAL`, also for more bytes than `messaging.maxItem`; TimeoutError `ETIMEDOUT` if a
-   * node had no room in time (the others have the message); InvalidStateError `ERR_TOO_MANY_PENDING`
+   * node had no room in time (none has the message); InvalidStateError `ERR_TOO_MANY_PENDING`
    */
   publish(topic: string, data: string | Uint8Array, options?: PublishOptions): Promise<number> {
     const { started } = this.parts.messages;
