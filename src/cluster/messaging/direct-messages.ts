@@ -50,8 +50,7 @@ export class DirectMessages {
     const subtopic = checkedSubtopic(options.subtopic);
     this.#messaging.checkSize(directBytes(client.id, subtopic, data));
     const { node, id } = this.recipient(to);
-    if (node === this.#messaging.id)
-      return this.#sendLocally(client, id, subtopic, data, timeout, context);
+    if (node === this.#messaging.id) return this.#sendLocally(client, id, subtopic, data, timeout, context);
     this.checkReachable(node);
     if (this.#closed.has(`${node} ${id}`))
       throw new UnroutableError(`the client is closed, at ${this.#messaging.nameOf(node)}`);

@@ -195,6 +195,8 @@ export class RouteDriver {
     if (this.#settle > 0 && !member.isWhole) this.unsettled.set(id, this.#timer.now() + this.#settle);
     this.#changed();
     this.#feed(member);
+    // Those of values that were published meanwhile, too.
+    if (member.wanted.size > 0) this.#effects.onWanted(id, [...member.wanted]);
     if (this.#forgotten.delete(id) || (this.#asksUnsettled && !member.isWhole)) this.#ask(id);
   }
 
@@ -277,13 +279,23 @@ export class RouteDriver {
   #feed(member: RouteMember): void {
     if (!member.isAlive || this.#full.has(member.id)) return;
     if (member.session >= 0 && member.session !== this.#links.session(member.id)) member.restart();
+    const now = this.#timer.now();
+    if (member.isAsked && member.progress.isWhole) {
+      // A peer may ask over and over.
+      const due = member.snapshotAt + 1_000;
+      if (now < due) this.#flushAt = Math.min(this.#flushAt, due);
+      else member.progress = new RouteProgress();
+    }
     while (member.inFlight < 16) {
       if (member.unsent === undefined) {
         const { progress } = member;
-        if (progress.sent < 0) member.snapshotAt = this.#timer.now();
         const isCurrent = progress.sent === this.#own.version;
         const isNothing = progress.sent < 0 && this.#own.version === 0 && !member.isAsked;
         if (isCurrent || isNothing) return;
+        if (progress.sent < 0) {
+          member.snapshotAt = now;
+          member.isAsked = false;
+        }
         const item = this.#own.next(progress);
         member.unsent = { item, version: progress.isWhole ? progress.sent : 0 };
       }
@@ -351,10 +363,9 @@ export class RouteDriver {
     const message = decodeRouteItem(item);
     if (message === undefined) return "malformed";
     if (message === "ask") {
-      // A list that was just sent, or is being sent, is the answer; and a peer may ask over and over.
-      const isRecent = this.#timer.now() - member.snapshotAt < 1_000;
-      if (member.progress.isWhole && !isRecent) member.progress = new RouteProgress();
-      member.isAsked = true;
+      // A list that is on its way is the answer.
+      if (member.progress.sent < 0 || (member.progress.isWhole && member.inFlight === 0))
+        member.isAsked = true;
       this.#feed(member);
       return undefined;
     }

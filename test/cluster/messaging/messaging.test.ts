@@ -77,7 +77,16 @@ describe("topics", () => {
     onOneHost(["a", "b"], async ({ a, b }, world) => {
       collect(b, "#");
       await world.advance(SETTLED);
-      for (const topic of ["", "a/+", "#", "a\0b", "\ud800", "x".repeat(65_536), "/".repeat(128), 77])
+      for (const topic of [
+        "",
+        "a/+",
+        "#",
+        "a\0b",
+        "\ud800",
+        "x".repeat(65_536),
+        "/".repeat(128),
+        77 as never,
+      ])
         await expect(a.publish(topic, "x")).rejects.toMatchObject({ code: "EINVAL" });
       await expect(a.publish("t", 5 as never)).rejects.toMatchObject({ code: "EINVAL" });
       await expect(a.publish("t", "x", { retian: true } as never)).rejects.toMatchObject({ code: "EINVAL" });
@@ -448,7 +457,7 @@ describe("one-to-one", () => {
       // Known from then on: it does not go there again.
       await expect(a.sendTo(address, "x")).rejects.toThrow("closed");
       expect(statsOf(b).directReceived).toBe(2);
-      await expect(a.sendTo(0x8000_0001, "x")).rejects.toMatchObject({ code: "EHOSTUNREACH" });
+      await expect(a.sendTo(5, "x")).rejects.toMatchObject({ code: "EHOSTUNREACH" });
       await expect(a.sendTo({ node: "f".repeat(32), id: 5 }, "x")).rejects.toThrow("gone");
       const to = { id: b.id, name: "b" };
       await b.close();

@@ -51,7 +51,10 @@ it("the vectors of docs/spec/messaging.md are what the code makes", () => {
   ];
   const last = written([{ filter: "t/a", isAdded: true }]).take({ isFirst: false, isLast: true });
   expect(vectorsUnder("spec/messaging.md", "Vectors")).toEqual([
-    ["CHANGES: t/+/x is added, t/# removed, u added with its retained values", written(changes).take(LATER).toString("hex")],
+    [
+      "CHANGES: t/+/x is added, t/# removed, u added with its retained values",
+      written(changes).take(LATER).toString("hex"),
+    ],
     ["CHANGES that end a snapshot: t/a", last.toString("hex")],
     ["ASK", ASK.toString("hex")],
   ]);
