@@ -272,7 +272,6 @@ export class Messaging extends MessagingState {
     this.closed = true;
     this.waiting.close();
     this.topics.waiting.close();
-    this.drops.close();
     for (const client of [...this.clients.values()]) client.close();
     this.routes.close();
     await this.links.close(linger);
