@@ -37,12 +37,11 @@ export {
   type DiscoveryServerOptions,
   type DiscoveryServerStats,
 } from "./clients/server.js";
-export type { CallerRefusal } from "./clients/users.js";
-export {
-  type CallerCredentials,
-  type DiscoveryAuthenticate,
-  type DiscoveryUser,
-  hashPassword,
+export type {
+  CallerCredentials,
+  CallerRefusal,
+  DiscoveryAuthenticate,
+  DiscoveryUser,
 } from "./clients/users.js";
 export {
   ConnectionManager,
