@@ -105,7 +105,7 @@ export class FilterIndex {
   /** Inserts the filter that `find` did not find. Its payload is 0. */
   insert(payloadWords: number): number {
     const scan = this.#scan;
-    const ref = this.#allocate(scan.bytes, 0, scan.length, payloadWords, 0);
+    const ref = this.#allocate(scan.bytes, 0, scan.length, payloadWords);
     this.#insertPlace(this.#hash, ref);
     this.size++;
     return ref;
@@ -120,11 +120,11 @@ export class FilterIndex {
   }
 
   /** Moves a record to one with another payload size, which the caller fills. The old one is readable until `tidy`. */
-  resize(ref: number, payloadWords: number, kind: number): number {
+  resize(ref: number, payloadWords: number): number {
     const header = this.words(ref)[ref & WORD_MASK] as number;
     this.#locate(ref);
     const start = this.#textStart(ref, header);
-    const moved = this.#allocate(this.#bytesOf(ref), start, start + (header & 0xffff), payloadWords, kind);
+    const moved = this.#allocate(this.#bytesOf(ref), start, start + (header & 0xffff), payloadWords);
     this.#arena.free(ref, recordWords(header));
     (this.#pages[this.#segment >>> PAGE_BITS] as Int32Array)[this.#at(this.#place) + 1] = moved;
     return moved;
@@ -371,8 +371,8 @@ export class FilterIndex {
     return ((ref & WORD_MASK) + 1 + payloadWords(header)) << 2;
   }
 
-  #allocate(text: Uint8Array, start: number, end: number, words: number, kind: number): number {
-    const header = ((end - start) | (words << 16) | (kind << 30)) >>> 0;
+  #allocate(text: Uint8Array, start: number, end: number, words: number): number {
+    const header = ((end - start) | (words << 16)) >>> 0;
     const ref = this.#arena.allocate(recordWords(header));
     const memory = this.words(ref);
     const at = ref & WORD_MASK;
@@ -539,10 +539,6 @@ export class FilterIndex {
 
 export function payloadWords(header: number): number {
   return (header >>> 16) & 0x3fff;
-}
-
-export function payloadKind(header: number): number {
-  return (header >>> 30) & 1;
 }
 
 function recordWords(header: number): number {
