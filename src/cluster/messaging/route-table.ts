@@ -133,6 +133,7 @@ export class RouteTable {
   unswept = 0;
   readonly #sweepSoonFrom: number;
   #cursor = 0;
+  #generation = 0;
   #calls = 0;
   /** A filter of three nodes counts three times, and so do its bytes. */
   size = 0;
@@ -299,6 +300,10 @@ export class RouteTable {
       if (this.#waiting.length === 0) return false;
       this.#sweeping = this.#waiting;
       this.#waiting = [];
+      this.#cursor = 0;
+    }
+    if (this.#generation !== this.#index.generation) {
+      this.#generation = this.#index.generation;
       this.#cursor = 0;
     }
     const refs = this.#refs;
