@@ -5,6 +5,8 @@ import type { RouteNode, RouteTable } from "./route-table.js";
 export interface RouteLimits {
   readonly nodeRoutes: number;
   readonly nodeBytes: number;
+  /** Filters of a node whose retained values are sent. */
+  readonly nodeWanted: number;
   readonly routes: number;
   readonly bytes: number;
 }
@@ -13,6 +15,7 @@ export interface RouteLimits {
 export const ROUTE_LIMITS: RouteLimits = {
   nodeRoutes: MAX_NODE_ROUTES,
   nodeBytes: 268_435_456,
+  nodeWanted: 65_536,
   routes: 33_554_432,
   bytes: 2_147_483_648,
 };
@@ -143,6 +146,7 @@ export class RouteMember {
       else {
         const result = store.add(filter, node);
         if (result !== "added" && result !== "known") refuse(`filter:${result}`);
+        else if (isWanted === true && this.#readWanted.size >= limits.nodeWanted) refuse("routes:wanted");
         else if (isWanted === true) {
           this.#readWanted.add(filter);
           wanted.push(filter);

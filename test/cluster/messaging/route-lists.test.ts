@@ -5,7 +5,7 @@ import type { RouteLimits } from "../../../src/cluster/messaging/route-member.js
 import { ASK, RouteChangesWriter } from "../../../src/cluster/messaging/route-own.js";
 import { ignore } from "../../../src/core/waiter.js";
 
-const LIMITS = { nodeRoutes: 1_000, nodeBytes: 20_000, routes: 2_500, bytes: 100_000 };
+const LIMITS = { nodeRoutes: 1_000, nodeBytes: 20_000, nodeWanted: 100, routes: 2_500, bytes: 100_000 };
 
 beforeAll(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] }));
 afterAll(() => void vi.useRealTimers());
@@ -132,6 +132,20 @@ describe("an admitted but evil node", () => {
     for (let i = 0; i < 10; i++) give(partOf(long.slice(100 * i, 100 * i + 100), i === 0, i === 9));
     expect(world.routes("b", EVIL).length).toBeLessThan(200);
     expect(b.stats().bytes).toBeLessThanOrEqual(LIMITS.nodeBytes + 100);
+    stillServes();
+  });
+
+  it("wants the retained values of more filters than it may: those of the rest are not sent", () => {
+    const { world, b, give, stillServes } = hostile();
+    const wanted = several(150, (i) => `w/${i}`);
+    const writer = new RouteChangesWriter();
+    for (const filter of wanted) writer.add({ filter, isAdded: true, isWanted: true });
+    give(writer.take({ isFirst: true, isLast: true }));
+    expect([...b.wantedBy(EVIL)]).toEqual(wanted.slice(0, 100));
+    expect(b.stats().refused).toEqual({ "routes:wanted": 50 });
+    expect(world.routes("b", EVIL)).toHaveLength(150);
+    give(added([wanted[0] as string]).take(LATER));
+    expect([...b.wantedBy(EVIL)]).toEqual(wanted.slice(1, 100));
     stillServes();
   });
 
