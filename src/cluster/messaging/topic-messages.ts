@@ -45,9 +45,10 @@ export class TopicMessages {
   #turn: Promise<void> | undefined = undefined;
   /** Of the item that is being read. */
   readonly #incoming = new PublishItem();
-  /** Publications, in order, that wait for room at all of their nodes; those that had none for the first one. */
+  /** Publications by topic, in order, that wait for room at all of their nodes. */
   readonly waiting: WaitingSends;
-  #full: readonly string[] = [];
+  /** Whether the next call publishes one of them. */
+  #isNext = false;
   published = 0;
   sent = 0;
   received = 0;
@@ -55,7 +56,7 @@ export class TopicMessages {
   constructor(messaging: MessagingState) {
     this.#messaging = messaging;
     const { maxPending, maxPendingBytes } = messaging.settings;
-    this.waiting = new WaitingSends(maxPending, maxPendingBytes, (_, bytes) => this.#room(bytes));
+    this.waiting = new WaitingSends(maxPending, maxPendingBytes, (topic, bytes) => this.#room(topic, bytes));
   }
 
   /** @throws also in the promise */
@@ -85,6 +86,8 @@ export class TopicMessages {
   ): Promise<number> {
     const messaging = this.#messaging;
     const { plans, deliveries, retained } = messaging;
+    const isNext = this.#isNext;
+    this.#isNext = false;
     const plan = plans.of(topic);
     if (topic === SELF_TOPIC)
       throw new InvalidArgumentError('the topic "self" is each client\'s own: sendTo reaches it');
@@ -116,9 +119,11 @@ export class TopicMessages {
       this.#giveAlias(plan);
     }
     const bytes = isItem ? publication.mostBytes : plan.name.length + data.length;
-    if (waits && (this.waiting.count > 0 || this.#isFull(plan, bytes, subscriptions))) {
+    const isBehind = this.waiting.count > 0 && !isNext && this.waiting.has(topic);
+    if (isBehind || (waits && this.#isFull(plan, bytes, subscriptions))) {
       publication.clear();
       this.#spare = publication;
+      if (!waits) return this.#dropBehind(plan, targets, subscriptions);
       return this.#publishLater(plan, bytes, { sender, data, options: options as PublishOptions, context });
     }
     // Copies: the program may reuse its bytes.
@@ -191,9 +196,10 @@ export class TopicMessages {
         "too many messages wait for room: messaging.maxPending and maxPendingBytes",
       );
     let published: Promise<number> | undefined;
-    const result = await this.waiting.wait("", bytes, timeout, () => {
+    const result = await this.waiting.wait(plan.topic, bytes, timeout, () => {
       const subscriptions = self ? this.#messaging.plans.subscriptions(plan) : NONE;
       if (this.#isFull(plan, bytes, subscriptions)) return "full";
+      this.#isNext = true;
       published = this.#publish(sender, plan.topic, data, { ...options, onFull: "drop" }, context);
       return "sent";
     });
@@ -203,30 +209,38 @@ export class TopicMessages {
     throw new ClosedError("EAGAIN", "the node closed while the message waited for room");
   }
 
-  /** @returns whether a node has no room for a publication, or one of the own subscriptions for its message */
-  #isFull(plan: TopicPlan, bytes: number, subscriptions: readonly Subscription[]): boolean {
-    const { id, plans, links, deliveries } = this.#messaging;
-    let full: string[] | undefined;
-    for (const target of plans.targets(plan))
-      if (!links.hasRoom(target, bytes)) {
-        full ??= [];
-        full.push(target);
-      }
-    if (subscriptions.length > 0 && (deliveries.isFull || subscriptions.some((each) => each.isFull))) {
-      full ??= [];
-      full.push(id);
-    }
-    if (full === undefined) return false;
-    this.#full = full;
-    return true;
+  /** A publication that may be dropped must not overtake those of its topic that wait. */
+  #dropBehind(
+    { topic, prefix }: TopicPlan,
+    targets: readonly string[],
+    subscriptions: readonly Subscription[],
+  ): Promise<number> {
+    this.published += 1;
+    for (const target of targets) this.#messaging.dropFull(target, prefix);
+    if (subscriptions.length > 0) this.#messaging.dropSlow(topic, topic);
+    return this.#settled(0);
   }
 
-  async #room(bytes: number): Promise<boolean> {
-    const { id, links } = this.#messaging;
-    const rooms = this.#full.map((each) =>
-      each === id ? this.#messaging.localRoom() : links.room(each, bytes),
-    );
-    await Promise.all(rooms);
+  /** @returns whether a node has no room for a publication, or one of the own subscriptions for its message */
+  #isFull(plan: TopicPlan, bytes: number, subscriptions: readonly Subscription[]): boolean {
+    const { plans, links } = this.#messaging;
+    for (const target of plans.targets(plan)) if (!links.hasRoom(target, bytes)) return true;
+    return this.#isFullHere(subscriptions);
+  }
+
+  #isFullHere(subscriptions: readonly Subscription[]): boolean {
+    if (subscriptions.length === 0) return false;
+    return this.#messaging.deliveries.isFull || subscriptions.some((each) => each.isFull);
+  }
+
+  /** Settles when one of the nodes without room may have some. */
+  async #room(topic: string, bytes: number): Promise<boolean> {
+    const { plans, links } = this.#messaging;
+    const plan = plans.of(topic);
+    const full = plans.targets(plan).filter((target) => !links.hasRoom(target, bytes));
+    const rooms = full.map((target) => links.room(target, bytes));
+    if (this.#isFullHere(plans.subscriptions(plan))) rooms.push(this.#messaging.localRoom());
+    if (rooms.length > 0) await Promise.race(rooms);
     return true;
   }
 
