@@ -199,7 +199,6 @@ export function nodeSchema(): Schema {
             maxRetained: "retained values",
             maxRetainedBytes: "bytes of them",
             settle: "ms for which a new node gets all messages until its subscriptions are known",
-            grace: "ms for which subscriptions of a lost node are kept",
             maxPending: "messages of calls that wait, beyond the mark of a node",
             maxPendingBytes: "bytes of them",
           }),

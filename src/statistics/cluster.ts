@@ -56,7 +56,6 @@ export const MESSAGING = {
   subscriptions: gauge("Subscriptions of the node's own clients."),
   filters: unexported<number>(),
   clients: unexported<number>(),
-  aliases: unexported<number>(),
   retained: gauge("Retained values."),
   retainedBytes: gauge("Bytes of retained values."),
   retainedEvicted: counter("Retained values that were evicted at the bounds."),

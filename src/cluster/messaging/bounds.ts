@@ -6,7 +6,6 @@ export const MAX_TOPIC_LEVELS = 128;
 /** A shape: which levels are "+", and whether "#" ends it. A match probes once for each. */
 export const MAX_SHAPES = 4_096;
 export const MAX_SHAPES_OF_NODE = 1_024;
-export const MAX_TOPIC_IDS = 4_096;
 
 /** A frame with more than one item. */
 export const MAX_BATCH = 65_536;
@@ -53,16 +52,11 @@ export const MAX_HANDLING_BYTES = 33_554_432;
 export const MAX_TOPIC_ALIASES = 1_024;
 /** Of a topic with an alias, and of a subtopic. */
 export const MAX_SHORT_TOPIC = 255;
-/** One question for retained values. */
-export const MAX_ASK_FILTERS = 1_024;
 
 /** Further routes are not taken. */
 export const MAX_NODE_ROUTES = 4_194_304;
 /** Changes in a sent item, unless a single one is larger. */
 export const ROUTE_BLOCK = 8_192;
-/** Parts of snapshots for all nodes in so many ms. */
-export const ROUTE_PARTS = 4;
-export const ROUTE_PARTS_TIME = 2;
 /** Collects changes of this node's subscriptions. */
 export const ROUTE_FLUSH = 5;
 /** For `ready` of a subscription. */

@@ -44,11 +44,6 @@ export const OPTIONS = {
    */
   settle: integer({ default: 1_000, min: 0 }),
   /**
-   * ms. Subscriptions of a lost node are kept for this time: after its return messages come at once. Default
-   * 3,600,000: an hour.
-   */
-  grace: integer({ default: 3_600_000, min: 0 }),
-  /**
    * Messages of `sendTo`, and of `publish` with `onFull: "wait"`, queued for another node beyond `highWaterMark`; and
    * unacknowledged one-to-one messages. Default 65,536.
    */

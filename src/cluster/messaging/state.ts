@@ -1,4 +1,4 @@
-/** What the parts of messaging share: the cluster, links, routes, names, queues and counts. */
+/** What the parts of messaging share: the cluster, links, routes, clients, queues and counts. */
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import { MACHINE } from "../../engine/zmtp/transport/transports.js";
 import type { Member } from "../membership/members.js";
@@ -14,13 +14,12 @@ import type { LocalClient } from "./client.js";
 import { DropReports, type MessagingEvent } from "./events.js";
 import { NodeLinks } from "./links.js";
 import type { MemberMessages } from "./member-messages.js";
-import { MessageNames } from "./names.js";
 import type { MessagingSettings } from "./options.js";
 import { type LinkProtocol, PairStreams } from "./pair-streams.js";
 import type { IncomingLink, LinkMember, NodeLinksEffects } from "./parts.js";
 import { ipcProtocol } from "./protocols.js";
 import { prefixOf } from "./publication.js";
-import { RetainedValues } from "./retained-values.js";
+import { RetainedValues } from "./retained.js";
 import { RouteDriver } from "./route-driver.js";
 import { Deliveries, type Subscription } from "./subscription.js";
 import { SubscriptionTable } from "./subscription-table.js";
@@ -55,7 +54,8 @@ export abstract class MessagingState implements NodeLinksEffects {
   readonly runtime: MessagingRuntime;
   readonly links: NodeLinks;
   readonly routes: RouteDriver;
-  readonly names: MessageNames;
+  /** Of this node, by id. */
+  readonly clients = new Map<number, LocalClient>();
   readonly plans: TopicPlans;
   readonly deliveries = new Deliveries();
   /** What may wait at a link beyond its mark. */
@@ -87,17 +87,16 @@ export abstract class MessagingState implements NodeLinksEffects {
       ports: sockets.settings.ports,
     });
     this.links = new NodeLinks(this, this.pairStreams, this.#protocols());
-    this.routes = new RouteDriver(id, messaging, this.links, () => namespace.requests.onRoutes());
-    this.names = new MessageNames(id, (address) => runtime.report({ type: "address:dropped", address }));
+    this.routes = new RouteDriver(id, messaging.settle, this.links, {
+      onChanged: () => namespace.requests.onRoutes(),
+      onWanted: (peer, filters) => this.retained.answer(peer, filters),
+    });
     this.table = new SubscriptionTable((filter) => {
       if (!this.closed) void this.routes.unsubscribe(filter);
     });
     this.plans = new TopicPlans(this.routes, this.table);
     this.pending = { items: messaging.maxPending, bytes: messaging.maxPendingBytes };
-    this.retained = new RetainedValues({
-      topics: messaging.maxRetained,
-      bytes: messaging.maxRetainedBytes,
-    });
+    this.retained = new RetainedValues(this);
     this.drops = new DropReports((event) => runtime.report(event));
   }
 

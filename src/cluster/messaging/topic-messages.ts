@@ -12,24 +12,22 @@ import { ClosedError, InvalidArgumentError, InvalidStateError, TimeoutError } fr
 import { keepMessageContext, observeMessageSend } from "../../core/message-operations.js";
 import { TurnBudget } from "../../core/turn-budget.js";
 import { ignore, waitFor } from "../../core/waiter.js";
-import type { ClusterAddress } from "./addresses.js";
 import { MAX_SHORT_TOPIC, MAX_TOPIC_ALIASES } from "./bounds.js";
 import type { PublishOptions } from "./client.js";
-import { encodeName, ItemFlag, ItemReader, PublishItem } from "./items.js";
+import { encodeName, ItemFlag, PublishItem } from "./items.js";
 import { checkBoolean, checkData, checkOnFull, checkTimeout } from "./options.js";
 import type { IncomingLink } from "./parts.js";
 import { Publication, type TopicPlan } from "./publication.js";
-import { RetainedItem, type Retention, readFilters } from "./retained.js";
-import type { RetainedValue } from "./retained-values.js";
+import type { RetainedValue } from "./retained.js";
 import type { MessagingState } from "./state.js";
-import { type ReceivedMessage, SELF_TOPIC, type Subscription } from "./subscription.js";
+import { type ClusterAddress, ReceivedMessage, SELF_TOPIC, type Subscription } from "./subscription.js";
+import { checkedSubtopic } from "./topics.js";
 
 const COUNTS: readonly Promise<number>[] = Array.from({ length: 65 }, (_, count) => Promise.resolve(count));
 const NONE: readonly Subscription[] = [];
 
 export class TopicMessages {
   readonly #messaging: MessagingState;
-  readonly #retention: Retention;
   /** ms of publishes between turns of the event loop. */
   readonly #budget = new TurnBudget(1);
   #nextAlias = 0;
@@ -39,14 +37,12 @@ export class TopicMessages {
   #turn: Promise<void> | undefined = undefined;
   /** Of the item that is being read. */
   readonly #incoming = new PublishItem();
-  readonly #reader = new ItemReader();
   published = 0;
   sent = 0;
   received = 0;
 
-  constructor(messaging: MessagingState, retention: Retention) {
+  constructor(messaging: MessagingState) {
     this.#messaging = messaging;
-    this.#retention = retention;
   }
 
   /** @throws also in the promise */
@@ -75,7 +71,7 @@ export class TopicMessages {
     context?: Buffer,
   ): Promise<number> {
     const messaging = this.#messaging;
-    const { names, plans, deliveries, links, pending, retained } = messaging;
+    const { plans, deliveries, links, pending, retained } = messaging;
     const plan = plans.of(topic);
     if (topic === SELF_TOPIC)
       throw new InvalidArgumentError('the topic "self" is each client\'s own: sendTo reaches it');
@@ -86,7 +82,7 @@ export class TopicMessages {
     let waits = false;
     let timeout = -1;
     if (options !== undefined) {
-      subtopic = names.subtopicOf(options.subtopic);
+      subtopic = checkedSubtopic(options.subtopic);
       isLocal = checkBoolean("self", options.self ?? true);
       retain = checkBoolean("retain", options.retain ?? false);
       waits = checkOnFull(options.onFull) === "wait";
@@ -104,14 +100,13 @@ export class TopicMessages {
     if (isItem) {
       const name = subtopic === undefined ? undefined : encodeName(subtopic);
       publication.set(plan, client, name, stamp, data, context);
-      // A VALUE has its head before the PUBLISH item.
-      messaging.checkSize(retain ? publication.bytes + 1 : publication.bytes);
+      messaging.checkSize(publication.bytes);
       this.#giveAlias(plan);
     }
     // Copies: the program may reuse its bytes.
     let message: ReceivedMessage | undefined;
     if (subscriptions.length > 0) {
-      message = names.message(topic, Buffer.from(data as Uint8Array), sender, subtopic);
+      message = new ReceivedMessage(topic, Buffer.from(data as Uint8Array), sender, subtopic);
       if (context !== undefined) keepMessageContext(message, context);
     }
     let value: RetainedValue | undefined;
@@ -195,7 +190,7 @@ export class TopicMessages {
 
   onPublish(link: IncomingLink, bytes: Buffer, start: number, end: number): Promise<void> | undefined {
     const messaging = this.#messaging;
-    const { names, plans } = messaging;
+    const { plans } = messaging;
     const incoming = this.#incoming;
     const { reader } = incoming;
     if (!incoming.readHead(bytes, start, end)) return messaging.refuse("publish:malformed");
@@ -225,42 +220,16 @@ export class TopicMessages {
     }
     const data = reader.rest();
     const stamp = (flags & ItemFlag.RETAIN) === 0 ? 0 : messaging.retained.seen(incoming.stamp, Date.now());
-    const message = names.message(plan.topic, data, names.senderOf(link.id, client), subtopic);
+    const message = new ReceivedMessage(plan.topic, data, { node: link.id, id: client }, subtopic);
     if (incoming.context !== undefined) keepMessageContext(message, incoming.context);
     return messaging.deliveries.deliver(subscriptions, message, true, stamp);
   }
 
-  onRetained(from: string, item: Buffer): Promise<void> | undefined {
-    const reader = this.#reader;
-    reader.start(item, 0);
-    switch (reader.byte()) {
-      case RetainedItem.ASK: {
-        const number = reader.varint();
-        const filters = readFilters(reader);
-        if (filters === undefined) break;
-        this.#retention.onAsk(from, { number, filters });
-        return undefined;
-      }
-      case RetainedItem.VALUE:
-        return this.#onValue(from, item, reader.at);
-      case RetainedItem.END: {
-        const question = reader.varint();
-        if (reader.failed) break;
-        this.#retention.onEnd(from, question);
-        return undefined;
-      }
-      case RetainedItem.AGAIN:
-        this.#retention.onAgain(from);
-        return undefined;
-    }
-    return this.#messaging.refuse("retained:malformed");
-  }
-
-  #onValue(from: string, item: Buffer, at: number): Promise<void> | undefined {
-    const { deliveries, names, plans, retained } = this.#messaging;
+  onValue(from: string, item: Buffer): Promise<void> | undefined {
+    const { deliveries, plans, retained } = this.#messaging;
     const incoming = this.#incoming;
     const { reader } = incoming;
-    const isRead = incoming.readHead(item, at, item.length);
+    const isRead = incoming.readHead(item, 0, item.length);
     if (!isRead || incoming.alias >= 0 || (incoming.flags & ItemFlag.RETAIN) === 0)
       return this.#messaging.refuse("retained:malformed");
     const { nameStart, nameEnd } = reader;
@@ -268,9 +237,9 @@ export class TopicMessages {
     const plan = plans.ofBytes(item, nameStart, nameEnd);
     if (plan === undefined || plan.topic === SELF_TOPIC) return this.#messaging.refuse("retained:topic");
     const stamp = retained.seen(incoming.stamp, Date.now());
-    const sender = names.senderOf(from, incoming.client);
-    const message = names.message(plan.topic, reader.rest(), sender, incoming.subtopic, true);
-    // Overlapping subscriptions get it each: which of them asked is not known.
+    const sender = { node: from, id: incoming.client };
+    const message = new ReceivedMessage(plan.topic, reader.rest(), sender, incoming.subtopic, true);
+    // Overlapping subscriptions get it each: which of them wants it is not known.
     const held: Promise<void>[] = [];
     for (const subscription of plans.subscriptions(plan)) {
       if (!subscription.retained) continue;
