@@ -181,7 +181,7 @@ export function nodeSchema(): Schema {
           protocols: {
             type: "array",
             description: "protocols of the streams between nodes, by priority; default: the port of the node",
-            items: { enum: ["tcp", "tls", "ipc", "ws"] },
+            items: { enum: ["tcp", "tls", "ipc"] },
           },
           channels: {
             type: "array",
@@ -199,9 +199,8 @@ export function nodeSchema(): Schema {
             maxRetained: "retained values",
             maxRetainedBytes: "bytes of them",
             settle: "ms for which a new node gets all messages until its subscriptions are known",
-            grace: "ms for which subscriptions of a lost node are kept",
-            maxPending: "copies that wait for room, messages without an answer",
-            maxPendingBytes: "bytes of the copies",
+            maxPending: "messages of calls that wait, beyond the mark of a node",
+            maxPendingBytes: "bytes of them",
           }),
         } satisfies Record<keyof MessagingOptions, Schema>),
         type: ["boolean", "object"],

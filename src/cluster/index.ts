@@ -37,12 +37,11 @@ export {
   type DiscoveryServerOptions,
   type DiscoveryServerStats,
 } from "./clients/server.js";
-export type { CallerRefusal } from "./clients/users.js";
-export {
-  type CallerCredentials,
-  type DiscoveryAuthenticate,
-  type DiscoveryUser,
-  hashPassword,
+export type {
+  CallerCredentials,
+  CallerRefusal,
+  DiscoveryAuthenticate,
+  DiscoveryUser,
 } from "./clients/users.js";
 export {
   ConnectionManager,
@@ -72,7 +71,6 @@ export {
   staticSource,
 } from "./discovery/source.js";
 export { createId } from "./identity.js";
-export type { ClusterAddress } from "./messaging/addresses.js";
 export { type ClusterChannel, ClusterChannels } from "./messaging/channels.js";
 export type {
   MessageRecipient,
@@ -129,7 +127,12 @@ export {
   type QueryResponse,
   type QueryResults,
 } from "./messaging/query.js";
-export type { ClusterMessage, ClusterSubscription, MessageHandler } from "./messaging/subscription.js";
+export type {
+  ClusterAddress,
+  ClusterMessage,
+  ClusterSubscription,
+  MessageHandler,
+} from "./messaging/subscription.js";
 export type { ConnectionError, ConnectionState } from "./net/streams.js";
 export { type AnnouncedProgram, Announcement, type WithdrawOptions } from "./node/announcements.js";
 export type { ClusterEvent, LostReason } from "./node/events.js";

@@ -37,8 +37,6 @@ type Callback = (error?: Error | null) => void;
 export class LinkChannel extends Duplex {
   readonly name: string;
   readonly id: number;
-  /** 0 to 7, lower first; chosen by the opening end. */
-  readonly urgency: number;
   readonly isOwn: boolean;
   /** @internal 0: bytes, 1: messages. */
   readonly kind: number;
@@ -61,7 +59,6 @@ export class LinkChannel extends Duplex {
     super({ readableHighWaterMark: 1, writableHighWaterMark: WRITE_AHEAD });
     this.name = state.name;
     this.id = state.id;
-    this.urgency = state.urgency;
     this.isOwn = state.isOwn;
     this.kind = state.kind;
     this.#link = link;

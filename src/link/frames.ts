@@ -5,7 +5,7 @@
  *           type  flags  length    channel id   payload: `length` bytes, at most 65,528
  *
  *   DATA    bytes of a channel; flag FIN: end of this direction
- *   OPEN    urgency 1, kind 1, name
+ *   OPEN    kind 1, name
  *   ACCEPT  nothing
  *   CREDIT  bytes 4: additional bytes that the peer may send
  *   RESET   code 1, reason: ends both directions of the channel
@@ -27,10 +27,6 @@ export const SHARED_PAYLOAD = 16_384;
 export const MAX_NAME = 255;
 /** Channels that the peer may open and reset at once before the link ends. */
 export const RESET_BURST = 1_000;
-/** Levels; 0 goes first. */
-export const URGENCIES = 8;
-/** Bytes of more urgent channels before a less urgent one gets a turn. */
-export const STARVATION_BYTES = 262_144;
 export const MIN_WINDOW = 1_024;
 export const LARGEST_WINDOW = 1_073_741_824;
 /** An end that has used up its half opens no more channels. */
@@ -97,24 +93,22 @@ export function encodeControl(type: number, flags: number, id: number, payload: 
 }
 
 export interface OpenFields {
-  readonly urgency: number;
   readonly kind: number;
   readonly name: string;
 }
 
-export function encodeOpen({ urgency, kind, name }: OpenFields): Buffer {
-  return Buffer.concat([Buffer.from([urgency, kind]), Buffer.from(name)]);
+export function encodeOpen({ kind, name }: OpenFields): Buffer {
+  return Buffer.concat([Buffer.of(kind), Buffer.from(name)]);
 }
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 export function decodeOpen(payload: Buffer): OpenFields | undefined {
-  const urgency = payload[0] ?? URGENCIES;
-  const kind = payload[1] ?? 255;
-  const size = payload.length - 2;
-  if (urgency >= URGENCIES || kind > ChannelKind.MESSAGES || size < 1 || size > MAX_NAME) return undefined;
+  const kind = payload[0] ?? 255;
+  const size = payload.length - 1;
+  if (kind > ChannelKind.MESSAGES || size < 1 || size > MAX_NAME) return undefined;
   try {
-    return { urgency, kind, name: utf8.decode(payload.subarray(2)) };
+    return { kind, name: utf8.decode(payload.subarray(1)) };
   } catch {
     return undefined; // Not UTF-8: the peer's fault, which ends the connection.
   }

@@ -11,7 +11,6 @@ export type { LinkRole } from "./security.js";
 export {
   type LinkSource,
   LinkTransport,
-  type LinkTransportAddOptions,
   type LinkTransportOptions,
 } from "./sockets.js";
 export {

@@ -195,7 +195,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
   }
 
   #open(name: string, options: OpenChannelOptions, kind: number): Promise<LinkChannel> {
-    const { urgency, timeout, signal } = checkOptions("MultiplexLink.open", OPEN_OPTIONS, options);
+    const { timeout, signal } = checkOptions("MultiplexLink.open", OPEN_OPTIONS, options);
     checkWait({ timeout, signal });
     checkName(name);
     if (this.#ended) throw this.#error ?? new ClosedError("EBADF", "The link has ended");
@@ -204,7 +204,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
     if (refusal === "closing") throw new ClosedError("EAGAIN", "The other end accepts no new channels");
     if (refusal !== undefined)
       throw new TransportError("EMFILE", `No further channel on this link: ${refusal}`);
-    const state = this.#rules.open({ urgency, kind, name }, this.#timer.now());
+    const state = this.#rules.open({ kind, name }, this.#timer.now());
     const waiter = new Waiter<LinkChannel>(
       timeout,
       signal,

@@ -12,7 +12,7 @@ import {
   type Settings,
   text,
 } from "../kit/options.js";
-import { LARGEST_WINDOW, MIN_WINDOW, URGENCIES } from "./frames.js";
+import { LARGEST_WINDOW, MIN_WINDOW } from "./frames.js";
 
 /** An old and a new one. */
 const MAX_PASSWORDS = 2;
@@ -91,8 +91,6 @@ export function linkKeys({ passwords, group = "link" }: CheckedOptions): readonl
 }
 
 export const OPEN_OPTIONS = {
-  /** Priority, 0 to 7, lower first. Default 3. */
-  urgency: integer({ default: 3, min: 0, max: URGENCIES - 1 }),
   /** ms for the peer to accept the channel; -1: no limit. Default 10,000. */
   timeout: integer({ default: 10_000, min: -1 }),
   /** Ends the wait, and the open channel. */

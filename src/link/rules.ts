@@ -11,7 +11,7 @@
 import { RingBuffer } from "../core/collections/queues.js";
 import { allocate } from "../core/memory.js";
 import { TokenBucket } from "../core/rate-meter.js";
-import { ChannelWindow, FairScheduler, type Scheduled, type WindowBudget } from "./flow-control.js";
+import { ChannelWindow, type WindowBudget } from "./flow-control.js";
 import {
   ANSWER,
   decodeOpen,
@@ -59,11 +59,10 @@ export interface LinkEffects {
   onWritable(): void;
 }
 
-export class ChannelState implements Scheduled {
+export class ChannelState {
   readonly id: number;
   readonly name: string;
   readonly kind: number;
-  readonly urgency: number;
   readonly isOwn: boolean;
   isQueued = false;
   isAccepted: boolean;
@@ -84,7 +83,6 @@ export class ChannelState implements Scheduled {
     this.id = id;
     this.name = fields.name;
     this.kind = fields.kind;
-    this.urgency = fields.urgency;
     this.isOwn = isOwn;
     this.isAccepted = !isOwn;
     this.credit = credit;
@@ -160,7 +158,8 @@ export class LinkRules {
   readonly #effects: LinkEffects;
   readonly #frames = frameReader();
   readonly channels = new Map<number, ChannelState>();
-  readonly #scheduler = new FairScheduler<ChannelState>();
+  /** Channels that take turns, frame by frame. */
+  readonly #turns = new RingBuffer<ChannelState>(2);
   readonly #budget: WindowBudget;
   /** Frames other than DATA; answers to the peer are counted. */
   readonly #control = new RingBuffer<Buffer>();
@@ -316,7 +315,7 @@ export class LinkRules {
   }
 
   get hasFrames(): boolean {
-    return this.#control.length > 0 || this.#grants.size > 0 || this.#scheduler.length > 0;
+    return this.#control.length > 0 || this.#grants.size > 0 || this.#turns.length > 0;
   }
 
   take(limit: number): FrameBatch | undefined {
@@ -328,8 +327,9 @@ export class LinkRules {
     this.#answerBytes = 0;
     this.#takeGrants(batch);
     while (batch.bytes < limit) {
-      const channel = this.#scheduler.take();
+      const channel = this.#turns.shift();
       if (channel === undefined) break;
+      channel.isQueued = false;
       if (channel.hasTurn) this.#takeData(channel, batch);
     }
     batch.flush();
@@ -350,7 +350,7 @@ export class LinkRules {
   }
 
   #takeData(channel: ChannelState, batch: FrameBatch): void {
-    const most = this.#scheduler.length > 0 ? SHARED_PAYLOAD : MAX_PAYLOAD;
+    const most = this.#turns.length > 0 ? SHARED_PAYLOAD : MAX_PAYLOAD;
     const length = frameLength(Math.min(channel.waitingBytes, channel.credit), most);
     const isLast = channel.isEnding && length === channel.waitingBytes;
     batch.head(FrameType.DATA, isLast ? FIN : 0, length, channel.id);
@@ -367,9 +367,8 @@ export class LinkRules {
     }
     channel.waitingBytes -= length;
     channel.credit -= length;
-    this.#scheduler.charge(channel.urgency, FRAME_HEAD + length);
     if (isLast) channel.finSent = true;
-    else if (channel.hasTurn) this.#scheduler.add(channel);
+    else if (channel.hasTurn) this.#queue(channel);
     if (channel.waitingBytes === 0) {
       channel.waiting = undefined;
       this.#effects.onTaken(channel);
@@ -438,7 +437,7 @@ export class LinkRules {
     if (id % 2 === this.#nextId % 2 || id <= this.#lastOtherId || id > MAX_CHANNEL_ID)
       return `a channel is opened with id ${id} after ${this.#lastOtherId}`;
     const fields = decodeOpen(payload);
-    if (fields === undefined) return "a channel is opened with an invalid name, urgency or kind";
+    if (fields === undefined) return "a channel is opened with an invalid name or kind";
     this.#lastOtherId = id;
     const { maxChannels, window } = this.#settings;
     if (this.#isClosing) return this.#refuse(id, LinkCode.CLOSED, "the link closes");
@@ -536,8 +535,14 @@ export class LinkRules {
 
   #schedule(channel: ChannelState): void {
     if (!channel.hasTurn) return;
-    this.#scheduler.add(channel);
+    this.#queue(channel);
     this.#effects.onWritable();
+  }
+
+  #queue(channel: ChannelState): void {
+    if (channel.isQueued) return;
+    channel.isQueued = true;
+    this.#turns.push(channel);
   }
 
   #forgetDone(channel: ChannelState): void {

@@ -13,9 +13,8 @@ import type {
   TransportListener,
   TransportStream,
 } from "../core/schemes/schemes.js";
-import { anything, checkOptions, func, type Given, integer } from "../kit/options.js";
+import { anything, checkOptions, func, type Given } from "../kit/options.js";
 import type { LinkChannel } from "./channel.js";
-import { URGENCIES } from "./frames.js";
 import { MultiplexLink } from "./link.js";
 
 const PREFIX = "zmtp/";
@@ -30,13 +29,6 @@ const OPTIONS = {
 } as const;
 
 export type LinkTransportOptions = Given<typeof OPTIONS>;
-
-const ADD_OPTIONS = {
-  /** Priority of its channels, 0 to 7, lower first. Default 3. */
-  urgency: integer({ default: 3, min: 0, max: URGENCIES - 1 }),
-} as const;
-
-export type LinkTransportAddOptions = Given<typeof ADD_OPTIONS>;
 
 /**
  * Socket endpoints that are names at a link's other end: `bind("link://NAME")` there, `connect("link://SITE/NAME")`
@@ -78,12 +70,11 @@ export class LinkTransport implements Transport {
    * @returns removes the site; existing connections stay
    * @throws InvalidArgumentError `EINVAL`, also for a duplicate name
    */
-  add(site: string, source: LinkSource, options: LinkTransportAddOptions = {}): () => void {
-    const { urgency } = checkOptions("LinkTransport.add", ADD_OPTIONS, options);
+  add(site: string, source: LinkSource): () => void {
     if (!isName(site)) throw invalidArgument(`A link's name must be ${FORM}`, site);
     if (this.#sites.has(site))
       throw new InvalidArgumentError(`The name ${describe(site)} has a link already`);
-    const added = { urgency, link: linkFrom(source) };
+    const added = linkFrom(source);
     this.#sites.set(site, added);
     return () => {
       if (this.#sites.get(site) === added) this.#sites.delete(site);
@@ -124,14 +115,14 @@ export class LinkTransport implements Transport {
       const near = suggest(site, [...this.#sites.keys()]);
       throw new TransportError("EHOSTUNREACH", `There is no link ${describe(site)}${near}`, { endpoint });
     }
-    const link = await found.link();
+    const link = await found();
     // A later abort of `open`'s signal would end the channel.
     const opening = new AbortController();
     const abort = (): void => opening.abort(signal.reason);
     signal.addEventListener("abort", abort);
     if (signal.aborted) abort();
     const channel = await link
-      .open(PREFIX + name, { urgency: found.urgency, signal: opening.signal })
+      .open(PREFIX + name, { signal: opening.signal })
       .finally(() => signal.removeEventListener("abort", abort));
     return { stream: channel, remote: endpoint, address: hostOf(link) };
   }
@@ -170,14 +161,11 @@ function hostOf({ address }: MultiplexLink): string {
 /** A link, or a function that makes one when none exists or the last has ended. */
 export type LinkSource = MultiplexLink | (() => MultiplexLink | Promise<MultiplexLink>);
 
-interface Site {
-  readonly urgency: number;
-  /** @throws TransportError `ERR_TRANSPORT` for an ended link without replacement; the function's errors */
-  link(): Promise<MultiplexLink>;
-}
+/** @throws TransportError `ERR_TRANSPORT` for an ended link without replacement; the function's errors */
+type Site = () => Promise<MultiplexLink>;
 
 /** A link is made on first use, and again after its end. Concurrent users wait for one attempt. */
-function linkFrom(source: LinkSource): Site["link"] {
+function linkFrom(source: LinkSource): Site {
   if (source instanceof MultiplexLink) return async () => assertUsable(source);
   if (typeof source !== "function")
     throw invalidArgument("The source must be a link, or a function that creates one", source);

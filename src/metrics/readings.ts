@@ -102,7 +102,6 @@ const CLUSTER: readonly SideRow[] = [
     needs: "published_total",
     in: "topic_received_total direct_received_total",
     out: "published_total direct_sent_total",
-    queued: "copies_waiting",
     dropped: "copies_dropped_total deliveries_dropped_total",
     refused: "items_refused_total",
   },

@@ -59,7 +59,7 @@ discovery: [static:10.0.0.7:7946, "dns://nodes.example:7946"]
 multicast: { group: 239.192.0.1, port: 4369 }
 key: "${KEYS[0]}"
 profile: { base: lan, autoclean: 600000 }
-messaging: { protocols: [tcp], channels: [0, orders], heartbeat: 1000, settle: 0, grace: 60000 }
+messaging: { protocols: [tcp], channels: [0, orders], heartbeat: 1000, settle: 0 }
 split: { strategy: { quorum: 2 }, autoheal: false }
 advertise: { requests: ["tcp://*:5555"] }
 registry: false

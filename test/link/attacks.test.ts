@@ -49,7 +49,7 @@ it("a stream that is cut after any byte fails the handshake, or the link and its
 }, async () => {
   const bytes = Buffer.from("what came before the cut");
   const data = encodeControl(FrameType.DATA, 0, 1, bytes);
-  const opening = encodeControl(FrameType.OPEN, 0, 1, encodeOpen({ urgency: 3, kind: 0, name: "x" }));
+  const opening = encodeControl(FrameType.OPEN, 0, 1, encodeOpen({ kind: 0, name: "x" }));
   const all = Buffer.concat([hello("initiator"), opening, data, data]);
   const gone: WeakRef<object>[] = [];
   const begin = all.length - 2 * (8 + bytes.length);

@@ -62,7 +62,7 @@ function frames(random: Random, target: Target): Buffer {
     switch (random.below(9)) {
       case 0:
       case 1:
-        add(FrameType.OPEN, 0, next, encodeOpen({ urgency: random.below(8), kind: 0, name: "x" }));
+        add(FrameType.OPEN, 0, next, encodeOpen({ kind: 0, name: "x" }));
         next += 2;
         break;
       case 2:
@@ -85,9 +85,7 @@ function frames(random: Random, target: Target): Buffer {
       default:
         // Of the target's own channels: accepted, or not.
         if (target.rules.refusal() === undefined && random.below(2) === 0)
-          target.rules.write(target.rules.open({ name: "own", urgency: 3, kind: 0 }, NOW), [
-            random.bytes(100),
-          ]);
+          target.rules.write(target.rules.open({ name: "own", kind: 0 }, NOW), [random.bytes(100)]);
         add(FrameType.ACCEPT, 0, 2 + 2 * random.below(3), Buffer.alloc(0));
     }
   }

@@ -130,7 +130,7 @@ it.each<[string, MultiplexLinkOptions]>([
     Array(2).fill(options.password !== undefined && options.encrypt !== false),
   );
   const work = Array.from({ length: 20 }, async (_, i) => {
-    const channel = await a.open(`channel ${i}`, { urgency: i % 8 });
+    const channel = await a.open(`channel ${i}`);
     const sent = randomBytes(10_000 * i + 1);
     const got: Buffer[] = [];
     await new Promise((resolve) => channel.write("", resolve)); // There is nothing to wait for.
@@ -365,7 +365,7 @@ describe("the end of a link", () => {
     const ended = event(a, "link:ended");
     other.write(
       Buffer.concat([
-        encodeControl(FrameType.OPEN, 0, 2, encodeOpen({ urgency: 3, kind: 0, name: "y" })),
+        encodeControl(FrameType.OPEN, 0, 2, encodeOpen({ kind: 0, name: "y" })),
         encodeControl(FrameType.ACCEPT, 0, 1, Buffer.alloc(0)),
       ]),
     );
@@ -504,7 +504,6 @@ describe("openLink", () => {
     expect(streams[0].destroyed).toBe(false);
     for (const name of ["", "x".repeat(256), 7 as never])
       await expect(a.open(name)).rejects.toMatchObject({ code: "EINVAL" });
-    await expect(a.open("x", { urgency: 8 })).rejects.toMatchObject({ code: "EINVAL" });
     await expect(a.open("x", { prio: 1 } as never)).rejects.toMatchObject({ code: "EINVAL" });
   });
 });

@@ -62,11 +62,11 @@ it("the vectors of records, frames and messages are what the code writes", () =>
   credit.writeUInt32BE(32_768);
   const written = {
     record: Buffer.concat(new RecordSealer(Buffer.alloc(32, 1)).seal([Buffer.from("hello")])),
-    "OPEN of channel 1, urgency 3, bytes, `files`": encodeControl(
+    "OPEN of channel 1, bytes, `files`": encodeControl(
       FrameType.OPEN,
       0,
       1,
-      encodeOpen({ urgency: 3, kind: 0, name: "files" }),
+      encodeOpen({ kind: 0, name: "files" }),
     ),
     "ACCEPT of channel 1": encodeControl(FrameType.ACCEPT, 0, 1, Buffer.alloc(0)),
     "DATA of channel 1, `hello`, with FIN": encodeControl(FrameType.DATA, FIN, 1, Buffer.from("hello")),

@@ -66,8 +66,8 @@ export class Side {
     return end;
   }
 
-  open(name: string, urgency = 3): End {
-    return this.add(this.rules.open({ name, urgency, kind: 0 }, this.now()));
+  open(name: string): End {
+    return this.add(this.rules.open({ name, kind: 0 }, this.now()));
   }
 
   write(end: End, length: number): void {

@@ -1,17 +1,5 @@
-/**
- * Users of a discovery server, and the check of a client's credentials. Passwords are texts or scrypt hashes; constant
- * time hides unknown names.
- *
- *   hash   $scrypt$ln=LOG2(N),r=R,p=P$SALT$KEY       salt and key in base64 without padding (the PHC form)
- */
-import {
-  createHash,
-  createHmac,
-  randomBytes,
-  type ScryptOptions,
-  scrypt,
-  timingSafeEqual,
-} from "node:crypto";
+/** Users of a discovery server, and the check of a client's credentials. Constant time hides unknown names. */
+import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import { checkKeys, describe, invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { networkOf } from "../../engine/zmtp/handshake-limit.js";
@@ -21,12 +9,11 @@ import { plainIp } from "./addresses.js";
 
 const DISCOVERY_PERMISSION = "dynamicDiscovery";
 
-const MAX_SCRYPT_MEMORY = 268_435_456;
 const MAX_USERS = 10_000;
 
 /** A user of a discovery server; it needs the permission `dynamicDiscovery`. */
 export interface DiscoveryUser {
-  /** Plain text, or a hash from `hashPassword`. */
+  /** For hashed passwords use the server's option `authenticate`. */
   readonly password?: string | undefined;
   /** CURVE public key (Z85, 40 characters) instead of a password. */
   readonly publicKey?: string | undefined;
@@ -55,31 +42,22 @@ export type DiscoveryAuthenticate = (
   caller: CallerCredentials,
 ) => boolean | readonly string[] | Promise<boolean | readonly string[]>;
 
-interface Hash {
-  readonly salt: Buffer;
-  readonly key: Buffer;
-  readonly options: ScryptOptions;
-}
-
 interface KnownUser {
-  /** SHA-256 of a plain-text password; random without one, so that none fits. */
+  /** SHA-256 of the password; random without one, so that none fits. */
   readonly digest: Buffer;
-  readonly hash: Hash | undefined;
   readonly allowed: boolean;
 }
 
-export type UserVerdict = "ok" | "credentials" | "permission" | "busy";
+export type UserVerdict = "ok" | "credentials" | "permission";
 
 export class UserTable {
   readonly #users = new Map<string, KnownUser>();
   readonly #keys = new Map<string, string>();
   readonly #secret = randomBytes(32);
-  /** Keyed hashes of recently correct credentials, which spare password hashes. */
+  /** Keyed hashes of recently correct credentials, which are checked in spite of wrong ones. */
   readonly #remembered = new LatestMap<string, true>(4_096);
   /** Makes unknown names as costly as users. */
-  readonly #nobody: KnownUser;
-  #hashing = 0;
-  readonly #waiting: (() => void)[] = [];
+  readonly #nobody: KnownUser = { digest: randomBytes(32), allowed: false };
 
   /** @throws InvalidArgumentError `EINVAL`, never with a password */
   constructor(
@@ -90,12 +68,6 @@ export class UserTable {
     if (entries.length > MAX_USERS)
       throw new InvalidArgumentError(`users must be at most ${MAX_USERS}; got ${entries.length}`);
     for (const [name, given] of entries) this.#add(name, given, roles);
-    const hash = [...this.#users.values()].find((user) => user.hash !== undefined)?.hash;
-    this.#nobody = {
-      digest: randomBytes(32),
-      hash: hash && { ...hash, key: randomBytes(hash.key.length) },
-      allowed: false,
-    };
   }
 
   get hasPasswords(): boolean {
@@ -110,7 +82,7 @@ export class UserTable {
     return this.#remembered.has(this.#fingerprint(caller));
   }
 
-  async check(caller: CallerCredentials): Promise<UserVerdict> {
+  check(caller: CallerCredentials): UserVerdict {
     const { username, password, publicKey } = caller;
     if (publicKey !== undefined) {
       const name = this.#keys.get(publicKey);
@@ -119,18 +91,10 @@ export class UserTable {
       return this.#users.get(name)?.allowed === true ? "ok" : "permission";
     }
     if (username === undefined || password === undefined) return "credentials";
-    const known = this.#users.get(username);
-    if (known !== undefined && this.knows(caller)) return known.allowed ? "ok" : "permission";
-    const user = known ?? this.#nobody;
-    let isRight: boolean;
-    if (user.hash !== undefined) {
-      const found = await this.#hash(password, user.hash);
-      if (found === undefined) return "busy";
-      isRight = timingSafeEqual(found, user.hash.key);
-    } else isRight = timingSafeEqual(digest(password), user.digest);
-    if (!isRight || known === undefined) return "credentials";
+    const user = this.#users.get(username) ?? this.#nobody;
+    if (!timingSafeEqual(digest(password), user.digest)) return "credentials";
     this.#remembered.set(this.#fingerprint(caller), true);
-    return known.allowed ? "ok" : "permission";
+    return user.allowed ? "ok" : "permission";
   }
 
   #add(
@@ -164,10 +128,8 @@ export class UserTable {
         );
       for (const permission of allowed) permissions.add(permission);
     }
-    const isHash = password?.startsWith("$scrypt$") === true;
     this.#users.set(name, {
-      digest: password === undefined || isHash ? randomBytes(32) : digest(password),
-      hash: isHash ? parseHash(name, password as string) : undefined,
+      digest: password === undefined ? randomBytes(32) : digest(password),
       allowed: permissions.has(DISCOVERY_PERMISSION),
     });
     if (publicKey === undefined) return;
@@ -184,66 +146,6 @@ export class UserTable {
       hmac.update(`${Buffer.byteLength(part)}:`).update(part);
     return hmac.digest("base64");
   }
-
-  async #hash(password: string, hash: Hash): Promise<Buffer | undefined> {
-    if (this.#hashing >= 2) {
-      if (this.#waiting.length >= 64) return undefined;
-      // A finishing hash passes its place on.
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    } else this.#hashing += 1;
-    try {
-      return await derive(password, hash.salt, hash.key.length, hash.options);
-    } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#hashing -= 1;
-      else next();
-    }
-  }
-}
-
-/**
- * Hashes a password (scrypt with a random salt, about 32 MiB and 100 ms), for {@link DiscoveryUser.password}.
- *
- * @returns `$scrypt$ln=15,r=8,p=1$SALT$KEY`
- * @throws InvalidArgumentError `EINVAL` for ""
- */
-export async function hashPassword(password: string): Promise<string> {
-  if (typeof password !== "string" || password === "")
-    throw new InvalidArgumentError("a password must be a text that is not empty");
-  const salt = randomBytes(16);
-  const key = await derive(password, salt, 32, optionsOf(15, 8, 1));
-  return `$scrypt$ln=15,r=8,p=1$${unpadded(salt)}$${unpadded(key)}`;
-}
-
-function optionsOf(logN: number, r: number, p: number): ScryptOptions {
-  return { N: 2 ** logN, r, p, maxmem: MAX_SCRYPT_MEMORY + 1_048_576 };
-}
-
-function parseHash(user: string, text: string): Hash {
-  const match =
-    /^\$scrypt\$ln=(\d{1,2}),r=(\d{1,3}),p=(\d{1,3})\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{22,86})$/.exec(
-      text,
-    );
-  const [logN, r, p] = (match ?? []).slice(1, 4).map(Number) as [number, number, number];
-  if (match === null || logN < 1 || r < 1 || p < 1 || 128 * r * (2 ** logN + p) > MAX_SCRYPT_MEMORY)
-    throw new InvalidArgumentError(
-      `the password of the user ${user} is not a valid scrypt hash: $scrypt$ln=15,r=8,p=1$SALT$KEY, of at most 256 MiB`,
-    );
-  return {
-    salt: Buffer.from(match[4] as string, "base64"),
-    key: Buffer.from(match[5] as string, "base64"),
-    options: optionsOf(logN, r, p),
-  };
-}
-
-function derive(password: string, salt: Buffer, length: number, options: ScryptOptions): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    scrypt(password, salt, length, options, (error, key) => (error === null ? resolve(key) : reject(error)));
-  });
-}
-
-function unpadded(bytes: Buffer): string {
-  return bytes.toString("base64").replace(/=+$/, "");
 }
 
 function digest(text: string): Buffer {
@@ -264,9 +166,7 @@ export type CallerRefusal =
   | "permission"
   /** Its address failed too often, so the credentials were not checked. */
   | "limited"
-  /** Too many password hashes are computed already. */
-  | "busy"
-  /** `authenticate` threw, or memory ran out. */
+  /** `authenticate` threw. */
   | "failed";
 
 interface Source {
@@ -301,7 +201,7 @@ export class CallerGate {
     const isLimited = failuresOf(source, performance.now()) > FAILURES - 1;
     if (isLimited && users?.knows(caller) !== true) return this.#refuse(caller, "limited");
     try {
-      const verdict = await (users === undefined ? this.#ask(caller) : users.check(caller));
+      const verdict = users?.check(caller) ?? (await this.#ask(caller));
       return verdict === "ok" || this.#refuse(caller, verdict);
     } catch (error) {
       return this.#refuse(caller, "failed", error);
@@ -319,9 +219,8 @@ export class CallerGate {
     this.refused += 1;
     const now = performance.now();
     const key = sourceOf(caller.address);
-    // A program's function may throw for a wrong password; a table of users throws only without memory.
-    const hasThrown = reason === "failed" && this.#options.users === undefined;
-    if (reason === "credentials" || reason === "permission" || hasThrown) {
+    // A program's function may throw for a wrong password.
+    if (reason !== "limited") {
       // Above the limit if many were checked at once.
       const failures = failuresOf(this.#sources.get(key), now) + 1;
       this.#sources.set(key, { failures, at: now });

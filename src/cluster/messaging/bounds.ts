@@ -6,7 +6,6 @@ export const MAX_TOPIC_LEVELS = 128;
 /** A shape: which levels are "+", and whether "#" ends it. A match probes once for each. */
 export const MAX_SHAPES = 4_096;
 export const MAX_SHAPES_OF_NODE = 1_024;
-export const MAX_TOPIC_IDS = 4_096;
 
 /** A frame with more than one item. */
 export const MAX_BATCH = 65_536;
@@ -26,13 +25,13 @@ export const LINK_BEHIND = 524_288;
  */
 export const HELD_BYTES = 262_144;
 export const HELD_TIME = 20;
-/** From one member, besides its link. */
-export const MAX_LANES = 16;
-/** Checks in the option `idle`; the accepting end closes after twice as many. */
+/** Checks in the option `idle`. */
 export const LINK_IDLE_LOOKS = 4;
-/** Of one protocol's listener: the node starts without it then. */
+/** For the listeners of protocols: the node starts then, also without some. */
 export const LISTEN_TIMEOUT = 10_000;
 export const DIAL_TIMEOUT_MAX = 24_000;
+/** For a stream of a message that names protocols. */
+export const OPEN_TIMEOUT = 3_000;
 /** A failed protocol, while another one serves. */
 export const PROTOCOL_RETRY = 30_000;
 
@@ -40,10 +39,10 @@ export const MAX_VETO_REASON = 256;
 /** Characters of why a query or a request failed. */
 export const MAX_FAILURE_TEXT = 1_024;
 
-/** Answers without a slot to one node; more are dropped. */
+/** The same for answers without a slot; more are dropped. */
 export const MAX_UNREAD_ANSWERS = 4_096;
 export const MAX_UNREAD_ANSWER_BYTES = 16_777_216;
-/** Requests to a full node; one may wait, whatever its size. Above them the request is ended. */
+/** Items of requests beyond the mark of a node's link. Above them the request is ended. */
 export const MAX_QUEUED_ITEMS = 65_536;
 export const MAX_QUEUED_BYTES = 268_435_456;
 /** Messages and queries of members with pending handlers. A further query is refused, a further message dropped. */
@@ -53,16 +52,11 @@ export const MAX_HANDLING_BYTES = 33_554_432;
 export const MAX_TOPIC_ALIASES = 1_024;
 /** Of a topic with an alias, and of a subtopic. */
 export const MAX_SHORT_TOPIC = 255;
-/** One question for retained values. */
-export const MAX_ASK_FILTERS = 1_024;
 
 /** Further routes are not taken. */
 export const MAX_NODE_ROUTES = 4_194_304;
 /** Changes in a sent item, unless a single one is larger. */
 export const ROUTE_BLOCK = 4_096;
-/** Parts of snapshots for all nodes in so many ms. */
-export const ROUTE_PARTS = 4;
-export const ROUTE_PARTS_TIME = 2;
 /** Collects changes of this node's subscriptions. */
 export const ROUTE_FLUSH = 5;
 /** For `ready` of a subscription. */

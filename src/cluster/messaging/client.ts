@@ -1,11 +1,10 @@
 /** Options of messages, and a client of a node, as which a program publishes, subscribes and sends. */
-import { anything, boolean, type Given, integer } from "../../kit/options.js";
-import type { ClusterAddress } from "./addresses.js";
-import type { Subscription } from "./subscription.js";
+import { boolean, type Given, integer, text } from "../../kit/options.js";
+import type { ClusterAddress, Subscription } from "./subscription.js";
 
 export const SUBSCRIBE_OPTIONS = {
-  /** Only with this subtopic, by name or number. Default: all. */
-  subtopic: anything<string | number>(),
+  /** Only with this subtopic. Default: all. */
+  subtopic: text(),
   /** Whether it also gets messages of an overlapping, earlier subscription of this client. Default `false`. */
   each: boolean(false),
   /** Whether it first gets the retained values of its topics. Default `false`. */
@@ -20,15 +19,14 @@ export type SubscribeOptions = Given<typeof SUBSCRIBE_OPTIONS>;
 
 /** Checked by hand, as those of `request`: with a table of them a publication takes a tenth longer. */
 export interface PublishOptions {
-  /** Name or number of the subtopic. */
-  readonly subtopic?: string | number | undefined;
+  readonly subtopic?: string | undefined;
   /** Whether this node's own subscriptions get it. Default `true`. */
   readonly self?: boolean | undefined;
   /** Whether it becomes the retained value of the topic; empty data removes the value. Default `false`. */
   readonly retain?: boolean | undefined;
   /**
-   * At a node whose mark is reached: the message is dropped and counted (`drop`, the default), or the call waits for
-   * room (`wait`).
+   * At a node whose mark is reached: the message is dropped and counted (`drop`, the default), or queued all the same,
+   * and the call waits for room (`wait`).
    */
   readonly onFull?: "drop" | "wait" | undefined;
   /** ms for `wait`; -1 (default): no limit. */
@@ -38,15 +36,14 @@ export interface PublishOptions {
 export const PUBLISH_KEYS = ["subtopic", "self", "retain", "onFull", "timeout"] as const;
 
 export interface SendToOptions {
-  /** Name or number of the subtopic. */
-  readonly subtopic?: string | number | undefined;
+  readonly subtopic?: string | undefined;
   /** ms until the recipient's node must have answered; -1: no limit. Default 10,000. */
   readonly timeout?: number | undefined;
 }
 
 export type SendToNodesOptions = Pick<SendToOptions, "subtopic">;
 
-/** A message's `sender`, its number on this node, or a member, for its node's own client. */
+/** A message's `sender`, the id of a client of this node, or a member, for its node's own client. */
 export type MessageRecipient = number | ClusterAddress | { readonly id: string; readonly name: string };
 
 /** A client of this node, as the parts of messaging use it. */

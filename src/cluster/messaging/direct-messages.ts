@@ -3,35 +3,25 @@
  * node without the client returns CLOSED, so that the next send fails at once.
  */
 import { checkCallOptions, invalidArgument } from "../../core/arguments.js";
-import {
-  ClosedError,
-  InvalidArgumentError,
-  InvalidStateError,
-  TimeoutError,
-  UnroutableError,
-} from "../../core/errors.js";
+import { InvalidArgumentError, InvalidStateError, TimeoutError, UnroutableError } from "../../core/errors.js";
 import { keepMessageContext } from "../../core/message-operations.js";
 import { waitFor } from "../../core/waiter.js";
-import { type Alias, isAlias, SELF_ID } from "./addresses.js";
+import { LatestMap } from "../bounds.js";
 import type { LocalClient, MessageRecipient, SendToNodesOptions, SendToOptions } from "./client.js";
 import { directBytes, encodeClosed, encodeDirect, ItemFlag, ItemReader, isClient } from "./items.js";
 import { checkData, checkTimeout } from "./options.js";
-import { MessageKind, type SendResult } from "./parts.js";
+import { MessageKind } from "./parts.js";
 import type { MessagingState } from "./state.js";
-import { SELF_TOPIC } from "./subscription.js";
-
-export interface Recipient {
-  readonly node: string;
-  readonly client: number;
-  /** `undefined`: a client of this node. */
-  readonly alias: Alias | undefined;
-}
+import { type ClusterAddress, ReceivedMessage, SELF_ID, SELF_TOPIC } from "./subscription.js";
+import { checkedSubtopic } from "./topics.js";
 
 export class DirectMessages {
   readonly #messaging: MessagingState;
   /** Unacknowledged messages on links. */
   pending = 0;
   readonly #reader = new ItemReader();
+  /** Clients of other nodes, which their nodes do not have. */
+  readonly #closed = new LatestMap<string, true>(4_096);
   sent = 0;
   received = 0;
 
@@ -51,47 +41,35 @@ export class DirectMessages {
     checkCallOptions("sendTo", options, ["subtopic", "timeout"]);
     checkData(data);
     const timeout = checkTimeout(options.timeout ?? 10_000);
-    const subtopic = this.#messaging.names.subtopicOf(options.subtopic);
+    const subtopic = checkedSubtopic(options.subtopic);
     this.#messaging.checkSize(directBytes(client.id, subtopic, data));
-    const recipient = this.recipient(to);
-    if (recipient.node === this.#messaging.id)
-      return this.#sendLocally(client, recipient.client, subtopic, data, timeout, context);
-    const { node, alias } = recipient;
-    this.#checkReachable(node);
-    if (alias?.closed === true)
+    const { node, id } = this.recipient(to);
+    if (node === this.#messaging.id) return this.#sendLocally(client, id, subtopic, data, context);
+    this.checkReachable(node);
+    if (this.#closed.has(`${node} ${id}`))
       throw new UnroutableError(`the client is closed, at ${this.#messaging.nameOf(node)}`);
-    if (this.pending + this.#messaging.waiting.count >= this.#messaging.settings.maxPending)
+    const { links, settings, pending } = this.#messaging;
+    const item = encodeDirect(id, client.id, subtopic, data, context);
+    const isFull = this.pending >= settings.maxPending;
+    const result = isFull ? "full" : links.send(node, MessageKind.DIRECT, item, pending);
+    if (result === "full")
       throw new InvalidStateError(
         "ERR_TOO_MANY_PENDING",
-        "too many one-to-one messages wait: messaging.maxPending",
+        "too many one-to-one messages wait: messaging.maxPending and maxPendingBytes",
       );
-    const deadline = timeout < 0 ? Infinity : performance.now() + timeout;
-    const item = encodeDirect(recipient.client, client.id, subtopic, data, context);
-    const bytes = item.length;
-    let delivered: Promise<void> | undefined;
-    const send = (): SendResult => {
-      const result = this.#messaging.links.send(node, MessageKind.DIRECT, item);
-      if (result === "sent") delivered = this.#whenDelivered(node, deadline);
-      return result;
-    };
-    let result: SendResult = this.#messaging.waiting.has(node) ? "full" : send();
-    if (result === "full") result = await this.#wait(node, bytes, timeout, send);
     if (result === "too-large")
-      throw new InvalidArgumentError(`${this.#messaging.nameOf(node)} takes no message of ${bytes} bytes`);
-    if (result === "unreachable" || delivered === undefined) {
-      if (this.#messaging.closed)
-        throw new ClosedError("EAGAIN", "the node closed while the message waited for room");
-      this.#checkReachable(node);
+      throw new InvalidArgumentError(
+        `${this.#messaging.nameOf(node)} takes no message of ${item.length} bytes`,
+      );
+    if (result === "unreachable")
       throw new UnroutableError(`${this.#messaging.nameOf(node)} does not take messages, or is out of reach`);
-    }
     this.sent += 1;
-    return delivered;
+    return this.#whenDelivered(node, timeout);
   }
 
   /** Settles when a node has acknowledged the message just given to its link. */
-  async #whenDelivered(id: string, deadline: number): Promise<void> {
+  async #whenDelivered(id: string, timeout: number): Promise<void> {
     const { links } = this.#messaging;
-    const timeout = deadline === Infinity ? -1 : Math.max(0, deadline - performance.now());
     const late = (): TimeoutError =>
       new TimeoutError("ETIMEDOUT", "the recipient's node did not acknowledge it in time");
     this.pending += 1;
@@ -115,13 +93,12 @@ export class DirectMessages {
     this.#messaging.assertOpen(client);
     checkCallOptions("sendToNodes", options, ["subtopic"]);
     checkData(data);
-    const subtopic = this.#messaging.names.subtopicOf(options.subtopic);
+    const subtopic = checkedSubtopic(options.subtopic);
     this.#messaging.checkSize(directBytes(client.id, subtopic, data));
     const item = encodeDirect(SELF_ID, client.id, subtopic, data, context);
     let count = 0;
     for (const id of this.#messaging.peers()) {
-      const isBehind = this.#messaging.waiting.has(id);
-      const result = isBehind ? "full" : this.#messaging.links.send(id, MessageKind.DIRECT, item);
+      const result = this.#messaging.links.send(id, MessageKind.DIRECT, item);
       if (result === "sent") count += 1;
       else if (result === "full") this.#messaging.dropFull(id, "$direct");
       else if (result === "too-large") this.#messaging.drops.dropped("size", id, "$direct");
@@ -130,86 +107,40 @@ export class DirectMessages {
     return count;
   }
 
-  async #sendLocally(
+  #sendLocally(
     sender: LocalClient,
     id: number,
     subtopic: string | undefined,
     data: string | Uint8Array,
-    timeout: number,
     context: Buffer | undefined,
-  ): Promise<void> {
-    const recipient = this.#messaging.names.addresses.clients.get(id) as LocalClient;
-    const { names } = this.#messaging;
-    const message = names.message(SELF_TOPIC, Buffer.from(data as Uint8Array), sender.address, subtopic);
+  ): void {
+    const { deliveries, clients } = this.#messaging;
+    const { direct } = clients.get(id) as LocalClient;
+    if (deliveries.isFull || direct.some((each) => each.isFull))
+      throw new TimeoutError("EAGAIN", "the queue of the client is full");
+    const bytes = Buffer.from(data as Uint8Array);
+    const message = new ReceivedMessage(SELF_TOPIC, bytes, sender.address, subtopic);
     keepMessageContext(message, context);
-    const send = (): SendResult => {
-      if (this.#messaging.deliveries.isFull || recipient.direct.some((each) => each.isFull)) return "full";
-      if (recipient.direct.length === 0) this.#messaging.unclaimed += 1;
-      else this.#messaging.deliveries.queue(recipient.direct, message);
-      this.sent += 1;
-      return "sent";
-    };
-    if (!this.#messaging.waiting.has(this.#messaging.id) && send() === "sent") return;
-    if ((await this.#wait(this.#messaging.id, message.bytes, timeout, send)) !== "sent")
-      throw new ClosedError("EAGAIN", "the node closed while the message waited for room");
-  }
-
-  /** @throws InvalidStateError `ERR_TOO_MANY_PENDING`; TimeoutError `ETIMEDOUT` */
-  async #wait(node: string, bytes: number, timeout: number, send: () => SendResult): Promise<SendResult> {
-    if (this.#messaging.waiting.isFull(1, bytes))
-      throw new InvalidStateError(
-        "ERR_TOO_MANY_PENDING",
-        "too many one-to-one messages wait for room: messaging.maxPending and maxPendingBytes",
-      );
-    const result = await this.#messaging.waiting.wait(node, bytes, timeout, send);
-    if (result !== "timeout") return result;
-    const where = node === this.#messaging.id ? "the client" : this.#messaging.nameOf(node);
-    throw new TimeoutError("ETIMEDOUT", `no room at ${where} within ${timeout} ms`);
+    if (direct.length === 0) this.#messaging.unclaimed += 1;
+    else deliveries.queue(direct, message);
+    this.sent += 1;
   }
 
   /** @throws UnroutableError `EHOSTUNREACH`; InvalidArgumentError `EINVAL` */
-  recipient(to: MessageRecipient): Recipient {
-    if (typeof to === "number") {
-      if (this.#messaging.names.addresses.clients.get(to) !== undefined)
-        return { node: this.#messaging.id, client: to, alias: undefined };
-      const alias = this.#messaging.names.addresses.alias(to);
-      if (alias === undefined)
-        throw new UnroutableError(
-          `no client has the id ${to} here: it is closed, or the alias was dropped, or is another node's`,
-        );
-      return { node: alias.address.node, client: alias.client, alias };
-    }
+  recipient(to: MessageRecipient): ClusterAddress {
+    const { id: self, clients } = this.#messaging;
+    if (typeof to === "number") return this.recipient({ node: self, id: to });
     const { id, node } = Object(to) as { readonly id?: unknown; readonly node?: unknown };
-    if (typeof id === "string") return this.ownClientOf(id);
-    if (typeof node !== "string" || typeof id !== "number")
+    if (typeof id === "string") return { node: id, id: SELF_ID };
+    if (typeof node !== "string" || typeof id !== "number" || !isClient(id))
       throw invalidArgument("a recipient must be an address, an id or a member", to);
-    if (node === this.#messaging.id) {
-      if (this.#messaging.names.addresses.clients.get(id) === undefined)
-        throw new UnroutableError(`no client of this node has the id ${id}: it is closed`);
-      return { node, client: id, alias: undefined };
-    }
-    const alias = isAlias(id)
-      ? this.#messaging.names.addresses.alias(id)
-      : this.#messaging.names.addresses.find(node, id);
-    if (alias !== undefined && alias.address.node === node) return { node, client: alias.client, alias };
-    if (id === SELF_ID)
-      throw new UnroutableError(
-        "id 1 is each node's own client: it is reached after a message of it came, or by addressOf of its node",
-      );
-    if (!isClient(id))
-      throw new UnroutableError(`the alias ${id} is not known: it was dropped, or is another node's`);
-    this.#checkReachable(node);
-    return { node, client: id, alias: this.#messaging.names.addresses.aliasOf(node, id) };
-  }
-
-  ownClientOf(node: string): Recipient {
-    if (node === this.#messaging.id) return { node, client: SELF_ID, alias: undefined };
-    this.#checkReachable(node);
-    return { node, client: SELF_ID, alias: this.#messaging.names.addresses.aliasOf(node, SELF_ID) };
+    if (node === self && !clients.has(id))
+      throw new UnroutableError(`no client of this node has the id ${id}: it is closed`);
+    return { node, id };
   }
 
   /** @throws UnroutableError `EHOSTUNREACH` */
-  #checkReachable(node: string): void {
+  checkReachable(node: string): void {
     const member = this.#messaging.member(node);
     if (member === undefined) throw new UnroutableError(`no node has the id ${node}: it is gone`);
     if (!member.isLive) throw new UnroutableError(`the node ${member.name} is lost or has left`);
@@ -222,8 +153,7 @@ export class DirectMessages {
     const to = reader.uint32();
     if (flags === ItemFlag.CLOSED) {
       if (reader.failed) return this.#messaging.refuse("direct:malformed");
-      const alias = this.#messaging.names.addresses.find(from, to);
-      if (alias !== undefined) alias.closed = true;
+      this.#closed.set(`${from} ${to}`, true);
       return undefined;
     }
     const client = (flags & ItemFlag.CLIENT) === 0 ? SELF_ID : reader.uint32();
@@ -236,7 +166,7 @@ export class DirectMessages {
     )
       return this.#messaging.refuse("direct:malformed");
     this.received += 1;
-    const recipient = this.#messaging.names.addresses.clients.get(to);
+    const recipient = this.#messaging.clients.get(to);
     if (recipient === undefined) {
       // Omitted without room: the next message has another one.
       this.#messaging.links.send(from, MessageKind.DIRECT, encodeClosed(to));
@@ -246,8 +176,7 @@ export class DirectMessages {
       this.#messaging.unclaimed += 1;
       return undefined;
     }
-    const { names } = this.#messaging;
-    const message = names.message(SELF_TOPIC, reader.rest(), names.senderOf(from, client), subtopic);
+    const message = new ReceivedMessage(SELF_TOPIC, reader.rest(), { node: from, id: client }, subtopic);
     keepMessageContext(message, context);
     return this.#messaging.deliveries.deliver(recipient.direct, message, true);
   }

@@ -1,6 +1,6 @@
-/** Events of messaging. Drops are counted, and reported once per second for each of at most 1,024 causes. */
+/** Events of messaging. Drops are counted, and reported at most once per second for each cause. */
 import { type EventsOf, event } from "../../core/event-stream.js";
-import type { ClusterAddress } from "./addresses.js";
+import { LatestMap } from "../bounds.js";
 
 /** Why messages are dropped. */
 export type DropReason = "full" | "size" | "slow" | "gone";
@@ -9,7 +9,7 @@ export const MESSAGING_EVENTS = {
   /**
    * Messages were dropped. `full`: the mark of `node` was reached; `size`: `node` takes no messages of this size; `gone`:
    * `node` is gone and had not acknowledged them; `slow`: the mark of the subscription `filter` was reached. `prefix` is
-   * the first level of the first topic, empty for `gone`; `count` is since the last event of this cause.
+   * the first level of the topic, empty for `gone`; `count` is since the last event of this cause.
    */
   "message:dropped": event<{
     readonly reason: DropReason;
@@ -28,21 +28,19 @@ export const MESSAGING_EVENTS = {
     readonly protocol: string;
     readonly reason: string;
   }>(),
-  /** The least recently used alias of another node's client was evicted. */
-  "address:dropped": event<{ readonly address: ClusterAddress }>(),
 };
 
 export type MessagingEvent = EventsOf<typeof MESSAGING_EVENTS>;
 
+/** Per cause: drops since the last event, and its time. */
 interface Report {
-  prefix: string;
   count: number;
-  timer: NodeJS.Timeout;
+  at: number;
 }
 
 export class DropReports {
   readonly #emit: (event: MessagingEvent) => void;
-  readonly #reports = new Map<string, Report>();
+  readonly #reports = new LatestMap<string, Report>(1_024);
 
   constructor(emit: (event: MessagingEvent) => void) {
     this.#emit = emit;
@@ -51,39 +49,22 @@ export class DropReports {
   /** @param of the node or the filter */
   dropped(reason: DropReason, of: string, prefix: string): void {
     const key = `${reason} ${of}`;
-    const report = this.#reports.get(key);
-    if (report !== undefined) {
-      if (report.count === 0) report.prefix = prefix;
-      report.count += 1;
-      return;
+    const now = performance.now();
+    let report = this.#reports.get(key);
+    if (report === undefined) {
+      report = { count: 0, at: Number.NEGATIVE_INFINITY };
+      this.#reports.set(key, report);
     }
-    if (this.#reports.size >= 1_024) return;
-    const timer = setInterval(() => this.#look(key, reason, of), 1_000).unref();
-    this.#reports.set(key, { prefix, count: 0, timer });
-    this.#report(reason, of, prefix, 1);
+    report.count += 1;
+    if (now - report.at < 1_000) return;
+    this.#report(reason, of, prefix, report.count);
+    report.count = 0;
+    report.at = now;
   }
 
   /** Unacknowledged items of a link were dropped, since its node is gone. */
   lost(node: string, count: number): void {
     this.#report("gone", node, "", count);
-  }
-
-  close(): void {
-    for (const { timer } of this.#reports.values()) clearInterval(timer);
-    this.#reports.clear();
-  }
-
-  #look(key: string, reason: DropReason, of: string): void {
-    const report = this.#reports.get(key);
-    if (report === undefined) return;
-    if (report.count > 0) {
-      const { count } = report;
-      report.count = 0;
-      this.#report(reason, of, report.prefix, count);
-      return;
-    }
-    clearInterval(report.timer);
-    this.#reports.delete(key);
   }
 
   #report(reason: DropReason, of: string, prefix: string, count: number): void {

@@ -2,29 +2,24 @@
  * Millions of filters with some words of payload each, and which of them match a topic (docs/internals/messaging.md,
  * Routes). No object is made for a filter.
  *
- *   directory     by the first bits of a hash → segment          (extendible hashing: full segments split, one at a time)
- *   segment       1,024 places, each [hash, ref of the record]; a hash of 0 is an empty place
- *   record        header, payload, text                          (record-arena.ts)
+ *   places    each [hash, ref of the record], by the last bits of the hash, else the next one that is free
+ *   record    header, payload, text          (record-arena.ts)
  *
- * Places have whole hashes: a segment splits without touching a record. Its bitmap says which hashes are missing, as most
- * are, in an eighth of the memory: without it a topic among a million filters of sixty shapes takes a third longer
- * (bench/micro/routes.js). A walk in the order of hashes finds each record once.
+ * Places have whole hashes: the table grows without touching a record, a million filters in some 20 ms. A bitmap says
+ * which hashes are missing, as most are, in an eighth of the memory: without it a topic among a million filters of sixty
+ * shapes takes a fifth longer (bench/micro/routes.js).
  */
 import { Buffer } from "node:buffer";
 import { CHUNK_SHIFT, DEAD, RecordArena, WORD_MASK } from "./record-arena.js";
 import { combine, FilterShapes, HASH, PLUS, type Shape, SLASH, TopicScan } from "./topic-scan.js";
 import type { TopicFault } from "./topics.js";
 
-const SEGMENT_BITS = 10;
-const SEGMENT_MASK = (1 << SEGMENT_BITS) - 1;
-/** 1 MiB in one typed array: few arrays, so finding one is no cache miss. */
-const PAGE_BITS = 7;
-const PAGE_MASK = (1 << PAGE_BITS) - 1;
-const PLACE_BITS = 1;
-/** 256 words: 8,192 bits, of which a tenth is set when the segment is full. */
-const BITMAP_BITS = 8;
+/** 8 bits of the bitmap for each place, of which a tenth is set when the table is full: so many places a word. */
+const PLACES_OF_WORD = 4;
+/** In a place without a hash: that of a deleted filter, which does not end a search. */
+const DELETED = 1;
 
-/** Past the last hash. */
+/** Past the last place. */
 export const WALKED = 0x1_0000_0000;
 
 export class FilterIndex {
@@ -33,17 +28,13 @@ export class FilterIndex {
   readonly shapes = new FilterShapes();
   readonly #scan: TopicScan;
   readonly #arena = new RecordArena();
-  readonly #pages: Int32Array[] = [];
-  readonly #bitmaps: Int32Array[] = [];
-  /** By segment: used places, and directory bits that lead to it. */
-  #counts = new Uint16Array(8);
-  #depths = new Uint8Array(8);
-  #stale = new Uint8Array(8);
-  #segments = 0;
-  #directory = new Uint32Array(1);
-  #depth = 0;
-  /** Reused to avoid garbage. */
-  #splitting = new Int32Array(0);
+  #places = new Int32Array(2 * 64);
+  #bitmap = new Int32Array(64 / PLACES_OF_WORD);
+  /** Number of places, a power of two, less 1; and those that are not empty. */
+  #mask = 63;
+  #used = 0;
+  /** Rises when all places change: a walk begins again. */
+  generation = 0;
   size = 0;
 
   #found = 0;
@@ -57,7 +48,6 @@ export class FilterIndex {
   #read = 0;
 
   /** Of the located record. */
-  #segment = 0;
   #place = 0;
 
   /** -1: none. */
@@ -69,7 +59,6 @@ export class FilterIndex {
 
   constructor(scan: TopicScan = new TopicScan()) {
     this.#scan = scan;
-    this.#addSegment(0);
   }
 
   /**
@@ -105,7 +94,7 @@ export class FilterIndex {
   /** Inserts the filter that `find` did not find. Its payload is 0. */
   insert(payloadWords: number): number {
     const scan = this.#scan;
-    const ref = this.#allocate(scan.bytes, 0, scan.length, payloadWords, 0);
+    const ref = this.#allocate(scan.bytes, 0, scan.length, payloadWords);
     this.#insertPlace(this.#hash, ref);
     this.size++;
     return ref;
@@ -120,13 +109,13 @@ export class FilterIndex {
   }
 
   /** Moves a record to one with another payload size, which the caller fills. The old one is readable until `tidy`. */
-  resize(ref: number, payloadWords: number, kind: number): number {
+  resize(ref: number, payloadWords: number): number {
     const header = this.words(ref)[ref & WORD_MASK] as number;
     this.#locate(ref);
     const start = this.#textStart(ref, header);
-    const moved = this.#allocate(this.#bytesOf(ref), start, start + (header & 0xffff), payloadWords, kind);
+    const moved = this.#allocate(this.#bytesOf(ref), start, start + (header & 0xffff), payloadWords);
     this.#arena.free(ref, recordWords(header));
-    (this.#pages[this.#segment >>> PAGE_BITS] as Int32Array)[this.#at(this.#place) + 1] = moved;
+    this.#places[(this.#place << 1) + 1] = moved;
     return moved;
   }
 
@@ -170,19 +159,16 @@ export class FilterIndex {
   }
 
   /**
-   * Appends the refs of the next filters in hash order.
+   * Appends the refs of the filters in the next places: each once, while `generation` is the same.
    *
    * @param from 0 at first, then the returned position
    * @returns the next position; `WALKED` at the end
    */
   walk(from: number, into: number[]): number {
-    const segment = this.#segmentOf(from | 0);
-    const page = this.#pages[segment >>> PAGE_BITS] as Int32Array;
-    const base = (segment & PAGE_MASK) << SEGMENT_BITS;
-    for (let place = base; place <= base + SEGMENT_MASK; place++)
-      if (page[place << PLACE_BITS] !== 0) into.push((page[(place << PLACE_BITS) + 1] as number) >>> 0);
-    const width = 2 ** (32 - (this.#depths[segment] as number));
-    return (Math.floor(from / width) + 1) * width;
+    const end = Math.min(from + 1_024, this.#mask + 1);
+    for (let place = from; place < end; place++)
+      if (this.#places[place << 1] !== 0) into.push((this.#places[(place << 1) + 1] as number) >>> 0);
+    return end > this.#mask ? WALKED : end;
   }
 
   /** The number of matching filters, the first ones of `hits`; 0 for an invalid topic. */
@@ -198,17 +184,12 @@ export class FilterIndex {
     let candidates = this.#candidates;
     if (candidates > 1) {
       // Most are absent. Without a branch in the loop, the processor prefetches the next reads.
-      const directory = this.#directory;
-      const bitmaps = this.#bitmaps;
-      const shift = 31 - this.#depth;
+      const bitmap = this.#bitmap;
+      const mask = bitmap.length - 1;
       let kept = 0;
       for (let i = 0; i < candidates; i++) {
         const hash = hashes[i] as number;
-        const segment = directory[(hash >>> 1) >>> shift] as number;
-        const words = bitmaps[segment >>> PAGE_BITS] as Int32Array;
-        const word = words[
-          ((segment & PAGE_MASK) << BITMAP_BITS) | ((hash >>> 5) & ((1 << BITMAP_BITS) - 1))
-        ] as number;
+        const word = bitmap[(hash >>> 5) & mask] as number;
         hashes[kept] = hash;
         shapes[kept] = shapes[i] as Shape;
         kept += (word >>> hash) & 1;
@@ -224,9 +205,8 @@ export class FilterIndex {
   bytes(): number {
     return (
       this.#arena.memory() +
-      [...this.#pages, ...this.#bitmaps].reduce((bytes, page) => bytes + page.byteLength, 0) +
-      this.#directory.byteLength +
-      this.#counts.length * 4 +
+      this.#places.byteLength +
+      this.#bitmap.byteLength +
       this.hits.byteLength * 4 +
       this.#scan.bytes.length
     );
@@ -261,37 +241,28 @@ export class FilterIndex {
 
   /**
    * Probes many candidates: reads all places, then all records, then compares the texts. Without branches the processor
-   * waits for several reads at once: a topic with 28 matching filters takes a tenth less (bench/micro/routes.js).
+   * waits for several reads at once: a topic with 28 matching filters takes a third less (bench/micro/routes.js).
    */
   #probeTogether(candidates: number): void {
     const hashes = this.#hashes;
     const shapes = this.#shapes;
     const refs = this.#refs;
-    const directory = this.#directory;
-    const pages = this.#pages;
-    const shift = 31 - this.#depth;
+    const places = this.#places;
+    const mask = this.#mask;
     let read = 0;
-    for (let i = 0; i < candidates; i++) {
-      const hash = hashes[i] as number;
-      const segment = directory[(hash >>> 1) >>> shift] as number;
-      const page = pages[segment >>> PAGE_BITS] as Int32Array;
-      const place = ((segment & PAGE_MASK) << SEGMENT_BITS) + (hash & SEGMENT_MASK);
-      read |= page[place << PLACE_BITS] as number;
-    }
+    for (let i = 0; i < candidates; i++) read |= places[((hashes[i] as number) & mask) << 1] as number;
     let kept = 0;
     for (let i = 0; i < candidates; i++) {
       const hash = hashes[i] as number;
-      const segment = directory[(hash >>> 1) >>> shift] as number;
-      const page = pages[segment >>> PAGE_BITS] as Int32Array;
-      const base = (segment & PAGE_MASK) << SEGMENT_BITS;
-      for (let place = hash & SEGMENT_MASK; ; place = (place + 1) & SEGMENT_MASK) {
-        const there = page[(base + place) << PLACE_BITS] as number;
-        if (there === 0) break;
-        if (there !== hash) continue;
-        hashes[kept] = hash;
-        shapes[kept] = shapes[i] as Shape;
-        refs[kept++] = page[((base + place) << PLACE_BITS) + 1] as number;
-        break;
+      for (let place = hash & mask; ; place = (place + 1) & mask) {
+        const there = places[place << 1] as number;
+        if (there === hash) {
+          hashes[kept] = hash;
+          shapes[kept] = shapes[i] as Shape;
+          refs[kept++] = places[(place << 1) + 1] as number;
+          break;
+        }
+        if (there === 0 && places[(place << 1) + 1] !== DELETED) break;
       }
     }
     const chunks = this.#arena.words;
@@ -316,15 +287,14 @@ export class FilterIndex {
 
   /** @param shape `undefined`: the current text's @returns the record of the text, or of the topic in a shape; 0: none */
   #search(hash: number, shape: Shape | undefined): number {
-    const segment = this.#segmentOf(hash);
-    const page = this.#pages[segment >>> PAGE_BITS] as Int32Array;
-    const base = (segment & PAGE_MASK) << SEGMENT_BITS;
-    for (let place = hash & SEGMENT_MASK; ; place = (place + 1) & SEGMENT_MASK) {
-      const there = page[(base + place) << PLACE_BITS] as number;
-      if (there === 0) return 0;
-      if (there !== hash) continue;
-      const ref = (page[((base + place) << PLACE_BITS) + 1] as number) >>> 0;
-      if (shape === undefined || shape.isPlain ? this.#isText(ref) : this.#isMasked(ref, shape)) return ref;
+    const places = this.#places;
+    const mask = this.#mask;
+    for (let place = hash & mask; ; place = (place + 1) & mask) {
+      const there = places[place << 1] as number;
+      if (there === hash) {
+        const ref = (places[(place << 1) + 1] as number) >>> 0;
+        if (shape === undefined || shape.isPlain ? this.#isText(ref) : this.#isMasked(ref, shape)) return ref;
+      } else if (there === 0 && places[(place << 1) + 1] !== DELETED) return 0;
     }
   }
 
@@ -371,8 +341,8 @@ export class FilterIndex {
     return ((ref & WORD_MASK) + 1 + payloadWords(header)) << 2;
   }
 
-  #allocate(text: Uint8Array, start: number, end: number, words: number, kind: number): number {
-    const header = ((end - start) | (words << 16) | (kind << 30)) >>> 0;
+  #allocate(text: Uint8Array, start: number, end: number, words: number): number {
+    const header = ((end - start) | (words << 16)) >>> 0;
     const ref = this.#arena.allocate(recordWords(header));
     const memory = this.words(ref);
     const at = ref & WORD_MASK;
@@ -390,7 +360,7 @@ export class FilterIndex {
     const from = ref & WORD_MASK;
     this.words(moved).set(this.words(ref).subarray(from, from + length), moved & WORD_MASK);
     this.#arena.free(ref, length);
-    (this.#pages[this.#segment >>> PAGE_BITS] as Int32Array)[this.#at(this.#place) + 1] = moved;
+    this.#places[(this.#place << 1) + 1] = moved;
   }
 
   /** Also sets the current text to the record's. */
@@ -401,139 +371,58 @@ export class FilterIndex {
     return this.#scan.hashOfLevels();
   }
 
-  /** Sets `#segment` and `#place`, and the current text to the record's. */
+  /** Sets `#place`, and the current text to the record's. */
   #locate(ref: number): void {
     const hash = this.#hashOf(ref);
-    const segment = this.#segmentOf(hash);
-    this.#segment = segment;
-    const page = this.#pages[segment >>> PAGE_BITS] as Int32Array;
-    let place = hash & SEGMENT_MASK;
-    while ((page[this.#at(place) + 1] as number) >>> 0 !== ref) place = (place + 1) & SEGMENT_MASK;
+    const places = this.#places;
+    let place = hash & this.#mask;
+    while (places[place << 1] !== hash || (places[(place << 1) + 1] as number) >>> 0 !== ref)
+      place = (place + 1) & this.#mask;
     this.#place = place;
   }
 
-  #at(place: number): number {
-    return (((this.#segment & PAGE_MASK) << SEGMENT_BITS) + place) << PLACE_BITS;
-  }
-
-  #segmentOf(hash: number): number {
-    // A shift by 32 would be a shift by 0.
-    return this.#directory[(hash >>> 1) >>> (31 - this.#depth)] as number;
-  }
-
   #insertPlace(hash: number, ref: number): void {
-    let segment = this.#segmentOf(hash);
-    while ((this.#counts[segment] as number) >= 0.8 * SEGMENT_MASK) {
-      if ((this.#depths[segment] as number) === 22) {
-        // Reached only with billions of filters, because the hash key is secret.
-        if ((this.#counts[segment] as number) === SEGMENT_MASK)
-          throw new RangeError("A table of filters is full");
-        break;
-      }
-      this.#split(segment, hash);
-      segment = this.#segmentOf(hash);
-    }
-    this.#put(segment, hash, ref);
+    if (this.#used >= 0.8 * this.#mask) this.#rehash();
+    this.#put(hash, ref);
   }
 
-  #put(segment: number, hash: number, ref: number): void {
-    const page = this.#pages[segment >>> PAGE_BITS] as Int32Array;
-    const base = (segment & PAGE_MASK) << SEGMENT_BITS;
-    let place = hash & SEGMENT_MASK;
-    while (page[(base + place) << PLACE_BITS] !== 0) place = (place + 1) & SEGMENT_MASK;
-    page[(base + place) << PLACE_BITS] = hash;
-    page[((base + place) << PLACE_BITS) + 1] = ref;
-    this.#mark(segment, hash);
-    this.#counts[segment] = (this.#counts[segment] as number) + 1;
+  #put(hash: number, ref: number): void {
+    const places = this.#places;
+    let place = hash & this.#mask;
+    while (places[place << 1] !== 0) place = (place + 1) & this.#mask;
+    const at = place << 1;
+    if (places[at + 1] !== DELETED) this.#used++;
+    places[at] = hash;
+    places[at + 1] = ref;
+    const word = (hash >>> 5) & (this.#bitmap.length - 1);
+    this.#bitmap[word] = (this.#bitmap[word] as number) | (1 << hash);
   }
 
-  /** Empties the located place and moves later ones up: all stay reachable from their home place. */
+  /** Empties the located place. The bits of deleted filters stay until the table is rehashed, and cost a probe. */
   #unplace(): void {
-    const segment = this.#segment;
-    const page = this.#pages[segment >>> PAGE_BITS] as Int32Array;
-    let hole = this.#place;
-    for (let place = (hole + 1) & SEGMENT_MASK; ; place = (place + 1) & SEGMENT_MASK) {
-      const at = this.#at(place);
-      const hash = page[at] as number;
-      if (hash === 0) break;
-      // Stays if its home is behind the hole.
-      if (((place - hash) & SEGMENT_MASK) < ((place - hole) & SEGMENT_MASK)) continue;
-      page[this.#at(hole)] = hash;
-      page[this.#at(hole) + 1] = page[at + 1] as number;
-      hole = place;
-    }
-    page[this.#at(hole)] = 0;
-    page[this.#at(hole) + 1] = 0;
-    this.#counts[segment] = (this.#counts[segment] as number) - 1;
-    this.#stale[segment] = (this.#stale[segment] as number) + 1;
-    // Rebuilt after so many deletions.
-    if (this.#stale[segment] !== 64) return;
-    this.#clearBitmap(segment);
-    for (let place = 0; place <= SEGMENT_MASK; place++) {
-      const hash = page[this.#at(place)] as number;
-      if (hash !== 0) this.#mark(segment, hash);
-    }
+    const places = this.#places;
+    const at = this.#place << 1;
+    const next = ((this.#place + 1) & this.#mask) << 1;
+    const isEnd = places[next] === 0 && places[next + 1] !== DELETED;
+    places[at] = 0;
+    places[at + 1] = isEnd ? 0 : DELETED;
+    if (isEnd) this.#used--;
   }
 
-  /** Bits of deleted filters stay until a rebuild, and cost a probe. */
-  #mark(segment: number, hash: number): void {
-    const bitmap = this.#bitmaps[segment >>> PAGE_BITS] as Int32Array;
-    const word = ((segment & PAGE_MASK) << BITMAP_BITS) | ((hash >>> 5) & ((1 << BITMAP_BITS) - 1));
-    bitmap[word] = (bitmap[word] as number) | (1 << hash);
-  }
-
-  #clearBitmap(segment: number): void {
-    const start = (segment & PAGE_MASK) << BITMAP_BITS;
-    (this.#bitmaps[segment >>> PAGE_BITS] as Int32Array).fill(0, start, start + (1 << BITMAP_BITS));
-    this.#stale[segment] = 0;
-  }
-
-  #split(segment: number, hash: number): void {
-    const depth = this.#depths[segment] as number;
-    if (depth === this.#depth) this.#deepen();
-    const made = this.#addSegment(depth + 1);
-    this.#depths[segment] = depth + 1;
-    // The directory entries for the second half of the segment's hashes.
-    const spread = this.#depth - depth;
-    const first = ((hash >>> 1) >>> (31 - depth)) * 2 ** spread;
-    this.#directory.fill(made, first + 2 ** (spread - 1), first + 2 ** spread);
-
-    const page = this.#pages[segment >>> PAGE_BITS] as Int32Array;
-    const start = ((segment & PAGE_MASK) << SEGMENT_BITS) << PLACE_BITS;
-    const end = start + (1 << (SEGMENT_BITS + PLACE_BITS));
-    if (this.#splitting.length === 0) this.#splitting = new Int32Array(end - start);
-    const before = this.#splitting;
-    before.set(page.subarray(start, end));
-    page.fill(0, start, end);
-    this.#clearBitmap(segment);
-    this.#counts[segment] = 0;
-    const shift = 31 - depth;
+  /** Without deleted places; twice as large if half of the others are used. */
+  #rehash(): void {
+    const before = this.#places;
+    const isLarge = this.size >= 0.4 * this.#mask;
+    const count = (this.#mask + 1) * (isLarge ? 2 : 1);
+    this.#places = new Int32Array(2 * count);
+    this.#bitmap = new Int32Array(count / PLACES_OF_WORD);
+    this.#mask = count - 1;
+    this.#used = 0;
+    this.generation++;
     for (let at = 0; at < before.length; at += 2) {
-      const there = before[at] as number;
-      if (there !== 0)
-        this.#put(((there >>> shift) & 1) === 1 ? made : segment, there, before[at + 1] as number);
+      const hash = before[at] as number;
+      if (hash !== 0) this.#put(hash, before[at + 1] as number);
     }
-  }
-
-  #deepen(): void {
-    const before = this.#directory;
-    const after = new Uint32Array(before.length * 2);
-    for (let i = 0; i < after.length; i++) after[i] = before[i >>> 1] as number;
-    this.#directory = after;
-    this.#depth++;
-  }
-
-  #addSegment(depth: number): number {
-    const segment = this.#segments++;
-    room(this.#pages, segment, 1 << (SEGMENT_BITS + PLACE_BITS));
-    room(this.#bitmaps, segment, 1 << BITMAP_BITS);
-    if (segment === this.#counts.length) {
-      this.#counts = doubled(this.#counts);
-      this.#depths = doubled(this.#depths);
-      this.#stale = doubled(this.#stale);
-    }
-    this.#depths[segment] = depth;
-    return segment;
   }
 }
 
@@ -541,20 +430,8 @@ export function payloadWords(header: number): number {
   return (header >>> 16) & 0x3fff;
 }
 
-export function payloadKind(header: number): number {
-  return (header >>> 30) & 1;
-}
-
 function recordWords(header: number): number {
   return 1 + payloadWords(header) + (((header & 0xffff) + 3) >>> 2);
-}
-
-/** The first page grows, so that a small table stays small. */
-function room(pages: Int32Array[], segment: number, words: number): void {
-  const [first] = pages;
-  if (first === undefined) pages.push(new Int32Array(words));
-  else if (segment > PAGE_MASK && (segment & PAGE_MASK) === 0) pages.push(new Int32Array(words << PAGE_BITS));
-  else if (segment <= PAGE_MASK && segment * words === first.length) pages[0] = doubled(first);
 }
 
 export function doubled<A extends { readonly length: number; set(from: A): void }>(array: A): A {

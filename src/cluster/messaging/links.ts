@@ -4,18 +4,18 @@
  *   send ──> Sending (one a peer) ──protocol──> Receiving (one a peer) ──> onItem
  *                     ^─────────────── ACK ────────────────┘
  *
- * Messages of members that name some of this node's protocols have a lane: a separate link for each set of protocols, which
- * gives up what it has when none of them reaches the peer.
+ * Messages of members that name protocols need no link: they are written to a stream of one of these, once.
  * docs/spec/messaging.md has the rules.
  */
 import { randomBytes } from "node:crypto";
 import { invalidArgument, thrownText } from "../../core/arguments.js";
-import { ClosedError, TimeoutError, UnroutableError } from "../../core/errors.js";
-import { IdleWaits, ignore, waitFor, withTimeout } from "../../core/waiter.js";
+import { ClosedError, InvalidArgumentError, TimeoutError, UnroutableError } from "../../core/errors.js";
+import { IdleWaits, ignore, neverLate, waitFor, withTimeout } from "../../core/waiter.js";
 import { MAX_ADDRESS } from "../bounds.js";
-import { HELD_TIME, LINK_IDLE_LOOKS, LISTEN_TIMEOUT, MAX_LANES, MIN_ITEM_LIMIT } from "./bounds.js";
-import type { LinkProtocol, LinkResponder, PairStream, PairStreams } from "./pair-streams.js";
+import { HELD_TIME, LINK_IDLE_LOOKS, LISTEN_TIMEOUT, MIN_ITEM_LIMIT, OPEN_TIMEOUT } from "./bounds.js";
+import type { LinkProtocol, LinkResponder, LinkWay, PairStream, PairStreams } from "./pair-streams.js";
 import {
+  type IncomingLink,
   type LinkMember,
   MessageKind,
   type MessageLinkStats,
@@ -31,10 +31,13 @@ import type { WindowLimits } from "./window.js";
 import {
   decodeAdvert,
   decodeHello,
+  decodeLooseHead,
   encodeAck,
   encodeAdvert,
   encodeHello,
+  encodeLooseHead,
   type Hello,
+  LOOSE_HEADER,
   type PlacedItem,
 } from "./wire.js";
 
@@ -49,27 +52,24 @@ export type LinkRefusal =
   | "session"
   | "stale"
   | "forgotten"
-  /** The member has `MAX_LANES`. */
-  | "lanes"
-  /** An item that is not for a lane: skipped. */
-  | "kind"
   | "handler";
 
 export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponder {
   readonly effects: NodeLinksEffects;
   readonly streams: PairStreams;
-  readonly #protocols: readonly LinkProtocol[];
+  readonly protocols: readonly LinkProtocol[];
   readonly heartbeat: number;
   readonly limits: WindowLimits;
   /** Bytes of an item that this node sends or takes. */
   readonly maxItem: number;
   readonly #life = randomBytes(8).toString("hex");
-  /** By id: links for everything, which have those of the other lanes. */
+  /** By id. */
   readonly #sending = new Map<string, Sending>();
-  /** By id, then by lane. */
-  readonly #receiving = new Map<string, Map<number, Receiving>>();
+  readonly #receiving = new Map<string, Receiving>();
   /** Some may never settle. */
   readonly #listening = new Set<Promise<ProtocolListener>>();
+  /** By protocol, what other nodes dial. */
+  #adverts: ReadonlyMap<string, string> = new Map();
   readonly #refused = new Map<string, number>();
   /** Above the sessions of links of before, which receivers may remember. */
   firstSession = 0;
@@ -90,7 +90,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     const { settings } = effects;
     this.effects = effects;
     this.streams = streams;
-    this.#protocols = protocols;
+    this.protocols = protocols;
     this.heartbeat = settings.heartbeat;
     this.limits = { items: settings.highWaterMark, bytes: settings.highWaterMarkBytes };
     this.maxItem = settings.maxItem;
@@ -98,50 +98,37 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
 
   // --- Life ----------------------------------------------------------------------------------------------------------
 
-  /** Never rejects: listeners that cannot be opened are reported. */
+  /** Never rejects: listeners that cannot be opened are reported, and late ones are not waited for. */
   async start(): Promise<void> {
     // A namespace may be closing when its node starts.
     if (this.#closing !== undefined) return;
     const { idle } = this.effects.settings;
     this.#idleTimer = setInterval(() => {
       const now = performance.now();
-      for (const sending of this.#allSending()) sending.closeIfIdle(now, idle);
-      for (const receiving of this.#allReceiving()) receiving.closeIfIdle();
+      for (const sending of this.#sending.values()) sending.closeIfIdle(now, idle);
     }, idle / LINK_IDLE_LOOKS);
     this.#idleTimer.unref();
-    const opened = await Promise.all(this.#protocols.map((protocol) => this.#listen(protocol)));
-    const protocols = new Map<string, string>();
-    for (const each of opened) {
-      if (each === undefined) continue;
-      const [name, where] = each;
-      protocols.set(name, where);
-      if (encodeAdvert({ maxItem: this.maxItem, protocols }) !== undefined) continue;
-      protocols.delete(name);
-      this.effects.onProtocolFailed("", name, "what it advertises does not fit");
-    }
-    if (this.#closing === undefined && protocols.size > 0)
-      this.effects.advertise(encodeAdvert({ maxItem: this.maxItem, protocols }));
+    this.streams.accept(this);
+    const listening = Promise.all(this.protocols.map((protocol) => this.#listen(protocol)));
+    const { signal } = this.#ended;
+    await waitFor(listening, { timeout: LISTEN_TIMEOUT, signal }, neverLate).catch(ignore);
   }
 
-  /** @returns name and advert; `undefined`: it failed, or the links close */
-  async #listen(protocol: LinkProtocol): Promise<[string, string] | undefined> {
+  /** Advertises a protocol when its listener is open. */
+  async #listen(protocol: LinkProtocol): Promise<void> {
     const { name } = protocol;
     const listening = this.streams.listen(protocol);
     this.#listening.add(listening);
-    const late = (): TimeoutError =>
-      new TimeoutError("ETIMEDOUT", `it does not listen within ${LISTEN_TIMEOUT} ms`);
     try {
-      const { signal } = this.#ended;
-      const advert = advertOf(await waitFor(listening, { timeout: LISTEN_TIMEOUT, signal }, late));
-      this.streams.accept(name, this);
-      return [name, advert];
+      const where = advertOf(await listening);
+      if (this.#closing !== undefined) return;
+      const protocols = new Map([...this.#adverts, [name, where]]);
+      const advert = encodeAdvert({ maxItem: this.maxItem, protocols });
+      if (advert === undefined) throw new InvalidArgumentError("what it advertises does not fit");
+      this.#adverts = protocols;
+      this.effects.advertise(advert);
     } catch (error) {
-      if (this.#closing !== undefined) return undefined;
-      // It may be late, and fail to close.
-      this.#listening.delete(listening);
-      listening.then((listener) => listener.close(0)).catch(ignore);
-      this.effects.onProtocolFailed("", name, thrownText(error));
-      return undefined;
+      if (this.#closing === undefined) this.effects.onProtocolFailed("", name, thrownText(error));
     }
   }
 
@@ -150,42 +137,29 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     const member = state === "alive" ? this.effects.linkMember(id) : undefined;
     const advert = decodeAdvert(member?.advert);
     const isOut = advert === undefined && (state === "gone" || member?.hasDetails === true);
-    let lost = 0;
-    for (const each of this.#sending.get(id)?.all() ?? []) {
-      if (advert !== undefined) {
-        each.maxItem = Math.min(this.maxItem, advert.maxItem);
-        each.changed();
-      } else if (isOut) {
-        // A new member that turns out to take no messages has lost none.
-        if (state === "gone") lost += each.waitingMessages;
-        each.reason = state === "gone" ? "it is lost or gone" : "it takes no messages";
-        each.close();
-        this.firstSession = Math.max(this.firstSession, each.window.session);
-      } else if (state === "lost") {
-        each.reason = "it is lost or gone";
-        if (each.lane === 0) each.pause();
-        else each.close();
-      }
+    const sending = this.#sending.get(id);
+    if (sending !== undefined && advert !== undefined) {
+      sending.maxItem = Math.min(this.maxItem, advert.maxItem);
+      sending.changed();
+    } else if (sending !== undefined && isOut) {
+      // A new member that turns out to take no messages has lost none.
+      const lost = state === "gone" ? sending.waitingMessages : 0;
+      sending.reason = state === "gone" ? "it is lost or gone" : "it takes no messages";
+      sending.close();
+      this.firstSession = Math.max(this.firstSession, sending.window.session);
+      this.#sending.delete(id);
+      if (lost > 0) this.effects.onLost(id, lost);
+    } else if (sending !== undefined && state === "lost") {
+      sending.reason = "it is lost or gone";
+      sending.pause();
     }
-    if (isOut) this.#sending.delete(id);
-    if (lost > 0) this.effects.onLost(id, lost);
-    if (state === "gone") {
-      const gone = [...(this.#receiving.get(id)?.values() ?? [])];
+    const receiving = this.#receiving.get(id);
+    if (state === "gone" && receiving !== undefined) {
       this.#receiving.delete(id);
-      for (const receiving of gone) {
-        receiving.restart();
-        this.streams.drop(receiving);
-      }
+      receiving.restart();
+      this.streams.drop(receiving);
     }
     this.noteDrained();
-  }
-
-  *#allSending(): Iterable<Sending> {
-    for (const link of this.#sending.values()) yield* link.all();
-  }
-
-  *#allReceiving(): Iterable<Receiving> {
-    for (const lanes of this.#receiving.values()) yield* lanes.values();
   }
 
   /** Resolves when waiting items are acknowledged, or after `linger` ms; -1: no limit. */
@@ -200,18 +174,18 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     const until = performance.now() + linger;
     if (linger !== 0) await withTimeout(this.#drained.wait(!this.#isWaiting), linger);
     this.#isGivingUp = true;
-    for (const sending of this.#allSending()) sending.close();
+    for (const sending of this.#sending.values()) sending.close();
     this.#sending.clear();
     clearTimeout(this.#ackTimer);
     this.#dueLater.clear();
-    for (const receiving of this.#allReceiving()) receiving.acknowledge();
+    for (const receiving of this.#receiving.values()) receiving.acknowledge();
     this.streams.close();
     const left = linger < 0 ? 1_000 : Math.max(0, Math.round(until - performance.now()));
     const timeout = Math.min(1_000, left);
     const closing = [...this.#listening].map(async (listening) => (await listening).close(timeout));
     // A program's listener may fail, or never open or end.
     await withTimeout(Promise.allSettled(closing), timeout + 1_000);
-    for (const receiving of this.#allReceiving()) receiving.restart();
+    for (const receiving of this.#receiving.values()) receiving.restart();
     this.#receiving.clear();
   }
 
@@ -221,7 +195,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   }
 
   get #isWaiting(): boolean {
-    for (const { id, window } of this.#allSending())
+    for (const { id, window } of this.#sending.values())
       if (window.waiting > 0 && this.effects.linkMember(id) !== undefined) return true;
     return false;
   }
@@ -230,34 +204,35 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
 
   /**
    * @param item from `ITEM_BY_REFERENCE` bytes on it must not change afterwards
-   * @param lane of the allowed protocols; 0: all
+   * @param beyond what may be queued beyond the mark
    * @returns `full`: the caller sends it again, or counts it by `drop`
    */
-  send(to: string, kind: number, item: Uint8Array, lane = 0): SendResult {
-    const sending = this.#linkTo(to, lane);
+  send(to: string, kind: number, item: Uint8Array, beyond?: WindowLimits): SendResult {
+    const sending = this.#linkTo(to);
     if (sending === undefined) return "unreachable";
     if (item.length > sending.maxItem) {
       sending.dropped += 1;
       return "too-large";
     }
-    return sending.offer(kind, item) ? "sent" : "full";
+    return sending.offer(kind, item, beyond) ? "sent" : "full";
   }
 
   /**
    * @param publication may be reused after the return
    * @param full gets members whose mark is reached
+   * @param beyond as for `send`
    * @returns the number of links that took it
    */
-  publish(to: readonly string[], publication: Publication, full: string[]): number {
+  publish(to: readonly string[], publication: Publication, full: string[], beyond?: WindowLimits): number {
     let sent = 0;
     for (let i = 0; i < to.length; i++) {
       const id = to[i] as string;
-      const sending = this.#sending.get(id) ?? this.#open(id);
+      const sending = this.#linkTo(id);
       if (sending === undefined) continue;
       if (publication.bytes > sending.maxItem) {
         sending.dropped += 1;
         this.effects.onTooLarge(id, publication.plan.prefix);
-      } else if (sending.publish(MessageKind.PUBLISH, publication)) sent += 1;
+      } else if (sending.publish(MessageKind.PUBLISH, publication, beyond)) sent += 1;
       else full.push(id);
     }
     return sent;
@@ -269,8 +244,9 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     if (sending !== undefined) sending.dropped += 1;
   }
 
-  hasRoom(to: string, bytes: number): boolean {
-    return this.#sending.get(to)?.window.hasRoom(bytes) ?? true;
+  /** Whether the mark of a member is reached. */
+  isFull(to: string): boolean {
+    return this.#sending.get(to)?.window.hasRoom(0) === false;
   }
 
   /**
@@ -280,8 +256,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   room(to: string, bytes = 0): Promise<boolean> {
     // Also when it was lost before: its window has no room until it is back or forgotten.
     if (this.effects.linkMember(to) === undefined) return Promise.resolve(false);
-    const sending = this.#sending.get(to) ?? this.#open(to);
-    return sending?.room(bytes) ?? Promise.resolve(false);
+    return this.#linkTo(to)?.room(bytes) ?? Promise.resolve(false);
   }
 
   /** Number of the session of the link to a member; -1: none. A later session has not had the items of earlier ones. */
@@ -290,8 +265,8 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   }
 
   /** @throws of the item just sent: UnroutableError `EHOSTUNREACH`, ClosedError `EAGAIN`: it is given up */
-  delivered({ id, name }: Pick<LinkMember, "id" | "name">, lane = 0): Promise<void> {
-    const sending = this.#sending.get(id)?.of(lane);
+  delivered({ id, name }: Pick<LinkMember, "id" | "name">): Promise<void> {
+    const sending = this.#sending.get(id);
     return new Promise((resolve, reject) => {
       const done = (isDelivered: boolean): void => {
         if (isDelivered) resolve();
@@ -299,64 +274,69 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
         else
           reject(new UnroutableError(`${name} is not reached: ${sending?.reason ?? "it is lost or gone"}`));
       };
-      this.onDelivered(id, done, lane);
+      this.onDelivered(id, done);
     });
   }
 
   /** Calls back when the item just sent is delivered, or with `false` if it is given up. */
-  onDelivered(to: string, done: (isDelivered: boolean) => void, lane = 0): void {
-    const sending = this.#sending.get(to)?.of(lane);
+  onDelivered(to: string, done: (isDelivered: boolean) => void): void {
+    const sending = this.#sending.get(to);
     // The write of the item may have run the program, which ends links.
     if (sending === undefined || sending.offeredIn !== sending.window.session) done(false);
     else sending.onDelivered(done);
   }
 
-  /** The lane for named protocols, each a bit; -1 if this node has none of them. */
-  laneOf(names: readonly string[]): number {
-    let lane = 0;
-    for (const [place, { name }] of this.#protocols.entries()) if (names.includes(name)) lane |= 1 << place;
-    return lane === 0 ? -1 : lane;
+  /** Ways to a member by named protocols, the preferred one first. */
+  waysBy(id: string, names: readonly string[]): readonly LinkWay[] {
+    return this.#linkTo(id)?.ways.filter(({ protocol }) => names.includes(protocol.name)) ?? [];
   }
 
-  protocolsOf(lane: number): readonly LinkProtocol[] {
-    return this.#protocols.filter((_, place) => lane === 0 || (lane & (1 << place)) !== 0);
-  }
-
-  /** Empty without a session. */
-  protocolOf(id: string): string {
-    return this.#sending.get(id)?.protocol ?? "";
+  /**
+   * Writes an item of a member to a stream of one protocol, once. It is not acknowledged.
+   *
+   * @throws TransportError `ERR_TRANSPORT`, TimeoutError `ETIMEDOUT`: the protocol does not reach the node
+   */
+  async sendBy(way: LinkWay, item: Uint8Array): Promise<SendResult> {
+    const { id } = way.target;
+    if (item.length > (this.#linkTo(id)?.maxItem ?? 0)) return "too-large";
+    const late = (): TimeoutError => new TimeoutError("ETIMEDOUT", "timeout");
+    try {
+      const stream = await waitFor(this.streams.open(way), { timeout: OPEN_TIMEOUT }, late);
+      if (!this.streams.answer(stream, encodeLooseHead(id, this.effects.id), item)) return "full";
+      stream.expectAnswer(this.heartbeat);
+      return "sent";
+    } catch (error) {
+      this.streams.forget(way);
+      this.effects.ping(id);
+      throw error;
+    }
   }
 
   /** That of the session, or the one that is tried first. Empty: none may reach the peer. */
-  protocolFor(id: string, lane: number): string {
-    const sending = this.#linkTo(id, lane);
-    return sending?.protocol || (sending?.ways[0] ?? "");
+  protocolFor(id: string): string {
+    const sending = this.#linkTo(id);
+    return sending?.protocol || (sending?.ways[0]?.protocol.name ?? "");
   }
 
   stats(): MessageLinksStats {
-    const peers = new Map<string, MessageLinkStats>();
-    for (const { id, name, window, dropped, protocol, state, reason } of this.#allSending()) {
+    const peers = [...this.#sending.values()].map((sending): MessageLinkStats => {
+      const { id, name, window, dropped, protocol, state, reason } = sending;
       const { delivered, waiting, waitingBytes, lost, resent } = window;
-      const link = peers.get(id);
-      const shown = state === "waiting" && reason !== "" ? `waiting: ${reason}` : state;
-      peers.set(id, {
+      return {
         id,
         name,
-        protocol: link?.protocol || protocol,
-        state: link === undefined || link.state === "idle" ? shown : link.state,
-        sent: (link?.sent ?? 0) + delivered + waiting + lost + dropped,
-        delivered: (link?.delivered ?? 0) + delivered,
-        waiting: (link?.waiting ?? 0) + waiting,
-        waitingBytes: (link?.waitingBytes ?? 0) + waitingBytes,
-        dropped: (link?.dropped ?? 0) + dropped,
-        lost: (link?.lost ?? 0) + lost,
-        resent: (link?.resent ?? 0) + resent,
-      });
-    }
-    return {
-      peers: [...peers.values()],
-      refused: Object.fromEntries(this.#refused),
-    };
+        protocol,
+        state: state === "waiting" && reason !== "" ? `waiting: ${reason}` : state,
+        sent: delivered + waiting + lost + dropped,
+        delivered,
+        waiting,
+        waitingBytes,
+        dropped,
+        lost,
+        resent,
+      };
+    });
+    return { peers, refused: Object.fromEntries(this.#refused) };
   }
 
   /** Whether the member is live and takes messages. Items wait for details that are still to come. */
@@ -365,27 +345,18 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     return member?.hasDetails === false || decodeAdvert(member?.advert) !== undefined;
   }
 
+  #linkTo(to: string): Sending | undefined {
+    return this.#sending.get(to) ?? this.#open(to);
+  }
+
   #open(to: string): Sending | undefined {
     const member = this.effects.linkMember(to);
     if (this.#closing !== undefined || member === undefined || !this.takesPart(to)) return undefined;
     const advert = decodeAdvert(member.advert);
-    const sending = new Sending(this, member, 0);
+    const sending = new Sending(this, member);
     sending.maxItem = Math.min(this.maxItem, advert?.maxItem ?? MIN_ITEM_LIMIT);
     this.#sending.set(to, sending);
     return sending;
-  }
-
-  /** `undefined`: no protocol of the lane reaches the peer. */
-  #linkTo(to: string, number: number): Sending | undefined {
-    const link = this.#sending.get(to) ?? this.#open(to);
-    if (link === undefined || number === 0) return link;
-    let sending = link.of(number);
-    if (sending === undefined) {
-      sending = new Sending(this, link, number);
-      sending.maxItem = link.maxItem;
-      link.lanes.set(number, sending);
-    }
-    return sending.ways.length > 0 ? sending : undefined;
   }
 
   // --- What the sending ends call ------------------------------------------------------------------------------------
@@ -404,8 +375,8 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   }
 
   /** In one write with items. */
-  acknowledge({ id, lane }: Sending): void {
-    if (lane === 0) this.#receiving.get(id)?.get(0)?.acknowledgeAlong();
+  acknowledge({ id }: Sending): void {
+    this.#receiving.get(id)?.acknowledgeAlong();
   }
 
   /** Sends at the end of this turn. */
@@ -446,10 +417,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
 
   // --- Receiving -----------------------------------------------------------------------------------------------------
 
-  onItem(from: Receiving, item: PlacedItem): void | Promise<void> {
-    const { kind } = item;
-    // Lanes carry messages of members only.
-    if (from.lane !== 0 && kind !== MessageKind.MEMBER) return this.#count("kind");
+  onItem(from: IncomingLink, item: PlacedItem): void | Promise<void> {
     try {
       return this.effects.onItem(from, item);
     } catch {
@@ -473,59 +441,71 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     }, HELD_TIME).unref();
   }
 
-  onFault(receiving: Receiving, fault: FrameFault): void {
-    const { stream, lane } = receiving;
-    if (stream !== undefined) this.#refuse(stream, lane, fault);
+  onFault({ stream }: Receiving, fault: FrameFault): void {
+    if (stream !== undefined) this.#refuse(stream, fault);
   }
 
-  #refuse(stream: PairStream, lane: number, reason: LinkRefusal): void {
+  #refuse(stream: PairStream, reason: LinkRefusal): void {
     this.#count(reason);
-    this.streams.refuse(stream, lane, reason);
+    this.streams.refuse(stream, reason);
   }
 
   #count(reason: LinkRefusal): void {
     this.#refused.set(reason, (this.#refused.get(reason) ?? 0) + 1);
   }
 
-  onHello(stream: PairStream, lane: number, frame: Buffer, from: string | undefined): void {
+  onLooseItem(stream: PairStream, frame: Buffer): void {
+    const head = decodeLooseHead(frame);
+    const reason = head === undefined ? "malformed" : this.#refusalOf(stream, head);
+    if (head === undefined || reason !== undefined) {
+      this.#count(reason as LinkRefusal);
+      return;
+    }
+    this.effects.onHeard(head.from);
+    const link: IncomingLink = { id: head.from, protocol: stream.protocol, topics: [] };
+    const [start, end] = [LOOSE_HEADER, frame.length];
+    const item = { kind: MessageKind.MEMBER, frame, start, end, view: () => frame.subarray(start) };
+    void this.onItem(link, item);
+  }
+
+  onHello(stream: PairStream, frame: Buffer, from: string | undefined): void {
     const hello = decodeHello(frame);
-    // All hellos of a lane are of one node.
+    // All hellos of a stream are of one node.
     const isOther = from !== undefined && from !== hello?.from;
-    const reason = hello === undefined || isOther ? "malformed" : this.#admit(stream, lane, hello);
-    if (reason !== undefined) this.#refuse(stream, lane, reason);
+    const reason = hello === undefined || isOther ? "malformed" : this.#admit(stream, hello);
+    if (reason !== undefined) this.#refuse(stream, reason);
+  }
+
+  /** Why a node may not send by a stream. */
+  #refusalOf(
+    stream: PairStream,
+    { to, from }: { readonly to: string; readonly from: string },
+  ): LinkRefusal | undefined {
+    const { id } = this.effects;
+    if (to !== id || from === id) return "other-node";
+    // Hooks that decide about the sender need its details.
+    if (this.#closing !== undefined || this.effects.linkMember(from)?.hasDetails !== true) return "stranger";
+    if (stream.node === undefined || stream.node.id === from) return undefined;
+    this.effects.onKeyRefused(stream.remote);
+    return "key";
   }
 
   /** @returns why it is refused */
-  #admit(stream: PairStream, lane: number, hello: Hello): LinkRefusal | undefined {
-    const { id } = this.effects;
+  #admit(stream: PairStream, hello: Hello): LinkRefusal | undefined {
     const { from } = hello;
-    if (hello.to !== id || from === id) return "other-node";
-    // Hooks that decide about the sender need its details.
-    if (this.#closing !== undefined || this.effects.linkMember(from)?.hasDetails !== true) return "stranger";
-    if (stream.node !== undefined && stream.node.id !== from) {
-      this.effects.onKeyRefused(stream.remote);
-      return "key";
-    }
-    const lanes = this.#receiving.get(from) ?? new Map<number, Receiving>();
-    for (const other of lanes.values()) {
-      if (other.stream === undefined || (other.stream === stream && other.lane === lane)) continue;
-      if (other.life !== hello.life) return "session";
-    }
-    let receiving = lanes.get(lane);
-    if (receiving === undefined) {
-      const named = lanes.size - (lanes.has(0) ? 1 : 0);
-      if (lane !== 0 && named >= MAX_LANES) return "lanes";
-      receiving = new Receiving(from, this.maxItem, this, lane);
-      lanes.set(lane, receiving);
-      this.#receiving.set(from, lanes);
-    }
+    const reason = this.#refusalOf(stream, hello);
+    if (reason !== undefined) return reason;
+    const receiving = this.#receiving.get(from) ?? new Receiving(from, this.maxItem, this);
+    const hasOther = receiving.stream !== undefined && receiving.stream !== stream;
+    if (hasOther && receiving.life !== hello.life) return "session";
+    this.#receiving.set(from, receiving);
     const result = receiving.hello(hello);
     if (result === "stale" || result === "forgotten") return result;
     this.streams.take(stream, receiving);
-    receiving.connected(stream.protocol);
+    receiving.protocol = stream.protocol;
     receiving.setMarks(hello.maxWaiting, hello.maxWaitingBytes);
     receiving.acked = receiving.delivered;
-    this.streams.answer(stream, lane, encodeAck(hello.session, receiving.acked));
+    this.streams.answer(stream, encodeAck(hello.session, receiving.acked));
     return undefined;
   }
 }

@@ -45,8 +45,7 @@ import {
 } from "./hooks.js";
 import { dataBytes } from "./items.js";
 import type { NodeLinks } from "./links.js";
-import { MemberContext, type MembersNamespace, type MembersRuntime, SELF } from "./member-context.js";
-import { MemberReceiver } from "./member-receiver.js";
+import { MemberReceiver, type MembersNamespace, type MembersRuntime, SELF } from "./member-receiver.js";
 import {
   type MemberMessagesStats,
   type MemberQueryOptions,
@@ -59,7 +58,7 @@ import {
 } from "./member-types.js";
 import { DATAGRAM_HEADER, encodeDatagrams, encodeMemberItem, MemberOp } from "./member-wire.js";
 import { checkedData, checkRuid } from "./options.js";
-import { MessageKind } from "./parts.js";
+import { MessageKind, type SendResult } from "./parts.js";
 import { Query } from "./query.js";
 
 type Hook = MessageHook | MemberHook;
@@ -84,37 +83,29 @@ interface Outgoing {
   readonly byDatagram: boolean;
   /** By which alone it goes; `undefined`: all. */
   readonly protocols: readonly string[] | undefined;
-  /** Of these protocols, as links have it. */
-  readonly lane: number;
   readonly context: Buffer | undefined;
   /** Nothing was selected: also for members that are not known here yet. */
   readonly isForAll: boolean;
   /** By protocol. */
   readonly outcomes: Map<string, Outcome>;
-  /** Settle when members have a message that names protocols. */
-  readonly arriving: Promise<void>[];
+  /** Messages that name protocols, on their way to streams. */
+  readonly leaving: Promise<void>[];
   /** @param result how it was sent, or what came in place of that */
   settle(member: Member, result: "links" | "datagram" | HookAnswer | ShoalError): void;
 }
 
-type Asked = Pick<Outgoing, "id" | "members" | "payload" | "byDatagram" | "protocols" | "lane">;
+type Asked = Pick<Outgoing, "id" | "members" | "payload" | "byDatagram" | "protocols">;
 
-export class MemberMessages extends MemberContext {
-  readonly receiver: MemberReceiver;
+export class MemberMessages extends MemberReceiver {
   /** Valid names in `protocols`. */
   readonly #protocols: readonly string[];
 
   constructor(namespace: MembersNamespace, runtime: MembersRuntime, links: NodeLinks) {
     super(namespace, runtime, links);
-    this.receiver = new MemberReceiver(this);
     const { protocols = [] } = namespace.settings.messaging;
     const names = protocols.map((each) => (typeof each === "string" ? each : each.name));
     // A protocol that this node does not have reaches no member.
-    this.#protocols = [...new Set(["ipc", "tcp", "ws", "tls", "udp", SELF, ...names])];
-  }
-
-  protected override onOwn(from: string, item: Buffer): void {
-    this.receiver.onBytes(from, item, SELF);
+    this.#protocols = [...new Set(["ipc", "tcp", "tls", "udp", SELF, ...names])];
   }
 
   // --- What programs call --------------------------------------------------------------------------------------------
@@ -152,7 +143,7 @@ export class MemberMessages extends MemberContext {
 
     const sent: Member[] = [];
     const used = new Set<"links" | "datagram">();
-    const arriving: Promise<void>[] = [];
+    const leaving: Promise<void>[] = [];
     let byProtocol: string | Buffer | undefined;
     const answer = this.#give({
       ...means,
@@ -163,7 +154,7 @@ export class MemberMessages extends MemberContext {
       context,
       isForAll: isUnselected(settings),
       outcomes: new Map(),
-      arriving,
+      leaving,
       settle: (member, result) => {
         if (result instanceof HookAnswer) byProtocol = result.data;
         else if (result instanceof Error) failed.push({ name: member.name, member, error: result });
@@ -174,7 +165,7 @@ export class MemberMessages extends MemberContext {
       },
     });
     if (answer !== undefined) return { sent: [], failed: [], means: "none", answer: answer.data };
-    if (arriving.length > 0) await Promise.all(arriving);
+    if (leaving.length > 0) await Promise.all(leaving);
     this.counts.sent += sent.length;
     this.counts.failed += failed.length;
     const [by = "none"] = used;
@@ -230,7 +221,7 @@ export class MemberMessages extends MemberContext {
         context,
         isForAll: false,
         outcomes: new Map(),
-        arriving: [],
+        leaving: [],
         settle,
       });
       if (answer !== undefined) for (const member of members) settle(member, answer);
@@ -240,13 +231,13 @@ export class MemberMessages extends MemberContext {
   }
 
   stats(): MemberMessagesStats {
-    const { counts, pending, queues, receiver } = this;
+    const { counts, handling, handlingBytes, pending, queues } = this;
     return {
       ...counts,
       queries: pending.size,
       awaited: pending.awaited,
-      handling: receiver.handling,
-      handlingBytes: receiver.handlingBytes,
+      handling,
+      handlingBytes,
       refused: { ...this.refused, ...(queues.dropped > 0 && { "member:unread": queues.dropped }) },
     };
   }
@@ -333,11 +324,10 @@ export class MemberMessages extends MemberContext {
   #meansOf(
     names: readonly string[] | undefined,
     broadcast: boolean,
-  ): Pick<Outgoing, "byDatagram" | "protocols" | "lane"> {
+  ): Pick<Outgoing, "byDatagram" | "protocols"> {
     const protocols = protocolsOf(names, this.#protocols);
     const isMulticast = broadcast && protocols?.includes("udp") !== false;
-    const lane = protocols === undefined ? 0 : this.links.laneOf(protocols);
-    return { byDatagram: isMulticast || protocols?.[0] === "udp", protocols, lane };
+    return { byDatagram: isMulticast || protocols?.[0] === "udp", protocols };
   }
 
   // --- To each member ------------------------------------------------------------------------------------------------
@@ -366,19 +356,38 @@ export class MemberMessages extends MemberContext {
   }
 
   #giveByLink(member: Member, message: Outgoing): void {
-    this.#settle(member, this.#refusalOf(member) ?? this.#outcomeFor(member, message), message);
+    const { protocols, leaving } = message;
+    const refusal = this.#refusalOf(member);
+    if (refusal !== undefined) message.settle(member, refusal);
+    else if (protocols === undefined || member.id === this.id)
+      this.#settle(member, this.#outcomeFor(member, message), message);
+    else leaving.push(this.#giveBy(protocols, member, message));
   }
 
   #settle(member: Member, outcome: Outcome, message: Outgoing): void {
-    const result = Buffer.isBuffer(outcome) ? (this.#sendItem(member, outcome, message) ?? "links") : outcome;
-    if (result === "links" && message.lane > 0 && member.id !== this.id)
-      message.arriving.push(
-        this.links.delivered(member, message.lane).then(
-          () => message.settle(member, "links"),
-          (error) => message.settle(member, error),
-        ),
-      );
-    else message.settle(member, result);
+    message.settle(member, Buffer.isBuffer(outcome) ? (this.#sendItem(member, outcome) ?? "links") : outcome);
+  }
+
+  /** By the first named protocol that works, in place of the link. */
+  async #giveBy(protocols: readonly string[], member: Member, message: Outgoing): Promise<void> {
+    const { id, name } = member;
+    let reason = "";
+    for (const way of this.links.waysBy(id, protocols)) {
+      const outcome = this.#encode(way.protocol.name, [member], message);
+      if (!Buffer.isBuffer(outcome)) {
+        message.settle(member, outcome);
+        return;
+      }
+      try {
+        const result = await this.links.sendBy(way, outcome);
+        message.settle(member, result === "sent" ? "links" : this.#errorOf(result, name, outcome.length));
+        return;
+      } catch (error) {
+        reason = `: ${way.protocol.name}: ${(error as ShoalError).message}`;
+      }
+    }
+    const text = `${name} is not reached by ${protocols.join(", ")}${reason}`;
+    message.settle(member, new UnroutableError(text));
   }
 
   /** By datagram, or by links where it does not fit one. */
@@ -403,25 +412,22 @@ export class MemberMessages extends MemberContext {
     return size + DATAGRAM_HEADER <= this.room;
   }
 
-  #sendItem(member: Member, item: Buffer, message: Outgoing): ShoalError | undefined {
+  #sendItem(member: Member, item: Buffer): ShoalError | undefined {
     const { links, queues } = this;
     const { id, name } = member;
     const isOwn = id === this.id;
-    if (isOwn && (this.receiver.isBusy || queues.isOwnFull))
+    if (isOwn && (this.isBusy || queues.isOwnFull))
       return new TimeoutError("EAGAIN", "too many messages are handled, or wait for this node itself");
-    const send = () =>
-      isOwn ? queues.send(id, item) : links.send(id, MessageKind.MEMBER, item, message.lane);
-    switch (this.closed ? "unreachable" : send()) {
-      case "sent":
-        return undefined;
-      case "full":
-        links.drop(id);
-        return new TimeoutError("EAGAIN", `the link to ${name} is full`);
-      case "too-large":
-        return new InvalidArgumentError(`${name} takes no message of ${item.length} bytes`);
-      case "unreachable":
-        return this.#unreachable(member, message);
-    }
+    const send = () => (isOwn ? queues.send(id, item) : links.send(id, MessageKind.MEMBER, item));
+    const result = this.closed ? "unreachable" : send();
+    if (result === "full") links.drop(id);
+    return result === "sent" ? undefined : this.#errorOf(result, name, item.length);
+  }
+
+  #errorOf(result: Exclude<SendResult, "sent">, name: string, bytes = 0): ShoalError {
+    if (result === "full") return new TimeoutError("EAGAIN", `the link to ${name} is full`);
+    if (result === "too-large") return new InvalidArgumentError(`${name} takes no message of ${bytes} bytes`);
+    return new UnroutableError(`${name} is gone, or takes no messages`);
   }
 
   /** Why a member gets no messages. */
@@ -432,15 +438,14 @@ export class MemberMessages extends MemberContext {
   }
 
   #outcomeFor(member: Member, message: Outgoing): Outcome {
-    const { lane, members, outcomes } = message;
-    if (lane < 0 && member.id !== this.id) return this.#unreachable(member, message);
+    const { members, outcomes } = message;
     // Without a need for the protocol one item is for all links, and may open them.
     const isAny = this.hooks.isEmpty("protocol:send");
-    const protocol = isAny ? "" : this.protocolOf(member.id, lane);
-    if (protocol === "" && !isAny) return this.#unreachable(member, message);
+    const protocol = isAny ? "" : this.protocolOf(member.id);
+    if (protocol === "" && !isAny) return this.#errorOf("unreachable", member.name);
     let outcome = outcomes.get(protocol);
     if (outcome === undefined) {
-      const group = isAny ? members : members.filter(({ id }) => this.protocolOf(id, lane) === protocol);
+      const group = isAny ? members : members.filter(({ id }) => this.protocolOf(id) === protocol);
       outcome = this.#encode(protocol, group, message);
       outcomes.set(protocol, outcome);
     }
@@ -471,18 +476,6 @@ export class MemberMessages extends MemberContext {
       if (protocol === "udp" ? this.#fitsDatagram(traced.length) : isSmall) return traced;
     }
     return encodeMemberItem({ op, channel, id, ruid, data });
-  }
-
-  /** No allowed link leads to a member, and none can be opened. */
-  #unreachable({ id, name }: Member, { protocols }: Outgoing): ShoalError {
-    if (protocols === undefined) return new UnroutableError(`${name} is gone, or takes no messages`);
-    const names = protocols.join(", ");
-    const stands = this.links.protocolOf(id);
-    return new UnroutableError(
-      stands === ""
-        ? `${name} is not reached by ${names}`
-        : `the link to ${name} is ${stands}, and it is not reached by ${names}`,
-    );
   }
 }
 

@@ -1,5 +1,6 @@
 /**
- * Received items of members: messages and queries for the program's handlers, responses for its waiting queries.
+ * Received items of members: messages and queries for the program's handlers, responses for its waiting queries. Sending
+ * (member-messages.ts) extends it: both use hooks, channels and counts.
  *
  *   item ── channel joined? ── decode ── admitted? ── hooks of receiving ──┬── handlers of messages
  *                                                                          ├── handler of queries ──> answer
@@ -22,25 +23,30 @@ import {
 } from "../../core/message-operations.js";
 import { exposedText } from "../../kit/errors.js";
 import { checkOptions } from "../../kit/options.js";
+import { type Member as KnownMember, MemberState } from "../membership/members.js";
+import type { Membership } from "../membership/membership.js";
 import type { Member } from "../node/member.js";
+import type { NamespaceSettings } from "../node/options.js";
 import { MAX_FAILURE_TEXT, MAX_HANDLING, MAX_HANDLING_BYTES, MAX_VETO_REASON } from "./bounds.js";
-import { type ClusterChannel, channelSet } from "./channels.js";
+import { type ClusterChannel, ClusterChannels, channelSet } from "./channels.js";
 import {
   type HookAbout,
   HookAnswer,
   type HookPayload,
+  Hooks,
   type MessageStage,
   type Passed,
   SENDING,
   UNWRAPPING,
   type VetoError,
 } from "./hooks.js";
-import type { MemberContext } from "./member-context.js";
+import type { NodeLinks } from "./links.js";
 import {
   HANDLER_OPTIONS,
   type HandlerOptions,
   type MemberMessage,
   type MemberMessageHandler,
+  type MemberMessagesEvent,
   type MemberQuery,
   type MemberQueryHandler,
 } from "./member-types.js";
@@ -51,8 +57,20 @@ import {
   MemberOp,
   readDatagram,
 } from "./member-wire.js";
+import { NodeQueues } from "./node-queues.js";
 import { checkedData } from "./options.js";
-import { QUERY_FAILURES, QueryError, type QueryFailureReason, type QueryResponse, sizeOf } from "./query.js";
+import { MessageKind } from "./parts.js";
+import {
+  PendingQueries,
+  QUERY_FAILURES,
+  QueryError,
+  type QueryFailureReason,
+  type QueryResponse,
+  sizeOf,
+} from "./query.js";
+
+/** Protocol of messages to this node itself. */
+export const SELF = "self";
 
 const MESSAGE_STAGES: readonly MessageStage[] = [...UNWRAPPING, "member:evaluate", "event"];
 const QUERY_STAGES: readonly MessageStage[] = [...UNWRAPPING, "member:evaluate", "query"];
@@ -66,17 +84,65 @@ interface Handler<H> {
   readonly call: H;
 }
 
+/** The cluster on this node. */
+export interface MembersNamespace {
+  readonly identity: { readonly id: string };
+  readonly settings: Pick<NamespaceSettings, "hasMessages" | "messaging">;
+}
+
+export interface MembersRuntime {
+  readonly membership: Membership | undefined;
+  readonly rules: Membership;
+  /** Bytes of a datagram to the group; 0: none. */
+  readonly messageRoom: number;
+  find(nameOrId: string): KnownMember | undefined;
+  snapshotOf(member: Readonly<KnownMember>): Member;
+  report(event: MemberMessagesEvent): void;
+}
+
 export class MemberReceiver {
-  readonly #messages: MemberContext;
+  /** Of this node. */
+  readonly id: string;
+  readonly runtime: MembersRuntime;
+  readonly links: NodeLinks;
+  readonly channels: ClusterChannels;
+  readonly hooks: Hooks;
+  readonly pending: PendingQueries;
+  /** Answers, and what goes to this node itself. */
+  readonly queues: NodeQueues;
+  readonly counts = {
+    sent: 0,
+    failed: 0,
+    received: 0,
+    notJoined: 0,
+    unhandled: 0,
+    vetoed: 0,
+    answered: 0,
+  };
+  readonly refused: Record<string, number> = {};
+  closed = false;
   #messageHandlers: readonly Handler<MemberMessageHandler>[] = [];
   #queryHandlers: readonly Handler<MemberQueryHandler>[] = [];
   handling = 0;
   handlingBytes = 0;
   /** Whether dropped messages were reported since nothing was handled. */
   #isOverloaded = false;
+  readonly #hasMessages: boolean;
 
-  constructor(messages: MemberContext) {
-    this.#messages = messages;
+  constructor({ identity, settings }: MembersNamespace, runtime: MembersRuntime, links: NodeLinks) {
+    const { channels } = settings.messaging;
+    this.id = identity.id;
+    this.runtime = runtime;
+    this.links = links;
+    this.#hasMessages = settings.hasMessages;
+    this.channels = new ClusterChannels(channels);
+    this.hooks = new Hooks((member, error) => runtime.report({ type: "hook:failed", member, error }));
+    // Answers to an earlier life match no query.
+    this.pending = new PendingQueries(Math.floor(Math.random() * 2 ** 20));
+    this.queues = new NodeQueues(links, MessageKind.MEMBER, {
+      id: this.id,
+      onItem: (from, item) => this.onBytes(from, item, SELF),
+    });
   }
 
   onMessage(call: MemberMessageHandler, options: HandlerOptions = {}): () => void {
@@ -102,55 +168,54 @@ export class MemberReceiver {
   }
 
   onDatagram(from: string, bytes: Buffer): void {
-    const { closed, hooks, id } = this.#messages;
+    const { closed, hooks, id } = this;
     const data = readDatagram(bytes, id);
     if (closed || data === undefined) return;
     const item = data === "filter" ? data : decodeMemberItem(data);
-    if (typeof item === "string") this.#messages.refuse(`datagram:${item}`);
-    else if (item.op !== MemberOp.MESSAGE) this.#messages.refuse("datagram:op");
-    else if (this.isBusy) this.#messages.refuse("datagram:busy");
+    if (typeof item === "string") this.refuse(`datagram:${item}`);
+    else if (item.op !== MemberOp.MESSAGE) this.refuse("datagram:op");
+    else if (this.isBusy) this.refuse("datagram:busy");
     // Hooks that decide about the member need its details.
-    else if (hooks.decides && !this.#messages.isKnown(from)) this.#messages.refuse("datagram:details");
+    else if (hooks.decides && !this.isKnown(from)) this.refuse("datagram:details");
     else this.#take(from, item, "udp");
   }
 
   onBytes(from: string, bytes: Buffer, protocol: string): void {
-    if (this.#messages.closed) return;
+    if (this.closed) return;
     const item = decodeMemberItem(bytes);
-    if (typeof item === "string") this.#messages.refuse(`member:${item}`);
+    if (typeof item === "string") this.refuse(`member:${item}`);
     else this.#take(from, item, protocol);
   }
 
   #take(from: string, item: MemberItem, protocol: string): void {
-    const { channels, counts, hooks } = this.#messages;
+    const { channels, counts, hooks } = this;
     const { op, channel } = item;
     const isRequest = op === MemberOp.MESSAGE || op === MemberOp.QUERY || op === MemberOp.ANSWER;
     if (isRequest && !channels.has(channel)) {
       counts.notJoined += 1;
       return;
     }
-    const member = this.#messages.sender(from);
-    if (member === undefined) this.#messages.refuse("member:sender");
+    const member = this.sender(from);
+    if (member === undefined) this.refuse("member:sender");
     else if (hooks.verdictOf(member) !== undefined) {
       counts.vetoed += 1;
-      this.#messages.refuse("member:validate");
+      this.refuse("member:validate");
     } else if (isRequest) this.#onRequest(member, item, protocol);
     else if (op === MemberOp.REPLY || op === MemberOp.FAILURE) this.#onResponse(member, item, protocol);
     else if (op === MemberOp.NOTICE) this.#onNotice(member, item);
-    else this.#messages.refuse("member:op");
+    else this.refuse("member:op");
   }
 
   #onNotice(member: Member, { channel, ruid, data }: MemberItem): void {
-    if (typeof data !== "string" || Buffer.byteLength(data) > MAX_VETO_REASON)
-      this.#messages.refuse("member:notice");
-    else this.#messages.runtime.report({ type: "message:vetoed", member, channel, ruid, reason: data });
+    if (typeof data !== "string" || Buffer.byteLength(data) > MAX_VETO_REASON) this.refuse("member:notice");
+    else this.runtime.report({ type: "message:vetoed", member, channel, ruid, reason: data });
   }
 
   #onRequest(member: Member, item: MemberItem, protocol: string): void {
     const { op, channel, id, context } = item;
     const isQuery = op === MemberOp.QUERY;
     if (isQuery && id === 0) {
-      this.#messages.refuse("member:id");
+      this.refuse("member:id");
       return;
     }
     // An answer is not answered: two nodes with such hooks would never end.
@@ -166,7 +231,7 @@ export class MemberReceiver {
         this.#transmit(member, { op: MemberOp.NOTICE, channel, id: 0, ruid, data: reason });
     } else if (passed instanceof HookAnswer) {
       const { data } = passed;
-      this.#messages.counts.answered += 1;
+      this.counts.answered += 1;
       if (isQuery) this.#reply(member, { op: MemberOp.REPLY, id, data, channel, ruid: "" });
       else this.#reply(member, { op: MemberOp.ANSWER, id: 0, data, channel, ruid });
     } else if (passed !== undefined) {
@@ -177,9 +242,9 @@ export class MemberReceiver {
   }
 
   #onResponse(member: Member, item: MemberItem, protocol: string): void {
-    const query = this.#messages.pending.find(member.id, item.id);
+    const query = this.pending.find(member.id, item.id);
     if (typeof query === "string") {
-      this.#messages.refuse(`member:${query}`);
+      this.refuse(`member:${query}`);
       return;
     }
     if (item.op === MemberOp.FAILURE) {
@@ -196,15 +261,15 @@ export class MemberReceiver {
     if (passed === undefined || passed instanceof HookAnswer) return;
     const response: QueryResponse =
       passed instanceof Error ? { member, error: passed } : { member, data: passed.data };
-    if (!query.respond(response)) this.#messages.refuse("member:late");
+    if (!query.respond(response)) this.refuse("member:late");
   }
 
   #handleMessage(message: MemberMessage, context: Buffer | undefined): void {
     const { member } = message;
-    const { counts, runtime } = this.#messages;
+    const { counts, runtime } = this;
     // Those of this node itself were counted when they were sent.
-    if (this.isBusy && member.id !== this.#messages.id) {
-      this.#messages.refuse("member:overloaded");
+    if (this.isBusy && member.id !== this.id) {
+      this.refuse("member:overloaded");
       const text = `${this.handling} messages and queries are handled, and further ones are dropped`;
       const error = new TimeoutError("EAGAIN", text);
       // One event until nothing is handled any more.
@@ -235,17 +300,17 @@ export class MemberReceiver {
       return;
     }
     if (this.isBusy) {
-      this.#messages.refuse("member:overloaded");
+      this.refuse("member:overloaded");
       this.#fail(member, channel, id, "overloaded", "");
       return;
     }
-    this.#messages.counts.received += 1;
+    this.counts.received += 1;
     try {
       const answer = await this.#run("query", handler, query, context);
       const data = checkedData("an answer", answer ?? "");
       this.#reply(member, { op: MemberOp.REPLY, id, data, channel, ruid: "" });
     } catch (error) {
-      this.#messages.runtime.report({ type: "handler:failed", member, error });
+      this.runtime.report({ type: "handler:failed", member, error });
       this.#fail(member, channel, id, "handler-failed", exposedText(error) ?? "");
     }
   }
@@ -272,9 +337,9 @@ export class MemberReceiver {
   /** Its protocol may differ from its query's. */
   #reply(member: Member, reply: Reply): void {
     const { op, id, channel } = reply;
-    const protocol = this.#messages.protocolOf(member.id, 0);
-    if (protocol === "" && !this.#messages.hooks.isEmpty("protocol:send")) {
-      this.#messages.refuse("member:reply");
+    const protocol = this.protocolOf(member.id);
+    if (protocol === "" && !this.hooks.isEmpty("protocol:send")) {
+      this.refuse("member:reply");
       if (op === MemberOp.REPLY) this.#fail(member, channel, id, "handler-failed", "no link for the answer");
       return;
     }
@@ -295,12 +360,12 @@ export class MemberReceiver {
 
   /** Waits for room; a dropped answer is counted. */
   #transmit(member: Member, item: MemberItem): void {
-    this.#messages.queues.answer(member.id, encodeMemberItem(item), (result) => {
+    this.queues.answer(member.id, encodeMemberItem(item), (result) => {
       if (result === "too-large") {
         // Larger than this node's or the other node's links take.
-        this.#messages.refuse("member:too-large");
+        this.refuse("member:too-large");
         if (item.op === MemberOp.REPLY) this.#fail(member, item.channel, item.id, "too-large", "");
-      } else if (result === "unreachable") this.#messages.refuse("member:reply");
+      } else if (result === "unreachable") this.refuse("member:reply");
     });
   }
 
@@ -314,16 +379,44 @@ export class MemberReceiver {
     payload: HookPayload,
     about: HookAbout,
   ): Passed | VetoError | undefined {
-    const { hooks, counts, runtime } = this.#messages;
+    const { hooks, counts, runtime } = this;
     try {
       const passed = hooks.pass(stages, payload, about);
-      return this.#messages.closed ? undefined : passed;
+      return this.closed ? undefined : passed;
     } catch (thrown) {
       const error = thrown as VetoError;
       counts.vetoed += 1;
       runtime.report({ type: "hook:failed", member: about.members[0] as Member, error });
       return error;
     }
+  }
+
+  refuse(reason: string): void {
+    this.refused[reason] = (this.refused[reason] ?? 0) + 1;
+  }
+
+  /** A live or lost member: a lost one may only have paused. */
+  sender(id: string): Member | undefined {
+    const member = this.runtime.membership?.get(id);
+    return member === undefined || member.state === MemberState.LEFT
+      ? undefined
+      : this.runtime.snapshotOf(member);
+  }
+
+  /** Whether a member's details are known. */
+  isKnown(id: string): boolean {
+    const member = this.runtime.membership?.get(id);
+    return member?.isLive !== true || member.hasDetails;
+  }
+
+  /** Its protocol, or the first to be tried; empty: none. */
+  protocolOf(id: string): string {
+    return id === this.id ? SELF : this.links.protocolFor(id);
+  }
+
+  /** Bytes of a datagram to the cluster's group; 0: none. */
+  get room(): number {
+    return this.#hasMessages ? this.runtime.messageRoom : 0;
   }
 
   get isBusy(): boolean {

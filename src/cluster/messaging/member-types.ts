@@ -28,8 +28,8 @@ export const SEND_OPTIONS = {
    */
   broadcast: boolean(false),
   /**
-   * Names of allowed protocols: the message uses a separate link with these, and is in order only with messages of the
-   * same protocols. It fails if none of them leads to the member. Default: all.
+   * Names of allowed protocols: the message is written once to a stream of the first of these that works, and is in
+   * order only with such messages. It fails if none of them leads to the member. Default: the link, by any.
    */
   protocols: anything<readonly string[]>(),
   /** A number from 0 to 255, or a name. Default 0. */
@@ -70,7 +70,7 @@ export interface MemberSendFailure {
 }
 
 export interface MemberSendResult {
-  /** Their links have accepted the message, or a datagram was sent. With `protocols`: they have it. */
+  /** Their links have accepted the message, or a datagram was sent. With `protocols`: a stream has it. */
   readonly sent: readonly Member[];
   readonly failed: readonly MemberSendFailure[];
   readonly means: "links" | "datagram" | "both" | "none";

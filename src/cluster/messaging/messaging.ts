@@ -5,17 +5,16 @@
  *                                   └── this node's own subscriptions, at the end of the turn
  *   item of a link ──> checked ──> this node's own subscriptions, never another node
  */
+import { randomInt } from "node:crypto";
 import { checkCallOptions, describe, invalidArgument } from "../../core/arguments.js";
 import { isObserved, MESSAGE_SEND } from "../../core/diagnostics.js";
 import { InvalidArgumentError, InvalidStateError, NotSupportedError } from "../../core/errors.js";
 import { observeMessageSend } from "../../core/message-operations.js";
-import { ignore } from "../../core/waiter.js";
 import { checkOptions } from "../../kit/options.js";
 import type { MESSAGING } from "../../statistics/cluster.js";
 import type { StatisticsOf } from "../../statistics/rows.js";
 import type { ClusterChange } from "../membership/context.js";
 import { serviceOfRoute } from "../requests/wire.js";
-import { type ClusterAddress, SELF_ID } from "./addresses.js";
 import {
   LocalClient,
   type MessageRecipient,
@@ -29,17 +28,18 @@ import {
 import { DirectMessages } from "./direct-messages.js";
 import type { PairStreams } from "./pair-streams.js";
 import { type IncomingLink, MessageKind, type MessageLinksStats, type MessageRoutesStats } from "./parts.js";
-import { Retention } from "./retained.js";
 import { type MessagingNamespace, type MessagingRuntime, MessagingState } from "./state.js";
 import {
+  type ClusterAddress,
   type ClusterSubscription,
   type MessageHandler,
-  type ReceivedMessage,
+  ReceivedMessage,
+  SELF_ID,
   SELF_TOPIC,
   Subscription,
 } from "./subscription.js";
 import { TopicMessages } from "./topic-messages.js";
-import { checkTopic, matches } from "./topics.js";
+import { checkedSubtopic, checkTopic, matches } from "./topics.js";
 import type { PlacedItem } from "./wire.js";
 
 /** A filter, and the nodes that subscribe to it. */
@@ -56,7 +56,7 @@ export type MessagingStats = StatisticsOf<typeof MESSAGING> & {
 };
 
 /** What a member is to messages after a change; others make no difference. */
-const STATES: Readonly<Partial<Record<ClusterChange["type"], "alive" | "lost" | "gone" | "forgotten">>> = {
+const STATES: Readonly<Partial<Record<ClusterChange["type"], "alive" | "lost" | "gone">>> = {
   joined: "alive",
   back: "alive",
   restarted: "alive",
@@ -66,12 +66,11 @@ const STATES: Readonly<Partial<Record<ClusterChange["type"], "alive" | "lost" | 
   details: "alive",
   lost: "lost",
   left: "gone",
-  cleaned: "forgotten",
+  cleaned: "gone",
 };
 
 export class Messaging extends MessagingState {
   readonly self: MessageClient;
-  readonly retention: Retention;
   readonly topics: TopicMessages;
   readonly directs: DirectMessages;
   #isStarted = false;
@@ -79,9 +78,8 @@ export class Messaging extends MessagingState {
   constructor(namespace: MessagingNamespace, runtime: MessagingRuntime) {
     super(namespace, runtime);
     this.self = new MessageClient(this, Object.freeze({ node: this.id, id: SELF_ID }), "");
-    this.names.addresses.clients.set(SELF_ID, this.self);
-    this.retention = new Retention(this);
-    this.topics = new TopicMessages(this, this.retention);
+    this.clients.set(SELF_ID, this.self);
+    this.topics = new TopicMessages(this);
     this.directs = new DirectMessages(this);
   }
 
@@ -91,31 +89,24 @@ export class Messaging extends MessagingState {
   add(subscription: Subscription): void {
     const { filter } = subscription;
     this.table.add(filter, subscription);
-    let known: Promise<void>;
     try {
-      known = this.routes.subscribe(filter);
+      subscription.ready = this.routes.subscribe(filter, subscription.retained);
     } catch (error) {
       // The limit of filters per node is reached.
       this.table.delete(filter, subscription);
       throw error;
     }
     this.plans.changed();
-    if (!subscription.retained) {
-      subscription.ready = known;
-      return;
-    }
-    const { id, names, retained, retention, deliveries } = this;
+    if (!subscription.retained) return;
+    const { id: node, retained, deliveries } = this;
     for (const { topic, data, client, subtopic, stamp } of retained.matching(filter)) {
       // The value's memory is that of the item for other nodes.
-      const message = names.message(topic, Buffer.from(data), names.senderOf(id, client), subtopic, true);
+      const message = new ReceivedMessage(topic, Buffer.from(data), { node, id: client }, subtopic, true);
       deliveries.queue([subscription], message, stamp);
     }
-    subscription.ready = Promise.all([known, retention.ask(subscription, known)]).then(ignore);
-    subscription.ready.catch(ignore); // Awaiting it is optional.
   }
 
   delete(subscription: Subscription): void {
-    this.retention.forget(subscription);
     if (this.table.delete(subscription.filter, subscription)) this.plans.changed();
   }
 
@@ -131,12 +122,12 @@ export class Messaging extends MessagingState {
     try {
       this.assertOpen(this.self);
       if (options !== undefined) checkCallOptions("publishAs", options, PUBLISH_KEYS);
-      const { node, client } = this.directs.recipient(publisher);
+      const { node, id } = this.directs.recipient(publisher);
       if (node !== this.id)
         throw new InvalidArgumentError(
           `publishAs must get a client of this node; got one of ${this.nameOf(node)}`,
         );
-      return this.topics.publish({ node, id: client }, topic, data, options);
+      return this.topics.publish({ node, id }, topic, data, options);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -148,17 +139,20 @@ export class Messaging extends MessagingState {
   createClient(name = ""): MessageClient {
     this.assertOpen(this.self);
     if (typeof name !== "string") throw invalidArgument("a client's name must be a text", name);
-    const client = this.names.addresses.add(
-      (id) => new MessageClient(this, Object.freeze({ node: this.id, id }), name),
-    );
-    if (client === undefined) throw new InvalidStateError("EFSM", "a node has 65,536 clients at most");
+    const { clients, id: node } = this;
+    if (clients.size >= 65_536) throw new InvalidStateError("EFSM", "a node has 65,536 clients at most");
+    let id = randomInt(SELF_ID + 1, 0x8000_0000);
+    while (clients.has(id)) id = randomInt(SELF_ID + 1, 0x8000_0000);
+    const client = new MessageClient(this, Object.freeze({ node, id }), name);
+    clients.set(id, client);
     return client;
   }
 
   /** @throws UnroutableError `EHOSTUNREACH` */
   addressOf(node: string): ClusterAddress {
     this.assertOpen(this.self);
-    return this.directs.ownClientOf(node).alias?.address ?? this.self.address;
+    if (node !== this.id) this.directs.checkReachable(node);
+    return { node, id: SELF_ID };
   }
 
   // --- What links bring ----------------------------------------------------------------------------------------------
@@ -166,7 +160,7 @@ export class Messaging extends MessagingState {
   /** A peer is gone or forgot the session: `count` unacknowledged items are given up. */
   onLost(peer: string, count: number): void {
     this.drops.lost(peer, count);
-    this.retention.onLost(peer);
+    this.retained.answer(peer, this.routes.wantedBy(peer));
   }
 
   /** The peer's next item follows the return, or the promise. Publications and requests are read in place. */
@@ -186,35 +180,26 @@ export class Messaging extends MessagingState {
         return undefined;
       }
       case MessageKind.MEMBER:
-        this.namespace.memberMessages.receiver.onBytes(from, item.view(), protocol);
+        this.namespace.memberMessages.onBytes(from, item.view(), protocol);
         return undefined;
       case MessageKind.REQUEST:
         this.namespace.requests.onItem(from, frame, start, end);
         return undefined;
       case MessageKind.RETAINED:
-        return this.topics.onRetained(from, item.view());
+        return this.topics.onValue(from, item.view());
       default:
         return this.refuse("kind");
     }
   }
 
-  /**
-   * `alive`: new or changed. `lost`: it may return. `gone`: left or removed. `forgotten`: lost, and forgotten by
-   * membership; its interest is kept longer.
-   */
-  onMember(id: string, state: "alive" | "lost" | "gone" | "forgotten"): void {
+  /** `alive`: new or changed. `lost`: it may return. `gone`: left, removed, or forgotten by membership. */
+  onMember(id: string, state: "alive" | "lost" | "gone"): void {
     if (this.closed) return;
-    this.links.onMember(id, state === "forgotten" ? "gone" : state);
-    if (state !== "forgotten") this.routes.onMember(id, state);
-    if (state === "alive") {
-      this.retention.onMember(id);
-      return;
-    }
-    if (state !== "lost") {
-      this.namespace.memberMessages.onForgotten(id);
-      this.namespace.requests.onForgotten(id);
-    }
-    this.retention.onGone(id);
+    this.links.onMember(id, state);
+    this.routes.onMember(id, state);
+    if (state !== "gone") return;
+    this.namespace.memberMessages.onForgotten(id);
+    this.namespace.requests.onForgotten(id);
   }
 
   onChange(change: ClusterChange): void {
@@ -270,10 +255,7 @@ export class Messaging extends MessagingState {
   async close(linger: number): Promise<void> {
     if (this.closed) return;
     this.closed = true;
-    this.waiting.close();
-    this.retention.close();
-    this.drops.close();
-    for (const client of [...this.names.addresses.clients.values()]) client.close();
+    for (const client of [...this.clients.values()]) client.close();
     this.routes.close();
     await this.links.close(linger);
   }
@@ -315,12 +297,9 @@ export class Messaging extends MessagingState {
       directSent: this.directs.sent,
       directReceived: this.directs.received,
       directPending: this.directs.pending,
-      waiting: this.waiting.count,
-      waitingBytes: this.waiting.bytes,
       subscriptions: this.table.size,
       filters: this.table.filters,
-      clients: this.names.addresses.clients.size,
-      aliases: this.names.addresses.aliases,
+      clients: this.clients.size,
       retained: this.retained.values.size,
       retainedBytes: this.retained.bytes,
       retainedEvicted: this.retained.evicted,
@@ -329,16 +308,6 @@ export class Messaging extends MessagingState {
       links: this.links.stats(),
       routes: this.routes.stats(),
     };
-  }
-
-  /**
-   * The number of a topic or subtopic on this node.
-   *
-   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` above the limit; ClosedError `EBADF`
-   */
-  createTopic(name: string, id: number | undefined, isSubtopic: boolean): number {
-    this.assertOpen(this.self);
-    return (isSubtopic ? this.names.subtopics : this.names.topics).create(name, id);
   }
 }
 
@@ -371,14 +340,10 @@ export class MessageClient extends LocalClient {
   }
 
   /** Like `subscribe` of the node, for this client. @throws as that; ClosedError `EBADF` */
-  subscribe(filter: string | number, handler: MessageHandler): ClusterSubscription;
+  subscribe(filter: string, handler: MessageHandler): ClusterSubscription;
+  subscribe(filter: string, options?: SubscribeOptions, handler?: MessageHandler): ClusterSubscription;
   subscribe(
-    filter: string | number,
-    options?: SubscribeOptions,
-    handler?: MessageHandler,
-  ): ClusterSubscription;
-  subscribe(
-    filter: string | number,
+    filter: string,
     given?: SubscribeOptions | MessageHandler,
     handler?: MessageHandler,
   ): ClusterSubscription {
@@ -393,14 +358,12 @@ export class MessageClient extends LocalClient {
     const checked = checkOptions("subscribe", SUBSCRIBE_OPTIONS, options);
     if (call !== undefined && typeof call !== "function")
       throw invalidArgument("A handler must be a function", call);
-    const { names, settings } = messaging;
+    const { settings } = messaging;
     const { each, retained, maxQueue = settings.maxQueue, maxQueueBytes = settings.maxQueueBytes } = checked;
-    const name =
-      filter === SELF_ID ? SELF_TOPIC : typeof filter === "number" ? names.topicOf(filter) : filter;
-    const subtopic = names.subtopicOf(checked.subtopic);
-    const of = { filter: name, subtopic, each, retained, handler: call, maxQueue, maxQueueBytes };
+    const subtopic = checkedSubtopic(checked.subtopic);
+    const of = { filter, subtopic, each, retained, handler: call, maxQueue, maxQueueBytes };
     const subscription = new Subscription(of, this);
-    if (name === SELF_TOPIC) this.direct = [...this.direct, subscription];
+    if (filter === SELF_TOPIC) this.direct = [...this.direct, subscription];
     else messaging.add(subscription);
     this.subscriptions.add(subscription);
     return subscription;
@@ -426,16 +389,13 @@ export class MessageClient extends LocalClient {
   }
 
   /** Like that of the node, by this client. @throws as that; ClosedError `EBADF` */
-  publish(topic: string | number, data: string | Uint8Array, options?: PublishOptions): Promise<number> {
+  publish(topic: string, data: string | Uint8Array, options?: PublishOptions): Promise<number> {
     try {
-      const { names, topics } = this.#messaging;
       this.#messaging.assertOpen(this);
       if (options !== undefined) checkCallOptions("publish", options, PUBLISH_KEYS);
-      const name = typeof topic === "number" ? names.topicUnlessClient(topic) : topic;
-      if (name !== undefined && name !== SELF_TOPIC) return topics.publish(this.address, name, data, options);
+      if (topic !== SELF_TOPIC) return this.#messaging.topics.publish(this.address, topic, data, options);
       const { subtopic, timeout } = options ?? {};
-      const to = name === SELF_TOPIC ? SELF_ID : (topic as number);
-      return this.sendTo(to, data, { subtopic, timeout }).then(() => 1);
+      return this.sendTo(SELF_ID, data, { subtopic, timeout }).then(() => 1);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -470,6 +430,6 @@ export class MessageClient extends LocalClient {
   override close(): void {
     if (this.closed) return;
     super.close();
-    this.#messaging.names.addresses.clients.delete(this.id);
+    this.#messaging.clients.delete(this.id);
   }
 }

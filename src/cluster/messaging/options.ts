@@ -12,10 +12,10 @@ import { checkProtocol, type MessageProtocol } from "./protocols.js";
 export const OPTIONS = {
   /**
    * Protocols of the streams between nodes by priority: "tcp" (the node's port), "tls" (the same with the option `tls`),
-   * "ipc" (a socket file, for nodes on one host), "ws" (a WebSocket at a separate port, with the option `tls` over
-   * TLS), and those of {@link streamProtocol}. The first common one that works is used. Default: the node's port.
+   * "ipc" (a socket file, for nodes on one host), and those of {@link streamProtocol}. The first common one that works is
+   * used. Default: the node's port.
    */
-  protocols: anything<readonly ("ipc" | "tcp" | "tls" | "ws" | MessageProtocol)[]>(),
+  protocols: anything<readonly ("ipc" | "tcp" | "tls" | MessageProtocol)[]>(),
   /** Channels of `send` and `query` joined from the start. Default 0, 1 and 2. */
   channels: anything<readonly ClusterChannel[]>(),
   /** Messages queued for another node. Default 262,144. */
@@ -44,13 +44,11 @@ export const OPTIONS = {
    */
   settle: integer({ default: 1_000, min: 0 }),
   /**
-   * ms. Subscriptions of a lost node are kept for this time: after its return messages come at once. Default
-   * 3,600,000: an hour.
+   * Messages of `sendTo`, and of `publish` with `onFull: "wait"`, queued for another node beyond `highWaterMark`; and
+   * unacknowledged one-to-one messages. Default 65,536.
    */
-  grace: integer({ default: 3_600_000, min: 0 }),
-  /** Copies of messages that wait for room at other nodes, and unacknowledged one-to-one messages. Default 65,536. */
   maxPending: integer({ default: 65_536 }),
-  /** Bytes of waiting copies. Default 67,108,864. */
+  /** Bytes queued for another node beyond `highWaterMarkBytes`. Default 67,108,864. */
   maxPendingBytes: bytes({ default: 67_108_864 }),
 };
 
@@ -75,8 +73,8 @@ function checkProtocols(protocols: NonNullable<MessagingOptions["protocols"]>): 
   const names = new Set<string>();
   for (const each of protocols) {
     if (typeof each === "object" && each !== null) checkProtocol(each);
-    else if (each !== "ipc" && each !== "tcp" && each !== "tls" && each !== "ws")
-      throw invalidArgument('a protocol must be "tcp", "tls", "ipc", "ws" or one of streamProtocol', each);
+    else if (each !== "ipc" && each !== "tcp" && each !== "tls")
+      throw invalidArgument('a protocol must be "tcp", "tls", "ipc" or one of streamProtocol', each);
     const name = typeof each === "string" ? each : each.name;
     if (names.has(name)) throw new InvalidArgumentError(`the protocol ${name} is there twice`);
     names.add(name);

@@ -5,18 +5,16 @@
  *                              stream to a node, per namespace
  *   Receiving <──in────────────┘                        └──out── the other node's Sending
  *
- * BATCH goes to the other node's `in`, which HELLO makes; ACK and REFUSED to its `out`.
+ * BATCH goes to the other node's `in`, which HELLO makes; ACK and REFUSED to its `out`. ITEM needs no link.
  */
 
 import type { Duplex } from "node:stream";
 import { thrownText } from "../../core/arguments.js";
+import { TransportError } from "../../core/errors.js";
 import { joinAddress } from "../net/addresses.js";
 import type { NamespaceCodec } from "../net/namespace-codec.js";
 import type { DialTarget, MessageProtocol, ProtocolHost, ProtocolListener } from "./protocols.js";
 import { encodeRefused, LinkFrame } from "./wire.js";
-
-/** Lanes as the first byte of a message. */
-const LANES = Array.from({ length: 256 }, (_, lane) => Buffer.of(lane));
 
 /** A verified stream of the node (net/stream.ts). */
 export interface PairStream {
@@ -33,7 +31,7 @@ export interface PairStream {
   readonly isOpen: boolean;
   /** Whether the other end has not taken sent bytes for long. */
   readonly isFull: boolean;
-  /** Ends of links; without any it may be closed as idle. */
+  /** Sending ends of links; without any its initiator may close it as idle. */
   users: number;
   sendMessages(codec: NamespaceCodec, frames: readonly Uint8Array[]): void;
   /** The other end is asked, and has this many ms for any bytes. */
@@ -56,22 +54,22 @@ export interface PairStreamTable {
 /** Without `connect` the node dials its own port. */
 export type LinkProtocol = Omit<MessageProtocol, "connect"> & Partial<Pick<MessageProtocol, "connect">>;
 
+/** A protocol that may reach a node. */
+export interface LinkWay {
+  readonly protocol: LinkProtocol;
+  /** Advert of the protocol's listener. */
+  readonly where: string;
+  readonly target: DialTarget;
+}
+
 export interface LinkEnd {
-  /** 0: for everything. Others: for messages that name protocols, of which each is a bit. */
-  readonly lane: number;
   /** Set by PairStreams. */
   stream: PairStream | undefined;
   onFrame(frame: Buffer): void;
 }
 
 /** A stream for a sending end, or the wait for one. */
-export interface DiallingEnd extends LinkEnd {
-  readonly protocol: LinkProtocol;
-  /** Advert of the protocol's listener. */
-  readonly where: string;
-  readonly target: DialTarget;
-  /** Dialled address, set by PairStreams. */
-  address: string;
+export interface DiallingEnd extends LinkEnd, LinkWay {
   /** It was dropped. */
   readonly hasEnded: boolean;
   onOpen(): void;
@@ -85,26 +83,34 @@ export interface ReceivingEnd extends LinkEnd {
 }
 
 export interface LinkResponder {
-  /** @param from the node whose link has the lane; `undefined`: none */
-  onHello(stream: PairStream, lane: number, frame: Buffer, from: string | undefined): void;
+  /** @param from the node whose link the stream has; `undefined`: none */
+  onHello(stream: PairStream, frame: Buffer, from: string | undefined): void;
+  /** An item outside of links. */
+  onLooseItem(stream: PairStream, frame: Buffer): void;
 }
 
-/** Ends of one lane over one stream. */
+/** Ends of links over one stream. */
 interface Ends {
   out: DiallingEnd | undefined;
   in: ReceivingEnd | undefined;
 }
 
+interface StreamWaiter {
+  /** Dialled. */
+  readonly address: string;
+  resolve(stream: PairStream): void;
+  reject(error: TransportError): void;
+}
+
 export class PairStreams {
-  /** Bytes of an item with what is around it: prefix, seal, lane, headers. */
+  /** Bytes of an item with what is around it: prefix, seal, headers. */
   readonly maxFrame: number;
   readonly #table: PairStreamTable;
   readonly #codec: NamespaceCodec;
   readonly #node: ProtocolHost;
-  readonly #ends = new Map<PairStream, Ends[]>();
-  /** They wait for a stream. */
-  readonly #waiting = new Set<DiallingEnd>();
-  readonly #accepting = new Map<string, LinkResponder>();
+  readonly #ends = new Map<PairStream, Ends>();
+  readonly #waiting = new Map<LinkWay, StreamWaiter>();
+  #responder: LinkResponder | undefined = undefined;
 
   constructor(table: PairStreamTable, codec: NamespaceCodec, maxItem: number, node: ProtocolHost) {
     this.#table = table;
@@ -132,36 +138,52 @@ export class PairStreams {
     return protocol.listen(accept, this.#node);
   }
 
-  /** What comes by a protocol's streams is taken from now on. */
-  accept(protocol: string, links: LinkResponder): void {
-    this.#accepting.set(protocol, links);
+  /** Takes received frames from now on. */
+  accept(responder: LinkResponder): void {
+    this.#responder = responder;
   }
 
   /** Links end, and nothing is taken any more; the streams are the node's. */
   close(): void {
-    this.#accepting.clear();
+    this.#responder = undefined;
     for (const [stream] of this.#ends) this.onEnd(stream, "closed");
+    const closed = new TransportError("ERR_TRANSPORT", "closed");
+    for (const waiter of this.#waiting.values()) waiter.reject(closed);
+    this.#waiting.clear();
   }
 
   /** `onOpen` or `onEnd` follows. */
   dial(end: DiallingEnd): void {
-    const { protocol, where, target } = end;
+    this.open(end).then(
+      (stream) => this.#attach(end, stream),
+      (error: unknown) => end.onEnd(thrownText(error)),
+    );
+  }
+
+  /** A stream, dialled if there is none. `forget` gives the wait up. @throws TransportError `ERR_TRANSPORT` */
+  open(way: LinkWay): Promise<PairStream> {
+    const loading = this.#codec.load();
+    if (loading !== undefined) return loading.then(() => this.open(way));
+    const { protocol, where, target } = way;
     const { name } = protocol;
     const isOwn = protocol.connect === undefined;
     const address = isOwn ? joinAddress(target.host, Number(where)) : target.address;
-    end.address = address;
     const stream = this.#table.streamTo(address, name, target.id);
-    if (stream !== undefined) {
-      queueMicrotask(() => this.#attach(end, stream));
-      return;
-    }
-    this.#waiting.add(end);
-    // It may throw, or return something else than a stream.
-    if (!isOwn)
+    if (stream !== undefined) return Promise.resolve(stream);
+    const isDialled = isOwn || this.#waitersFor(address, name).length > 0;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(way, { address, resolve, reject });
+      if (isDialled) return;
+      // It may throw, or return something else than a stream.
       Promise.resolve()
         .then(() => protocol.connect?.(where, target, this.#node))
         .then((duplex) => this.#table.open(duplex as Duplex, { protocol: name, dialled: address }))
         .catch((error: unknown) => this.onFailed(address, name, thrownText(error)));
+    });
+  }
+
+  forget(way: LinkWay): void {
+    this.#waiting.delete(way);
   }
 
   #attach(end: DiallingEnd, stream: PairStream): void {
@@ -170,111 +192,115 @@ export class PairStreams {
       end.onEnd("the stream has ended");
       return;
     }
-    this.#endsOf(stream, end.lane).out?.onEnd("another connection took its place");
+    this.#endsOf(stream).out?.onEnd("another connection took its place");
     // The program, which hears of that, may have closed this end or the stream.
     if (end.hasEnded || !stream.isOpen) {
       this.#attach(end, stream);
       return;
     }
-    this.#endsOf(stream, end.lane).out = end;
+    this.#endsOf(stream).out = end;
     end.stream = stream;
     stream.users += 1;
     end.onOpen();
   }
 
-  /** A lane of a stream is a receiving end's from now on, and that of before is not. */
+  /** A stream is a receiving end's from now on, and its stream of before is not. */
   take(stream: PairStream, receiving: ReceivingEnd): void {
     if (receiving.stream === stream) return;
     this.drop(receiving);
-    this.#endsOf(stream, receiving.lane).in = receiving;
+    this.#endsOf(stream).in = receiving;
     receiving.stream = stream;
-    stream.users += 1;
   }
 
   /** It gives its stream up, or the wait for one. */
   drop(end: LinkEnd): void {
     const { stream } = end;
     if (stream === undefined) {
-      this.#waiting.delete(end as DiallingEnd);
+      this.forget(end as DiallingEnd);
       return;
     }
     end.stream = undefined;
-    stream.users -= 1;
-    const ends = this.#ends.get(stream)?.[end.lane];
-    if (ends?.out === end) ends.out = undefined;
+    const ends = this.#ends.get(stream);
     if (ends?.in === end) ends.in = undefined;
+    if (ends?.out !== end) return;
+    ends.out = undefined;
+    stream.users -= 1;
   }
 
-  #endsOf(stream: PairStream, lane: number): Ends {
-    let lanes = this.#ends.get(stream);
-    if (lanes === undefined) {
-      lanes = [];
-      this.#ends.set(stream, lanes);
+  #endsOf(stream: PairStream): Ends {
+    let ends = this.#ends.get(stream);
+    if (ends === undefined) {
+      ends = { out: undefined, in: undefined };
+      this.#ends.set(stream, ends);
     }
-    lanes[lane] ??= { out: undefined, in: undefined };
-    return lanes[lane];
+    return ends;
   }
 
   /** @param frames must not change before their acknowledgement */
-  send({ stream, lane }: LinkEnd, frames: readonly Uint8Array[]): void {
-    stream?.sendMessages(this.#codec, [LANES[lane] as Buffer, ...frames]);
+  send({ stream }: LinkEnd, frames: readonly Uint8Array[]): void {
+    stream?.sendMessages(this.#codec, frames);
   }
 
-  /** To a greeting. A peer that greets without reading would get unbounded answers. */
-  answer(stream: PairStream, lane: number, frame: Uint8Array): void {
-    if (!stream.isFull) stream.sendMessages(this.#codec, [LANES[lane] as Buffer, frame]);
+  /**
+   * To a greeting, or an item without a link. A peer that greets without reading would get unbounded answers.
+   *
+   * @returns whether there was room
+   */
+  answer(stream: PairStream, ...frames: readonly Uint8Array[]): boolean {
+    if (stream.isFull) return false;
+    stream.sendMessages(this.#codec, frames);
+    return true;
   }
 
   /** The sending end learns why, and the receiving one gives the stream up. */
-  refuse(stream: PairStream, lane: number, reason: string): void {
-    this.answer(stream, lane, encodeRefused(reason));
-    const receiving = this.#ends.get(stream)?.[lane]?.in;
+  refuse(stream: PairStream, reason: string): void {
+    this.answer(stream, encodeRefused(reason));
+    const receiving = this.#ends.get(stream)?.in;
     if (receiving !== undefined) this.drop(receiving);
   }
 
-  #waitingFor(address: string, protocol: string): DiallingEnd[] {
-    return [...this.#waiting].filter((each) => each.address === address && each.protocol.name === protocol);
+  #waitersFor(address: string, protocol: string): [LinkWay, StreamWaiter][] {
+    return [...this.#waiting].filter(
+      ([way, waiter]) => waiter.address === address && way.protocol.name === protocol,
+    );
   }
 
   onUp(stream: PairStream): void {
-    for (const end of this.#waitingFor(stream.address, stream.protocol))
-      if (stream.isFor(end.target.id) && this.#waiting.delete(end)) this.#attach(end, stream);
+    for (const [way, waiter] of this.#waitersFor(stream.address, stream.protocol))
+      if (stream.isFor(way.target.id) && this.#waiting.delete(way)) waiter.resolve(stream);
   }
 
   onFailed(address: string, protocol: string, reason: string): void {
-    for (const end of this.#waitingFor(address, protocol)) if (this.#waiting.delete(end)) end.onEnd(reason);
+    for (const [way, waiter] of this.#waitersFor(address, protocol))
+      if (this.#waiting.delete(way)) waiter.reject(new TransportError("ERR_TRANSPORT", reason));
   }
 
   onEnd(stream: PairStream, reason: string): void {
-    const lanes = this.#ends.get(stream);
+    const ends = this.#ends.get(stream);
     this.#ends.delete(stream);
-    for (const ends of lanes ?? []) {
-      ends?.out?.onEnd(reason);
-      if (ends?.in !== undefined) this.drop(ends.in);
-    }
+    ends?.out?.onEnd(reason);
+    if (ends?.in !== undefined) this.drop(ends.in);
   }
 
-  /** @returns whether a link took the bytes */
-  onMessages(stream: PairStream, bytes: Buffer): boolean {
-    const lane = bytes[0];
-    if (lane === undefined) return false;
-    const frame = bytes.subarray(1);
+  /** @returns whether the frame was taken */
+  onMessages(stream: PairStream, frame: Buffer): boolean {
     const type = frame[0];
-    const ends = this.#ends.get(stream)?.[lane];
+    if (type === undefined) return false;
+    const ends = this.#ends.get(stream);
     if (type === LinkFrame.ACK || type === LinkFrame.REFUSED) {
       const out = ends?.out;
       if (out === undefined || stream.isFor(out.target.id)) out?.onFrame(frame);
       else out.onEnd("another node has the address");
       return true;
     }
-    const links = this.#accepting.get(stream.protocol);
+    const links = this.#responder;
     if (links === undefined) return false;
     const receiving = ends?.in;
-    if (receiving !== undefined && type === LinkFrame.BATCH) receiving.onFrame(frame);
-    else if (receiving !== undefined || type === LinkFrame.HELLO)
-      links.onHello(stream, lane, frame, receiving?.id);
+    if (type === LinkFrame.ITEM) links.onLooseItem(stream, frame);
+    else if (receiving !== undefined && type === LinkFrame.BATCH) receiving.onFrame(frame);
+    else if (receiving !== undefined || type === LinkFrame.HELLO) links.onHello(stream, frame, receiving?.id);
     // This end has given the link up: it begins again with a greeting.
-    else this.refuse(stream, lane, "no-hello");
+    else this.refuse(stream, "no-hello");
     return true;
   }
 }

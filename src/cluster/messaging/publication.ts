@@ -117,11 +117,6 @@ export class Publication {
     this.#item = undefined;
   }
 
-  /** Maximum of the item in any form: an alias has up to 5. */
-  get mostBytes(): number {
-    return this.bytes + 5;
-  }
-
   /** Encodes `head`, unless it has that form already. */
   encodeHead(form: TopicForm): void {
     if (this.#form === form) return;

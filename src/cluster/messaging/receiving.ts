@@ -11,7 +11,7 @@
  * The object outlives its streams.
  */
 import { RingBuffer } from "../../core/collections/queues.js";
-import { HELD_BYTES, LINK_IDLE_LOOKS, LINK_MESSAGES, LINK_WINDOW } from "./bounds.js";
+import { HELD_BYTES, LINK_MESSAGES, LINK_WINDOW } from "./bounds.js";
 import type { PairStream, PairStreams, ReceivingEnd } from "./pair-streams.js";
 import { type IncomingLink, MessageKind, type NodeLinksEffects } from "./parts.js";
 import type { TopicPlan } from "./publication.js";
@@ -28,7 +28,7 @@ import {
 
 export interface ReceivingEffects {
   readonly effects: Pick<NodeLinksEffects, "onHeard">;
-  readonly streams: Pick<PairStreams, "send" | "drop">;
+  readonly streams: Pick<PairStreams, "send">;
   /** Never throws. */
   onItem(from: Receiving, item: PlacedItem): void | Promise<void>;
   /** `acknowledge` is to be called at the end of this turn, or within `HELD_TIME`. */
@@ -46,7 +46,6 @@ interface Queued {
 
 export class Receiving implements IncomingLink, ReceivingEnd {
   readonly id: string;
-  readonly lane: number;
   /** The sender's; empty: unknown. */
   life = "";
   session = 0;
@@ -55,6 +54,7 @@ export class Receiving implements IncomingLink, ReceivingEnd {
   delivered = 0;
   acked = 0;
   stream: PairStream | undefined = undefined;
+  /** Of its last stream. */
   protocol = "";
   topics: (TopicPlan | undefined)[] = [];
   readonly #links: ReceivingEffects;
@@ -65,8 +65,6 @@ export class Receiving implements IncomingLink, ReceivingEnd {
   #isBusy = false;
   #isPending = false;
   #unackedBytes = 0;
-  /** Checks without items in between. */
-  #quietLooks = 0;
   #isAwaited = false;
   /** Acknowledged at once from these on. */
   #ackItems = 1;
@@ -76,9 +74,8 @@ export class Receiving implements IncomingLink, ReceivingEnd {
   #reader: BatchReader | undefined = undefined;
   #left = 0;
 
-  constructor(id: string, maxItem: number, links: ReceivingEffects, lane = 0) {
+  constructor(id: string, maxItem: number, links: ReceivingEffects) {
     this.id = id;
-    this.lane = lane;
     this.#maxItem = maxItem;
     this.#links = links;
   }
@@ -114,21 +111,6 @@ export class Receiving implements IncomingLink, ReceivingEnd {
     this.topics = [];
   }
 
-  connected(protocol: string): void {
-    this.protocol = protocol;
-    this.#quietLooks = 0;
-  }
-
-  /** The other end would have closed it, or has vanished. */
-  closeIfIdle(): void {
-    if (this.stream === undefined || this.#isBusy) {
-      this.#quietLooks = 0;
-      return;
-    }
-    this.#quietLooks += 1;
-    if (this.#quietLooks > 2 * LINK_IDLE_LOOKS) this.#links.streams.drop(this);
-  }
-
   /** What the sender keeps for this node. */
   setMarks(items: number, bytes: number): void {
     this.#ackItems = Math.max(1, Math.floor(items / 2));
@@ -142,7 +124,6 @@ export class Receiving implements IncomingLink, ReceivingEnd {
   }
 
   onData(frame: Buffer): FrameFault | undefined {
-    this.#quietLooks = 0;
     const first = sequenceOf(frame);
     const count = first < 0 ? 0 : countOf(frame);
     if (count === 0) return "malformed";
@@ -214,8 +195,7 @@ export class Receiving implements IncomingLink, ReceivingEnd {
       this.#left -= 1;
       const { kind } = reader;
       // A caller waits for the acknowledgement.
-      if (kind === MessageKind.DIRECT || kind === MessageKind.ROUTES || this.lane !== 0)
-        this.#isAwaited = true;
+      if (kind === MessageKind.DIRECT || kind === MessageKind.ROUTES) this.#isAwaited = true;
       const done = links.onItem(this, reader);
       if (done !== undefined) {
         this.#isPending = true;

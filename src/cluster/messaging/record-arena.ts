@@ -2,7 +2,7 @@
  * Records of a few words each in chunks of 1 MiB: to the garbage collector ten million of them are some hundred
  * objects. A record's `ref` is chunk << 18 | word; 0: none.
  *
- *   word 0    bits 0–15 bytes of the text, 16–29 words of the payload, 30 the payload's kind, 31 dead
+ *   word 0    bits 0–15 bytes of the text, 16–29 words of the payload, 31 dead
  *   payload   as many words
  *   text      UTF-8, filled up to a word
  *

@@ -1,256 +1,139 @@
 /**
  * Retained values: a publisher's node keeps the last value of each topic published with `retain` until its process
- * ends, and sends matching ones to a new subscription with `retained`.
- *
- *   ASK    11 | question varint | filters texts
- *   VALUE  12 | a PUBLISH item with RETAIN: one for each topic that matches
- *   END    13 | question varint: all values were sent
- *   AGAIN  14: the receiver was lost or removed here, and missed publications
+ * ends. Members that want the retained values of a filter say so in their lists (route-own.ts), and get each as an item
+ * of the kind RETAINED, which is that of its publication.
  *
  * docs/spec/messaging.md has the rules, and how stamps order the publications of a topic.
  */
-
 import { TurnBudget } from "../../core/turn-budget.js";
-import { ignore, withTimeout } from "../../core/waiter.js";
-import { LatestMap, MAX_MEMBERS } from "../bounds.js";
-import { type Reader, Writer } from "../compact.js";
-import { MAX_ASK_FILTERS, MAX_TOPIC } from "./bounds.js";
+import type { DropReports } from "./events.js";
+import type { NodeLinks } from "./links.js";
+import type { MessagingSettings } from "./options.js";
 import { MessageKind, type SendResult } from "./parts.js";
-import type { RetainedValue } from "./retained-values.js";
-import type { MessagingState } from "./state.js";
-import type { Subscription } from "./subscription.js";
-import { filterFault, matches } from "./topics.js";
+import { SubscriptionTable } from "./subscription-table.js";
+import { matches } from "./topics.js";
 
-export const RetainedItem = { ASK: 0x11, VALUE: 0x12, END: 0x13, AGAIN: 0x14 } as const;
-
-const AGAIN = Buffer.from([RetainedItem.AGAIN]);
-/** Reused for one item at a time. */
-const out = new Writer();
-
-interface Question {
-  readonly number: number;
-  readonly filters: readonly string[];
+export interface RetainedValue {
+  readonly topic: string;
+  readonly client: number;
+  readonly subtopic: string | undefined;
+  readonly stamp: number;
+  /** The PUBLISH item, with the topic's name, and the data in it. */
+  readonly item: Buffer;
+  readonly data: Buffer;
 }
 
-/** A member, with the questions to it, one at a time, and those that it asked. */
-class Peer {
-  /** Whether it was asked for the readers' filters when it was met. */
-  isMet = false;
-  /** To be asked for. */
-  readonly filters = new Set<string>();
-  /** Settles when all questions have ended; `undefined`: none is open. */
-  asking: Promise<void> | undefined = undefined;
-  /** Of the current question. */
-  number = 0;
-  end: () => void = ignore;
-  hasAsked: boolean;
-  /** Its last question, until it is answered. */
-  question: Question | undefined = undefined;
-  isAnswering = false;
-
-  constructor(hasAsked: boolean) {
-    this.hasAsked = hasAsked;
-  }
-
-  /** As many of the filters as a question may have. */
-  take(): string[] {
-    const some: string[] = [];
-    let bytes = 0;
-    for (const filter of this.filters) {
-      if (some.length > 0 && (some.length >= MAX_ASK_FILTERS || bytes + filter.length > 65_536)) break;
-      this.filters.delete(filter);
-      some.push(filter);
-      bytes += filter.length;
-    }
-    return some;
-  }
+interface RetainedContext {
+  readonly links: Pick<NodeLinks, "send" | "room">;
+  readonly drops: Pick<DropReports, "dropped">;
+  readonly settings: Pick<MessagingSettings, "maxRetained" | "maxRetainedBytes">;
+  readonly closed: boolean;
 }
 
-export class Retention {
-  readonly #messaging: MessagingState;
-  readonly #readers = new Set<Subscription>();
-  readonly #peers = new Map<string, Peer>();
-  /** Lost or gone members that have asked: they may return without having noticed. */
-  readonly #gone = new LatestMap<string, true>(MAX_MEMBERS);
+/** Of this node. Above a bound the least recently updated value is dropped. */
+export class RetainedValues {
+  readonly #messaging: RetainedContext;
+  /** By topic. */
+  readonly values = new Map<string, RetainedValue>();
+  /** By member: filters whose values it is to get, after those that it is getting. */
+  readonly #wanted = new Map<string, SubscriptionTable<string>>();
+  readonly #answering = new Set<string>();
   /** ms of answers between turns of the event loop. */
   readonly #budget = new TurnBudget(1);
-  #number = 0;
-  #isClosed = false;
+  #lastStamp = 0;
+  bytes = 0;
+  evicted = 0;
 
-  constructor(messaging: MessagingState) {
+  constructor(messaging: RetainedContext) {
     this.#messaging = messaging;
   }
 
-  #peerOf(id: string): Peer {
-    let peer = this.#peers.get(id);
-    if (peer === undefined) {
-      peer = new Peer(this.#gone.has(id));
-      this.#peers.set(id, peer);
-    }
-    return peer;
+  /** @param wall ms since 1970 */
+  stamp(wall: number): number {
+    this.#lastStamp = Math.max(this.#lastStamp + 1, Math.floor(wall * 1_000));
+    return this.#lastStamp;
   }
-
-  // --- Asking ----------------------------------------------------------------------------------------------------------
 
   /**
-   * Asks all members, and later new ones, for the values of a new subscription.
-   *
-   * @param known settles when the others send publications: no later change of a value is missed
-   * @returns settles when all have answered, or after 5 s
+   * @param stamp of another node
+   * @returns the stamp that counts: a new one for one more than five minutes ahead of this clock
    */
-  async ask(subscription: Subscription, known: Promise<void>): Promise<void> {
-    await withTimeout(known.catch(ignore), 1_000);
-    if (subscription.closed || this.#isClosed) return;
-    this.#readers.add(subscription);
-    const asked = this.#messaging.peers().map((id) => this.#ask(id, [subscription]));
-    await withTimeout(Promise.all(asked), 5_000);
+  seen(stamp: number, wall: number): number {
+    if (stamp > Math.floor(wall * 1_000) + 300_000_000) return this.stamp(wall);
+    this.#lastStamp = Math.max(this.#lastStamp, stamp);
+    return stamp;
   }
 
-  forget(subscription: Subscription): void {
-    this.#readers.delete(subscription);
-  }
-
-  onMember(id: string): void {
-    if (this.#isClosed || this.#peers.get(id)?.isMet || !this.#messaging.peers().includes(id)) return;
-    this.#peerOf(id).isMet = true;
-    if (this.#gone.delete(id)) void this.#send(id, () => AGAIN);
-    void this.#ask(id, this.#readers);
-  }
-
-  onAgain(from: string): void {
-    this.#peers.get(from)?.end();
-    void this.#ask(from, this.#readers);
-  }
-
-  /** The link to a member lost items. */
-  onLost(id: string): void {
-    const peer = this.#peers.get(id);
-    if (this.#isClosed || peer === undefined) return;
-    if (peer.hasAsked) void this.#send(id, () => AGAIN);
-    if (peer.asking !== undefined) this.onAgain(id);
-  }
-
-  onGone(id: string): void {
-    const peer = this.#peers.get(id);
-    if (peer === undefined) return;
-    this.#peers.delete(id);
-    if (peer.hasAsked) this.#gone.set(id, true);
-    this.#drop(peer);
-  }
-
-  #drop(peer: Peer): void {
-    peer.question = undefined;
-    peer.filters.clear();
-    peer.end();
-  }
-
-  onEnd(from: string, number: number): void {
-    const peer = this.#peers.get(from);
-    if (peer?.number === number) peer.end();
-  }
-
-  #ask(id: string, readers: Iterable<Subscription>): Promise<void> {
-    const peer = this.#peerOf(id);
-    for (const { filter } of readers) peer.filters.add(filter);
-    if (peer.filters.size === 0) return Promise.resolve();
-    peer.asking ??= this.#askAll(id, peer);
-    return peer.asking;
-  }
-
-  async #askAll(id: string, peer: Peer): Promise<void> {
-    for (let some = peer.take(); some.length > 0; some = peer.take()) {
-      this.#number = (this.#number + 1) >>> 0;
-      const question = encodeAsk(this.#number, some);
-      peer.number = this.#number;
-      const ended = new Promise<void>((resolve) => {
-        peer.end = resolve;
-      });
-      if ((await this.#send(id, () => question)) === "sent") await ended;
+  /** Replaces the value of its topic; empty data removes it. */
+  keep(value: RetainedValue): void {
+    const { maxRetained, maxRetainedBytes } = this.#messaging.settings;
+    this.#delete(value.topic);
+    if (value.data.length === 0) return;
+    this.values.set(value.topic, value);
+    this.bytes += sizeOf(value);
+    for (const oldest of this.values.keys()) {
+      if (this.values.size <= maxRetained && this.bytes <= maxRetainedBytes) return;
+      this.#delete(oldest);
+      this.evicted += 1;
     }
-    peer.asking = undefined;
   }
 
-  // --- Answering -------------------------------------------------------------------------------------------------------
-
-  onAsk(from: string, question: Question): void {
-    const peer = this.#peerOf(from);
-    peer.hasAsked = true;
-    peer.question = question;
-    if (!peer.isAnswering) void this.#answerAll(from, peer);
+  matching(filter: string): RetainedValue[] {
+    return [...this.values.values()].filter(({ topic }) => matches(filter, topic));
   }
 
-  /** The last question at a time: a member may ask without reading. */
-  async #answerAll(to: string, peer: Peer): Promise<void> {
-    peer.isAnswering = true;
-    for (let next = peer.question; next !== undefined; next = peer.question) {
-      await this.#answer(to, peer, next);
-      if (peer.question === next) peer.question = undefined;
+  #delete(topic: string): void {
+    const value = this.values.get(topic);
+    if (value === undefined) return;
+    this.values.delete(topic);
+    this.bytes -= sizeOf(value);
+  }
+
+  /** Sends a member the values of its filters, one answer at a time: it may want them over and over. */
+  answer(id: string, filters: Iterable<string>): void {
+    if (this.values.size === 0) return;
+    const wanted = this.#wanted.get(id) ?? new SubscriptionTable<string>();
+    for (const filter of filters) wanted.add(filter, filter);
+    if (wanted.size === 0) return;
+    this.#wanted.set(id, wanted);
+    if (this.#answering.has(id)) return;
+    this.#answering.add(id);
+    void this.#answerAll(id);
+  }
+
+  async #answerAll(id: string): Promise<void> {
+    for (let next = this.#wanted.get(id); next !== undefined; next = this.#wanted.get(id)) {
+      this.#wanted.delete(id);
+      await this.#answer(id, next);
     }
-    peer.isAnswering = false;
+    this.#answering.delete(id);
   }
 
-  async #answer(to: string, peer: Peer, question: Question): Promise<void> {
-    const { number, filters } = question;
-    const { values } = this.#messaging.retained;
-    const isCurrent = (): boolean => peer.question === question;
-    for (const topic of [...values.keys()]) {
+  async #answer(to: string, wanted: SubscriptionTable<string>): Promise<void> {
+    const filters: string[] = [];
+    for (const topic of [...this.values.keys()]) {
       if (this.#budget.spend()) await new Promise((resolve) => setImmediate(resolve));
-      if (!isCurrent()) return;
-      if (!filters.some((filter) => matches(filter, topic))) continue;
-      // Read when there is room: a later publication was sent before.
-      const result = await this.#send(to, () => {
-        const value = isCurrent() ? values.get(topic) : undefined;
-        return value === undefined ? undefined : encodeValue(value);
-      });
-      if (result === "unreachable") return;
+      wanted.match(topic, filters);
+      if (filters.length > 0 && (await this.#send(to, topic)) === "unreachable") return;
+      filters.length = 0;
     }
-    await this.#send(to, () => (isCurrent() ? encodeEnd(number) : undefined));
   }
 
-  /** Waits for room: a slow peer delays only its own answers. @param item `undefined`: nothing is to be sent */
-  async #send(to: string, item: () => Buffer | undefined): Promise<SendResult> {
+  /** Waits for room: a slow peer delays only its own answers. */
+  async #send(to: string, topic: string): Promise<SendResult> {
     const { links, drops } = this.#messaging;
     for (;;) {
-      const bytes = item();
-      const result = bytes === undefined ? "sent" : links.send(to, MessageKind.RETAINED, bytes);
+      // Read when there is room: a later publication was sent before.
+      const item = this.values.get(topic)?.item;
+      if (item === undefined) return "sent";
+      const result = links.send(to, MessageKind.RETAINED, item);
       if (result === "too-large") drops.dropped("size", to, "$retained");
       if (result !== "full") return result;
-      if (this.#isClosed || !(await links.room(to, bytes?.length))) return "unreachable";
+      if (this.#messaging.closed || !(await links.room(to, item.length))) return "unreachable";
     }
   }
-
-  close(): void {
-    this.#isClosed = true;
-    this.#readers.clear();
-    for (const peer of this.#peers.values()) this.#drop(peer);
-  }
 }
 
-// --- Items -----------------------------------------------------------------------------------------------------------
-
-export function encodeAsk(question: number, filters: readonly string[]): Buffer {
-  out.byte(RetainedItem.ASK);
-  out.uint(question);
-  out.texts(filters);
-  return out.take();
-}
-
-export function encodeValue({ item }: Pick<RetainedValue, "item">): Buffer {
-  return Buffer.concat([Buffer.of(RetainedItem.VALUE), item]);
-}
-
-export function encodeEnd(question: number): Buffer {
-  out.byte(RetainedItem.END);
-  out.uint(question);
-  return out.take();
-}
-
-/**
- * @param reader after the question
- * @returns the filters of an ASK; `undefined`: it is malformed
- */
-export function readFilters(reader: Reader): string[] | undefined {
-  const filters = reader.texts(MAX_ASK_FILTERS, MAX_TOPIC);
-  const isWhole = !reader.failed && reader.at === reader.end;
-  return isWhole && filters.every((filter) => filterFault(filter) === undefined) ? filters : undefined;
+function sizeOf({ topic, subtopic, item }: RetainedValue): number {
+  return 2 * (topic.length + (subtopic?.length ?? 0)) + item.length + 256;
 }

@@ -9,8 +9,8 @@
  * The link delivers the items of a session in order, each once, and reports it. In a later session the owner begins with
  * a snapshot. An owner without subscriptions sends nothing unless asked: no link is opened for it.
  *
- * Few items are undelivered per member, and the rate of parts is limited: a list of a million filters must not block
- * messages. The routes of a lost node are kept for the grace period but not used.
+ * Few items are undelivered per member: a list of a million filters must not block messages. The routes of a lost node
+ * are kept but not used, until it is gone.
  *
  * Time excludes pauses of the process, in which it received nothing.
  */
@@ -18,12 +18,11 @@ import { ClosedError, InvalidStateError, TimeoutError } from "../../core/errors.
 import { DriverTimer, RunningTimeout } from "../../core/timers.js";
 import { ignore, neverLate, Waiter } from "../../core/waiter.js";
 import { LatestMap, MAX_MEMBERS } from "../bounds.js";
-import { ROUTE_FLUSH, ROUTE_PARTS, ROUTE_PARTS_TIME, ROUTE_READY_TIMEOUT } from "./bounds.js";
+import { ROUTE_FLUSH, ROUTE_READY_TIMEOUT } from "./bounds.js";
 import type { NodeLinks } from "./links.js";
-import type { MessagingSettings } from "./options.js";
 import { MessageKind, type MessageRoutesStats } from "./parts.js";
-import { ROUTE_LIMITS, type RouteCopies, RouteCopy, type RouteLimits } from "./route-copy.js";
-import { ASK, decodeRouteItem, OwnRoutes, type RouteChanges, type RouteSnapshot } from "./route-own.js";
+import { ROUTE_LIMITS, type RouteCopies, type RouteLimits, RouteMember } from "./route-member.js";
+import { ASK, decodeRouteItem, OwnRoutes, RouteProgress } from "./route-own.js";
 import { RouteTable } from "./route-table.js";
 
 /** Callers until all know a version. */
@@ -34,29 +33,11 @@ interface Known {
   readonly timeout: RunningTimeout;
 }
 
-/** Another node: the copy of its list, and its progress with this node's. */
-class Member extends RouteCopy {
-  lostAt = 0;
-  /** This node's version when the member was met. Earlier versions do not wait for the member. */
-  since = 0;
-  /** Delivered version, and the version after everything sent. */
-  have = 0;
-  sent = 0;
-  /** Of the link, when the last item was sent. */
-  session = -1;
-  /** Undelivered items; the count of interruptions, since late reports are ignored. */
-  inFlight = 0;
-  epoch = 0;
-  snapshot: RouteSnapshot | undefined = undefined;
-  /** Whether the member has asked for a snapshot. */
-  isAsked = false;
-  /** Whether the member is to be asked for its own, and was asked without an answer so far. */
-  asks = false;
-  waits = false;
-
-  lacks(version: number): boolean {
-    return this.isAlive && this.since < version && this.have < version;
-  }
+export interface RouteEffects {
+  /** `version` has changed. */
+  onChanged(): void;
+  /** A member wants the retained values of filters. */
+  onWanted(id: string, filters: readonly string[]): void;
 }
 
 export type RouteLinks = Pick<NodeLinks, "send" | "room" | "session" | "onDelivered" | "takesPart">;
@@ -69,46 +50,40 @@ export class RouteDriver {
   /** New members with unknown interest, until it arrives, they are lost, or after `settle` ms: the deadlines. */
   readonly unsettled = new Map<string, number>();
   readonly #id: string;
-  readonly #settings: Pick<MessagingSettings, "grace" | "settle">;
+  /** ms. */
+  readonly #settle: number;
   readonly #links: RouteLinks;
-  readonly #onChanged: () => void;
+  readonly #effects: RouteEffects;
   /** Counts this many ms of a pause of the process. */
   readonly #timer = new DriverTimer(1_000);
   readonly #own = new OwnRoutes();
   readonly #copies: RouteCopies;
   readonly #refused: Record<string, number> = Object.create(null) as Record<string, number>;
-  readonly #members = new Map<string, Member>();
+  readonly #members = new Map<string, RouteMember>();
   /** By version. */
   readonly #waits: Known[] = [];
   /** Members whose link has no room. */
   readonly #full = new Set<string>();
   /** Whether new members are asked for their list. */
   #asksUnsettled = false;
-  /** Longest lost first. */
-  readonly #lost = new Set<string>();
-  /** Nodes with a list that was deleted here, or awaited. The next meeting asks for it. */
+  /** Gone nodes with a list that was deleted here. The next meeting asks for it. */
   readonly #forgotten = new LatestMap<string, true>(MAX_MEMBERS);
-  /** Members waiting for a part under the rate limit, longest wait first. */
-  readonly #hungry = new Set<Member>();
-  /** Parts made since a time. */
-  #parts = 0;
-  #partsAt = Number.NEGATIVE_INFINITY;
   #flushAt = Infinity;
   #sweptAt = Number.NEGATIVE_INFINITY;
   #closed = false;
 
-  /** @param id of this node @param onChanged called when `version` has changed */
+  /** @param id of this node @param settle ms */
   constructor(
     id: string,
-    settings: Pick<MessagingSettings, "grace" | "settle">,
+    settle: number,
     links: RouteLinks,
-    onChanged: () => void,
+    effects: RouteEffects,
     limits: RouteLimits = ROUTE_LIMITS,
   ) {
     this.#id = id;
-    this.#settings = settings;
+    this.#settle = settle;
     this.#links = links;
-    this.#onChanged = onChanged;
+    this.#effects = effects;
     this.#copies = { store: this.table, limits, refuse: (reason) => this.#refuse(reason) };
     this.#timer.hold(false);
     this.#timer.start({ nextWakeUp: () => this.#nextWakeUp(), tick: (now) => this.#tick(now) });
@@ -119,18 +94,19 @@ export class RouteDriver {
   /**
    * Begins this node's own interest in a filter.
    *
+   * @param isWanted whether others are to send their retained values
    * @returns settles when all present members have acknowledged it; rejects with TimeoutError `ETIMEDOUT` after 10 s,
    * with ClosedError `EAGAIN` when messaging closes. It need not be awaited
    * @throws InvalidStateError `EFSM` for more filters than a node may have, or more bytes of them
    */
-  subscribe(filter: string): Promise<void> {
+  subscribe(filter: string, isWanted = false): Promise<void> {
     const { nodeRoutes, nodeBytes } = this.#copies.limits;
     const isKnown = this.#own.filters.has(filter);
     if (!isKnown && this.#own.filters.size >= nodeRoutes)
       throw new InvalidStateError("EFSM", `a node subscribes to at most ${nodeRoutes} filters`);
     if (!isKnown && this.#own.bytes + Buffer.byteLength(filter) > nodeBytes)
       throw new InvalidStateError("EFSM", `the filters of a node have at most ${nodeBytes} bytes`);
-    this.#own.add(filter);
+    this.#own.add(filter, isWanted);
     return this.#known();
   }
 
@@ -144,7 +120,7 @@ export class RouteDriver {
   #known(): Promise<void> {
     const { version } = this.#own;
     const now = this.#timer.now();
-    if (this.#own.hasPending) this.#flushSoon(now);
+    this.#flushSoon(now);
     if (!this.#closed && this.#missing(version) === 0) return Promise.resolve();
     const last = this.#waits.at(-1);
     // Changes in one item have one answer.
@@ -194,99 +170,47 @@ export class RouteDriver {
     this.#timer.update();
   }
 
-  #flush(now: number): void {
-    // A few at a time: members get the blocks before the log forgets them.
-    this.#own.logBlocks(8);
-    this.#flushAt = this.#own.hasPending ? now + ROUTE_FLUSH : Infinity;
-    for (const member of this.#members.values()) this.#feed(now, member);
-  }
-
   // --- Members -------------------------------------------------------------------------------------------------------
 
   onMember(id: string, state: "alive" | "lost" | "gone"): void {
     if (this.#closed || id === this.#id) return;
-    const now = this.#timer.now();
     const member = this.#members.get(id);
-    const isGone = state === "gone" || (state === "alive" && !this.#links.takesPart(id));
-    if (state === "alive" && !isGone) {
-      this.#meet(now, id);
-      this.#arrive(now, member ?? this.#add(id));
-    } else {
+    if (state === "alive" && this.#links.takesPart(id)) this.#arrive(id, member);
+    else {
       this.#settled(id);
-      if (member !== undefined && isGone) this.#remove(member);
-      else if (member !== undefined) this.#lose(now, member);
+      if (member !== undefined && state === "lost") this.#lose(member);
+      else if (member !== undefined) this.#remove(member);
     }
     this.#onProgress();
     this.#timer.update();
   }
 
-  #meet(now: number, id: string): void {
-    const isKnown = this.#members.get(id)?.isAlive === true;
-    if (this.#settings.settle <= 0 || isKnown || this.unsettled.has(id)) return;
-    this.unsettled.set(id, now + this.#settings.settle);
-    this.#changed();
-  }
-
-  #add(id: string): Member {
-    const member = new Member(id, this.#copies);
+  #arrive(id: string, known: RouteMember | undefined): void {
+    if (known?.isAlive === true) return;
+    const member = known ?? new RouteMember(id, this.#copies);
     this.#members.set(id, member);
-    member.asks = this.#forgotten.delete(id);
-    return member;
-  }
-
-  #arrive(now: number, member: Member): void {
-    if (member.isAlive) return;
     member.isAlive = true;
     member.since = this.#own.version;
-    this.#changed();
-    this.#lost.delete(member.id);
     // A returned member's routes are already known.
-    if (member.isWhole) this.#settled(member.id);
-    else if (this.#asksUnsettled) member.asks = true;
-    this.#feed(now, member);
+    if (this.#settle > 0 && !member.isWhole) this.unsettled.set(id, this.#timer.now() + this.#settle);
+    this.#changed();
+    this.#feed(member);
+    // Those of values that were published meanwhile, too.
+    if (member.wanted.size > 0) this.#effects.onWanted(id, [...member.wanted]);
+    if (this.#forgotten.delete(id) || (this.#asksUnsettled && !member.isWhole)) this.#ask(id);
   }
 
-  #lose(now: number, member: Member): void {
+  #lose(member: RouteMember): void {
     if (!member.isAlive) return;
     member.isAlive = false;
-    member.lostAt = now;
-    this.#interrupt(member);
-    this.#lost.add(member.id);
-    // Above the limit of a cluster the longest lost member is removed.
-    const [first] = this.#lost;
-    const oldest = this.#lost.size > MAX_MEMBERS ? this.#members.get(first as string) : undefined;
-    if (oldest !== undefined) this.#remove(oldest);
     this.#changed();
   }
 
-  #remove(member: Member): void {
+  #remove(member: RouteMember): void {
     this.#members.delete(member.id);
-    this.#lost.delete(member.id);
-    this.#interrupt(member);
-    // An owner that was asked may have sent its list, and have nothing more to send.
-    if (member.isWhole || member.asks || member.waits) this.#forgotten.set(member.id, true);
+    if (member.isWhole) this.#forgotten.set(member.id, true);
     member.end();
     this.#changed();
-  }
-
-  /** Undelivered items are no longer counted. An incomplete snapshot is sent again. */
-  #interrupt(member: Member): void {
-    member.inFlight = 0;
-    member.epoch += 1;
-    this.#hungry.delete(member);
-    if (member.snapshot === undefined) return;
-    this.#own.snapshots.delete(member.snapshot);
-    member.snapshot = undefined;
-    member.sent = 0;
-  }
-
-  /** The member has none of the items. */
-  #restart(member: Member): void {
-    this.#interrupt(member);
-    member.have = 0;
-    member.sent = 0;
-    member.session = -1;
-    if (member.waits) member.asks = true;
   }
 
   /** Whether there are members in `unsettled`, who are asked then. */
@@ -294,18 +218,14 @@ export class RouteDriver {
     if (this.unsettled.size === 0) return false;
     if (!this.#asksUnsettled) {
       this.#asksUnsettled = true;
-      for (const id of this.unsettled.keys()) {
-        const member = this.#members.get(id);
-        if (member !== undefined) this.#ask(this.#timer.now(), member);
-      }
-      this.#timer.update();
+      for (const id of this.unsettled.keys()) this.#ask(id);
     }
     return true;
   }
 
-  #ask(now: number, member: Member): void {
-    member.asks = true;
-    this.#feed(now, member);
+  /** Without an answer everything is sent to it until it has settled. */
+  #ask(id: string): void {
+    this.#links.send(id, MessageKind.ROUTES, ASK);
   }
 
   #settled(id: string): void {
@@ -315,43 +235,29 @@ export class RouteDriver {
 
   #changed(): void {
     this.version += 1;
-    this.#onChanged();
+    this.#effects.onChanged();
   }
 
   // --- Time ----------------------------------------------------------------------------------------------------------
 
-  /** All deadlines of one kind are in the order of their insertion. */
   #nextWakeUp(): number {
+    // The first one was met first.
     const [unsettled = Infinity] = this.unsettled.values();
-    const [lost] = this.#lost;
-    const expiry = lost === undefined ? Infinity : this.#expiryOf(lost);
-    const parts = this.#hungry.size > 0 ? this.#partsAt + ROUTE_PARTS_TIME : Infinity;
-    return Math.min(this.#flushAt, unsettled, expiry, parts, this.#nextSweep());
+    return Math.min(this.#flushAt, unsettled, this.#nextSweep());
   }
 
   #tick(now: number): void {
-    if (now >= this.#flushAt) this.#flush(now);
-    // A member that wants more parts goes to the end.
-    for (const member of this.#hungry) {
-      if (!this.#mayMakePart(now)) break;
-      this.#hungry.delete(member);
-      this.#feed(now, member, true);
+    if (now >= this.#flushAt) {
+      this.#flushAt = Infinity;
+      for (const member of this.#members.values()) this.#feed(member);
     }
     for (const [id, until] of this.unsettled) {
       if (now < until) break;
       this.#settled(id);
     }
-    for (const id of this.#lost) {
-      if (now < this.#expiryOf(id)) break;
-      this.#remove(this.#members.get(id) as Member);
-    }
     if (now < this.#nextSweep()) return;
     this.#sweptAt = now;
     this.table.sweep();
-  }
-
-  #expiryOf(lost: string): number {
-    return (this.#members.get(lost) as Member).lostAt + this.#settings.grace;
   }
 
   /** In short turns of some tenths of a ms, even without other changes. */
@@ -365,103 +271,71 @@ export class RouteDriver {
   onUp(id: string): void {
     const member = this.#members.get(id);
     if (this.#closed || member === undefined) return;
-    this.#feed(this.#timer.now(), member);
+    this.#feed(member);
     this.#timer.update();
   }
 
-  /** Up to the room of the link. @param isNext whether its turn for parts has come */
-  #feed(now: number, member: Member, isNext = this.#hungry.size === 0): void {
-    if (!member.isAlive) return;
-    if (member.session >= 0 && member.session !== this.#links.session(member.id)) this.#restart(member);
-    if (member.asks) {
-      if (!this.#give(member, ASK)) return;
-      member.asks = false;
-      member.waits = true;
+  /** Sends up to the room of the link. */
+  #feed(member: RouteMember): void {
+    if (!member.isAlive || this.#full.has(member.id)) return;
+    if (member.session >= 0 && member.session !== this.#links.session(member.id)) member.restart();
+    const now = this.#timer.now();
+    if (member.isAsked && member.progress.isWhole) {
+      // A peer may ask over and over.
+      const due = member.snapshotAt + 1_000;
+      if (now < due) this.#flushAt = Math.min(this.#flushAt, due);
+      else member.progress = new RouteProgress();
     }
-    // A member takes what has arrived in one turn, and 16 parts at once held up its messages for 60 ms.
+    // A member takes what has arrived in one turn, and 16 items at once held up its messages for 60 ms.
     while (member.inFlight < 2) {
-      if (member.snapshot === undefined) {
-        if (member.sent === this.#own.cut && !member.isAsked) return;
-        // A reader with nothing gets a snapshot: its size is the list's, not the log's.
-        const isNone = member.sent === 0 || member.isAsked;
-        const block = isNone ? undefined : this.#own.log.get(member.sent);
-        if (block !== undefined) {
-          if (!this.#send(member, block.item, block.to)) return;
-          member.sent = block.to;
-          continue;
+      if (member.unsent === undefined) {
+        const { progress } = member;
+        const isCurrent = progress.sent === this.#own.version;
+        const isNothing = progress.sent < 0 && this.#own.version === 0 && !member.isAsked;
+        if (isCurrent || isNothing) return;
+        if (progress.sent < 0) {
+          member.snapshotAt = now;
+          member.isAsked = false;
         }
-        member.isAsked = false;
-        member.snapshot = this.#own.beginSnapshot();
+        const item = this.#own.next(progress);
+        member.unsent = { item, version: progress.isWhole ? progress.sent : 0 };
       }
-      if (!this.#feedPart(now, member, member.snapshot, isNext)) return;
+      if (!this.#send(member, member.unsent)) return;
     }
   }
 
-  /** @returns whether the link has it */
-  #feedPart(now: number, member: Member, snapshot: RouteSnapshot, isNext: boolean): boolean {
-    if (snapshot.part === undefined) {
-      if (!(isNext && this.#mayMakePart(now))) {
-        this.#hungry.add(member);
-        return false;
-      }
-      this.#parts += 1;
-      snapshot.part = this.#own.makePart(snapshot);
-    }
-    if (!this.#send(member, snapshot.part, snapshot.isLast ? snapshot.base : 0)) return false;
-    snapshot.part = undefined;
-    if (!snapshot.isLast) return true;
-    this.#own.snapshots.delete(snapshot);
-    member.snapshot = undefined;
-    member.sent = snapshot.base;
-    return true;
-  }
-
-  #mayMakePart(now: number): boolean {
-    if (now - this.#partsAt >= ROUTE_PARTS_TIME) {
-      this.#partsAt = now;
-      this.#parts = 0;
-    }
-    return this.#parts < ROUTE_PARTS;
-  }
-
-  /** @param version that the member then has @returns whether the link has it */
-  #send(member: Member, item: Uint8Array, version: number): boolean {
-    if (!this.#give(member, item)) return false;
+  /** @returns whether the link has it; without room the member is fed again when there is some */
+  #send(member: RouteMember, { item, version }: NonNullable<RouteMember["unsent"]>): boolean {
+    const { id, epoch } = member;
+    const result = this.#links.send(id, MessageKind.ROUTES, item);
+    if (result === "full") this.#waitForRoom(id, item.length);
+    if (result !== "sent") return false;
+    member.session = this.#links.session(id);
+    member.unsent = undefined;
     member.inFlight += 1;
-    const { epoch } = member;
-    this.#links.onDelivered(member.id, (isDelivered) => {
+    this.#links.onDelivered(id, (isDelivered) => {
       if (this.#closed || epoch !== member.epoch) return;
-      const now = this.#timer.now();
-      if (!isDelivered) {
-        this.#interrupt(member);
-        this.#flushSoon(now);
-        return;
-      }
-      member.inFlight -= 1;
-      if (version > member.have) {
-        member.have = version;
+      if (isDelivered) {
+        member.inFlight -= 1;
+        member.have = Math.max(member.have, version);
         this.#onProgress();
+        this.#feed(member);
+      } else {
+        member.restart();
+        this.#flushSoon(this.#timer.now());
       }
-      this.#feed(now, member);
       this.#timer.update();
     });
     return true;
   }
 
-  /** @returns whether the link has it; without room the member is fed again when there is some */
-  #give(member: Member, item: Uint8Array): boolean {
-    const { id } = member;
-    const result = this.#links.send(id, MessageKind.ROUTES, item);
-    if (result === "full" && !this.#full.has(id)) {
-      this.#full.add(id);
-      void this.#links.room(id, item.length).then((isThere) => {
-        this.#full.delete(id);
-        // Membership reports as well that a peer is gone.
-        if (isThere) this.onUp(id);
-      });
-    }
-    if (result === "sent") member.session = this.#links.session(id);
-    return result === "sent";
+  #waitForRoom(id: string, bytes: number): void {
+    this.#full.add(id);
+    void this.#links.room(id, bytes).then((isThere) => {
+      this.#full.delete(id);
+      // A lost member is fed when it is back.
+      if (isThere) this.onUp(id);
+    });
   }
 
   // --- What comes ----------------------------------------------------------------------------------------------------
@@ -474,7 +348,7 @@ export class RouteDriver {
     if (this.#closed) return undefined;
     // The event of its arrival may follow.
     if (!this.#members.has(from)) this.onMember(from, "alive");
-    const reason = this.#receive(this.#timer.now(), from, item);
+    const reason = this.#receive(from, item);
     if (reason !== undefined) this.#refuse(reason);
     this.#timer.update();
     return reason;
@@ -484,41 +358,41 @@ export class RouteDriver {
     this.#refused[reason] = (this.#refused[reason] ?? 0) + 1;
   }
 
-  #receive(now: number, from: string, item: Buffer): string | undefined {
+  #receive(from: string, item: Buffer): string | undefined {
     const member = this.#members.get(from);
     if (member === undefined) return "stranger";
     const message = decodeRouteItem(item);
     if (message === undefined) return "malformed";
-    if (message !== "ask") return this.#onChanges(now, member, message);
-    // A snapshot on its way is the answer.
-    if (member.snapshot === undefined) member.isAsked = true;
-    this.#feed(now, member);
+    if (message === "ask") {
+      // A list that is on its way is the answer.
+      if (member.progress.sent < 0 || (member.progress.isWhole && member.inFlight === 0))
+        member.isAsked = true;
+      this.#feed(member);
+      return undefined;
+    }
+    const taken = member.take(message);
+    if (typeof taken === "string") return taken;
+    this.#changed();
+    if (!member.isReading) this.#settled(member.id);
+    if (taken.length > 0) this.#effects.onWanted(from, taken);
     return undefined;
   }
 
-  #onChanges(now: number, member: Member, changes: RouteChanges): string | undefined {
-    const reason = member.take(changes);
-    if (reason !== undefined) {
-      // The owner ignores the question while it sends a snapshot.
-      if (changes.isLast || !member.waits) this.#ask(now, member);
-      return reason;
-    }
-    this.#changed();
-    if (member.isReading) return undefined;
-    member.waits = false;
-    this.#settled(member.id);
-    return undefined;
+  /** Filters whose retained values a member wants. */
+  wantedBy(id: string): Iterable<string> {
+    return this.#members.get(id)?.wanted ?? [];
   }
 
   stats(): MessageRoutesStats {
-    const { filters, bytes: ownBytes, snapshots } = this.#own;
+    const { filters, bytes: ownBytes } = this.#own;
     const { size, filterBytes } = this.table;
+    const members = [...this.#members.values()];
     return {
       own: { filters: filters.size, bytes: ownBytes },
       routes: size,
       bytes: filterBytes,
-      nodes: this.#members.size,
-      snapshots: snapshots.size,
+      nodes: members.length,
+      snapshots: members.filter(({ progress }) => progress.sent >= 0 && !progress.isWhole).length,
       refused: { ...this.#refused },
     };
   }

@@ -1,14 +1,12 @@
 /**
  * This node's own subscriptions, and the items of the kind ROUTES by which others learn them (docs/spec/messaging.md).
  *
- *   add, delete ─> a version each ─> blocks of changes, encoded once ─> cut: the log
- *
  *   CHANGES 1 | flags 1: 1 a snapshot begins, 2 it ends | changes to the end of the item
  *   ASK     2
- *   change    1 added, 0 removed | filter text
+ *   change    0 removed, 1 added, 2 added, and its retained values are wanted | filter text
  *
- * A member with a version in the log gets the blocks since; another one gets a snapshot. A snapshot is read from the
- * changing set: the blocks since its base follow, and may repeat additions and removals.
+ * Each change has a version, and a place in the log. An entry is sent as its filter is then: a member with a version in
+ * the log gets the entries since. The whole log is a snapshot.
  */
 import { Reader, Writer } from "../compact.js";
 import { ROUTE_BLOCK } from "./bounds.js";
@@ -21,6 +19,8 @@ const PartFlag = { FIRST: 1, LAST: 2 } as const;
 export interface RouteChange {
   readonly filter: string;
   readonly isAdded: boolean;
+  /** Whether the reader is to send the retained values of an added filter. */
+  readonly isWanted?: boolean;
 }
 
 export interface RouteChanges {
@@ -48,8 +48,8 @@ export class RouteChangesWriter {
     return this.#out.at - 2;
   }
 
-  add({ filter, isAdded }: RouteChange): void {
-    this.#out.byte(isAdded ? 1 : 0);
+  add({ filter, isAdded, isWanted = false }: RouteChange): void {
+    this.#out.byte(isWanted ? 2 : isAdded ? 1 : 0);
     this.#out.text(filter);
   }
 
@@ -71,116 +71,84 @@ export function decodeRouteItem(item: Buffer): RouteChanges | "ask" | undefined 
   const isLast = (flags & PartFlag.LAST) !== 0;
   const changes: RouteChange[] = [];
   while (reader.at < reader.end && !reader.failed) {
-    const isAdded = reader.uintUpTo(1) === 1;
-    changes.push({ filter: reader.text(item.length), isAdded });
+    const how = reader.uintUpTo(2);
+    changes.push({ filter: reader.text(item.length), isAdded: how > 0, isWanted: how === 2 });
   }
   // Only the end of a snapshot may have none.
   if (reader.failed || (changes.length === 0 && !isLast)) return undefined;
   return { isFirst: (flags & PartFlag.FIRST) !== 0, isLast, changes };
 }
 
-export interface RouteBlock {
-  /** The version after it. */
-  readonly to: number;
-  readonly item: Buffer;
+/** How far a member has got in a session of its link. */
+export class RouteProgress {
+  /** The version after all that was sent; -1: nothing was. */
+  sent = -1;
+  /** Whether a snapshot was sent to its end. */
+  isWhole = false;
+  /** Of the log that `sent` is a place of. */
+  compactions = 0;
 }
 
-export interface RouteSnapshot {
-  readonly base: number;
-  readonly filters: Iterator<string>;
-  isFirst: boolean;
-  /** A part that the link has not taken yet. */
-  part: Buffer | undefined;
-  /** Whether `part` is the last one. */
-  isLast: boolean;
-}
-
-/** This node's filters, their changes and the snapshots of them that members are getting. */
+/** This node's filters, and their changes. */
 export class OwnRoutes {
   readonly filters = new Set<string>();
-  /** Of the next block, and of a part of a snapshot. */
-  readonly #changes = new RouteChangesWriter();
-  readonly #part = new RouteChangesWriter();
-  /** Those that the log does not have yet. */
-  readonly #blocks: RouteBlock[] = [];
-  /** By the version before; the oldest one first. */
-  readonly log = new Map<number, RouteBlock>();
-  /** Until the member has all of it, or gets no more of it. */
-  readonly snapshots = new Set<RouteSnapshot>();
-  /** Changes so far, including pending ones. */
+  /** Those of `filters` whose retained values others are to send. */
+  readonly #wanted = new Set<string>();
+  /** Changed filters; the last one is of `version`. */
+  #log: string[] = [];
+  /** Changes so far. */
   version = 0;
-  /** The version up to which the log has them. */
-  cut = 0;
   bytes = 0;
-  logBytes = 0;
+  #compactions = 0;
+  /** The version of the last compaction: later places are the same in all logs. */
+  #compactedAt = 0;
+  readonly #out = new RouteChangesWriter();
 
-  get hasPending(): boolean {
-    return this.cut < this.version;
-  }
-
-  add(filter: string): void {
-    if (this.filters.has(filter)) return;
+  /** @param isWanted whether others are to send their retained values, also if the filter is known */
+  add(filter: string, isWanted: boolean): void {
+    const isKnown = this.filters.has(filter);
+    if (isKnown && !isWanted) return;
+    if (!isKnown) this.bytes += Buffer.byteLength(filter);
     this.filters.add(filter);
-    this.bytes += Buffer.byteLength(filter);
-    this.#change({ filter, isAdded: true });
+    if (isWanted) this.#wanted.add(filter);
+    this.#change(filter);
   }
 
   delete(filter: string): void {
     if (!this.filters.delete(filter)) return;
+    this.#wanted.delete(filter);
     this.bytes -= Buffer.byteLength(filter);
-    this.#change({ filter, isAdded: false });
+    this.#change(filter);
   }
 
-  #change(change: RouteChange): void {
-    if (this.#changes.size + change.filter.length > ROUTE_BLOCK) this.#endBlock();
-    this.#changes.add(change);
+  /** The log has twice as many entries as filters at most. */
+  #change(filter: string): void {
+    if (this.#log.length >= 2 * this.filters.size + 1_024) {
+      this.#log = [...this.filters];
+      this.#compactions += 1;
+      this.#compactedAt = this.version;
+    }
+    this.#log.push(filter);
     this.version += 1;
   }
 
-  #endBlock(): void {
-    this.#blocks.push({ to: this.version, item: this.#changes.take({ isFirst: false, isLast: false }) });
-  }
-
-  /** Moves blocks into the log, the last one with what has changed until now. @param most number */
-  logBlocks(most: number): void {
-    if (this.#blocks.length < most && this.#changes.size > 0) this.#endBlock();
-    for (const block of this.#blocks.splice(0, most)) {
-      this.log.set(this.cut, block);
-      this.cut = block.to;
-      this.logBytes += block.item.length;
+  /** The next item for a member that lacks some of the list, or has nothing yet. It then counts as sent. */
+  next(progress: RouteProgress): Buffer {
+    const first = this.version - this.#log.length;
+    const { compactions, sent } = progress;
+    const isFirst = sent < 0 || (sent < this.#compactedAt && compactions !== this.#compactions);
+    if (isFirst) {
+      progress.isWhole = false;
+      progress.compactions = this.#compactions;
     }
-    // Snapshots that are being read continue from the log.
-    const bound = this.snapshots.size > 0 ? 16_777_216 : 1_048_576;
-    for (const [from, { item }] of this.log) {
-      if (this.logBytes <= bound || this.log.size === 1) break;
-      this.log.delete(from);
-      this.logBytes -= item.length;
+    let at = isFirst ? 0 : sent - first;
+    for (; at < this.#log.length && this.#out.size < ROUTE_BLOCK; at++) {
+      const filter = this.#log[at] as string;
+      this.#out.add({ filter, isAdded: this.filters.has(filter), isWanted: this.#wanted.has(filter) });
     }
-  }
-
-  beginSnapshot(): RouteSnapshot {
-    const snapshot: RouteSnapshot = {
-      base: this.cut,
-      filters: this.filters.values(),
-      isFirst: true,
-      part: undefined,
-      isLast: false,
-    };
-    this.snapshots.add(snapshot);
-    return snapshot;
-  }
-
-  makePart(snapshot: RouteSnapshot): Buffer {
-    while (this.#part.size < ROUTE_BLOCK) {
-      const { done, value } = snapshot.filters.next();
-      if (done === true) {
-        snapshot.isLast = true;
-        break;
-      }
-      this.#part.add({ filter: value, isAdded: true });
-    }
-    const part = this.#part.take(snapshot);
-    snapshot.isFirst = false;
-    return part;
+    progress.sent = first + at;
+    const isLast = !progress.isWhole && progress.sent === this.version;
+    if (isLast) progress.isWhole = true;
+    return this.#out.take({ isFirst, isLast });
   }
 }

@@ -6,66 +6,52 @@
  * records; then the number is free.
  */
 import { MAX_NODE_ROUTES, MAX_SHAPES, MAX_SHAPES_OF_NODE } from "./bounds.js";
-import { doubled, FilterIndex, payloadKind, payloadWords, WALKED } from "./filter-index.js";
+import { doubled, FilterIndex, payloadWords, WALKED } from "./filter-index.js";
 import { WORD_MASK } from "./record-arena.js";
 import type { Shape, TopicScan } from "./topic-scan.js";
 import type { TopicFault } from "./topics.js";
 
 // --- Sets of nodes -----------------------------------------------------------------------------------------
 
-const PayloadKind = { LIST: 0, BITS: 1 } as const;
+const NO_NODE = 0xffff;
+/** A record's payload has as many words at most. */
+const MAX_WORDS = 0x3fff;
 
-export const NO_NODE = 0xffff;
-
-/**
- * A view of one record's set of node numbers (0 … 65,534) after another, each in the smaller form:
- *
- *   LIST   two numbers a word, 0xffff where there is none: one or two nodes are one word
- *   BITS   a bit for each number up to the largest: a hundred nodes are four words
- */
-export class NodeSet {
+/** A view of one record's node numbers after another: two in each word, 0xffff where there is none. */
+class NodeSet {
   #words: Uint32Array = new Uint32Array(1);
   /** Where the payload begins, and its words. */
   #at = 0;
   length = 0;
-  #isBits = false;
 
   /** @param words of records @param at the header of one, valid until it is moved */
   open(words: Uint32Array, at: number): this {
-    const header = words[at] as number;
     this.#words = words;
     this.#at = at + 1;
-    this.length = payloadWords(header);
-    this.#isBits = payloadKind(header) === PayloadKind.BITS;
+    this.length = payloadWords(words[at] as number);
     return this;
   }
 
   has(node: number): boolean {
-    return this.#isBits
-      ? node >>> 5 < this.length && ((this.#word(node >>> 5) >>> (node & 31)) & 1) === 1
-      : this.#find(node) !== -1;
+    return this.#find(node) !== -1;
   }
 
   /** Adds a new node; `false`: no room. */
   put(node: number): boolean {
-    const place = this.#isBits ? node >>> 5 : this.#find(NO_NODE);
-    if (this.#isBits && place < this.length)
-      this.#words[this.#at + place] = this.#word(place) | (1 << (node & 31));
-    else if (!this.#isBits && place !== -1) this.#set(place, node);
-    else return false;
-    return true;
+    const place = this.#find(NO_NODE);
+    if (place !== -1) this.#set(place, node);
+    return place !== -1;
   }
 
   take(node: number): void {
-    if (this.#isBits) this.#words[this.#at + (node >>> 5)] = this.#word(node >>> 5) & ~(1 << (node & 31));
-    else this.#set(this.#find(node), NO_NODE);
+    this.#set(this.#find(node), NO_NODE);
   }
 
   #word(i: number): number {
     return this.#words[this.#at + i] as number;
   }
 
-  /** @returns the place of a number in a list: two in each word; -1: none */
+  /** @returns the place of a number; -1: none */
   #find(number: number): number {
     for (let i = 0; i < this.length; i++) {
       const word = this.#word(i);
@@ -83,33 +69,26 @@ export class NodeSet {
       : (word & 0xffff_0000) | number;
   }
 
-  /** Replaces the nodes of a new payload, which is 0. */
+  /** Replaces the nodes of a new payload. */
   fill(nodes: readonly number[]): void {
-    if (!this.#isBits) this.#words.fill(0xffff_ffff, this.#at, this.#at + this.length);
-    for (const node of nodes) this.put(node);
+    this.#words.fill(0xffff_ffff, this.#at, this.#at + this.length);
+    for (const [place, node] of nodes.entries()) this.#set(place, node);
   }
 
   read(into: number[]): void {
     for (let i = 0; i < this.length; i++) {
-      let word = this.#word(i);
-      if (this.#isBits) {
-        for (; word !== 0; word &= word - 1) into.push(i * 32 + 31 - Math.clz32(word & -word));
-      } else {
-        if ((word & 0xffff) !== NO_NODE) into.push(word & 0xffff);
-        if (word >>> 16 !== NO_NODE) into.push(word >>> 16);
-      }
+      const word = this.#word(i);
+      if ((word & 0xffff) !== NO_NODE) into.push(word & 0xffff);
+      if (word >>> 16 !== NO_NODE) into.push(word >>> 16);
     }
   }
 }
 
-/** The form and the words for these nodes, with room for some more in a list. */
-export function formOf(nodes: readonly number[]): { kind: number; length: number } {
-  let largest = 0;
-  for (const node of nodes) if (node > largest) largest = node;
-  const bits = (largest >>> 5) + 1;
-  let list = 1;
-  while (list * 2 < nodes.length) list *= 2;
-  return bits <= list ? { kind: PayloadKind.BITS, length: bits } : { kind: PayloadKind.LIST, length: list };
+/** The words for so many nodes, with room for some more. */
+function wordsFor(nodes: number): number {
+  let words = 1;
+  while (words * 2 < nodes) words *= 2;
+  return Math.min(words, MAX_WORDS);
 }
 
 // --- The table ---------------------------------------------------------------------------------------------
@@ -126,7 +105,7 @@ export type AddResult =
 
 /** A node in a table, with what it has there. */
 export class RouteNode {
-  /** In the records, 0 to 65,534; -1: none was free, and its routes are refused. */
+  /** In the records, 0 to 32,765; -1: none was free, and its routes are refused. */
   readonly number: number;
   /** Id by which matches find it; `undefined`: they skip it. */
   owner: string | undefined = undefined;
@@ -154,6 +133,7 @@ export class RouteTable {
   unswept = 0;
   readonly #sweepSoonFrom: number;
   #cursor = 0;
+  #generation = 0;
   #calls = 0;
   /** A filter of three nodes counts three times, and so do its bytes. */
   size = 0;
@@ -161,7 +141,6 @@ export class RouteTable {
   /** Nodes that the current match has found: those with its stamp. */
   #stamps = new Uint32Array(16);
   #stamp = 0;
-  #union = new Uint32Array(1);
   readonly #set = new NodeSet();
   readonly #numbers: number[] = [];
   readonly #refs: number[] = [];
@@ -181,13 +160,10 @@ export class RouteTable {
   }
 
   takeNode(): RouteNode {
-    const number = this.#free.pop() ?? (this.#nodes.length < NO_NODE ? this.#nodes.length : -1);
+    const number = this.#free.pop() ?? (this.#nodes.length < 2 * MAX_WORDS ? this.#nodes.length : -1);
     const node = new RouteNode(number);
     if (number === -1) return node;
-    if (number === this.#stamps.length) {
-      this.#stamps = doubled(this.#stamps);
-      this.#union = doubled(this.#union);
-    }
+    if (number === this.#stamps.length) this.#stamps = doubled(this.#stamps);
     this.#nodes[number] = node;
     return node;
   }
@@ -278,20 +254,11 @@ export class RouteTable {
     const nodes = this.#nodes;
     const stamps = this.#stamps;
     const stamp = this.#nextStamp();
-    const union = this.#union;
-    let unionLength = 0;
     for (let hit = 0; hit < hits; hit++) {
       const ref = index.hits[hit] as number;
       const words = index.words(ref);
       const at = ref & WORD_MASK;
-      const header = words[at] as number;
-      const length = payloadWords(header);
-      if (payloadKind(header) === PayloadKind.BITS) {
-        // Filters with many nodes mostly have the same ones: each is checked once.
-        for (let i = 0; i < length; i++) union[i] = (union[i] as number) | (words[at + 1 + i] as number);
-        if (length > unionLength) unionLength = length;
-        continue;
-      }
+      const length = payloadWords(words[at] as number);
       for (let i = 0; i < length; i++) {
         const word = words[at + 1 + i] as number;
         for (let node = word & 0xffff, half = 0; half < 2; half++, node = word >>> 16) {
@@ -300,15 +267,6 @@ export class RouteTable {
           const owner = nodes[node]?.owner;
           if (owner !== undefined) into.push(owner);
         }
-      }
-    }
-    for (let i = 0; i < unionLength; i++) {
-      let word = union[i] as number;
-      union[i] = 0;
-      for (; word !== 0; word &= word - 1) {
-        const node = i * 32 + 31 - Math.clz32(word & -word);
-        const owner = stamps[node] === stamp ? undefined : nodes[node]?.owner;
-        if (owner !== undefined) into.push(owner);
       }
     }
   }
@@ -344,6 +302,10 @@ export class RouteTable {
       this.#waiting = [];
       this.#cursor = 0;
     }
+    if (this.#generation !== this.#index.generation) {
+      this.#generation = this.#index.generation;
+      this.#cursor = 0;
+    }
     const refs = this.#refs;
     refs.length = 0;
     this.#cursor = this.#index.walk(this.#cursor, refs);
@@ -377,7 +339,7 @@ export class RouteTable {
     const nodes = this.#read(ref);
     const { length } = this.#set;
     if (nodes.length === 0) this.#index.delete(ref);
-    else if (length > 1 && formOf(nodes).length * 4 <= length) this.#rewrite(ref, nodes);
+    else if (wordsFor(nodes.length) * 4 <= length) this.#rewrite(ref, nodes);
   }
 
   #read(ref: number): number[] {
@@ -387,8 +349,7 @@ export class RouteTable {
   }
 
   #rewrite(ref: number, nodes: readonly number[]): void {
-    const { kind, length } = formOf(nodes);
-    this.#setOf(this.#index.resize(ref, length, kind)).fill(nodes);
+    this.#setOf(this.#index.resize(ref, wordsFor(nodes.length))).fill(nodes);
   }
 
   #nextStamp(): number {

@@ -7,7 +7,8 @@
  *    │                 v  │ v all failed                                 │ the connection ends
  *    └──nothing waits── waiting (50 ms … 2 s) <──────────────────────────┘ (dialled again at once)
  *
- * While a protocol of lower priority serves, preferred ones are tried every 30 s.
+ * A link whose items are all acknowledged gives a protocol of lower priority up after 30 s: the next item dials the
+ * preferred one.
  */
 import { thrownText } from "../../core/arguments.js";
 import { RingBuffer } from "../../core/collections/queues.js";
@@ -22,7 +23,7 @@ import {
   PROTOCOL_RETRY,
 } from "./bounds.js";
 import { refusePromise } from "./options.js";
-import type { DiallingEnd, LinkProtocol, PairStream, PairStreams } from "./pair-streams.js";
+import type { DiallingEnd, LinkProtocol, LinkWay, PairStream, PairStreams } from "./pair-streams.js";
 import { type LinkMember, MessageKind, type NodeLinksEffects } from "./parts.js";
 import type { DialTarget } from "./protocols.js";
 import { type Publication, TopicForm, type TopicPlan } from "./publication.js";
@@ -36,7 +37,7 @@ export interface SendingEffects {
   readonly limits: WindowLimits;
   /** Above all sessions that peers may remember. */
   readonly firstSession: number;
-  protocolsOf(lane: number): readonly LinkProtocol[];
+  readonly protocols: readonly LinkProtocol[];
   hello(sending: Sending): Buffer;
   flushSoon(sending: Sending): void;
   noteDrained(): void;
@@ -45,11 +46,7 @@ export interface SendingEffects {
 
 export type SendingState = "idle" | "connecting" | "up" | "waiting";
 
-interface Candidate extends Pick<DiallingEnd, "protocol" | "where" | "target"> {
-  readonly rank: number;
-}
-
-interface Attempt extends DiallingEnd, Candidate {
+interface Attempt extends DiallingEnd {
   timer: RunningTimeout | undefined;
   hasEnded: boolean;
   /** Deliveries before it: without more, dialling again at once may be useless. */
@@ -80,25 +77,17 @@ export class Sending {
   #heldSince = -1;
   /** Topics by the alias that this session has defined for them. */
   #aliases: (TopicPlan | undefined)[] = [];
-  readonly lane: number;
-  readonly #protocols: readonly LinkProtocol[];
-  /** Of lane 0: the other lanes to the peer. */
-  readonly lanes = new Map<number, Sending>();
   readonly #links: SendingEffects;
-  #current: Attempt | undefined = undefined;
+  /** While it connects or is up. */
   #attempt: Attempt | undefined = undefined;
-  #candidates: Candidate[] = [];
+  /** To be tried next. */
+  #candidates: LinkWay[] = [];
   #rounds = 0;
-  /** Since when no dial brought what waits any further; -1: none failed. */
-  #failingSince = -1;
   #timer: NodeJS.Timeout | undefined = undefined;
-  #upgrade: NodeJS.Timeout | undefined = undefined;
   /** By protocol: time of its last failure. */
   readonly #failedAt = new Map<string, number>();
   /** By protocol, since it served: the last reported reason. */
   readonly #reported = new Map<string, string>();
-  /** Connections without an acknowledgement. */
-  #uselessInRow = 0;
   /** When the peer last forgot a session. */
   #forgottenAt = Number.NEGATIVE_INFINITY;
   #waiters: ((isThere: boolean) => void)[] = [];
@@ -107,31 +96,16 @@ export class Sending {
   #lastMessage = 0;
   #usedAt: number;
 
-  constructor(links: SendingEffects, { id, name }: Pick<LinkMember, "id" | "name">, lane: number) {
+  constructor(links: SendingEffects, { id, name }: Pick<LinkMember, "id" | "name">) {
     this.id = id;
     this.name = name;
-    this.lane = lane;
-    this.#protocols = links.protocolsOf(lane);
     this.window = new SendWindow(links.limits, links.firstSession);
     this.#links = links;
     this.#usedAt = performance.now();
   }
 
-  of(lane: number): Sending | undefined {
-    return lane === 0 ? this : this.lanes.get(lane);
-  }
-
-  all(): readonly Sending[] {
-    return [this, ...this.lanes.values()];
-  }
-
   get protocol(): string {
-    return this.#current?.protocol.name ?? "";
-  }
-
-  /** Protocols that may reach the peer. */
-  get ways(): readonly string[] {
-    return this.#find().map(({ protocol }) => protocol.name);
+    return this.state === "up" ? (this.#attempt?.protocol.name ?? "") : "";
   }
 
   /** Waiting items up to the last message: routes that a peer did not get as it left are nobody's loss. */
@@ -140,9 +114,9 @@ export class Sending {
   }
 
   /** @returns whether there was room */
-  offer(kind: number, item: Uint8Array): boolean {
+  offer(kind: number, item: Uint8Array, beyond?: WindowLimits): boolean {
     const { session } = this.window;
-    if (!this.window.offer(kind, item)) return false;
+    if (!this.window.offer(kind, item, beyond)) return false;
     if (kind !== MessageKind.ROUTES) this.#lastMessage = this.window.offered;
     this.#isHoldable = false;
     // A batch has at most 32 items: the first ones are sent while the program makes the rest. With 100 requests in flight
@@ -153,13 +127,13 @@ export class Sending {
   }
 
   /** The topic is an alias if the session has one. @returns whether there was room */
-  publish(kind: number, publication: Publication): boolean {
-    if (publication.bytes >= ITEM_BY_REFERENCE) return this.offer(kind, publication.item());
+  publish(kind: number, publication: Publication, beyond?: WindowLimits): boolean {
+    if (publication.bytes >= ITEM_BY_REFERENCE) return this.offer(kind, publication.item(), beyond);
     const { plan } = publication;
     const { alias } = plan;
     const isDefined = alias >= 0 && this.#aliases[alias] === plan;
     publication.encodeHead(alias < 0 ? TopicForm.NAME : isDefined ? TopicForm.USE : TopicForm.DEFINE);
-    if (!this.window.offerPublication(kind, publication)) return false;
+    if (!this.window.offerPublication(kind, publication, beyond)) return false;
     this.#lastMessage = this.window.offered;
     if (alias >= 0 && !isDefined) {
       while (this.#aliases.length < alias) this.#aliases.push(undefined);
@@ -191,8 +165,8 @@ export class Sending {
   flush(): void {
     this.#isHoldable = true;
     this.#heldSince = -1;
-    const current = this.#current;
-    if (current?.stream === undefined) return;
+    const current = this.#attempt;
+    if (this.state !== "up" || current?.stream === undefined) return;
     this.#offered = 0;
     const { streams, heartbeat } = this.#links;
     const { copiesSent } = current.stream;
@@ -204,7 +178,7 @@ export class Sending {
       isFirst = false;
       streams.send(current, message);
       current.stream?.expectAnswer(heartbeat);
-      if (this.#current !== current) return;
+      if (this.#attempt !== current) return;
     }
   }
 
@@ -239,10 +213,12 @@ export class Sending {
     this.#connect();
   }
 
-  /** @param idle ms */
+  /** Also where a better protocol may work again. @param idle ms */
   closeIfIdle(now: number, idle: number): void {
     if (this.window.waiting > 0) this.#usedAt = now;
-    if (this.state !== "up" || now - this.#usedAt < idle) return;
+    if (this.state !== "up") return;
+    const isBest = this.window.waiting > 0 || this.ways[0]?.protocol === this.#attempt?.protocol;
+    if (isBest && now - this.#usedAt < idle) return;
     this.#disconnect();
     this.state = "idle";
     this.window.releaseMemory();
@@ -260,7 +236,6 @@ export class Sending {
   close(): void {
     this.pause();
     this.#rounds = 0;
-    this.#uselessInRow = 0;
     this.#loseSession();
   }
 
@@ -268,48 +243,41 @@ export class Sending {
 
   #disconnect(): void {
     clearTimeout(this.#timer);
-    clearTimeout(this.#upgrade);
-    for (const each of [this.#attempt, this.#current]) if (each !== undefined) this.#drop(each);
+    const attempt = this.#attempt;
+    if (attempt !== undefined) {
+      attempt.timer?.clear();
+      attempt.hasEnded = true;
+      this.#links.streams.drop(attempt);
+    }
     this.#attempt = undefined;
-    this.#current = undefined;
     this.window.disconnected();
-  }
-
-  #drop(attempt: Attempt): void {
-    attempt.timer?.clear();
-    attempt.hasEnded = true;
-    this.#links.streams.drop(attempt);
   }
 
   #connect(): void {
     // `changed` follows when a lost member is back, and when the details of a new one come.
     if (this.#links.effects.linkMember(this.id)?.hasDetails !== true) {
       this.state = "idle";
-      this.#failingSince = -1;
       return;
     }
-    if (this.#failingSince < 0) this.#failingSince = performance.now();
     this.state = "connecting";
-    this.#candidates = this.#find();
+    this.#candidates = this.ways;
     if (this.#candidates.length === 0) this.reason = "no protocol of both nodes reaches it";
     this.#next();
   }
 
-  /** By priority; recently failed ones last. */
-  #find(): Candidate[] {
+  /** Protocols that may reach the peer, by priority; recently failed ones last. */
+  get ways(): LinkWay[] {
     const member = this.#links.effects.linkMember(this.id);
     const advert = decodeAdvert(member?.advert);
     if (member === undefined || advert === undefined) return [];
     const { id, host, address, local } = member;
     const target = { id, host, address, local };
-    const found = this.#protocols.flatMap((protocol, rank) => {
+    const found = this.#links.protocols.flatMap((protocol) => {
       const where = advert.protocols.get(protocol.name);
-      return where === undefined || !this.#reaches(protocol, target)
-        ? []
-        : [{ protocol, rank, where, target }];
+      return where === undefined || !this.#reaches(protocol, target) ? [] : [{ protocol, where, target }];
     });
     const now = performance.now();
-    const failed = ({ protocol }: Candidate): number =>
+    const failed = ({ protocol }: LinkWay): number =>
       now - (this.#failedAt.get(protocol.name) ?? Number.NEGATIVE_INFINITY) < PROTOCOL_RETRY ? 1 : 0;
     return found.sort((a, b) => failed(a) - failed(b));
   }
@@ -331,23 +299,13 @@ export class Sending {
       this.#dial(candidate);
       return;
     }
-    this.#attempt = undefined;
-    if (this.#current !== undefined) return; // It was for a better one.
     this.#links.effects.ping(this.id);
     this.#later();
   }
 
   #later(): void {
-    if (this.window.waiting === 0) {
-      this.state = "idle";
-      this.#failingSince = -1;
-      return;
-    }
-    const now = performance.now();
-    if (this.#failingSince < 0) this.#failingSince = now;
-    // A peer's listener may be just opening, and a new peer may not know this node yet.
-    if (this.lane === 0 || now - this.#failingSince < 500) this.#rest();
-    else this.close();
+    if (this.window.waiting === 0) this.state = "idle";
+    else this.#rest();
   }
 
   #rest(): void {
@@ -359,11 +317,9 @@ export class Sending {
     this.#timer.unref();
   }
 
-  #dial(candidate: Candidate): void {
+  #dial(way: LinkWay): void {
     const attempt: Attempt = {
-      ...candidate,
-      lane: this.lane,
-      address: "",
+      ...way,
       stream: undefined,
       onOpen: () => this.#onOpen(attempt),
       onFrame: (frame) => this.#onFrame(attempt, frame),
@@ -399,8 +355,7 @@ export class Sending {
 
   /** Not a failure if it served and nothing waits. */
   #onEnd(attempt: Attempt, reason: string): void {
-    const isServing = !attempt.hasEnded && attempt === this.#current;
-    if (!isServing || this.#attempt !== undefined || this.window.waiting > 0) {
+    if (attempt.hasEnded || this.state !== "up" || this.window.waiting > 0) {
       this.#failed(attempt, reason);
       return;
     }
@@ -410,27 +365,20 @@ export class Sending {
 
   #failed(attempt: Attempt, reason: string): void {
     if (attempt.hasEnded) return;
-    this.#drop(attempt);
+    const wasUp = this.state === "up";
+    this.#disconnect();
+    this.state = "connecting";
     const { name } = attempt.protocol;
     this.reason = `${name}: ${reason}`;
-    this.#report(name, reason);
     this.#failedAt.set(name, performance.now());
-    if (attempt === this.#attempt) {
-      this.#attempt = undefined;
-      this.#next();
-    } else if (attempt === this.#current) {
-      this.#current = undefined;
-      this.window.disconnected();
-      clearTimeout(this.#upgrade);
-      const isUseless = this.window.delivered === attempt.deliveredBefore;
-      this.#uselessInRow = isUseless ? this.#uselessInRow + 1 : 0;
-      if (!isUseless) this.#rounds = 0;
-      // The receiver's program may take its time: the protocol worked until now.
-      const isGood = this.#uselessInRow <= this.#protocols.length;
-      if (isGood) this.#failingSince = -1;
-      if (this.#attempt !== undefined) this.state = "connecting";
-      else if (this.window.waiting > 0 && isGood) this.#connect();
-      else this.#later();
+    this.#report(name, reason);
+    // The program may have closed the node within that.
+    if (this.state !== "connecting") return;
+    if (!wasUp) this.#next();
+    else if (this.window.delivered === attempt.deliveredBefore) this.#later();
+    else {
+      this.#rounds = 0;
+      this.#connect();
     }
   }
 
@@ -454,20 +402,12 @@ export class Sending {
       if (lost > 0) this.#links.effects.onLost(this.id, lost);
       return;
     }
-    this.#drop(attempt);
+    this.#disconnect();
     this.reason = `refused: ${reason}`;
-    // To a new member this node may not be known yet, and a receiver that takes a better protocol gives up this one.
+    // To a new member this node may not be known yet, and a receiver gives up its end when a program restarts.
     if (reason !== "stranger" && reason !== "no-hello") this.#report(attempt.protocol.name, this.reason);
     this.#candidates = [];
-    if (attempt === this.#attempt) this.#attempt = undefined;
-    if (attempt === this.#current) {
-      this.#current = undefined;
-      this.window.disconnected();
-    }
-    if (this.#current !== undefined) return;
-    // A better protocol may be on its way.
-    if (this.#attempt !== undefined) this.state = "connecting";
-    else this.#later();
+    this.#later();
   }
 
   // --- What the peer says ----------------------------------------------------------------------------------------------
@@ -481,7 +421,7 @@ export class Sending {
   }
 
   #onAck(attempt: Attempt, delivered: number): void {
-    if (attempt === this.#attempt) this.#greeted(attempt, delivered);
+    if (this.state !== "up") this.#greeted(attempt, delivered);
     else if (this.#ack(delivered)) {
       this.#usedAt = performance.now();
       if (this.window.hasUnsent) this.flush();
@@ -489,11 +429,7 @@ export class Sending {
   }
 
   #ack(delivered: number): boolean {
-    const { window } = this;
-    const before = window.acked;
-    if (!window.ack(delivered)) return false;
-    // A link that opens and breaks again without a delivery fails.
-    if (window.acked > before || window.waiting === 0) this.#failingSince = -1;
+    if (!this.window.ack(delivered)) return false;
     this.#settleDelivered();
     this.#settleRoom(false);
     this.#links.effects.onHeard(this.id);
@@ -505,7 +441,6 @@ export class Sending {
   #greeted(attempt: Attempt, delivered: number): void {
     const { window } = this;
     attempt.deliveredBefore = window.delivered;
-    window.disconnected();
     if (!this.#ack(delivered)) {
       this.reason = `${attempt.protocol.name}: sequence`;
       const lost = this.#loseSession();
@@ -514,16 +449,11 @@ export class Sending {
       return;
     }
     attempt.timer?.clear();
-    const before = this.#current;
-    if (before !== undefined && before !== attempt) this.#drop(before);
-    this.#current = attempt;
-    if (this.#attempt === attempt) this.#attempt = undefined;
     this.#candidates = [];
     this.#reported.delete(attempt.protocol.name);
     this.state = "up";
     this.#usedAt = performance.now();
-    this.#tryBetterLater(attempt);
-    if (this.lane === 0) this.#links.effects.onUp(this.id);
+    this.#links.effects.onUp(this.id);
     this.flush();
   }
 
@@ -532,22 +462,10 @@ export class Sending {
     const lost = this.waitingMessages;
     this.window.reset();
     this.#lastMessage = 0;
-    this.#failingSince = -1;
     this.#giveUpDeliveries();
     this.#aliases = [];
     this.#links.noteDrained();
     return lost;
-  }
-
-  #tryBetterLater(current: Attempt): void {
-    clearTimeout(this.#upgrade);
-    if (current.rank === 0) return;
-    this.#upgrade = setTimeout(() => {
-      if (this.#current !== current || this.#attempt !== undefined) return;
-      this.#candidates = this.#find().filter(({ rank }) => rank < current.rank);
-      this.#tryBetterLater(current);
-      this.#next();
-    }, PROTOCOL_RETRY).unref();
   }
 
   // --- Room ------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-/** What the parts of messaging share: the cluster, links, routes, names, queues and counts. */
+/** What the parts of messaging share: the cluster, links, routes, clients, queues and counts. */
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import { MACHINE } from "../../engine/zmtp/transport/transports.js";
 import type { Member } from "../membership/members.js";
@@ -14,18 +14,17 @@ import type { LocalClient } from "./client.js";
 import { DropReports, type MessagingEvent } from "./events.js";
 import { NodeLinks } from "./links.js";
 import type { MemberMessages } from "./member-messages.js";
-import { MessageNames } from "./names.js";
-import { WaitingSends } from "./node-queues.js";
 import type { MessagingSettings } from "./options.js";
 import { type LinkProtocol, PairStreams } from "./pair-streams.js";
 import type { IncomingLink, LinkMember, NodeLinksEffects } from "./parts.js";
-import { ipcProtocol, wsProtocol } from "./protocols.js";
+import { ipcProtocol } from "./protocols.js";
 import { prefixOf } from "./publication.js";
-import { RetainedValues } from "./retained-values.js";
+import { RetainedValues } from "./retained.js";
 import { RouteDriver } from "./route-driver.js";
 import { Deliveries, type Subscription } from "./subscription.js";
 import { SubscriptionTable } from "./subscription-table.js";
 import { TopicPlans } from "./topic-plans.js";
+import type { WindowLimits } from "./window.js";
 import { MESSAGES_PROP, type PlacedItem } from "./wire.js";
 
 /** The cluster on this node. */
@@ -36,7 +35,7 @@ export interface MessagingNamespace {
   readonly sockets: NodeSockets;
   readonly settings: Pick<NamespaceSettings, "hasMessages" | "messaging">;
   readonly details: Pick<OwnDetails, "setAdvert">;
-  readonly memberMessages: Pick<MemberMessages, "receiver" | "onForgotten">;
+  readonly memberMessages: Pick<MemberMessages, "onBytes" | "onForgotten">;
   readonly requests: Pick<Requests, "onItem" | "onForgotten" | "onRoutes">;
 }
 
@@ -55,10 +54,12 @@ export abstract class MessagingState implements NodeLinksEffects {
   readonly runtime: MessagingRuntime;
   readonly links: NodeLinks;
   readonly routes: RouteDriver;
-  readonly names: MessageNames;
+  /** Of this node, by id. */
+  readonly clients = new Map<number, LocalClient>();
   readonly plans: TopicPlans;
   readonly deliveries = new Deliveries();
-  readonly waiting: WaitingSends;
+  /** What may wait at a link beyond its mark. */
+  readonly pending: WindowLimits;
   readonly retained: RetainedValues;
   readonly drops: DropReports;
   protected readonly pairStreams: PairStreams;
@@ -86,19 +87,16 @@ export abstract class MessagingState implements NodeLinksEffects {
       ports: sockets.settings.ports,
     });
     this.links = new NodeLinks(this, this.pairStreams, this.#protocols());
-    this.routes = new RouteDriver(id, messaging, this.links, () => namespace.requests.onRoutes());
-    this.names = new MessageNames(id, (address) => runtime.report({ type: "address:dropped", address }));
+    this.routes = new RouteDriver(id, messaging.settle, this.links, {
+      onChanged: () => namespace.requests.onRoutes(),
+      onWanted: (peer, filters) => this.retained.answer(peer, filters),
+    });
     this.table = new SubscriptionTable((filter) => {
       if (!this.closed) void this.routes.unsubscribe(filter);
     });
     this.plans = new TopicPlans(this.routes, this.table);
-    this.waiting = new WaitingSends(messaging.maxPending, messaging.maxPendingBytes, (peer, bytes) =>
-      peer === id ? this.#localRoom() : this.links.room(peer, bytes),
-    );
-    this.retained = new RetainedValues({
-      topics: messaging.maxRetained,
-      bytes: messaging.maxRetainedBytes,
-    });
+    this.pending = { items: messaging.maxPending, bytes: messaging.maxPendingBytes };
+    this.retained = new RetainedValues(this);
     this.drops = new DropReports((event) => runtime.report(event));
   }
 
@@ -107,13 +105,12 @@ export abstract class MessagingState implements NodeLinksEffects {
   abstract onLost(peer: string, count: number): void;
 
   #protocols(): LinkProtocol[] {
-    const { platform, tls } = this.namespace.sockets;
+    const { platform } = this.namespace.sockets;
     return (this.settings.protocols ?? ["tcp"]).flatMap((each) => {
       if (each === "tcp" || each === "tls") return [this.pairStreams.ownProtocol()];
       if (typeof each === "object") return [each];
       // A simulation has only tcp.
-      if (platform !== MACHINE) return [];
-      return [each === "ipc" ? ipcProtocol() : wsProtocol(platform.transports, tls)];
+      return platform === MACHINE ? [ipcProtocol()] : [];
     });
   }
 
@@ -207,16 +204,6 @@ export abstract class MessagingState implements NodeLinksEffects {
 
   assertOpen({ closed }: LocalClient): void {
     if (closed || this.closed) throw new ClosedError("EBADF", "the client is closed");
-  }
-
-  /** Room for messages to this node's own subscriptions. */
-  async #localRoom(): Promise<boolean> {
-    await this.deliveries.drained();
-    const full: Promise<void>[] = [];
-    for (const { subscriptions } of this.names.addresses.clients.values())
-      for (const each of subscriptions) if (each.isFull) full.push(each.room());
-    if (full.length > 0) await Promise.race(full);
-    return true;
   }
 }
 

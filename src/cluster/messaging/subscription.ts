@@ -16,12 +16,21 @@ import type { MessageProcessOperation, ObservedMessage } from "../../core/messag
 import { TurnBudget } from "../../core/turn-budget.js";
 import { IdleWaits, ignore } from "../../core/waiter.js";
 import { LatestMap } from "../bounds.js";
-import { type ClusterAddress, SELF_ID } from "./addresses.js";
 
 // --- Messages ----------------------------------------------------------------------------------------------
 
-/** Topic of one-to-one messages, and name of the id 1. */
+/** Topic of one-to-one messages. */
 export const SELF_TOPIC = "self";
+/** Of each node's own client. */
+export const SELF_ID = 1;
+
+/** A client of a node: the sender of a message, or whom one is sent to. */
+export interface ClusterAddress {
+  /** 32 hexadecimal digits. */
+  readonly node: string;
+  /** On its node: 1 for the node's own client, up to 2^31 - 1. */
+  readonly id: number;
+}
 
 /** A message of a topic, or to this client alone. */
 export interface ClusterMessage {
@@ -34,27 +43,16 @@ export interface ClusterMessage {
   /** The publisher, for `sendTo`. */
   readonly sender: ClusterAddress;
   readonly subtopic: string | undefined;
-  /** Number of the topic on this node; 1 for a one-to-one message. 0: none is free, or the topic is long. */
-  readonly topicId: number;
-  /** Number of the subtopic on this node; 0 without one. */
-  readonly subtopicId: number;
   /** Whether it is a retained value, published before the subscription. */
   readonly retained: boolean;
 }
 
-export interface NumberedNames {
-  /** 0: it has none, and gets none. */
-  numberOf(name: string, isSubtopic: boolean): number;
-}
-
-/** Numbers are made on request: other nodes must not fill the table. */
 export class ReceivedMessage implements ClusterMessage {
   readonly topic: string;
   data: Buffer;
   readonly sender: ClusterAddress;
   readonly subtopic: string | undefined;
   readonly retained: boolean;
-  readonly #names: NumberedNames;
   /** Received trace context, if messages are observed. */
   context: Buffer | undefined = undefined;
 
@@ -63,23 +61,13 @@ export class ReceivedMessage implements ClusterMessage {
     data: Buffer,
     sender: ClusterAddress,
     subtopic: string | undefined,
-    retained: boolean,
-    names: NumberedNames,
+    retained = false,
   ) {
     this.topic = topic;
     this.data = data;
     this.sender = sender;
     this.subtopic = subtopic;
     this.retained = retained;
-    this.#names = names;
-  }
-
-  get topicId(): number {
-    return this.topic === SELF_TOPIC ? SELF_ID : this.#names.numberOf(this.topic, false);
-  }
-
-  get subtopicId(): number {
-    return this.subtopic === undefined ? 0 : this.#names.numberOf(this.subtopic, true);
   }
 
   /** Counted bytes in a queue. */
@@ -378,7 +366,6 @@ export class Deliveries {
   #isScheduled = false;
   #number = 0;
   delivered = 0;
-  readonly #waits = new IdleWaits();
 
   /** Of publications in one turn. */
   get isFull(): boolean {
@@ -425,11 +412,6 @@ export class Deliveries {
     queueMicrotask(this.#drain);
   }
 
-  /** Settles when the queue is empty. */
-  drained(): Promise<void> {
-    return this.#waits.wait(this.#queue.length === 0);
-  }
-
   readonly #drain = (): void => {
     for (let local = this.#queue.shift(); local !== undefined; local = this.#queue.shift()) {
       this.#queuedBytes -= local.message.bytes;
@@ -440,6 +422,5 @@ export class Deliveries {
       }
     }
     this.#isScheduled = false;
-    this.#waits.end();
   };
 }

@@ -5,32 +5,29 @@
  *                                   └── this node's own subscriptions, at the end of the turn
  *   item of a link ──> checked ──> this node's own subscriptions
  *
- *   at a mark       drop: counted, and reported; wait: a copy waits for that node alone (node-queues.ts)
+ *   at a mark       drop: counted, and reported; wait: queued beyond it, and the call waits for room
  */
 import { isObserved, MESSAGE_SEND } from "../../core/diagnostics.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError, TimeoutError } from "../../core/errors.js";
 import { keepMessageContext, observeMessageSend } from "../../core/message-operations.js";
 import { TurnBudget } from "../../core/turn-budget.js";
-import { ignore } from "../../core/waiter.js";
-import type { ClusterAddress } from "./addresses.js";
+import { ignore, waitFor } from "../../core/waiter.js";
 import { MAX_SHORT_TOPIC, MAX_TOPIC_ALIASES } from "./bounds.js";
 import type { PublishOptions } from "./client.js";
-import { encodeName, ItemFlag, ItemReader, PublishItem } from "./items.js";
-import type { WaitResult } from "./node-queues.js";
+import { encodeName, ItemFlag, PublishItem } from "./items.js";
 import { checkBoolean, checkData, checkOnFull, checkTimeout } from "./options.js";
-import { type IncomingLink, MessageKind, type SendResult } from "./parts.js";
+import type { IncomingLink } from "./parts.js";
 import { Publication, type TopicPlan } from "./publication.js";
-import { RetainedItem, type Retention, readFilters } from "./retained.js";
-import type { RetainedValue } from "./retained-values.js";
+import type { RetainedValue } from "./retained.js";
 import type { MessagingState } from "./state.js";
-import { type ReceivedMessage, SELF_TOPIC, type Subscription } from "./subscription.js";
+import { type ClusterAddress, ReceivedMessage, SELF_TOPIC, type Subscription } from "./subscription.js";
+import { checkedSubtopic } from "./topics.js";
 
 const COUNTS: readonly Promise<number>[] = Array.from({ length: 65 }, (_, count) => Promise.resolve(count));
 const NONE: readonly Subscription[] = [];
 
 export class TopicMessages {
   readonly #messaging: MessagingState;
-  readonly #retention: Retention;
   /** ms of publishes between turns of the event loop. */
   readonly #budget = new TurnBudget(1);
   #nextAlias = 0;
@@ -40,14 +37,12 @@ export class TopicMessages {
   #turn: Promise<void> | undefined = undefined;
   /** Of the item that is being read. */
   readonly #incoming = new PublishItem();
-  readonly #reader = new ItemReader();
   published = 0;
   sent = 0;
   received = 0;
 
-  constructor(messaging: MessagingState, retention: Retention) {
+  constructor(messaging: MessagingState) {
     this.#messaging = messaging;
-    this.#retention = retention;
   }
 
   /** @throws also in the promise */
@@ -76,7 +71,7 @@ export class TopicMessages {
     context?: Buffer,
   ): Promise<number> {
     const messaging = this.#messaging;
-    const { id, names, plans, deliveries, waiting, retained } = messaging;
+    const { plans, deliveries, links, pending, retained } = messaging;
     const plan = plans.of(topic);
     if (topic === SELF_TOPIC)
       throw new InvalidArgumentError('the topic "self" is each client\'s own: sendTo reaches it');
@@ -87,7 +82,7 @@ export class TopicMessages {
     let waits = false;
     let timeout = -1;
     if (options !== undefined) {
-      subtopic = names.subtopicOf(options.subtopic);
+      subtopic = checkedSubtopic(options.subtopic);
       isLocal = checkBoolean("self", options.self ?? true);
       retain = checkBoolean("retain", options.retain ?? false);
       waits = checkOnFull(options.onFull) === "wait";
@@ -105,14 +100,13 @@ export class TopicMessages {
     if (isItem) {
       const name = subtopic === undefined ? undefined : encodeName(subtopic);
       publication.set(plan, client, name, stamp, data, context);
-      // A VALUE has its head before the PUBLISH item.
-      messaging.checkSize(retain ? publication.bytes + 1 : publication.bytes);
+      messaging.checkSize(publication.bytes);
       this.#giveAlias(plan);
     }
     // Copies: the program may reuse its bytes.
     let message: ReceivedMessage | undefined;
     if (subscriptions.length > 0) {
-      message = names.message(topic, Buffer.from(data as Uint8Array), sender, subtopic);
+      message = new ReceivedMessage(topic, Buffer.from(data as Uint8Array), sender, subtopic);
       if (context !== undefined) keepMessageContext(message, context);
     }
     let value: RetainedValue | undefined;
@@ -127,29 +121,15 @@ export class TopicMessages {
         data: item.subarray(item.length - publication.dataBytes),
       };
     }
-    const bytes = isItem ? publication.bytes : (message?.bytes ?? 0);
-    if (waits && this.#isTooMuch(targets, publication, bytes, subscriptions))
-      throw new InvalidStateError(
-        "ERR_TOO_MANY_PENDING",
-        "too many messages wait for room: messaging.maxPending and maxPendingBytes",
-      );
     this.published += 1;
     if (value !== undefined) retained.keep(value);
     const { fulls } = publication;
-    let count = 0;
-    if (targets.length > 0) {
-      const open = waiting.count === 0 ? targets : this.#notBehind(targets, fulls);
-      count = messaging.links.publish(open, publication, fulls);
-      this.sent += count;
-    }
-    let copies = waits && fulls.length > 0 ? this.#waitForNodes(publication, timeout) : undefined;
+    let count = links.publish(targets, publication, fulls, waits ? pending : undefined);
+    this.sent += count;
+    const refused = fulls.length;
     while (fulls.length > 0) messaging.dropFull(fulls.pop() as string, plan.prefix);
     if (message !== undefined) {
-      const isBehind = waiting.count > 0 && waiting.has(id);
-      if (waits && (isBehind || this.#isFullHere(subscriptions))) {
-        copies ??= [];
-        copies.push(this.#waitHere(subscriptions, message, stamp, bytes, timeout));
-      } else if (isBehind || deliveries.isFull) messaging.dropSlow(topic, topic);
+      if (deliveries.isFull) messaging.dropSlow(topic, topic);
       else {
         deliveries.queue(subscriptions, message, stamp);
         count += 1;
@@ -157,7 +137,9 @@ export class TopicMessages {
     }
     publication.clear();
     this.#spare = publication;
-    return copies === undefined ? this.#settled(count) : this.#settleAll(count, copies, timeout);
+    if (waits && (refused > 0 || targets.some((id) => links.isFull(id))))
+      return this.#whenRoom(count, targets, refused, timeout);
+    return this.#settled(count);
   }
 
   /** Topics published a second time have numbers, in turn: more topics than numbers share them. */
@@ -182,85 +164,33 @@ export class TopicMessages {
     return this.#turn.then(() => count);
   }
 
-  /** @param fulls gets nodes with waiting copies, which a message must not overtake @returns the others */
-  #notBehind(targets: readonly string[], fulls: string[]): readonly string[] {
-    return targets.filter((id) => {
-      const isBehind = this.#messaging.waiting.has(id);
-      if (isBehind) fulls.push(id);
-      return !isBehind;
-    });
-  }
-
-  /** Copies for the nodes without room. */
-  #waitForNodes(publication: Publication, timeout: number): Promise<WaitResult>[] {
-    const { bytes, fulls, plan } = publication;
-    const item = publication.item();
-    return fulls
-      .splice(0)
-      .map((id) => this.#messaging.waiting.wait(id, bytes, timeout, () => this.#send(id, item, plan.prefix)));
-  }
-
-  #waitHere(
-    subscriptions: readonly Subscription[],
-    message: ReceivedMessage,
-    stamp: number,
-    bytes: number,
-    timeout: number,
-  ): Promise<WaitResult> {
-    const { id, deliveries, waiting } = this.#messaging;
-    return waiting.wait(id, bytes, timeout, () => {
-      if (this.#isFullHere(subscriptions)) return "full";
-      deliveries.queue(subscriptions, message, stamp);
-      return "sent";
-    });
-  }
-
-  /** Whether copies without room now are more than may wait. @param bytes of a waiting copy */
-  #isTooMuch(
+  /** Waits until all links have room again. @param refused nodes for which too much waits */
+  async #whenRoom(
+    count: number,
     targets: readonly string[],
-    publication: Publication,
-    bytes: number,
-    subscriptions: readonly Subscription[],
-  ): boolean {
-    const { id: self, links, waiting } = this.#messaging;
-    if (!waiting.isFull(targets.length + 1, bytes)) return false;
-    let copies = 0;
-    for (const id of targets) if (waiting.has(id) || !links.hasRoom(id, publication.mostBytes)) copies += 1;
-    const isHere = subscriptions.length > 0;
-    if (isHere && (waiting.has(self) || this.#isFullHere(subscriptions))) copies += 1;
-    return copies > 0 && waiting.isFull(copies, bytes);
-  }
-
-  #isFullHere(subscriptions: readonly Subscription[]): boolean {
-    return this.#messaging.deliveries.isFull || subscriptions.some((each) => each.isFull);
-  }
-
-  #send(id: string, item: Buffer, prefix: string): SendResult {
-    const result = this.#messaging.links.send(id, MessageKind.PUBLISH, item);
-    if (result === "sent") this.sent += 1;
-    else if (result === "too-large") this.#messaging.drops.dropped("size", id, prefix);
-    return result;
-  }
-
-  async #settleAll(count: number, copies: readonly Promise<WaitResult>[], timeout: number): Promise<number> {
-    const results = await Promise.all(copies);
-    const sent = count + results.filter((result) => result === "sent").length;
-    const late = results.filter((result) => result === "timeout").length;
+    refused: number,
+    timeout: number,
+  ): Promise<number> {
+    const { links } = this.#messaging;
+    if (refused > 0)
+      throw new InvalidStateError(
+        "ERR_TOO_MANY_PENDING",
+        `too many messages wait for ${refused} of ${targets.length} nodes; the others get it: messaging.maxPending and maxPendingBytes`,
+      );
+    const full = targets.filter((id) => links.isFull(id));
+    const late = (): TimeoutError =>
+      new TimeoutError("ETIMEDOUT", `no room within ${timeout} ms at a node; the message waits for it`);
+    await waitFor(Promise.all(full.map((id) => links.room(id))), { timeout }, late);
     if (this.#messaging.closed)
       throw new ClosedError("EAGAIN", "the node closed while the message waited for room");
-    if (late > 0)
-      throw new TimeoutError(
-        "ETIMEDOUT",
-        `no room within ${timeout} ms at ${late} of ${late + sent} nodes; the others have it`,
-      );
-    return sent;
+    return count;
   }
 
   // --- What links bring ----------------------------------------------------------------------------------------------
 
   onPublish(link: IncomingLink, bytes: Buffer, start: number, end: number): Promise<void> | undefined {
     const messaging = this.#messaging;
-    const { names, plans } = messaging;
+    const { plans } = messaging;
     const incoming = this.#incoming;
     const { reader } = incoming;
     if (!incoming.readHead(bytes, start, end)) return messaging.refuse("publish:malformed");
@@ -290,42 +220,16 @@ export class TopicMessages {
     }
     const data = reader.rest();
     const stamp = (flags & ItemFlag.RETAIN) === 0 ? 0 : messaging.retained.seen(incoming.stamp, Date.now());
-    const message = names.message(plan.topic, data, names.senderOf(link.id, client), subtopic);
+    const message = new ReceivedMessage(plan.topic, data, { node: link.id, id: client }, subtopic);
     if (incoming.context !== undefined) keepMessageContext(message, incoming.context);
     return messaging.deliveries.deliver(subscriptions, message, true, stamp);
   }
 
-  onRetained(from: string, item: Buffer): Promise<void> | undefined {
-    const reader = this.#reader;
-    reader.start(item, 0);
-    switch (reader.byte()) {
-      case RetainedItem.ASK: {
-        const number = reader.varint();
-        const filters = readFilters(reader);
-        if (filters === undefined) break;
-        this.#retention.onAsk(from, { number, filters });
-        return undefined;
-      }
-      case RetainedItem.VALUE:
-        return this.#onValue(from, item, reader.at);
-      case RetainedItem.END: {
-        const question = reader.varint();
-        if (reader.failed) break;
-        this.#retention.onEnd(from, question);
-        return undefined;
-      }
-      case RetainedItem.AGAIN:
-        this.#retention.onAgain(from);
-        return undefined;
-    }
-    return this.#messaging.refuse("retained:malformed");
-  }
-
-  #onValue(from: string, item: Buffer, at: number): Promise<void> | undefined {
-    const { deliveries, names, plans, retained } = this.#messaging;
+  onValue(from: string, item: Buffer): Promise<void> | undefined {
+    const { deliveries, plans, retained } = this.#messaging;
     const incoming = this.#incoming;
     const { reader } = incoming;
-    const isRead = incoming.readHead(item, at, item.length);
+    const isRead = incoming.readHead(item, 0, item.length);
     if (!isRead || incoming.alias >= 0 || (incoming.flags & ItemFlag.RETAIN) === 0)
       return this.#messaging.refuse("retained:malformed");
     const { nameStart, nameEnd } = reader;
@@ -333,9 +237,9 @@ export class TopicMessages {
     const plan = plans.ofBytes(item, nameStart, nameEnd);
     if (plan === undefined || plan.topic === SELF_TOPIC) return this.#messaging.refuse("retained:topic");
     const stamp = retained.seen(incoming.stamp, Date.now());
-    const sender = names.senderOf(from, incoming.client);
-    const message = names.message(plan.topic, reader.rest(), sender, incoming.subtopic, true);
-    // Overlapping subscriptions get it each: which of them asked is not known.
+    const sender = { node: from, id: incoming.client };
+    const message = new ReceivedMessage(plan.topic, reader.rest(), sender, incoming.subtopic, true);
+    // Overlapping subscriptions get it each: which of them wants it is not known.
     const held: Promise<void>[] = [];
     for (const subscription of plans.subscriptions(plan)) {
       if (!subscription.retained) continue;

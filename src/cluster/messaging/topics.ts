@@ -72,13 +72,15 @@ export function checkTopic(text: unknown): asserts text is string {
   throw invalidArgument(`A topic ${FAULTS[fault]}`, text);
 }
 
-/** @throws InvalidArgumentError `EINVAL` */
-export function checkSubtopic(text: unknown): asserts text is string {
-  if (topicFault(text) !== undefined || Buffer.byteLength(text as string) > MAX_SHORT_TOPIC)
+/** @param text `undefined`: none @throws InvalidArgumentError `EINVAL` */
+export function checkedSubtopic(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  if (topicFault(text) !== undefined || Buffer.byteLength(text) > MAX_SHORT_TOPIC)
     throw invalidArgument(
       `A subtopic must be a text of 1 to ${MAX_SHORT_TOPIC} bytes without wildcards`,
       text,
     );
+  return text;
 }
 
 /** @throws InvalidArgumentError `EINVAL` with the fault */

@@ -118,6 +118,8 @@ export interface WindowLimits {
   readonly bytes: number;
 }
 
+const NOTHING: WindowLimits = { items: 0, bytes: 0 };
+
 class Batch {
   readonly first: number;
   count = 0;
@@ -194,10 +196,13 @@ export class SendWindow {
     return 4 * this.waiting <= this.#limits.items && 4 * this.waitingBytes <= this.#limits.bytes;
   }
 
-  /** @returns whether there was room. An empty queue takes an item of any size */
-  offer(kind: number, item: Uint8Array): boolean {
+  /**
+   * @param beyond what may be queued beyond the limits
+   * @returns whether there was room. An empty queue takes an item of any size
+   */
+  offer(kind: number, item: Uint8Array, beyond?: WindowLimits): boolean {
     const size = item.length;
-    if (!this.hasRoom(size)) return false;
+    if (!this.hasRoom(size, beyond)) return false;
     if (size >= ITEM_BY_REFERENCE) this.#offerLarge(kind, item);
     else {
       const at = this.#append(kind, size);
@@ -208,10 +213,10 @@ export class SendWindow {
   }
 
   /** A head and its data. @returns whether there was room */
-  offerPublication(kind: number, { head, data, dataBytes }: Publication): boolean {
+  offerPublication(kind: number, { head, data, dataBytes }: Publication, beyond?: WindowLimits): boolean {
     const { bytes, at: headBytes } = head;
     const size = headBytes + dataBytes;
-    if (!this.hasRoom(size)) return false;
+    if (!this.hasRoom(size, beyond)) return false;
     const at = this.#append(kind, size);
     const slab = this.#memory;
     // Faster than a native call for the few bytes of most heads.
@@ -221,10 +226,11 @@ export class SendWindow {
     return true;
   }
 
-  hasRoom(size: number): boolean {
+  hasRoom(size: number, beyond = NOTHING): boolean {
     const waiting = this.offered - this.acked;
     if (waiting === 0) return true;
-    return waiting < this.#limits.items && this.waitingBytes + size + ITEM_HEADER <= this.#limits.bytes;
+    const { items, bytes } = this.#limits;
+    return waiting < items + beyond.items && this.waitingBytes + size + ITEM_HEADER <= bytes + beyond.bytes;
   }
 
   /**

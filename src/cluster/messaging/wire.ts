@@ -10,6 +10,7 @@
  *   from the sender (its end dialled)
  *     HELLO     1 | fields of Hello, ids as bytes and numbers as uints
  *     BATCH     2 | sequence 6 | count 2 | item, count times        item   kind 1 | length uint | bytes
+ *     ITEM      5 | receiver's id 16 | sender's id 16 | item of the kind MEMBER
  *   from the receiver
  *     ACK       3 | session 4 | delivered 6      also the answer to HELLO
  *     REFUSED   4 | reason text
@@ -22,12 +23,13 @@ import { MAX_ADVERT, MAX_ENDPOINTS } from "../bounds.js";
 import { Reader, readUint48, Writer, writeUint48 } from "../compact.js";
 import { MAX_ITEM } from "./bounds.js";
 
-export const LinkFrame = { HELLO: 1, BATCH: 2, ACK: 3, REFUSED: 4 } as const;
+export const LinkFrame = { HELLO: 1, BATCH: 2, ACK: 3, REFUSED: 4, ITEM: 5 } as const;
 
-/** Bytes before the items of a BATCH; most bytes of an item's kind and length; bytes of an ACK. */
+/** Bytes before the items of a BATCH; most bytes of an item's kind and length; bytes of an ACK; those before an ITEM. */
 export const BATCH_HEADER = 9;
 export const ITEM_HEADER = 6;
 export const ACK_SIZE = 11;
+export const LOOSE_HEADER = 33;
 
 export const MESSAGES_PROP = "shoal-messages";
 const VERSION = "1";
@@ -104,6 +106,20 @@ export function decodeAck(
 ): { readonly session: number; readonly delivered: number } | undefined {
   if (frame.length !== ACK_SIZE || frame[0] !== LinkFrame.ACK) return undefined;
   return { session: readUint32(frame, 1), delivered: readUint48(frame, 5) };
+}
+
+/** What precedes an item outside of links. */
+export function encodeLooseHead(to: string, from: string): Buffer {
+  out.byte(LinkFrame.ITEM);
+  out.id(to);
+  out.id(from);
+  return out.take();
+}
+
+export function decodeLooseHead(frame: Buffer): { readonly to: string; readonly from: string } | undefined {
+  const reader = new Reader(frame, 1);
+  const head = { to: reader.id(), from: reader.id() };
+  return reader.failed ? undefined : head;
 }
 
 /** The number of a batch's first item; -1 for another frame. */

@@ -388,7 +388,7 @@ export class NamespaceParts {
     const isLive = this.#membership?.get(from)?.isLive === true && from !== identity.id;
     if (overStream || !isLive || data === undefined || sockets.provesNodes) sockets.count("message:refused");
     else if (messages.started !== undefined)
-      memberMessages.receiver.onDatagram(from, Buffer.from(data.buffer, data.byteOffset, data.byteLength));
+      memberMessages.onDatagram(from, Buffer.from(data.buffer, data.byteOffset, data.byteLength));
   }
 
   // --- Decisions of the rules ----------------------------------------------------------------------------------------

@@ -20,7 +20,6 @@ import { DISCOVERY_PROP } from "../clients/directory.js";
 import type { TagChange } from "../details.js";
 import type { DiscoveryStatus } from "../discovery/source.js";
 import { isId } from "../identity.js";
-import type { ClusterAddress } from "../messaging/addresses.js";
 import type { ClusterChannels } from "../messaging/channels.js";
 import type {
   MessageRecipient,
@@ -40,7 +39,7 @@ import type {
 } from "../messaging/member-types.js";
 import type { ClusterRoute, MessageClient } from "../messaging/messaging.js";
 import type { Query } from "../messaging/query.js";
-import type { ClusterSubscription, MessageHandler } from "../messaging/subscription.js";
+import type { ClusterAddress, ClusterSubscription, MessageHandler } from "../messaging/subscription.js";
 import { checkAddress, splitIpAddress } from "../net/addresses.js";
 import type { Profile } from "../profiles.js";
 import type { ServeOptions, ServiceManyOptions } from "../requests/options.js";
@@ -312,22 +311,18 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
 
   /**
    * Subscribes to the topics that match a filter by the rules of MQTT 5: `sensors/+/temperature`, `sensors/#`, or one
-   * topic by name or number; "self" or 1 are one-to-one messages to this node. Of a client's overlapping subscriptions,
-   * the first gets a message.
+   * topic; "self" are one-to-one messages to this node. Of a client's overlapping subscriptions, the first gets a
+   * message.
    *
    * @param handler called for each message, after the promise of its last call settled. Default: the subscription is an
    * async iterable
    * @throws InvalidStateError `EFSM` for too many subscriptions
    */
-  subscribe(filter: string | number, handler: MessageHandler): ClusterSubscription;
+  subscribe(filter: string, handler: MessageHandler): ClusterSubscription;
   /** @param options {@link SubscribeOptions} @throws as above */
+  subscribe(filter: string, options?: SubscribeOptions, handler?: MessageHandler): ClusterSubscription;
   subscribe(
-    filter: string | number,
-    options?: SubscribeOptions,
-    handler?: MessageHandler,
-  ): ClusterSubscription;
-  subscribe(
-    filter: string | number,
+    filter: string,
     options?: SubscribeOptions | MessageHandler,
     handler?: MessageHandler,
   ): ClusterSubscription {
@@ -339,14 +334,14 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
    * Publishes a message: each node with a matching subscription gets it once, directly from this node. Messages of one
    * publisher and topic arrive in order. Data is copied.
    *
-   * @param topic without wildcards; or the number of a topic or client
+   * @param topic without wildcards
    * @param options {@link PublishOptions}
    * @returns the number of receiving nodes, including this one if it has a subscription, and new members whose
    * subscriptions are not known yet
    * @throws InvalidArgumentError `EINVAL`, also for more bytes than `messaging.maxItem`; TimeoutError `ETIMEDOUT` if a
-   * node had no room in time (the others have the message); InvalidStateError `ERR_TOO_MANY_PENDING`
+   * node had no room in time (the message stays queued); InvalidStateError `ERR_TOO_MANY_PENDING`
    */
-  publish(topic: string | number, data: string | Uint8Array, options?: PublishOptions): Promise<number> {
+  publish(topic: string, data: string | Uint8Array, options?: PublishOptions): Promise<number> {
     const { started } = this.parts.messages;
     if (started === undefined || this.#isRefusing) return this.#notNow();
     return started.self.publish(topic, data, options);
@@ -355,7 +350,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
   /**
    * Publishes on behalf of another client of this node (`createClient`).
    *
-   * @param publisher its address, as in a message's `sender`, or its number here
+   * @param publisher its address, as in a message's `sender`, or its id
    * @throws as `publish`; InvalidArgumentError `EINVAL` for a client of another node; UnroutableError `EHOSTUNREACH` for
    * an unknown client
    */
@@ -374,10 +369,10 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
    * Sends a message to one client, whose subscriptions of "self" get it. Resolves when the client's node has delivered
    * it.
    *
-   * @param to an address, such as a message's `sender`; its number on this node; or a member, for its node's own client
+   * @param to an address, such as a message's `sender`; the id of a client of this node; or a member, for its node's own client
    * @param options `subtopic`, and `timeout` in ms, default 10,000
-   * @throws UnroutableError `EHOSTUNREACH` at once if the client or its node is gone; TimeoutError `ETIMEDOUT`;
-   * InvalidStateError `ERR_TOO_MANY_PENDING`; InvalidArgumentError `EINVAL`, above `messaging.maxItem` too
+   * @throws UnroutableError `EHOSTUNREACH` at once if the client or its node is gone; TimeoutError `ETIMEDOUT`,
+   * and `EAGAIN` if the queue of a client of this node is full; InvalidStateError `ERR_TOO_MANY_PENDING`; InvalidArgumentError `EINVAL`, above `messaging.maxItem` too
    */
   sendTo(to: MessageRecipient, data: string | Uint8Array, options?: SendToOptions): Promise<void> {
     const { started } = this.parts.messages;
@@ -417,23 +412,6 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     return this.parts.messages.messaging.addressOf(this.#idOf(nameOrId));
   }
 
-  /**
-   * Assigns a number to a topic on this node, for `publish`, `subscribe` and received messages.
-   *
-   * @param id 2 to 4,294,967,295. Default: its current number, or a random one
-   * @returns its number
-   * @throws InvalidArgumentError `EINVAL`, also for the number of another topic or of a client; InvalidStateError `EFSM`
-   * for more than 4,096
-   */
-  createTopic(name: string, id?: number): number {
-    return this.#supported.messages.createTopic(name, id, false);
-  }
-
-  /** Assigns a number to a subtopic. @throws as `createTopic` */
-  createSubtopic(name: string, id?: number): number {
-    return this.#supported.messages.createTopic(name, id, true);
-  }
-
   // --- Messages of members -------------------------------------------------------------------------------------------
 
   /**
@@ -467,7 +445,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
    * @throws InvalidStateError `EFSM` for a channel with a handler
    */
   onQuery(handler: MemberQueryHandler, options?: HandlerOptions): () => void {
-    return this.#supported.memberMessages.receiver.onQuery(handler, options);
+    return this.#supported.memberMessages.onQuery(handler, options);
   }
 
   /**
@@ -478,7 +456,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
    * @returns removes it
    */
   onMessage(handler: MemberMessageHandler, options?: HandlerOptions): () => void {
-    return this.#supported.memberMessages.receiver.onMessage(handler, options);
+    return this.#supported.memberMessages.onMessage(handler, options);
   }
 
   /**

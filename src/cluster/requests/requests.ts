@@ -27,7 +27,7 @@ export interface RequestsEffects
   extends ServingEffects,
     Pick<CallsEffects, "candidates" | "isSettling" | "nameOf" | "report"> {
   readonly id: string;
-  readonly links: Pick<NodeLinks, "send" | "room" | "maxItem">;
+  readonly links: Pick<NodeLinks, "send" | "room" | "isFull" | "maxItem">;
 }
 
 export class Requests {

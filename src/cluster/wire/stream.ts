@@ -3,7 +3,7 @@
  *
  *   hello    magic 4 "SHLK" | version 1 | random nonce 32 | address: length 1, text
  *   frame    length 4 | packet
- *   messages length 4 | prefix 7 | type 1 = 50 | lane 1 | frame of a link
+ *   messages length 4 | prefix 7 | type 1 = 50 | frame of a link
  *   control  length 4 | type 1, from 40 to 4f | fields of the type
  *
  * Each end sends its hello at once. A frame of length 0 closes the stream on purpose. Messages are sealed like packets if

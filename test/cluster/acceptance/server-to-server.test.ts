@@ -103,7 +103,7 @@ describe("messages", () => {
   function program(node: ClusterNode): string[] {
     const printed: string[] = [];
     const print = ({ data, sender, topic, subtopic }: ClusterMessage): void => {
-      printed.push(`${data} | ${sender.id === 1 ? "self" : "other"} ${topic} ${subtopic ?? "-"}`);
+      printed.push(`${data} | ${sender.node === node.id ? "self" : "other"} ${topic} ${subtopic ?? "-"}`);
     };
     const onPing = (message: ClusterMessage): void => {
       print(message);

@@ -15,10 +15,10 @@ export class FakeStream implements PairStream {
   /** Id of the node at its end, if only that may use it. */
   isOnlyFor: string | undefined;
   users = 0;
-  onSent: ((frame: Buffer, lane: number) => void) | undefined;
+  onSent: ((frame: Buffer) => void) | undefined;
 
-  sendMessages(_codec: NamespaceCodec | undefined, [lane, ...frames]: readonly Uint8Array[]): void {
-    this.onSent?.(Buffer.concat(frames), lane?.[0] ?? -1);
+  sendMessages(_codec: NamespaceCodec | undefined, frames: readonly Uint8Array[]): void {
+    this.onSent?.(Buffer.concat(frames));
   }
 
   expectAnswer(): void {}
@@ -46,7 +46,6 @@ export function acksTo(
   take: (ack: { session: number; delivered: number }) => unknown,
 ): ReceivingEffects["streams"] {
   return {
-    drop: () => undefined,
     send: (_end, [frame]) => {
       const ack = decodeAck(Buffer.from(frame as Uint8Array));
       if (ack === undefined) throw new Error("not an ack");

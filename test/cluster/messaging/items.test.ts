@@ -1,4 +1,4 @@
-/** PUBLISH, DIRECT and RETAINED as bytes: the vectors of the specification. */
+/** PUBLISH and DIRECT as bytes: the vectors of the specification. */
 import { describe, expect, test } from "vitest";
 import {
   encodeClosed,
@@ -8,9 +8,8 @@ import {
   PublishItem,
 } from "../../../src/cluster/messaging/items.js";
 import { Publication, TopicForm, TopicPlan } from "../../../src/cluster/messaging/publication.js";
-import { encodeAsk, encodeEnd, encodeValue } from "../../../src/cluster/messaging/retained.js";
 import { vectorsUnder } from "../../support/markdown.js";
-import { publishItem, retainedItem } from "./published.js";
+import { publishItem } from "./published.js";
 
 const STAMP = 1_700_000_000_000_000;
 const TOPIC = "sensors/3/temperature";
@@ -24,9 +23,6 @@ const VECTORS: readonly (readonly [string, Buffer])[] = [
   ],
   ["to the client 2, with the subtopic pong", encodeDirect(2, 1, "pong", "I am good, thanks!")],
   ["there is no client 2", encodeClosed(2)],
-  ["question 5 for the values of t/# and u", encodeAsk(5, ["t/#", "u"])],
-  ["a value", encodeValue(retainedItem("t/1", STAMP))],
-  ["that was all for question 5", encodeEnd(5)],
 ];
 
 describe("items of publishing", () => {

@@ -65,9 +65,9 @@ describe("a node to which no protocol of messages works", () => {
   });
 });
 
-it("the routes of a lost node are kept for messaging.grace, and go then", async () => {
+it("the routes of a lost node are kept until it is forgotten", async () => {
   await simulate({ seed: 7 }, async (world) => {
-    const nodes = await startNodes(world, ["a", "b"], { messaging: { grace: 30_000 } });
+    const nodes = await startNodes(world, ["a", "b"], { profile: { autoclean: 30_000 } });
     for (const [each, node] of nodes)
       await world.node(each).run(() => void node.subscribe("t", () => undefined));
     const routes = (): number | undefined => nodes.get("a")?.stats().messaging?.routes.routes;
@@ -92,7 +92,7 @@ it("the routes of a lost node are kept for messaging.grace, and go then", async 
     await world.until(() => lostAt >= 0, 10_000);
     await world.advance(lostAt + 29_900 - world.now);
     expect(routes()).toBe(1);
-    await world.advance(200);
+    await world.advance(3_000);
     expect(routes()).toBe(0);
   });
 });

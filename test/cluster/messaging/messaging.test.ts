@@ -1,19 +1,16 @@
 /** Topics, one-to-one messages and retained values, between nodes in virtual time. */
 import { describe, expect, test, vi } from "vitest";
 import {
-  type ClusterAddress,
   type ClusterMessage,
   ClusterNode,
   type ClusterNodeOptions,
   type ClusterSubscription,
   type MessageHandler,
 } from "../../../src/cluster/index.js";
-import { Addresses } from "../../../src/cluster/messaging/addresses.js";
-import { MAX_TOPIC_IDS } from "../../../src/cluster/messaging/bounds.js";
 import { encodeDirect, encodeName, ItemFlag } from "../../../src/cluster/messaging/items.js";
 import { type IncomingLink, MessageKind } from "../../../src/cluster/messaging/parts.js";
-import { encodeAsk, encodeValue, RetainedItem } from "../../../src/cluster/messaging/retained.js";
-import { RetainedValues } from "../../../src/cluster/messaging/retained-values.js";
+import { RetainedValues } from "../../../src/cluster/messaging/retained.js";
+import { RouteChangesWriter } from "../../../src/cluster/messaging/route-own.js";
 import { InvalidStateError } from "../../../src/core/errors.js";
 import { ignore } from "../../../src/core/waiter.js";
 import { simulate } from "../../../src/testing/index.js";
@@ -23,7 +20,7 @@ import fc from "../../support/properties.js";
 import { turn, watch } from "../../support/settled.js";
 import { testNodes } from "../nodes.js";
 import { eventsOf, nodesTogether, onOneHost, SETTLED, startNodes } from "../simulated.js";
-import { publishItem, retainedItem } from "./published.js";
+import { publishItem } from "./published.js";
 import { throwing } from "./throwing.js";
 import { withMessaging } from "./with-messaging.js";
 
@@ -80,7 +77,16 @@ describe("topics", () => {
     onOneHost(["a", "b"], async ({ a, b }, world) => {
       collect(b, "#");
       await world.advance(SETTLED);
-      for (const topic of ["", "a/+", "#", "a\0b", "\ud800", "x".repeat(65_536), "/".repeat(128), 77])
+      for (const topic of [
+        "",
+        "a/+",
+        "#",
+        "a\0b",
+        "\ud800",
+        "x".repeat(65_536),
+        "/".repeat(128),
+        77 as never,
+      ])
         await expect(a.publish(topic, "x")).rejects.toMatchObject({ code: "EINVAL" });
       await expect(a.publish("t", 5 as never)).rejects.toMatchObject({ code: "EINVAL" });
       await expect(a.publish("t", "x", { retian: true } as never)).rejects.toMatchObject({ code: "EINVAL" });
@@ -165,74 +171,29 @@ describe("topics", () => {
       expect(got).toEqual([all, all]);
     }));
 
-  test("subtopics: a subscription with one gets those alone, by name or number", () =>
+  test("subtopics: a subscription with one gets those alone", () =>
     onOneHost(["a", "b"], async ({ a, b }, world) => {
       const seen: string[] = [];
-      const print = ({ data, topic, topicId, subtopic, subtopicId }: ClusterMessage): void => {
-        seen.push(`${topic} ${topicId} ${subtopic} ${subtopicId} ${data}`);
+      const print = ({ data, topic, subtopic }: ClusterMessage): void => {
+        seen.push(`${topic} ${subtopic} ${data}`);
       };
-      // Numbers are a node's own.
-      a.createTopic("t", 2);
-      a.createSubtopic("pong", 3);
-      b.createTopic("t", 5);
-      b.createSubtopic("pong", 4);
-      b.subscribe("t", { subtopic: 4 }, print);
+      b.subscribe("t", { subtopic: "pong" }, print);
       b.subscribe("self", print);
       await world.advance(SETTLED);
       await a.publish("t", "1", { subtopic: "pong" });
       await a.publish("t", "2", { subtopic: "ping" });
       await a.publish("t", "3");
-      await a.publish(2, "4", { subtopic: 3 });
-      await a.sendToNodes("5", { subtopic: 3 });
-      await a.sendToNodes("6");
+      await a.sendToNodes("4", { subtopic: "pong" });
+      await a.sendToNodes("5");
       await world.advance(SETTLED);
-      expect(seen.sort()).toEqual([
-        "self 1 pong 4 5",
-        "self 1 undefined 0 6",
-        "t 5 pong 4 1",
-        "t 5 pong 4 4",
-      ]);
+      expect(seen.sort()).toEqual(["self pong 4", "self undefined 5", "t pong 1"]);
     }));
 
-  test("a subtopic has at most 255 bytes, by name and by number; its errors name it", () =>
+  test("a subtopic has at most 255 bytes; its errors name it", () =>
     onOneHost(["a"], async ({ a }) => {
-      const largest = `${"é".repeat(127)}x`;
-      await a.publish("t", "x", { subtopic: largest });
-      await a.publish("t", "x", { subtopic: a.createSubtopic(largest) });
-      for (const subtopic of ["é".repeat(128), "", "a/+", 5 as never]) {
-        expect(() => a.createSubtopic(subtopic)).toThrow(/^A subtopic must/);
-        if (subtopic !== (5 as never))
-          await expect(a.publish("t", "x", { subtopic })).rejects.toThrow(/^A subtopic must/);
-      }
-      a.createSubtopic("pong", 2);
-      expect(() => a.createSubtopic("ping", 2)).toThrow('the id 2 already stands for "pong"');
-    }));
-
-  test("a number that nobody gave is made when the program asks for it, and not before", () =>
-    onOneHost(["a", "b"], async ({ a, b }, world) => {
-      const numbers: number[] = [];
-      b.subscribe("t/#", (message) => {
-        if (message.topic === "t/1") numbers.push(message.topicId, message.topicId);
-      });
-      await world.advance(SETTLED);
-      for (let i = 0; i < MAX_TOPIC_IDS; i++) await a.publish(`t/${i}`, "x");
-      await world.until(() => statsOf(b).received === MAX_TOPIC_IDS);
-      expect(numbers[0]).toBeGreaterThan(1);
-      expect(numbers[0]).toBe(numbers[1]);
-      expect(b.createTopic("another")).toBeGreaterThan(1);
-    }));
-
-  test("topics of others use half of a node's numbers, and none for a long topic: the program's own topics have the rest", () =>
-    onOneHost(["a", "b"], async ({ a, b }, world) => {
-      const numbers: number[] = [];
-      b.subscribe("#", ({ topicId }) => void numbers.push(topicId));
-      await world.advance(SETTLED);
-      await a.publish("x".repeat(1_025), "x");
-      for (let i = 0; i < MAX_TOPIC_IDS / 2 + 1; i++) await a.publish(`t/${i}`, "x");
-      await world.until(() => numbers.length === MAX_TOPIC_IDS / 2 + 2);
-      expect([numbers[0], numbers.at(-1), numbers.filter((each) => each === 0).length]).toEqual([0, 0, 2]);
-      for (let i = 0; i < MAX_TOPIC_IDS / 2; i++) b.createTopic(`own/${i}`);
-      expect(() => b.createTopic("one more")).toThrow(/at most 4096/);
+      await a.publish("t", "x", { subtopic: `${"é".repeat(127)}x` });
+      for (const subtopic of ["é".repeat(128), "", "a/+", 5 as never])
+        await expect(a.publish("t", "x", { subtopic })).rejects.toThrow(/^A subtopic must/);
     }));
 });
 
@@ -285,7 +246,7 @@ describe("a full node", () => {
       expect(slow.got).toHaveLength(20 - lost);
     }));
 
-  test("onFull wait: waits for that node alone, in order, and later ones do not pass", () =>
+  test("onFull wait: waits until all nodes have room, in order", () =>
     withMessaging(MARK, ["a", "b", "c"], async ({ a, b, c }, world) => {
       const slow = hold(b, "t");
       const fast = collect(c, "t");
@@ -298,30 +259,13 @@ describe("a full node", () => {
       expect(await a.publish("t", "dropped")).toBe(1);
       await world.advance(SETTLED);
       expect(fast).toHaveLength(21);
-      expect(statsOf(a).waiting).toBeGreaterThan(0);
+      const waiting = () => statsOf(a).links.peers.find(({ id }) => id === b.id)?.waiting;
+      expect(waiting()).toBeGreaterThan(MARK.highWaterMark);
       slow.release();
       expect(await Promise.all(published)).toEqual(Array.from({ length: 20 }, () => 2));
       await world.advance(SETTLED);
       expect(slow.got).toEqual(Array.from({ length: 20 }, (_, i) => `${i}`));
-      expect(statsOf(a).waiting).toBe(0);
-    }));
-
-  test("one that may be dropped does not pass one that waits, though there is room for a moment", () =>
-    withMessaging(MARK, ["a", "b"], async ({ a, b }, world) => {
-      const { got, release } = hold(b, "t");
-      await world.advance(SETTLED);
-      while ((await a.publish("t", "before")) > 0) await world.advance(SETTLED);
-      let passing: Promise<number> | undefined;
-      // It learns of the room before what waits does.
-      const room = a.parts.messages.links.room(b.id).then(() => {
-        passing = a.publish("t", "dropped");
-      });
-      const waiting = a.publish("t", "waiting", { onFull: "wait" });
-      release();
-      await room;
-      expect([await passing, await waiting]).toEqual([0, 1]);
-      await world.advance(SETTLED);
-      expect(got.filter((text) => text !== "before")).toEqual(["waiting"]);
+      expect(waiting()).toBe(0);
     }));
 
   test("a wait ends with ETIMEDOUT, and by the bounds of what waits", () =>
@@ -338,32 +282,29 @@ describe("a full node", () => {
       for (const each of waiting) await expect(each).rejects.toMatchObject({ code: "EAGAIN" });
     }));
 
-  test("onFull wait: copies that find room are not bounded by what may wait, and a call that is refused changes nothing", () =>
-    withMessaging({ ...MARK, maxPendingBytes: 1_000 }, ["a", "b", "c"], async ({ a, b, c }, world) => {
-      const slow = hold(b, "t");
-      const others = collect(c, "t");
-      const own = collect(a, "a");
-      await world.advance(SETTLED);
-      const publish = (topic: string, length: number, retain = false) =>
-        a.publish(topic, "x".repeat(length), { onFull: "wait", retain });
-      // Two copies of it are more than may wait; none does.
-      expect(await publish("t", 600)).toBe(2);
-      expect(await publish("a", 1_200)).toBe(1);
-      await world.advance(SETTLED);
-      while ((await a.publish("t", "")) === 2) await world.advance(SETTLED);
-      // One node is full: one copy waits.
-      const waiting = publish("t", 601);
-      const before = statsOf(a);
-      expect(before).toMatchObject({ waiting: 1, retained: 0 });
-      await expect(publish("t", 602, true)).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
-      expect(statsOf(a)).toEqual(before);
-      slow.release();
-      expect(await waiting).toBe(2);
-      await world.advance(SETTLED);
-      const large = (got: readonly string[]) =>
-        got.map(({ length }) => length).filter((length) => length > 9);
-      expect([large(slow.got), large(others), large(own)]).toEqual([[600, 601], [602, 603], [1_202]]);
-    }));
+  test("onFull wait: a call past the bound in bytes is refused, and the other nodes get it; own subscriptions have their own", () =>
+    withMessaging(
+      { highWaterMarkBytes: 1_000, maxPendingBytes: 1_000 },
+      ["a", "b", "c"],
+      async ({ a, b, c }, world) => {
+        const slow = hold(b, "t");
+        const others = collect(c, "t");
+        const own = collect(a, "a");
+        await world.advance(SETTLED);
+        const publish = (topic: string, length: number) =>
+          a.publish(topic, "x".repeat(length), { onFull: "wait" });
+        expect(await publish("a", 2_500)).toBe(1);
+        while ((await a.publish("t", "x".repeat(200))) === 2) await world.advance(SETTLED);
+        const waiting = publish("t", 601);
+        await expect(publish("t", 602)).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
+        slow.release();
+        expect(await waiting).toBe(2);
+        await world.advance(SETTLED);
+        const large = (got: readonly string[]) =>
+          got.map(({ length }) => length).filter((length) => length > 209);
+        expect([large(slow.got), large(others), large(own)]).toEqual([[601], [603, 604], [2_502]]);
+      },
+    ));
 });
 
 describe("subscriptions", () => {
@@ -480,32 +421,27 @@ describe("subscriptions", () => {
 });
 
 describe("one-to-one", () => {
-  test("a number that the program gave self is self, to publish as to subscribe", () =>
+  test("is a publication to self, too", () =>
     onOneHost(["a"], async ({ a }, world) => {
-      const number = a.createTopic("self");
-      const got: string[] = [];
-      a.subscribe(number, ({ topic, data }) => void got.push(`${topic} ${data}`));
-      for (const topic of ["self", 1, number]) expect(await a.publish(topic, String(topic))).toBe(1);
+      const got = collect(a, "self");
+      expect(await a.publish("self", "x")).toBe(1);
       await world.advance(SETTLED);
-      expect(got).toEqual(["self self", "self 1", `self ${number}`]);
+      expect(got).toEqual(["self x"]);
     }));
 
-  test("id 1 of another node is not reached before it was discovered; addressOf discovers it", () =>
-    onOneHost(["a", "b"], async ({ a, b }) => {
+  test("goes to a client by its address, by its id on this node, or to a member's own client", () =>
+    onOneHost(["a", "b"], async ({ a, b }, world) => {
       const got = collect(b, "self");
-      await expect(a.sendTo({ node: b.id, id: 1 }, "x")).rejects.toMatchObject({ code: "EHOSTUNREACH" });
-      const address = a.addressOf(b.id);
-      expect(address.id).toBeGreaterThanOrEqual(0x8000_0000);
-      await a.sendTo(address, "1");
-      await a.sendTo({ node: b.id, id: 1 }, "2");
-      await a.sendTo(address.id, "3");
-      await a.publish(address.id, "4");
-      await a.sendTo({ id: b.id, name: "b" }, "5");
+      expect(a.addressOf(b.id)).toEqual({ node: b.id, id: 1 });
+      await a.sendTo(a.addressOf(b.id), "1");
+      await a.sendTo({ id: b.id, name: "b" }, "2");
       // A client by its node and its id, which programs may hand on.
       const client = b.createClient();
       client.subscribe("self", ({ data }) => void got.push(`client ${data}`));
-      await a.sendTo({ ...client.address }, "6");
-      expect(got).toEqual(["self 1", "self 2", "self 3", "self 4", "self 5", "client 6"]);
+      await a.sendTo({ ...client.address }, "3");
+      await b.sendTo(client.id, "4");
+      await world.advance(SETTLED);
+      expect(got).toEqual(["self 1", "self 2", "client 3", "client 4"]);
     }));
 
   test("a send to one that is gone fails with the reason, once it is known", () =>
@@ -521,7 +457,7 @@ describe("one-to-one", () => {
       // Known from then on: it does not go there again.
       await expect(a.sendTo(address, "x")).rejects.toThrow("closed");
       expect(statsOf(b).directReceived).toBe(2);
-      await expect(a.sendTo(0x8000_0001, "x")).rejects.toMatchObject({ code: "EHOSTUNREACH" });
+      await expect(a.sendTo(5, "x")).rejects.toMatchObject({ code: "EHOSTUNREACH" });
       await expect(a.sendTo({ node: "f".repeat(32), id: 5 }, "x")).rejects.toThrow("gone");
       const to = { id: b.id, name: "b" };
       await b.close();
@@ -543,7 +479,7 @@ describe("one-to-one", () => {
 
   test("what waits for room is bounded in bytes, is a copy, and is refused at once where it is too large", () =>
     withMessaging(
-      { highWaterMark: 1, maxPendingBytes: 1_000, maxItem: 262_144 },
+      { highWaterMarkBytes: 1_000, maxPendingBytes: 1_000, maxItem: 262_144 },
       ["a", "b"],
       async ({ a, b }, world) => {
         const { got, release } = hold(b, "self");
@@ -554,7 +490,7 @@ describe("one-to-one", () => {
         const data = Buffer.from("2222");
         const waiting = a.sendTo(address, data);
         data.fill("x");
-        const tooMuch = a.sendTo(address, Buffer.alloc(1_000));
+        const tooMuch = a.sendTo(address, Buffer.alloc(2_000));
         await expect(tooMuch).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
         const tooLarge = a.sendTo(address, Buffer.alloc(262_144));
         await expect(tooLarge).rejects.toMatchObject({ code: "EINVAL" });
@@ -565,22 +501,17 @@ describe("one-to-one", () => {
       },
     ));
 
-  test("to a client of this node: what waits for its handler is bounded as well", () =>
-    withMessaging({ maxPendingBytes: 1_000, maxPending: 3 }, ["a"], async ({ a }, world) => {
+  test("to a client of this node with a full queue fails at once", () =>
+    onOneHost(["a"], async ({ a }, world) => {
       const client = a.createClient();
       client.subscribe("self", { maxQueue: 1 }, never);
-      const send = (bytes: number): Promise<void> => a.sendTo(client.address, Buffer.alloc(bytes));
       // One is handled, and one is in the queue.
-      await send(1);
-      await world.advance(SETTLED);
-      await send(1);
-      await world.advance(SETTLED);
-      const waiting = [1, 2, 3].map(() => send(1));
-      await expect(send(1)).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
-      await expect(send(1_000)).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
-      expect(statsOf(a)).toMatchObject({ waiting: 3, directSent: 2 });
-      void a.close({ linger: 0 });
-      for (const each of waiting) await expect(each).rejects.toMatchObject({ code: "EAGAIN" });
+      for (let i = 0; i < 2; i++) {
+        await a.sendTo(client.address, "x");
+        await world.advance(SETTLED);
+      }
+      await expect(a.sendTo(client.address, "x")).rejects.toMatchObject({ code: "EAGAIN" });
+      expect(statsOf(a).directSent).toBe(2);
     }));
 });
 
@@ -612,6 +543,7 @@ describe("retained values", () => {
         got.push(`${topic} ${data} ${retained} ${sender.node === a.id}`);
       };
       await c.subscribe("t/+", { retained: true }, read).ready;
+      await world.advance(SETTLED);
       expect(got.splice(0)).toEqual(["t/1 new true true"]);
       // Its own node has them at once.
       a.subscribe("t/+", { retained: true }, read);
@@ -694,23 +626,16 @@ describe("retained values", () => {
       expect(got).toEqual(["new t/1 known true"]);
     }));
 
-  test.each([
-    ["whose link lost the question", ["lost"]],
-    ["that is restarted before it has answered", ["gone", "alive"]],
-  ] as const)("a member %s is asked again", (_, happens) =>
+  test("come again where the link to a member has lost some", () =>
     onOneHost(["a", "b"], async ({ a, b }, world) => {
       await keep(b, "t", "x");
-      vi.spyOn(b.parts.messages.messaging.topics, "onRetained").mockReturnValueOnce(undefined);
-      const { got, ready } = retained(a, "t");
+      vi.spyOn(a.parts.messages.messaging.topics, "onValue").mockReturnValueOnce(undefined);
+      const { got } = retained(a, "t");
       await world.advance(SETTLED);
       expect(got).toEqual([]);
-      const { messaging } = a.parts.messages;
-      for (const what of happens)
-        if (what === "lost") messaging.onLost(b.id, 1);
-        else messaging.onMember(b.id, what);
-      await ready;
+      b.parts.messages.messaging.onLost(a.id, 1);
       await world.advance(SETTLED);
-      expect(got).toContain("t x");
+      expect(got).toEqual(["t x"]);
     }));
 
   test("come to a node that was removed and admitted again, also those of meanwhile", () =>
@@ -728,16 +653,19 @@ describe("retained values", () => {
       expect(got).toEqual(["t 1", "t 2"]);
     }));
 
-  test("many subscriptions at once are few questions", () =>
-    onOneHost(["a", "b"], async ({ a, b }) => {
+  test("many subscriptions at once cost few items, and each value one", () =>
+    onOneHost(["a", "b"], async ({ a, b }, world) => {
       for (let i = 0; i < 100; i++) await keep(b, `t/${i}`, "x");
-      const send = vi.spyOn(a.parts.messages.links, "send");
+      const asks = vi.spyOn(a.parts.messages.links, "send");
+      const answers = vi.spyOn(b.parts.messages.links, "send");
       const got = new Set<string>();
       const subscribe = (filter: string) =>
         a.subscribe(filter, { retained: true }, ({ topic }) => void got.add(topic));
       await Promise.all(Array.from({ length: 100 }, (_, i) => subscribe(`t/${i}`).ready));
+      await world.advance(SETTLED);
       expect(got.size).toBe(100);
-      expect(send.mock.calls.filter(([, kind]) => kind === MessageKind.RETAINED).length).toBeLessThan(5);
+      expect(asks.mock.calls.length).toBeLessThan(5);
+      expect(answers.mock.calls.filter(([, kind]) => kind === MessageKind.RETAINED)).toHaveLength(100);
     }));
 
   test("the latest of several publishers counts, and is the one that is given last", () =>
@@ -762,7 +690,7 @@ describe("retained values", () => {
     }));
 
   test("a stamp is later than all that were seen, and one from far ahead counts as of now", () => {
-    const values = new RetainedValues({ topics: 2, bytes: 100_000 });
+    const values = new RetainedValues({} as never);
     expect(values.stamp(0)).toBe(1);
     expect(values.seen(50, 1)).toBe(50);
     expect(values.stamp(0)).toBe(51);
@@ -779,6 +707,7 @@ describe("retained values", () => {
       await publish("before");
       const { got, ready } = await world.node("a").run(() => retained(a, "t"));
       await ready;
+      await world.advance(SETTLED);
       jump(-3_600_000);
       for (const data of ["1", "2"]) await publish(data);
       await world.advance(SETTLED);
@@ -853,7 +782,7 @@ describe("what an evil node sends", () => {
       await settle();
       const long = "x".repeat(255);
       expect(got).toEqual(["t/1 x", "t/1 x", "t/2 x", "t/2 x", `${long} x`, `${long} x`]);
-      const value = Buffer.from([RetainedItem.VALUE, ALIAS | RETAIN, 5, 0, 0, 0, 0, 0, 0, 0, 5, 0x78]);
+      const value = Buffer.from([ALIAS | RETAIN, 5, 0, 0, 0, 0, 0, 0, 0, 5, 0x78]);
       forge(e, n, MessageKind.RETAINED, value);
       await settle();
       expect(statsOf(n).refused).toMatchObject({ "retained:malformed": 1 });
@@ -870,15 +799,15 @@ describe("what an evil node sends", () => {
       notUtf8[2] = 0xff;
       forge(e, n, MessageKind.PUBLISH, notUtf8);
       forge(e, n, MessageKind.DIRECT, Buffer.from([0, 1]));
-      // To what stands for a client of another node, and to nobody; from an alias, and from nobody.
-      for (const id of [n.addressOf(e.id).id, 0]) {
+      // To numbers that no client has, and from them.
+      for (const id of [0x8000_0001, 0]) {
         forge(e, n, MessageKind.DIRECT, encodeDirect(id, 1, undefined, "x"));
         forge(e, n, MessageKind.DIRECT, encodeDirect(1, id, undefined, "x"));
       }
       forge(e, n, MessageKind.RETAINED, Buffer.from([9, 0]));
-      forge(e, n, MessageKind.RETAINED, encodeAsk(1, ["a/#/b"]));
+      forge(e, n, MessageKind.RETAINED, publishItem("t"));
       for (const topic of ["a/+", "self"])
-        forge(e, n, MessageKind.RETAINED, encodeValue(retainedItem(topic, 1)));
+        forge(e, n, MessageKind.RETAINED, publishItem(topic, { stamp: 1 }));
       forge(e, n, 99, Buffer.from([1]));
       await settle();
       expect(got).toEqual([]);
@@ -916,11 +845,11 @@ describe("what an evil node sends", () => {
       await settle();
       for (let i = 0; i < 10; i++) forge(e, n, MessageKind.DIRECT, encodeDirect(7, 1, undefined, "x"));
       await settle();
-      expect(statsOf(n)).toMatchObject({ directReceived: 10, waiting: 0, droppedFull: 0 });
+      expect(statsOf(n)).toMatchObject({ directReceived: 10, droppedFull: 0 });
       expect(statsOf(n).links.peers).toMatchObject([{ sent: 2, waiting: 1, dropped: 0 }]);
     }, LITTLE_ROOM));
 
-  test("questions of a node without room for answers are not kept: the last one is answered", () =>
+  test("wants values over and over, without reading them: it gets one answer at a time", () =>
     evil(async (e, n, settle) => {
       await n.publish("t", "x", { retain: true });
       const { release } = hold(e, "self");
@@ -929,31 +858,22 @@ describe("what an evil node sends", () => {
       await settle();
       const room = vi.spyOn(n.parts.messages.links, "room");
       const take = bring(n, e);
-      for (let i = 0; i < 100; i++) void take(MessageKind.RETAINED, encodeAsk(i, ["t"]));
+      const wants = (isFirst: boolean): Buffer => {
+        const writer = new RouteChangesWriter();
+        writer.add({ filter: "t", isAdded: true, isWanted: true });
+        return writer.take({ isFirst, isLast: isFirst });
+      };
+      for (let i = 0; i < 100; i++) void take(MessageKind.ROUTES, wants(i === 0));
       await settle();
       expect(room).toHaveBeenCalledTimes(1);
       const send = vi.spyOn(n.parts.messages.links, "send");
       release();
       await settle();
-      const answers = send.mock.results.flatMap(({ value }, i) =>
-        value === "sent" ? [[...(send.mock.calls[i]?.[2] ?? [])].slice(0, 2)] : [],
-      );
-      expect(answers).toEqual([
-        [RetainedItem.VALUE, RETAIN],
-        [RetainedItem.END, 99],
-      ]);
+      const answers = send.mock.results.filter(({ value }, i) => {
+        return value === "sent" && send.mock.calls[i]?.[1] === MessageKind.RETAINED;
+      });
+      expect(answers).toHaveLength(2);
     }, LITTLE_ROOM));
-
-  test("notes to ask again, over and over, make a node ask one question at a time", () =>
-    evil(async (e, n, settle) => {
-      await n.subscribe("t", { retained: true }).ready;
-      vi.spyOn(e.parts.messages.messaging.topics, "onRetained").mockReturnValue(undefined);
-      const send = vi.spyOn(n.parts.messages.links, "send");
-      const take = bring(n, e);
-      for (let i = 0; i < 10_000; i++) void take(MessageKind.RETAINED, Buffer.from([RetainedItem.AGAIN]));
-      await settle();
-      expect(send.mock.calls.length).toBeLessThanOrEqual(2);
-    }));
 
   test("values without end for a subscription hold the link while it handles them", () =>
     evil(async (e, n) => {
@@ -964,7 +884,7 @@ describe("what an evil node sends", () => {
       let given = 0;
       while (held === undefined && given < 1_000) {
         given += 1;
-        held = take(MessageKind.RETAINED, encodeValue(retainedItem(`t/${given}`, given)));
+        held = take(MessageKind.RETAINED, publishItem(`t/${given}`, { stamp: given }));
       }
       expect(given).toBe(6);
       release();
@@ -985,69 +905,19 @@ describe("a node lets the event loop turn", () => {
     expect([next.state, more.mock.calls.length > 0]).toEqual(["fulfilled", true]);
   });
 
-  test("while it answers questions for retained values, over and over, of which the last one counts", async () => {
+  test("while it looks for retained values that a member wants", async () => {
     const a = await started("a");
-    for (let i = 0; i < 2_000; i++) await a.publish(`t/${i}`, "x", { retain: true, self: false });
-    const answers: number[][] = [];
-    vi.spyOn(a.parts.messages.links, "send").mockImplementation((_to, _kind, item) => {
-      answers.push([...item]);
+    for (let i = 0; i < 10_000; i++) await a.publish(`t/${i}`, "x", { retain: true, self: false });
+    const topics: number[] = [];
+    vi.spyOn(a.parts.messages.links, "send").mockImplementation((_to, kind) => {
+      topics.push(kind);
       return "sent";
     });
-    const ask = (number: number, ...filters: string[]): void =>
-      void a.parts.messages.messaging.topics.onRetained("b".repeat(32), encodeAsk(number, filters));
-    const many = Array.from({ length: 100 }, (_, i) => `nothing/of/this/kind/${i}`);
-    ask(0, ...many);
-    expect(answers, "before the next turn").toEqual([]);
-    for (let i = 1; i < 200; i++) ask(i, ...many);
-    ask(200, "t/7");
-    await vi.waitFor(() => expect(answers.at(-1)).toEqual([RetainedItem.END, 0xc8, 0x01]));
-    expect(answers.map(([type]) => type)).toEqual([RetainedItem.VALUE, RetainedItem.END]);
-  });
-});
-
-describe("addresses of clients", () => {
-  /** Room for 100 aliases, and the nodes of those that were dropped. */
-  function addressBook(random = Math.random) {
-    const dropped: string[] = [];
-    const drop = ({ node }: ClusterAddress): void => void dropped.push(node);
-    const effects = { random, isTaken: () => false, dropped: drop };
-    return { addresses: new Addresses<string>(effects, 100), dropped };
-  }
-
-  test("a source of random numbers that repeats itself gives each client and alias an id all the same", () => {
-    for (const number of [0, 0.5, 1 - 2 ** -32]) {
-      const { addresses } = addressBook(() => number);
-      const ids = [1, 2, 3].map((client) => addresses.aliasOf("a", client).address.id);
-      for (let i = 0; i < 3; i++) addresses.add((id) => `${ids.push(id)}`);
-      expect(new Set(ids).size).toBe(6);
-    }
-  });
-
-  test("a node that makes up clients loses its own aliases, and no other node one", () => {
-    const { addresses, dropped } = addressBook();
-    const honest = Array.from({ length: 45 }, (_, i) => addresses.aliasOf(`honest ${i % 9}`, i));
-    for (let client = 1; client < 10_000; client++) addresses.aliasOf("evil", client);
-    expect(addresses.aliases).toBe(100);
-    expect(new Set(dropped)).toEqual(new Set(["evil"]));
-    expect(honest.every(({ address }) => addresses.alias(address.id) !== undefined)).toBe(true);
-    // Another node has room all the same.
-    addresses.aliasOf("late", 1);
-    expect([addresses.aliases, addresses.find("late", 1)?.client]).toEqual([100, 1]);
-    // Of two over their share the one with more loses an alias; one that is used is the last to go.
-    const used = addresses.aliasOf("other", 0);
-    for (let client = 1; client < 1_000; client++) {
-      addresses.aliasOf("other", client);
-      addresses.alias(used.address.id);
-    }
-    expect([addresses.aliases, addresses.alias(used.address.id)]).toEqual([100, used]);
-  });
-
-  test("nor does a newMember drop those of a third node while the clients of one that makes them up fill the table", () => {
-    const { addresses, dropped } = addressBook();
-    for (let client = 1; client <= 10; client++) addresses.aliasOf("third", client);
-    for (let client = 1; client <= 1_000; client++) addresses.aliasOf("evil", client);
-    for (let client = 1; client <= 33; client++) addresses.aliasOf("newMember", client);
-    expect(new Set(dropped)).toEqual(new Set(["evil"]));
-    expect(addresses.aliases).toBe(100);
+    const { retained } = a.parts.messages.messaging;
+    const next = watch(turn());
+    retained.answer("b".repeat(32), ["t/9999", "nothing/of/this/kind"]);
+    expect(topics, "before the next turn").toEqual([]);
+    await vi.waitFor(() => expect(topics).toEqual([MessageKind.RETAINED]));
+    expect(next.state).toBe("fulfilled");
   });
 });

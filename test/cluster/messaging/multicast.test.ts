@@ -144,7 +144,7 @@ it("datagrams of others change nothing and are counted where they are junk, or o
   onOneHost(["a", "b"], async ({ a, b }) => {
     const got = received(a);
     const take = (bytes: Uint8Array, from = b.id): void =>
-      a.parts.memberMessages.receiver.onDatagram(from, Buffer.from(bytes));
+      a.parts.memberMessages.onDatagram(from, Buffer.from(bytes));
     const all = ["", "ff", "80", "ffff03", "02aabbccdd", "00", "0000", "002900", "0026", "002305"];
     for (const hex of all) take(Buffer.from(hex, "hex"));
     take(Buffer.from("00290168", "hex"), "f".repeat(32));

@@ -15,44 +15,40 @@ import { acksTo, FakeStream, FakeTable, RECEIVING_EFFECTS } from "./fake-streams
 
 const TARGET = { id: "b", host: "10.0.0.2", address: "10.0.0.2:1", local: false };
 const HOST = { cluster: "default", id: "a", host: "*", ports: undefined };
-const BATCH = (lane: number): Buffer => Buffer.from([lane, LinkFrame.BATCH, 1, 2]);
-const HELLO = (lane: number): Buffer => Buffer.from([lane, LinkFrame.HELLO]);
+const BATCH = Buffer.from([LinkFrame.BATCH, 1, 2]);
+const HELLO = Buffer.from([LinkFrame.HELLO]);
 
 function world() {
   const stream = new FakeStream();
-  const sent: [number, number][] = [];
-  stream.onSent = ([type], lane) => void sent.push([lane, type ?? -1]);
+  const sent: (number | undefined)[] = [];
+  stream.onSent = ([type]) => void sent.push(type);
   const table = new FakeTable();
   const streams = new PairStreams(table, new NamespaceCodec("default", []), 1_000, HOST);
   const log: string[] = [];
-  const accepted: ReceivingEnd[] = [];
-  streams.accept("tcp", {
-    onHello: (from, lane, [type]) => {
-      log.push(`in${lane} ${type}`);
-      const end: ReceivingEnd = {
-        id: "b",
-        lane,
-        stream: undefined,
-        onFrame: ([type]) => void log.push(`in${lane} ${type}`),
-      };
-      accepted[lane] ??= end;
-      streams.take(from, accepted[lane]);
+  const accepted: ReceivingEnd = {
+    id: "b",
+    stream: undefined,
+    onFrame: ([type]) => void log.push(`in ${type}`),
+  };
+  streams.accept({
+    onHello: (from, [type]) => {
+      log.push(`in ${type}`);
+      streams.take(from, accepted);
     },
+    onLooseItem: (_, [type]) => void log.push(`loose ${type}`),
   });
-  const dial = (lane = 0): DiallingEnd => {
+  const dial = (): DiallingEnd => {
     const end: DiallingEnd = {
       protocol: streams.ownProtocol(),
       where: "1",
       target: TARGET,
-      lane,
-      address: "",
       stream: undefined,
       hasEnded: false,
-      onOpen: () => void log.push(`out${lane} open`),
-      onFrame: ([type]) => void log.push(`out${lane} ${type}`),
+      onOpen: () => void log.push("out open"),
+      onFrame: ([type]) => void log.push(`out ${type}`),
       onEnd: (reason) => {
         streams.drop(end);
-        log.push(`out${lane} ${reason}`);
+        log.push(`out ${reason}`);
       },
     };
     streams.dial(end);
@@ -65,56 +61,60 @@ function world() {
   return { stream, sent, streams, log, accepted, dial, stand };
 }
 
-it("a lane of a stream has one end each way: a further one takes its place", async () => {
+it("a stream has one end each way: a further one takes its place", async () => {
   const { stream, streams, log, dial, stand } = world();
   stand();
   for (const _ of [1, 2]) {
-    streams.onMessages(stream, HELLO(0));
-    dial(0);
-    await Promise.resolve();
+    streams.onMessages(stream, HELLO);
+    dial();
+    await turn();
   }
-  expect(log).toEqual(["in0 1", "out0 open", "in0 1", "out0 another connection took its place", "out0 open"]);
-  expect(stream.users).toBe(2);
+  expect(log).toEqual(["in 1", "out open", "in 1", "out another connection took its place", "out open"]);
+  expect(stream.users).toBe(1);
 });
 
 it("items of a link that this end has given up are refused, but not to a peer that does not read", () => {
   const { stream, sent, streams, accepted, stand } = world();
   stand();
-  streams.onMessages(stream, BATCH(0));
-  expect(sent.splice(0)).toEqual([[0, LinkFrame.REFUSED]]);
-  streams.onMessages(stream, HELLO(0));
+  streams.onMessages(stream, BATCH);
+  expect(sent.splice(0)).toEqual([LinkFrame.REFUSED]);
+  streams.onMessages(stream, HELLO);
   stream.isFull = true;
-  streams.onMessages(stream, BATCH(1));
-  streams.answer(stream, 0, encodeAck(0, 0));
-  streams.send(accepted[0] as ReceivingEnd, [encodeAck(0, 1)]);
-  streams.refuse(stream, 0, "stranger");
-  expect(accepted[0]?.stream).toBeUndefined();
-  expect(sent).toEqual([[0, LinkFrame.ACK]]);
+  expect(streams.answer(stream, encodeAck(0, 0))).toBe(false);
+  streams.send(accepted, [encodeAck(0, 1)]);
+  streams.refuse(stream, "stranger");
+  expect(accepted.stream).toBeUndefined();
+  streams.onMessages(stream, BATCH);
+  expect(sent).toEqual([LinkFrame.ACK]);
 });
 
-it("nothing is taken without a lane, nor where nobody listens", () => {
+it("nothing is taken without a type, nor where nobody listens", () => {
   const { stream, sent, streams, stand } = world();
   stand();
   expect(streams.onMessages(stream, Buffer.alloc(0))).toBe(false);
   streams.close();
-  expect(streams.onMessages(stream, HELLO(0))).toBe(false);
+  expect(streams.onMessages(stream, HELLO)).toBe(false);
   expect([sent, stream.users]).toEqual([[], 0]);
 });
 
 it("who waits for a stream learns that none came about, or that it ended first, unless he gave up", async () => {
   const { stream, streams, log, dial, stand } = world();
-  dial(0);
-  streams.drop(dial(1));
+  dial();
+  const other = dial();
+  await turn();
+  streams.drop(other);
   streams.onFailed("10.0.0.3:1", "tcp", "another");
   streams.onFailed("10.0.0.2:1", "ipc", "another");
+  await turn();
   expect(log).toEqual([]);
   streams.onFailed("10.0.0.2:1", "tcp", "nobody is there");
-  expect(log.splice(0)).toEqual(["out0 nobody is there"]);
+  await turn();
+  expect(log.splice(0)).toEqual(["out nobody is there"]);
   stand();
-  dial(0);
+  dial();
   stream.isOpen = false;
-  await Promise.resolve();
-  expect(log).toEqual(["out0 the stream has ended"]);
+  await turn();
+  expect(log).toEqual(["out the stream has ended"]);
 });
 
 it("an acknowledgement is held while the peer does not read, and goes once it does", () => {
@@ -176,23 +176,45 @@ it("a link that is quiet keeps none of the memory that its last frame came in", 
   expect([receiving.delivered, read.deref()]).toEqual([1, undefined]);
 });
 
-it("who waits for a node at an address is not served by another one that claims it", () => {
+it("who waits for a node at an address is not served by another one that claims it", async () => {
   const { stream, log, dial, stand } = world();
-  dial(0);
+  dial();
+  await turn();
   stream.isOnlyFor = "another";
   stand();
+  await turn();
   expect(log).toEqual([]);
   stream.isOnlyFor = TARGET.id;
   stand();
-  expect(log).toEqual(["out0 open"]);
+  await turn();
+  expect(log).toEqual(["out open"]);
 });
 
 it("what a node says that had the address before is not for the one that has it now", async () => {
   const { stream, streams, log, dial, stand } = world();
   stand();
-  dial(0);
-  await Promise.resolve();
+  dial();
+  await turn();
   stream.isOnlyFor = "another";
-  expect(streams.onMessages(stream, Buffer.concat([Buffer.of(0), encodeAck(0, 0)]))).toBe(true);
-  expect(log).toEqual(["out0 open", "out0 another node has the address"]);
+  expect(streams.onMessages(stream, encodeAck(0, 0))).toBe(true);
+  expect(log).toEqual(["out open", "out another node has the address"]);
+});
+
+it("a stream that is opened for messages without a link is dialled once for all of them, and shared", async () => {
+  const { stream, streams, stand } = world();
+  let connects = 0;
+  const connect = async (): Promise<never> => {
+    connects += 1;
+    return new Promise(() => undefined);
+  };
+  const way = { protocol: { ...streams.ownProtocol(), connect }, where: "1", target: TARGET };
+  const opened = Promise.all([streams.open(way), streams.open({ ...way })]);
+  await turn();
+  stand();
+  expect([await opened, connects, stream.users]).toEqual([[stream, stream], 1, 0]);
+  const failing = new PairStreams(new FakeTable(), new NamespaceCodec("default", []), 1_000, HOST);
+  const failed = failing.open(way);
+  await turn();
+  failing.close();
+  await expect(failed).rejects.toMatchObject({ code: "ERR_TRANSPORT", message: "closed" });
 });

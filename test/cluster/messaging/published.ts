@@ -1,7 +1,6 @@
 /** Items of the kind PUBLISH as a publisher makes them. */
 import { encodeName } from "../../../src/cluster/messaging/items.js";
 import { Publication, TopicPlan } from "../../../src/cluster/messaging/publication.js";
-import type { RetainedValue } from "../../../src/cluster/messaging/retained-values.js";
 
 export interface PublishFields {
   readonly client?: number;
@@ -18,9 +17,4 @@ export function publishItem(topic: string, fields: PublishFields = {}): Buffer {
   const name = subtopic === undefined ? undefined : encodeName(subtopic);
   publication.set(plan, client, name, stamp, data, context);
   return publication.item();
-}
-
-/** What `encodeValue` sends of a retained value. */
-export function retainedItem(topic: string, stamp: number): Pick<RetainedValue, "item"> {
-  return { item: publishItem(topic, { stamp }) };
 }

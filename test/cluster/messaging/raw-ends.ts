@@ -25,7 +25,7 @@ export class RawSender {
   readonly #came: Buffer[] = [];
   #onFrame = (): void => undefined;
 
-  private constructor(from: ClusterNode, to: ClusterNode, lane: number, onOpen: () => void) {
+  private constructor(from: ClusterNode, to: ClusterNode, onOpen: () => void) {
     this.#from = from;
     this.#to = to;
     this.#streams = from.parts.messages.streams as PairStreams;
@@ -34,8 +34,6 @@ export class RawSender {
       protocol: this.#streams.ownProtocol(),
       where: String(port),
       target: { id: to.id, host, address: to.address, local: true },
-      lane,
-      address: "",
       stream: undefined,
       hasEnded: false,
       onOpen,
@@ -48,9 +46,9 @@ export class RawSender {
     this.#streams.dial(this.#end);
   }
 
-  static open(from: ClusterNode, to: ClusterNode, lane = 0): Promise<RawSender> {
+  static open(from: ClusterNode, to: ClusterNode): Promise<RawSender> {
     return new Promise((resolve) => {
-      const sender = new RawSender(from, to, lane, () => resolve(sender));
+      const sender = new RawSender(from, to, () => resolve(sender));
     });
   }
 
@@ -90,29 +88,30 @@ export class RawReceiver implements LinkResponder {
   onItems: (() => Uint8Array) | undefined;
   /** Of the last greeting. */
   session = -1;
-  #from: { readonly stream: PairStream; readonly lane: number } | undefined;
+  #from: PairStream | undefined;
   readonly #streams: PairStreams;
 
   /** Takes the place of a node's own. */
   constructor(node: ClusterNode) {
     this.#streams = node.parts.messages.streams as PairStreams;
-    this.#streams.accept("tcp", this);
+    this.#streams.accept(this);
   }
 
-  onHello(stream: PairStream, lane: number, frame: Buffer): void {
+  onLooseItem(): void {}
+
+  onHello(stream: PairStream, frame: Buffer): void {
     const hello = decodeHello(frame);
     if (hello === undefined) return;
     this.greetings += 1;
     if (this.isMute) return;
     this.session = hello.session;
-    this.#from = { stream, lane };
+    this.#from = stream;
     const end: ReceivingEnd = {
       id: hello.from,
-      lane,
       stream: undefined,
       onFrame: (items) => {
         this.frames.push(Buffer.from(items));
-        if (this.onItems !== undefined) this.#streams.answer(stream, lane, this.onItems());
+        if (this.onItems !== undefined) this.#streams.answer(stream, this.onItems());
       },
     };
     this.#streams.take(stream, end);
@@ -120,7 +119,6 @@ export class RawReceiver implements LinkResponder {
   }
 
   acknowledge(delivered: number): void {
-    const { stream, lane } = this.#from as { stream: PairStream; lane: number };
-    this.#streams.answer(stream, lane, encodeAck(this.session, delivered));
+    this.#streams.answer(this.#from as PairStream, encodeAck(this.session, delivered));
   }
 }

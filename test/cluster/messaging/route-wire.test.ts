@@ -25,7 +25,7 @@ describe("items of routes", () => {
       Buffer.from([...good.subarray(0, 3), 0xff, 0xff, 0xff, 0x7f]),
       Buffer.from([...good.subarray(0, -1), 0xff]),
       Buffer.from([1, 4, ...good.subarray(2)]),
-      Buffer.from([1, 0, 2, ...good.subarray(3)]),
+      Buffer.from([1, 0, 3, ...good.subarray(3)]),
       Buffer.concat([good, Buffer.alloc(200_000)]),
     ];
     for (const item of bad) expect(decodeRouteItem(item)).toBeUndefined();
@@ -47,10 +47,14 @@ it("the vectors of docs/spec/messaging.md are what the code makes", () => {
   const changes = [
     { filter: "t/+/x", isAdded: true },
     { filter: "t/#", isAdded: false },
+    { filter: "u", isAdded: true, isWanted: true },
   ];
   const last = written([{ filter: "t/a", isAdded: true }]).take({ isFirst: false, isLast: true });
   expect(vectorsUnder("spec/messaging.md", "Vectors")).toEqual([
-    ["CHANGES: t/+/x is added, t/# removed", written(changes).take(LATER).toString("hex")],
+    [
+      "CHANGES: t/+/x is added, t/# removed, u added with its retained values",
+      written(changes).take(LATER).toString("hex"),
+    ],
     ["CHANGES that end a snapshot: t/a", last.toString("hex")],
     ["ASK", ASK.toString("hex")],
   ]);

@@ -97,14 +97,14 @@ it("the interest of a node that was just met is waited for so long at most: unti
     });
 });
 
-it("a reader that fell behind gets a snapshot; what it has serves until then", () =>
-  together("ab", { messaging: { grace: 600_000 } }, async ({ world, nodes, subscribe }) => {
+it("a reader that fell behind gets what it lacks; what it has serves until then", () =>
+  together("ab", {}, async ({ world, nodes, subscribe }) => {
     const [a, b] = nodes as [ClusterNode, ClusterNode];
     await subscribe("a", MANY / 4);
     await world.until(() => routesOf(b).routes === MANY / 4, 30_000);
     world.cut("a", "b");
     await world.until(() => nodes.every((node) => node.members().length === 1), 20_000);
-    await subscribe("a", MANY, "a/longer/filter/that/does/not/fit/into/the/log/of/changes");
+    await subscribe("a", MANY, "later");
     await world.advance(10_000);
     world.heal();
     await world.until(() => nodes.every((node) => node.members().length === 2), 20_000);
@@ -122,7 +122,7 @@ it.each([
   ["leaves", 1_000],
 ] as const)("nothing stays of a list whose node %s while it comes", (how, within) => {
   const sweep = vi.spyOn(RouteTable.prototype, "sweep");
-  return together("ab", { messaging: { grace: 5_000 } }, async ({ world, nodes, at, subscribe }) => {
+  return together("ab", { profile: { autoclean: 5_000 } }, async ({ world, nodes, at, subscribe }) => {
     const b = nodes[1] as ClusterNode;
     await subscribe("a", MANY);
     await world.until(() => routesOf(b).routes > 1_000, 10_000);

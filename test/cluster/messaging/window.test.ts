@@ -29,6 +29,24 @@ describe("a session", () => {
     expect(send(), "a sixth of 3,000 bytes").toBe(false);
   });
 
+  it("takes more than its limits where the caller may wait, in items and in bytes", () => {
+    const window = new SendWindow({ items: 2, bytes: 1_000 });
+    const [more, bytes] = [
+      { items: 1, bytes: 1_000 },
+      { items: 10, bytes: 500 },
+    ];
+    const offer = (size: number, beyond = { items: 0, bytes: 0 }): boolean =>
+      window.offer(2, Buffer.alloc(size), beyond);
+    expect([offer(10), offer(10), offer(10), offer(10, more), offer(10, more)]).toEqual([
+      true,
+      true,
+      false,
+      true,
+      false,
+    ]);
+    expect([offer(1_500, bytes), offer(1_300, bytes), offer(10)]).toEqual([false, true, false]);
+  });
+
   it("takes no acknowledgement of what was never sent, and an older one changes nothing", () => {
     const window = new SendWindow(LIMITS, 7);
     for (let i = 0; i < 5; i++) window.offer(2, Buffer.alloc(9));

@@ -6,9 +6,11 @@ import {
   countOf,
   decodeAck,
   decodeHello,
+  decodeLooseHead,
   decodeRefused,
   encodeAck,
   encodeHello,
+  encodeLooseHead,
   encodeRefused,
   sequenceOf,
 } from "../../../src/cluster/messaging/wire.js";
@@ -49,12 +51,13 @@ test("the frames are those of the specification", () => {
     "BATCH of item 1, of the kind 4 and 20,000 bytes, which follow": itemHead(),
     "ACK of 298 in session 3": encodeAck(3, 298),
     "REFUSED: stranger": encodeRefused("stranger"),
+    "ITEM of A for B, without the item": encodeLooseHead(B, A),
   };
   expect(Object.fromEntries(vectors())).toEqual(
     Object.fromEntries(Object.entries(written).map(([what, bytes]) => [what, bytes.toString("hex")])),
   );
   const read = [...vectors().values()].map((text) => Buffer.from(text, "hex"));
-  const [hello, items, item, ack, refused] = read as [Buffer, Buffer, Buffer, Buffer, Buffer];
+  const [hello, items, item, ack, refused, loose] = read as [Buffer, Buffer, Buffer, Buffer, Buffer, Buffer];
   expect(decodeHello(hello)).toEqual(HELLO);
   for (const cut of [2, 3, 10]) expect(decodeHello(hello.subarray(0, -cut))).toBeUndefined();
   expect(decodeAck(ack.subarray(0, -1))).toBeUndefined();
@@ -65,4 +68,6 @@ test("the frames are those of the specification", () => {
   expect([reader.next(), reader.isWhole]).toEqual([false, true]);
   expect(decodeAck(ack)).toEqual({ session: 3, delivered: 298 });
   expect(decodeRefused(refused)).toBe("stranger");
+  expect(decodeLooseHead(loose)).toEqual({ to: B, from: A });
+  expect(decodeLooseHead(loose.subarray(0, -1))).toBeUndefined();
 });

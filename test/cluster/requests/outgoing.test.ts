@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { defineService } from "../../../src/cluster/index.js";
 import { MAX_QUEUED_ITEMS, MAX_UNREAD_ANSWERS } from "../../../src/cluster/messaging/bounds.js";
 import type { SendResult } from "../../../src/cluster/messaging/parts.js";
+import type { WindowLimits } from "../../../src/cluster/messaging/window.js";
 import type { Member } from "../../../src/cluster/node/member.js";
 import { Requests, type RequestsEffects } from "../../../src/cluster/requests/requests.js";
 import {
@@ -34,22 +35,29 @@ afterEach(async () => {
 function namespaceOf({
   send = () => "sent",
   room = () => Promise.resolve(true),
+  isFull = () => false,
   ...effects
 }: Partial<RequestsEffects> & {
-  readonly send?: (node: string, item: Buffer) => SendResult;
+  readonly send?: (node: string, item: Buffer, beyond?: WindowLimits) => SendResult;
   readonly room?: () => Promise<boolean>;
+  readonly isFull?: () => boolean;
 } = {}): { readonly requests: Requests; readonly sent: Buffer[] } {
   const sent: Buffer[] = [];
   const other = { id: OTHER, name: "other" } as Member;
   const candidates = [{ id: OTHER, distance: 2 }];
-  const take = (node: string, item: Buffer): SendResult => {
-    const result = send(node, item);
+  const take = (node: string, item: Buffer, beyond?: WindowLimits): SendResult => {
+    const result = send(node, item, beyond);
     if (result === "sent") sent.push(item);
     return result;
   };
   const requests = new Requests({
     id: "a".repeat(32),
-    links: { send: (node, _, item) => take(node, item as Buffer), room, maxItem: 1_048_576 },
+    links: {
+      send: (node, _, item, beyond) => take(node, item as Buffer, beyond),
+      room,
+      isFull,
+      maxItem: 1_048_576,
+    },
     routes: { subscribe: () => Promise.resolve(), unsubscribe: () => Promise.resolve() },
     candidates: () => candidates,
     isSettling: () => false,
@@ -279,8 +287,15 @@ function closedLink(isTooLarge: (op: unknown) => boolean = () => false) {
   const waits = gate();
   const room = gate();
   let isFull = true;
+  let waiting = 0;
   const { requests, sent } = namespaceOf({
-    send: (_, item) => (isTooLarge(opsOf([item])[0]) ? "too-large" : isFull ? "full" : "sent"),
+    send: (_, item, beyond) => {
+      if (isTooLarge(opsOf([item])[0])) return "too-large";
+      if (!isFull) return "sent";
+      waiting += 1;
+      return waiting <= (beyond?.items ?? 0) ? "sent" : "full";
+    },
+    isFull: () => isFull,
     room: () => {
       waits.open();
       return room.passed.then(() => true);
@@ -343,9 +358,15 @@ it("a streamed reply that waits for the link makes no further part with the cred
 /** A namespace with a link that takes items until as many replies wait as may. */
 function stuck(): { readonly requests: Requests; fill(): void } {
   let isFull = false;
+  let waiting = 0;
   const { requests } = namespaceOf({
-    send: () => (isFull ? "full" : "sent"),
+    send: (_node, _item, beyond) => {
+      if (!isFull) return "sent";
+      waiting += 1;
+      return waiting <= (beyond?.items ?? 0) ? "sent" : "full";
+    },
     room: () => new Promise(() => undefined),
+    isFull: () => isFull,
   });
   const fill = (): void => {
     isFull = true;
