@@ -181,7 +181,7 @@ export function nodeSchema(): Schema {
           protocols: {
             type: "array",
             description: "protocols of the streams between nodes, by priority; default: the port of the node",
-            items: { enum: ["tcp", "tls", "ipc"] },
+            items: { enum: ["tcp", "tls", "ipc", "ws"] },
           },
           channels: {
             type: "array",

@@ -105,7 +105,7 @@ export class MemberMessages extends MemberReceiver {
     const { protocols = [] } = namespace.settings.messaging;
     const names = protocols.map((each) => (typeof each === "string" ? each : each.name));
     // A protocol that this node does not have reaches no member.
-    this.#protocols = [...new Set(["ipc", "tcp", "tls", "udp", SELF, ...names])];
+    this.#protocols = [...new Set(["ipc", "tcp", "ws", "tls", "udp", SELF, ...names])];
   }
 
   // --- What programs call --------------------------------------------------------------------------------------------

@@ -12,10 +12,10 @@ import { checkProtocol, type MessageProtocol } from "./protocols.js";
 export const OPTIONS = {
   /**
    * Protocols of the streams between nodes by priority: "tcp" (the node's port), "tls" (the same with the option `tls`),
-   * "ipc" (a socket file, for nodes on one host), and those of {@link streamProtocol}. The first common one that works is
-   * used. Default: the node's port.
+   * "ipc" (a socket file, for nodes on one host), "ws" (a WebSocket at a separate port, with the option `tls` over
+   * TLS), and those of {@link streamProtocol}. The first common one that works is used. Default: the node's port.
    */
-  protocols: anything<readonly ("ipc" | "tcp" | "tls" | MessageProtocol)[]>(),
+  protocols: anything<readonly ("ipc" | "tcp" | "tls" | "ws" | MessageProtocol)[]>(),
   /** Channels of `send` and `query` joined from the start. Default 0, 1 and 2. */
   channels: anything<readonly ClusterChannel[]>(),
   /** Messages queued for another node. Default 262,144. */
@@ -73,8 +73,8 @@ function checkProtocols(protocols: NonNullable<MessagingOptions["protocols"]>): 
   const names = new Set<string>();
   for (const each of protocols) {
     if (typeof each === "object" && each !== null) checkProtocol(each);
-    else if (each !== "ipc" && each !== "tcp" && each !== "tls")
-      throw invalidArgument('a protocol must be "tcp", "tls", "ipc" or one of streamProtocol', each);
+    else if (each !== "ipc" && each !== "tcp" && each !== "tls" && each !== "ws")
+      throw invalidArgument('a protocol must be "tcp", "tls", "ipc", "ws" or one of streamProtocol', each);
     const name = typeof each === "string" ? each : each.name;
     if (names.has(name)) throw new InvalidArgumentError(`the protocol ${name} is there twice`);
     names.add(name);

@@ -17,7 +17,7 @@ import type { MemberMessages } from "./member-messages.js";
 import type { MessagingSettings } from "./options.js";
 import { type LinkProtocol, PairStreams } from "./pair-streams.js";
 import type { IncomingLink, LinkMember, NodeLinksEffects } from "./parts.js";
-import { ipcProtocol } from "./protocols.js";
+import { ipcProtocol, wsProtocol } from "./protocols.js";
 import { prefixOf } from "./publication.js";
 import { RetainedValues } from "./retained.js";
 import { RouteDriver } from "./route-driver.js";
@@ -105,12 +105,13 @@ export abstract class MessagingState implements NodeLinksEffects {
   abstract onLost(peer: string, count: number): void;
 
   #protocols(): LinkProtocol[] {
-    const { platform } = this.namespace.sockets;
+    const { platform, tls } = this.namespace.sockets;
     return (this.settings.protocols ?? ["tcp"]).flatMap((each) => {
       if (each === "tcp" || each === "tls") return [this.pairStreams.ownProtocol()];
       if (typeof each === "object") return [each];
       // A simulation has only tcp.
-      return platform === MACHINE ? [ipcProtocol()] : [];
+      if (platform !== MACHINE) return [];
+      return [each === "ipc" ? ipcProtocol() : wsProtocol(platform.transports, tls)];
     });
   }
 

@@ -392,7 +392,7 @@ describe("protocols", () => {
   it("that a message names are those that it goes by, next to the link, in order each", () =>
     named(async ({ a, b, came, send }, world) => {
       for (let i = 0; i < 300; i++) {
-        void send(`named ${i}`, ["wire", "ipc"]);
+        void send(`named ${i}`, ["wire", "ws"]);
         if (i < 200) void send(`any ${i}`);
       }
       // By the node's order.
@@ -403,7 +403,7 @@ describe("protocols", () => {
       expect(by("any")).toEqual(Array.from({ length: 200 }, (_, i) => `any ${i} tcp`));
       expect(by("all")).toEqual(["all tcp"]);
       expect(linkTo(a, b)).toMatchObject({ sent: 200, protocol: "tcp" });
-      expect(await send("x", ["ipc"])).toContain("is not reached by ipc");
+      expect(await send("x", ["ws"])).toContain("is not reached by ws");
     }));
 
   it("that a message names have it fail where they fail, and others serve; the next message tries them again", () =>

@@ -1,5 +1,6 @@
 /** The protocols of messages between nodes, over the host's sockets: what travels by which, with a key and without. */
 import { readFileSync } from "node:fs";
+import { get } from "node:http";
 import { Server } from "node:net";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it, vi } from "vitest";
@@ -12,6 +13,7 @@ import {
 import { makeAuthority, makeCertificate } from "../../support/certificates.js";
 import { sharedFolder } from "../../support/folders.js";
 import { gate } from "../../support/gate.js";
+import { freePort } from "../../support/ports.js";
 import { event, testNodes } from "../nodes.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
@@ -77,11 +79,32 @@ function protocolOf(from: ClusterNode, to: ClusterNode): string {
 describe("messages between nodes", () => {
   it.each([
     ["tcp", undefined],
+    ["ws", undefined],
+    ["ws", KEY],
     ["tcp", KEY],
     ["ipc", KEY],
   ] as const)("travel by %s, with the key %s", async (protocol, key) => {
     const [a, b] = await pair([protocol], [protocol], key === undefined ? {} : { key });
     expect(await exchange(a, b)).toEqual([protocol, protocol]);
+  });
+
+  it("travel by ws to no page, though its browser takes it for one of this host", async () => {
+    const [port, ws] = [await freePort(), await freePort()];
+    await started("a", { port, ports: `${ws}-${ws}`, messaging: { protocols: ["ws"] } });
+    const statusOf = (headers: Record<string, string>): Promise<number | undefined> =>
+      new Promise((resolve, reject) => {
+        const upgrade = { Connection: "Upgrade", Upgrade: "websocket", "Sec-WebSocket-Version": "13" };
+        const key = { "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Protocol": "ZWS2.0" };
+        const asked = get({ host: "127.0.0.1", port: ws, headers: { ...upgrade, ...key, ...headers } });
+        asked.on("response", ({ statusCode }) => resolve(statusCode));
+        asked.on("upgrade", ({ statusCode }, socket) => {
+          socket.destroy();
+          resolve(statusCode);
+        });
+        asked.on("error", reject);
+      });
+    expect(await statusOf({})).toBe(101);
+    expect(await statusOf({ Origin: `http://127.0.0.1:${ws}` })).toBe(403);
   });
 
   it("travel by TLS, with a key of the cluster within it, and go on with renewed certificates", async () => {
@@ -98,8 +121,8 @@ describe("messages between nodes", () => {
   });
 
   it("take the first protocol that both nodes have", async () => {
-    const [a, b] = await pair(["ipc", "tls"], ["tls", "ipc"], { key: KEY, tls: tls() });
-    expect(await exchange(a, b)).toEqual(["ipc", "tls"]);
+    const [a, b] = await pair(["ipc", "ws", "tls"], ["tls", "ws"], { key: KEY, tls: tls() });
+    expect(await exchange(a, b)).toEqual(["ws", "tls"]);
   });
 
   it("need no other port than the node's own: three nodes with a password, of two namespaces", async () => {
