@@ -239,7 +239,7 @@ export class WsDuplex extends Duplex implements Sink {
   sinkOnBytes(bytes: Buffer, length: number): void {
     const framing = this.#framing;
     if (this.destroyed) return;
-    const decoded = framing.decode(bytes, length, undefined, MAX_CHUNK);
+    const decoded = framing.decode(bytes, length, MAX_CHUNK);
     if (decoded.assembled !== undefined) this.#takeFrames(decoded.assembled);
     this.#takeFrames(Buffer.from(decoded.bytes.subarray(0, decoded.length)));
     decoded.pooled?.release();
