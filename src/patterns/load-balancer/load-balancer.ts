@@ -202,14 +202,14 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends DealerClient<
       ...this.#counts,
       pending: this.calls.size,
       pendingBytes: this.calls.bytes,
-      inFlight: this.servers.reduce((sum, { inFlight }) => sum + inFlight.size, 0),
+      inFlight: this.peers.reduce((sum, { inFlight }) => sum + inFlight.size, 0),
     };
   }
 
   /** @internal */
   protected override async onClose(): Promise<void> {
     this.#counts.cancelled += this.calls.size;
-    for (const broker of this.servers) {
+    for (const broker of this.peers) {
       broker.resume();
       broker.inFlight.clear();
     }
@@ -309,7 +309,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends DealerClient<
 
   #choose(): Broker | undefined {
     let best: Broker | undefined;
-    for (const broker of this.servers) {
+    for (const broker of this.peers) {
       const { isJoined, isLeaving, isFull, pause, inFlight } = broker;
       if (!isJoined || isLeaving || isFull || pause !== undefined) continue;
       if (inFlight.size < (best?.inFlight.size ?? this.#settings.maxInFlight)) best = broker;
