@@ -410,9 +410,8 @@ export const SUICIDAL_SNAIL = {
   /** Messages with a stamp and a body. */
   received: counter("Messages received."),
   delivered: counter("Messages delivered to the program."),
-  dropped: byReason<"newest" | "resubscribe" | "died">("Messages dropped because the subscriber was late."),
+  dropped: counter("Messages dropped because the subscriber was late."),
   late: counter("Detections of a late subscriber."),
-  resubscribed: counter("Repeated subscriptions."),
   forgotten: counter("Sources evicted at the limits."),
   invalid: counter("Messages without a valid stamp."),
   waiting: gauge("Messages waiting for the program.", "waiting_messages"),
