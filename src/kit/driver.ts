@@ -206,7 +206,6 @@ export abstract class Driver<E extends TypedEvent, S> {
 const FAILURE_EVENTS: ReadonlySet<string> = new Set([
   "handler:failed",
   "subscription:failed",
-  "predicate:failed",
   "admission:failed",
   "link:failed",
   "worker:crashed",
