@@ -7,6 +7,7 @@
  *                                    die    closed; the call rejects with SuicidalSnailError
  */
 import { refuseExtra } from "../../core/arguments.js";
+import { readUint64 } from "../../core/bytes.js";
 import { RingBuffer } from "../../core/collections/queues.js";
 import { InvalidStateError, TimeoutError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
@@ -15,7 +16,6 @@ import { refusedWait, type WaitOptions } from "../../core/waiter.js";
 import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, relaySourceEvents } from "../../kit/endpoint-list.js";
 import { anything, checkOptions, choice, func, type Given, integer, object } from "../../kit/options.js";
-import { parseMeta } from "../../kit/sequence-meta.js";
 import { untilClosed } from "../../kit/sockets.js";
 import { runCall } from "../../sockets/calls.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
@@ -96,12 +96,17 @@ function snailSettings(options: SuicidalSnailOptions) {
 
 export type SuicidalSnailReadStamp = (frames: readonly Buffer[]) => SuicidalSnailStamp | undefined;
 
+/** Beginning and length of a meta (docs/patterns/sequenced.md). */
+const META = Buffer.from("SQ\x01\x01");
+const META_BYTES = 40;
+
 /** Reads the stamp of a SequencedPublisher's message: `topic | meta | body…`. */
 export const sequencedStamp: SuicidalSnailReadStamp = (frames) => {
-  const second = frames[1];
-  const meta = second === undefined ? undefined : parseMeta(second);
-  if (meta === undefined || frames.length < 3) return undefined;
-  return { source: meta.publisher, time: meta.time / 1_000, sequence: meta.sequence };
+  const meta = frames[1];
+  if (frames.length < 3 || meta?.length !== META_BYTES) return undefined;
+  if (meta.compare(META, 0, 4, 0, 4) !== 0) return undefined;
+  const [sequence, time] = [readUint64(meta, 24), readUint64(meta, 32) / 1_000];
+  return { source: meta.toString("latin1", 4, 20), time, sequence };
 };
 
 /** The subscriber was too late and closed itself, as its policy says. Code `ETIMEDOUT`. */
