@@ -101,8 +101,6 @@ interface Call {
   readonly attemptTimeout: number;
   readonly retries: number | undefined;
   readonly pending: PendingCall<never>;
-  /** Aborted when it is given up, or the client closes. */
-  readonly ended: AbortController;
 }
 
 export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent, RequestClientStats> {
@@ -113,6 +111,8 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
   readonly #calls: PendingCalls;
   readonly #waiting = new LinkedList<Call>();
   #call: Call | undefined;
+  /** Of the delay before the next attempt. */
+  #delay: AbortController | undefined;
   /** Ends when there is another list, or the call is over. */
   readonly #changed = new IdleWaits();
   #socket: Request | undefined;
@@ -181,7 +181,6 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
         attemptTimeout,
         retries,
         pending: pending as unknown as PendingCall<never>,
-        ended: new AbortController(),
       });
       this.#counts.requests += 1;
       this.#waiting.push(link);
@@ -229,7 +228,7 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
     for (const probe of this.#probes) void probe.close({ linger: 0 });
     this.#counts.cancelled += this.#calls.size;
     this.#calls.close();
-    this.#call?.ended.abort();
+    this.#delay?.abort();
     this.#changed.end();
     await this.#abandon();
   }
@@ -258,7 +257,7 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
 
   /** Each attempt is at the next server. */
   async #serve(call: Call): Promise<void> {
-    const { pending, attemptTimeout, ended } = call;
+    const { pending, attemptTimeout } = call;
     for (let attempt = 1; !pending.settled; attempt++) {
       const outcome = await this.#attempt(call);
       if (pending.settled) return;
@@ -284,13 +283,14 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
         round === 0 ? 0 : Math.max(rest, backOff(round - 1, retryDelay, maxRetryDelay, Math.random));
       this.#counts.retries += 1;
       this.events.emit({ type: "request:retried", endpoint: this.#connected, reason, attempt, delay });
-      if (delay > 0) await sleep(delay, ended.signal);
+      this.#delay = new AbortController();
+      if (delay > 0 && !pending.settled) await sleep(delay, this.#delay.signal);
     }
   }
 
   /** Without a server the call waits for the next list; without a socket for that, or its time. */
   async #attempt(call: Call): Promise<Buffer[] | RetryReason> {
-    const { pending, frames, attemptTimeout, ended } = call;
+    const { pending, frames, attemptTimeout } = call;
     let endpoint = this.#chooser.next();
     for (; endpoint === undefined && !pending.settled; endpoint = this.#chooser.next())
       await this.#changed.wait(false);
@@ -320,7 +320,7 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
     socket.events.on("disconnect", onDisconnect);
     if (this.#terms.failsFast) socket.events.on("connect:retry", onDisconnect);
     try {
-      return await socket.receive({ timeout: attemptTimeout, signal: ended.signal });
+      return await socket.receive({ timeout: attemptTimeout });
     } catch (error) {
       return error instanceof TimeoutError ? "timeout" : "disconnected";
     } finally {
@@ -373,8 +373,8 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
     if (why === "timeout") this.#counts.failed += 1;
     else this.#counts.cancelled += 1;
     link.unlink();
-    link.value.ended.abort();
     if (this.#call !== link.value) return;
+    this.#delay?.abort();
     if (why === "timeout" && this.#socket !== undefined) this.#chooser.failed();
     void this.#abandon();
     this.#changed.end();
