@@ -2,10 +2,8 @@
 
 import { isUtf8 } from "node:buffer";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { defined } from "../core/arguments.js";
 import type { ReceiveManyOptions, Socket } from "../index.js";
 import { EspressoListener, type EspressoRecord } from "../patterns/espresso/listener.js";
-import { type EspressoFilter, SAMPLE } from "../patterns/espresso/rules.js";
 import { watchPeers, withEndpoints } from "./endpoints.js";
 import { asUsage, UsageError } from "./failure.js";
 import { bytesToJson } from "./format.js";
@@ -57,34 +55,36 @@ export function addTapCommand(program: Command): void {
 
 function sample(value: string): number {
   const n = Number(/^1\/(\d+)$/.exec(value)?.[1]);
-  if (SAMPLE.oneIn.accepts(n)) return n;
+  if (Number.isSafeInteger(n) && n > 0) return n;
   throw new InvalidArgumentError("Expected 1/N, such as 1/100.");
 }
 
 async function tap(given: TapSettings): Promise<void> {
-  const { topic, from, sample: oneIn, connect, ...rest } = given;
+  const { topic, from, sample: oneIn = 1, connect, ...rest } = given;
   if (connect === undefined || connect.length === 0) throw new UsageError("expected --connect EP");
   const settings = checkSettings({ ...rest, connect });
   const log = new Log("tap");
   const security = await clientSecurityOptions(settings);
-  const filter: EspressoFilter = defined({ topics: topic, from });
+  let wanted = 0;
+  let printed = 0;
+  const isPrinted = (record: EspressoRecord): boolean => {
+    if (from !== undefined && record.from !== from) return false;
+    if (wanted++ % oneIn !== 0) return false;
+    printed += 1;
+    return true;
+  };
   await withEndpoints("tap", connect, given, log, async (captures) => {
     const listener = await asUsage(
-      () =>
-        new EspressoListener(captures, {
-          filter,
-          sample: oneIn === undefined ? {} : { oneIn },
-          socketOptions: security,
-        }),
+      () => new EspressoListener(captures, { topics: topic, socketOptions: security }),
     );
     // Only the events are used.
     const peers = watchPeers({ events: listener.events } as unknown as Socket, settings, log);
     const asJson = settings.json === true;
     const socket = {
       receiveMany: async (options: ReceiveManyOptions) =>
-        (await listener.receiveMany(options)).map((record) => [
-          Buffer.from(`${asJson ? jsonOf(record) : textOf(record)}\n`),
-        ]),
+        (await listener.receiveMany(options))
+          .filter(isPrinted)
+          .map((record) => [Buffer.from(`${asJson ? jsonOf(record) : textOf(record)}\n`)]),
     };
     try {
       await printing(LINES, async (output, stop) => {
@@ -92,8 +92,7 @@ async function tap(given: TapSettings): Promise<void> {
         const receiving = receiveAll({ socket, settings, output, stop }, { until, max: settings.count });
         await Promise.race([receiving, peers.refused]);
       });
-      const { delivered } = listener.stats();
-      log.debug(`${delivered} message${delivered === 1 ? "" : "s"}`);
+      log.debug(`${printed} message${printed === 1 ? "" : "s"}`);
     } finally {
       await listener.close();
     }

@@ -1,5 +1,5 @@
 /**
- * Client with concurrent requests, and a DEALER for each server: the load balancer's, and Freelance's of model 2.
+ * Client with concurrent requests, and a DEALER for each server: the load balancer's, and Freelance's of models 2 and 3.
  *
  *   request ──> call ──trySend──> a DEALER that is connected and has room ──> its reply
  *                 ^                     └── none: waits
@@ -63,7 +63,7 @@ export abstract class DealerClient<
   Stats,
 > extends Driver<E | EndpointSourceEvent, Stats> {
   /** @internal */
-  protected servers: readonly S[] = [];
+  protected peers: readonly S[] = [];
   /** @internal */
   protected readonly calls: PendingCalls;
   readonly #settings: Settings<typeof DEALER_CLIENT_OPTIONS> & { readonly timeout: number };
@@ -116,7 +116,7 @@ export abstract class DealerClient<
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN`
    */
   ready(options: PatternWaitOptions = {}): Promise<void> {
-    const isReady = this.servers.some(({ isJoined }) => isJoined);
+    const isReady = this.peers.some(({ isJoined }) => isJoined);
     const late = (): ShoalError => this.#late(`No server was connected within ${options.timeout} ms`);
     return this.whenReached(isReady, options, late);
   }
@@ -172,9 +172,9 @@ export abstract class DealerClient<
 
   /** @internal Closes removed servers that are not busy. */
   protected closeLeft(): void {
-    for (const server of this.servers) {
+    for (const server of this.peers) {
       if (!server.isLeaving || server.isBusy) continue;
-      this.servers = this.servers.filter((each) => each !== server);
+      this.peers = this.peers.filter((each) => each !== server);
       server.dealer.events.close();
       void server.dealer.close({ linger: 0 });
       this.#left(server);
@@ -190,14 +190,14 @@ export abstract class DealerClient<
   protected async onClose(): Promise<void> {
     this.#endpoints.stop();
     this.calls.close();
-    for (const { dealer } of this.servers) dealer.events.close();
-    await Promise.all(this.servers.map(({ dealer }) => dealer.close({ linger: 0 })));
+    for (const { dealer } of this.peers) dealer.events.close();
+    await Promise.all(this.peers.map(({ dealer }) => dealer.close({ linger: 0 })));
   }
 
   #follow(list: readonly string[]): void {
     if (this.closed) return;
     const wanted = new Set(list);
-    for (const server of this.servers) server.isLeaving = !wanted.delete(server.endpoint);
+    for (const server of this.peers) server.isLeaving = !wanted.delete(server.endpoint);
     for (const endpoint of wanted) this.#endpoints.connect(endpoint, () => this.#connect(endpoint));
     this.closeLeft();
     this.proceed(undefined);
@@ -215,7 +215,7 @@ export abstract class DealerClient<
     });
     dealer.events.on("peer:leave", () => this.#left(server));
     connected(dealer, endpoint);
-    this.servers = [...this.servers, server];
+    this.peers = [...this.peers, server];
     void this.#read(server);
     return dealer;
   }
@@ -231,8 +231,8 @@ export abstract class DealerClient<
   }
 
   #late(text: string): ShoalError {
-    const endpoints = this.servers.map(({ endpoint }) => endpoint);
-    const failures = this.servers.map(({ dealer }) => lastFailure(dealer));
+    const endpoints = this.peers.map(({ endpoint }) => endpoint);
+    const failures = this.peers.map(({ dealer }) => lastFailure(dealer));
     return lateError(text, endpoints, failures.find(Boolean));
   }
 }

@@ -206,7 +206,6 @@ export abstract class Driver<E extends TypedEvent, S> {
 const FAILURE_EVENTS: ReadonlySet<string> = new Set([
   "handler:failed",
   "subscription:failed",
-  "predicate:failed",
   "link:failed",
   "worker:crashed",
 ]);
@@ -218,7 +217,6 @@ const PERIOD = 1_000;
 function unheardFailures(name: string): (event: TypedEvent) => void {
   let since = Number.NEGATIVE_INFINITY;
   let warned = 0;
-  let unwarned = 0;
   return (event) => {
     if (!FAILURE_EVENTS.has(event.type)) return;
     const { error: thrown } = event as TypedEvent & { readonly error?: unknown };
@@ -231,15 +229,9 @@ function unheardFailures(name: string): (event: TypedEvent) => void {
       since = now;
       warned = 0;
     }
-    if (warned >= MAX_WARNINGS) {
-      unwarned += 1;
-      return;
-    }
+    if (warned >= MAX_WARNINGS) return;
     warned += 1;
-    const more = unwarned === 0 ? "" : ` (${unwarned} more were not shown)`;
-    unwarned = 0;
-    const head = `${name}: no listener for "${event.type}"${more}`;
-    process.emitWarning(`${head}\n${stackOf(error)}`, {
+    process.emitWarning(`${name}: no listener for "${event.type}"\n${stackOf(error)}`, {
       type: "ShoalWarning",
       code: "SHOAL_HANDLER_FAILED",
     });

@@ -12,11 +12,11 @@
  */
 
 import { Link, LinkedList } from "../core/collections/queues.js";
-import type { ShoalError } from "../core/errors.js";
+import { type ShoalError, TimeoutError } from "../core/errors.js";
 import { type EventsOf, event } from "../core/event-stream.js";
 import { costOf } from "../core/memory.js";
 import { backOff } from "../core/timers.js";
-import { ignore } from "../core/waiter.js";
+import { IdleWaits, ignore, sleep, withTimeout } from "../core/waiter.js";
 import { engineStats, lastFailure } from "../sockets/internal.js";
 import { Request, type RequestOptions } from "../sockets/request-reply.js";
 import type { REQUEST_CLIENT } from "../statistics/patterns.js";
@@ -28,7 +28,7 @@ import { EndpointChooser } from "./endpoint-chooser.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "./endpoint-list.js";
 import { lateError, ServiceError } from "./errors.js";
 import { checkOptions, type Given, integer, object, type Settings } from "./options.js";
-import { connected, WITHOUT_LIMIT } from "./sockets.js";
+import { connected } from "./sockets.js";
 
 export function requestClientOptions(defaults: {
   readonly timeout: number;
@@ -98,7 +98,7 @@ export interface RequestClientTerms<Req, Rep> {
 
 interface Call {
   readonly frames: Buffer[];
-  readonly attemptTimeout: number | undefined;
+  readonly attemptTimeout: number;
   readonly retries: number | undefined;
   readonly pending: PendingCall<never>;
 }
@@ -111,11 +111,10 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
   readonly #calls: PendingCalls;
   readonly #waiting = new LinkedList<Call>();
   #call: Call | undefined;
-  /** Attempts of the call. */
-  #attempt = 0;
-  #resting = false;
-  /** Ends the attempt, or the delay after it. */
-  #timer: NodeJS.Timeout | undefined;
+  /** Of the delay before the next attempt. */
+  #delay: AbortController | undefined;
+  /** Ends when there is another list, or the call is over. */
+  readonly #changed = new IdleWaits();
   #socket: Request | undefined;
   /** The last failure of a closed socket; reset by a reply. */
   #lastFailure: ShoalError | undefined = undefined;
@@ -167,18 +166,15 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
    */
   request(body: BodyFor<Req>, options: RequestCallOptions = {}): Promise<BodyOf<Rep>> {
     try {
-      const { timeout, attemptTimeout, retries, signal } = checkOptions(
-        `${this.driverName}.request`,
-        REQUEST_OPTIONS,
-        options,
-      );
+      const given = checkOptions(`${this.driverName}.request`, REQUEST_OPTIONS, options);
+      const { timeout = this.#settings.timeout, signal, retries } = given;
+      const { attemptTimeout = this.#settings.attemptTimeout } = given;
       const frames = this.#terms.requests.encode(body);
       this.assertOpen();
-      const limit = timeout ?? this.#settings.timeout;
       const pending = this.#calls.add<BodyOf<Rep>>(
         costOf(frames),
-        { timeout: limit, signal, onGivenUp: (why) => this.#givenUp(link, why) },
-        () => this.#late(`No reply came within ${limit} ms`),
+        { timeout, signal, onGivenUp: (why) => this.#givenUp(link, why) },
+        () => this.#late(`No reply came within ${timeout} ms`),
       );
       const link = new Link<Call>({
         frames,
@@ -187,8 +183,8 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
         pending: pending as unknown as PendingCall<never>,
       });
       this.#counts.requests += 1;
-      if (this.#call === undefined && this.#chooser.list.length > 0) this.#begin(link.value);
-      else this.#waiting.push(link);
+      this.#waiting.push(link);
+      if (this.#call === undefined) void this.#work();
       return pending.promise;
     } catch (error) {
       return Promise.reject(error);
@@ -231,9 +227,9 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
     this.#list.stop();
     for (const probe of this.#probes) void probe.close({ linger: 0 });
     this.#counts.cancelled += this.#calls.size;
-    this.#call = undefined;
-    this.#stopTimer();
     this.#calls.close();
+    this.#delay?.abort();
+    this.#changed.end();
     await this.#abandon();
   }
 
@@ -243,70 +239,93 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
     const added = list.filter((endpoint) => !this.#chooser.list.includes(endpoint));
     for (const probe of this.#probes) this.#connect(probe, added);
     const isListed = this.#chooser.follow(list);
-    if (this.#call === undefined) {
-      if (!isListed) void this.#abandon();
-      this.#next();
-    } else if (this.#timer === undefined) this.#tryServer(this.#call);
-    else if (this.#socket === undefined && !this.#resting) this.#send(this.#call);
+    if (this.#call === undefined && !isListed) void this.#abandon();
+    this.#changed.end();
   }
 
   #connect(probe: Request, endpoints: readonly string[]): void {
     for (const endpoint of endpoints) this.#list.connect(endpoint, () => probe.connect(endpoint));
   }
 
-  #next(): void {
-    this.#stopTimer();
+  async #work(): Promise<void> {
+    for (let call = this.#waiting.shift(); call !== undefined; call = this.#waiting.shift()) {
+      this.#call = call;
+      await this.#serve(call);
+    }
     this.#call = undefined;
-    if (this.closed || this.#chooser.list.length === 0) return;
-    const call = this.#waiting.shift();
-    if (call !== undefined) this.#begin(call);
   }
 
-  #begin(call: Call): void {
-    this.#call = call;
-    this.#attempt = 0;
-    this.#tryServer(call);
+  /** Each attempt is at the next server. */
+  async #serve(call: Call): Promise<void> {
+    const { pending, attemptTimeout } = call;
+    for (let attempt = 1; !pending.settled; attempt++) {
+      const outcome = await this.#attempt(call);
+      if (pending.settled) return;
+      const isReply = typeof outcome !== "string";
+      const error = isReply ? this.#settle(call, outcome) : undefined;
+      if (isReply && error === undefined) return;
+      const reason = isReply ? "stopping" : outcome;
+      void this.#abandon();
+      this.#chooser.failed();
+      const { length } = this.#chooser.list;
+      const servers = Math.max(1, length);
+      if (length > 0 && attempt > (call.retries ?? this.#terms.retries(servers))) {
+        this.#counts.failed += 1;
+        const attempts = attempt === 1 ? "1 attempt" : `${attempt} attempts`;
+        pending.reject(error ?? this.#late(`No reply came, ${attempts}`));
+        return;
+      }
+      const { retryDelay, maxRetryDelay } = this.#settings;
+      const round = Math.floor(attempt / servers);
+      // A server that stops may be back when a silent one would have been given up.
+      const rest = reason === "stopping" ? attemptTimeout : 0;
+      const delay =
+        round === 0 ? 0 : Math.max(rest, backOff(round - 1, retryDelay, maxRetryDelay, Math.random));
+      this.#counts.retries += 1;
+      this.events.emit({ type: "request:retried", endpoint: this.#connected, reason, attempt, delay });
+      this.#delay = new AbortController();
+      if (delay > 0 && !pending.settled) await sleep(delay, this.#delay.signal);
+    }
   }
 
-  /** Without a server the call waits for the next list. */
-  #tryServer(call: Call): void {
-    this.#resting = false;
-    this.#stopTimer();
-    if (this.#chooser.list.length === 0) return;
-    this.#attempt += 1;
-    this.#after(call.attemptTimeout ?? this.#settings.attemptTimeout, () => this.#failed(call, "timeout"));
-    this.#send(call);
-  }
-
-  /** Without a socket the attempt times out, or goes on with the next list. */
-  #send(call: Call): void {
-    const endpoint = this.#chooser.next();
-    if (endpoint === undefined) return;
+  /** Without a server the call waits for the next list; without a socket for that, or its time. */
+  async #attempt(call: Call): Promise<Buffer[] | RetryReason> {
+    const { pending, frames, attemptTimeout } = call;
+    let endpoint = this.#chooser.next();
+    for (; endpoint === undefined && !pending.settled; endpoint = this.#chooser.next())
+      await this.#changed.wait(false);
+    if (endpoint === undefined || pending.settled) return "timeout";
     this.#counts.attempts += 1;
     if (this.#socket === undefined || this.#connected !== endpoint) this.#open(endpoint);
     const socket = this.#socket;
-    if (socket === undefined) return;
-    try {
-      // It stays queued in the socket until the attempt ends.
-      if (!socket.trySend(call.frames)) socket.send(call.frames).catch(ignore);
-    } catch (error) {
-      // The request exceeds the context's byte limit. Many such calls must not nest.
-      queueMicrotask(() => this.#refused(call, error as ShoalError));
-      return;
+    if (socket === undefined) {
+      const isChanged = await withTimeout(this.#changed.wait(false), attemptTimeout);
+      return isChanged && !pending.settled ? this.#attempt(call) : "timeout";
     }
     // It can overtake a reply. A listener keeps the process alive.
     const onDisconnect = (): void =>
       void setImmediate(() => {
-        if (this.#socket === socket && this.#call === call && !socket.readable)
-          this.#failed(call, "disconnected");
+        if (this.#socket === socket && this.#call === call && !socket.readable) void this.#abandon();
       });
+    try {
+      // It stays queued in the socket until the attempt ends.
+      if (!socket.trySend(frames)) socket.send(frames).catch(ignore);
+    } catch (error) {
+      // The request exceeds the context's byte limit.
+      this.#counts.errors += 1;
+      void this.#abandon();
+      pending.reject(error as ShoalError);
+      return "disconnected";
+    }
     socket.events.on("disconnect", onDisconnect);
     if (this.#terms.failsFast) socket.events.on("connect:retry", onDisconnect);
-    socket.receive(WITHOUT_LIMIT).then((reply) => {
-      if (this.#socket !== socket) return;
+    try {
+      return await socket.receive({ timeout: attemptTimeout });
+    } catch (error) {
+      return error instanceof TimeoutError ? "timeout" : "disconnected";
+    } finally {
       socket.events.off("disconnect", onDisconnect).off("connect:retry", onDisconnect);
-      this.#reply(call, reply);
-    }, ignore);
+    }
   }
 
   #open(endpoint: string): void {
@@ -325,72 +344,28 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
     return socket?.close({ linger: 0 });
   }
 
-  #reply(call: Call, frames: Buffer[]): void {
-    const { pending } = call;
+  /** @returns the error of a server that stops: the call goes on */
+  #settle({ pending }: Call, reply: Buffer[]): ShoalError | undefined {
     this.#lastFailure = undefined;
-    let error = this.#terms.errorOf(frames, this.endpoint);
-    if (error instanceof ServiceError && error.reason === "stopping") {
-      this.#failed(call, "stopping", error);
-      return;
-    }
-    this.#next();
+    let error = this.#terms.errorOf(reply, this.#connected);
+    if (error instanceof ServiceError && error.reason === "stopping") return error;
     if (error === undefined) {
       try {
-        pending.resolve(this.#terms.replies.decode(frames) as never);
+        pending.resolve(this.#terms.replies.decode(reply) as never);
         this.#counts.replies += 1;
-        return;
+        return undefined;
       } catch (cause) {
         error = cause as ShoalError;
       }
     }
     this.#counts.errors += 1;
     pending.reject(error);
-  }
-
-  /** The next attempt is at the next server. */
-  #failed(call: Call, reason: RetryReason, error?: ShoalError): void {
-    this.#endAttempt();
-    const attempt = this.#attempt;
-    const { length } = this.#chooser.list;
-    const servers = Math.max(1, length);
-    if (length > 0 && attempt > (call.retries ?? this.#terms.retries(servers))) {
-      this.#counts.failed += 1;
-      const attempts = attempt === 1 ? "1 attempt" : `${attempt} attempts`;
-      call.pending.reject(error ?? this.#late(`No reply came, ${attempts}`));
-      this.#next();
-      return;
-    }
-    const { retryDelay, maxRetryDelay } = this.#settings;
-    const round = Math.floor(attempt / servers);
-    // A server that stops may be back when a silent one would have been given up.
-    const rest = reason === "stopping" ? (call.attemptTimeout ?? this.#settings.attemptTimeout) : 0;
-    const delay =
-      round === 0 ? 0 : Math.max(rest, backOff(round - 1, retryDelay, maxRetryDelay, Math.random));
-    this.#counts.retries += 1;
-    this.#resting = true;
-    this.events.emit({ type: "request:retried", endpoint: this.#connected, reason, attempt, delay });
-    // A listener may have ended the call.
-    if (this.#call !== call) return;
-    if (delay === 0) this.#tryServer(call);
-    else this.#after(delay, () => this.#tryServer(call));
-  }
-
-  #endAttempt(): void {
-    void this.#abandon();
-    this.#chooser.failed();
+    return undefined;
   }
 
   #late(text: string): ShoalError {
     const cause = (this.#socket && lastFailure(this.#socket)) ?? this.#lastFailure;
     return lateError(text, this.#chooser.list, cause);
-  }
-
-  #refused(call: Call, error: ShoalError): void {
-    if (this.#call !== call) return;
-    void this.#abandon();
-    this.#counts.errors += 1;
-    call.pending.reject(error);
-    this.#next();
   }
 
   /** A server that let the call time out may hang: the next call begins at the next one. */
@@ -399,24 +374,9 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
     else this.#counts.cancelled += 1;
     link.unlink();
     if (this.#call !== link.value) return;
-    if (why === "timeout" && !this.#resting) this.#endAttempt();
-    else void this.#abandon();
-    this.#next();
-  }
-
-  /** Queued messages are read first, after a pause of the process. */
-  #after(ms: number, action: () => void): void {
-    this.#stopTimer();
-    const timer = setTimeout(() => {
-      setImmediate(() => {
-        if (this.#timer === timer) action();
-      });
-    }, ms);
-    this.#timer = timer;
-  }
-
-  #stopTimer(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#delay?.abort();
+    if (why === "timeout" && this.#socket !== undefined) this.#chooser.failed();
+    void this.#abandon();
+    this.#changed.end();
   }
 }

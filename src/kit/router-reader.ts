@@ -24,7 +24,7 @@ export interface RouterListener {
   afterBatch(): void;
 }
 
-interface Departed {
+interface Disconnected {
   readonly routingId: Buffer;
   /** The read in flight at the disconnect, which may hold its messages. */
   readonly during: number;
@@ -36,7 +36,7 @@ export class RouterReader {
   readonly #socket: Router;
   readonly #listener: RouterListener;
   /** By routing id. */
-  readonly #departed = new Map<string, Departed>();
+  readonly #disconnected = new Map<string, Disconnected>();
   #reads = 0;
   /** By the socket's counter. */
   #handedOver: number;
@@ -76,37 +76,37 @@ export class RouterReader {
       } catch {
         return; // It closed.
       }
-      if (this.#departed.size > 0) this.#pass(messages);
+      if (this.#disconnected.size > 0) this.#pass(messages);
       for (const frames of messages) this.#listener.message(frames);
       this.#handedOver += messages.length;
-      if (this.#departed.size > 0) this.#bury();
+      if (this.#disconnected.size > 0) this.#report();
       this.#listener.afterBatch();
     }
   }
 
   #socketOnPeerLeave = ({ routingId }: { readonly routingId?: Buffer }): void => {
     if (routingId === undefined) return;
-    this.#departed.set(keyOf(routingId), { routingId, during: this.#reads, passed: 0 });
+    this.#disconnected.set(keyOf(routingId), { routingId, during: this.#reads, passed: 0 });
     // Counting the peers at each of thousands of disconnects would take their square.
-    if (!this.#hasMore) this.#bury();
+    if (!this.#hasMore) this.#report();
   };
 
   /** A peer's messages on its next connection come after it has left. */
   #socketOnPeerJoin = ({ routingId }: { readonly routingId?: Buffer }): void => {
     const key = routingId === undefined ? "" : keyOf(routingId);
-    const departed = this.#departed.get(key);
-    if (departed === undefined) return;
-    this.#departed.delete(key);
+    const peer = this.#disconnected.get(key);
+    if (peer === undefined) return;
+    this.#disconnected.delete(key);
     // The object that its messages had, by which a broker may know it.
-    this.#listener.left(departed.routingId);
+    this.#listener.left(peer.routingId);
     this.#listener.afterBatch();
   };
 
   #pass(messages: readonly Buffer[][]): void {
     const senders = new Set(messages.map(([routingId]) => keyOf(routingId as Buffer)));
-    for (const [key, departed] of this.#departed) {
-      if (senders.has(key)) departed.passed = 0;
-      else if (departed.during < this.#reads) departed.passed += messages.length;
+    for (const [key, peer] of this.#disconnected) {
+      if (senders.has(key)) peer.passed = 0;
+      else if (peer.during < this.#reads) peer.passed += messages.length;
     }
   }
 
@@ -116,11 +116,11 @@ export class RouterReader {
     return isComing || (this.#socket.readable && !this.#stopped && !this.#room.isAwaited);
   }
 
-  #bury(): void {
-    const round = this.#hasMore ? (engineStats(this.#socket).peers ?? 0) + this.#departed.size : 0;
-    const gone = [...this.#departed.values()].filter(({ passed }) => passed >= round);
+  #report(): void {
+    const round = this.#hasMore ? (engineStats(this.#socket).peers ?? 0) + this.#disconnected.size : 0;
+    const gone = [...this.#disconnected.values()].filter(({ passed }) => passed >= round);
     if (gone.length === 0) return;
-    for (const { routingId } of gone) this.#departed.delete(keyOf(routingId));
+    for (const { routingId } of gone) this.#disconnected.delete(keyOf(routingId));
     for (const { routingId } of gone) this.#listener.left(routingId);
     this.#listener.afterBatch();
   }

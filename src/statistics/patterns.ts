@@ -410,9 +410,8 @@ export const SUICIDAL_SNAIL = {
   /** Messages with a stamp and a body. */
   received: counter("Messages received."),
   delivered: counter("Messages delivered to the program."),
-  dropped: byReason<"newest" | "resubscribe" | "died">("Messages dropped because the subscriber was late."),
+  dropped: counter("Messages dropped because the subscriber was late."),
   late: counter("Detections of a late subscriber."),
-  resubscribed: counter("Repeated subscriptions."),
   forgotten: counter("Sources evicted at the limits."),
   invalid: counter("Messages without a valid stamp."),
   waiting: gauge("Messages waiting for the program.", "waiting_messages"),
@@ -446,21 +445,13 @@ export const ESPRESSO_TAP = {
   /** Records accepted by the capture socket. */
   published: counter("Records published."),
   unheard: counter("Messages without a listener."),
-  filtered: counter("Messages excluded by the filter."),
-  sampled: counter("Messages excluded by sampling."),
   refused: counter("Records not accepted by the capture socket."),
   truncated: counter("Truncated records."),
-  predicateFailures: counter("Errors thrown by the filter."),
   invalid: counter("Messages of listeners that are not subscriptions."),
   subscriptions: gauge("Topic prefixes with a listener."),
 };
 
 export const ESPRESSO_LISTENER = {
-  /** Received records: `delivered + filtered + sampled`. */
   received: counter("Records received."),
-  delivered: counter("Records delivered to the program."),
-  filtered: counter("Records excluded by the filter."),
-  sampled: counter("Records excluded by sampling."),
   raw: counter("Records without a trailer: a raw capture."),
-  predicateFailures: counter("Errors thrown by the filter."),
 };

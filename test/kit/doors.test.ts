@@ -99,7 +99,6 @@ test.each<[string, string, ...unknown[]]>([
   ["CloneClient", "liveness", 1],
   ["EspressoListener", "socketOptions", { codec: json() }],
   ["EspressoTap", "snapLength", 255],
-  ["EspressoTap", "filter", { from: "left" }],
   ["FreelanceClient", "timeToLive", 2_000], // The default pingInterval.
   ["FreelanceServer", "identity", "tcp://*:1"],
   ["FreelanceServer", "model", 4],

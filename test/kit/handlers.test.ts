@@ -108,7 +108,7 @@ test("a failure is no warning where its event has a listener, and at most ten a 
   fail(new Error("later\x1b[2J"));
   expect(warnings).toHaveLength(11);
   expect(warnings[0]).toContain("Error: no. 1\n");
-  expect(warnings[10]).toMatch(/15 more were not shown[\s\S]*Error: later \[2J/);
+  expect(warnings[10]).toMatch(/Error: later \[2J/);
 });
 
 test("what is meant for the client, and what fails once a server closes, is no warning", async () => {

@@ -2,13 +2,10 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import type { Codec } from "../../src/index.js";
-import { CloneClient, EspressoTap } from "../../src/patterns/index.js";
-import { Subscriber } from "../../src/sockets/pub-sub.js";
+import { CloneClient } from "../../src/patterns/index.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { abortListeners } from "../support/settled.js";
 import { type Ask, SERVICES } from "./services.js";
-
-const ANY = "tcp://127.0.0.1:*";
 
 const kept = closeAfterEach();
 
@@ -86,18 +83,4 @@ test.each(
   for (const result of await Promise.allSettled(calls))
     expect(result).toMatchObject({ status: "rejected", reason: { code: "ABORT_ERR" } });
   expect(abortListeners(controller.signal)).toBe(0);
-});
-
-test("the capture of a tap that its predicate closed does not throw", async () => {
-  const where = (): boolean => {
-    void tap.close();
-    return true;
-  };
-  const tap: EspressoTap = kept(new EspressoTap({ filter: { where } }));
-  const subscriber = kept(new Subscriber());
-  subscriber.subscribe();
-  subscriber.connect(await tap.bind(ANY));
-  await tap.events.receive();
-  tap.capture("frontend", [Buffer.from("last")]);
-  expect(tap.stats()).toMatchObject({ passed: 1, published: 0, refused: 1 });
 });

@@ -2,7 +2,7 @@
  * Espresso: a look at what passes a proxy, without disturbing it.
  *
  * The Guide's proxy copies each message to a thread that prints it. Look at `EspressoTap`: it publishes what passes, so that
- * any number of listeners can come and go, each with a filter; without a listener a message costs it one comparison. And look at
+ * any number of listeners can come and go, each with its topics; without a listener a message costs it one comparison. And look at
  * what is not seen: topics that nobody has subscribed to never reach the proxy.
  *
  *   node examples/guide/chapter5/espresso.ts
@@ -23,7 +23,7 @@ subscriber.subscribe("A", "B");
 const running = proxy.run();
 
 const listening = tap.events.receive();
-const listener = new EspressoListener(await tap.bind("tcp://127.0.0.1:*"), { filter: { from: "frontend" } });
+const listener = new EspressoListener(await tap.bind("tcp://127.0.0.1:*"), { topics: ["A", "B"] });
 await listening; // Its subscription has arrived: it misses nothing from here on.
 
 for (const letter of "AB") await publisher.waitForSubscribers({ topic: letter });

@@ -29,7 +29,7 @@ import {
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
 import type { SocketStats } from "../../sockets/stats.js";
-import { CLOSE, type Failure, type FromWorker, fromPlain, pack, type WorkerData } from "./messages.js";
+import { CLOSE, type Failure, type FromWorker, pack, type WorkerData } from "./messages.js";
 import { type BlackBoxFullPolicy, BoxRules, type BoxRulesStats } from "./rules.js";
 
 // --- Options ---------------------------------------------------------------------------------------------------------
@@ -347,7 +347,7 @@ export class BlackBox extends Driver<BlackBoxEvent, BlackBoxStats> {
           shard,
           messages,
           topic: Buffer.from(first.topic),
-          error: fromPlain(first.error),
+          error: first.error,
         });
       this.#moved();
     },

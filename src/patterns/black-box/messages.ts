@@ -5,7 +5,6 @@
  *
  * A batch is a transferred ArrayBuffer.
  */
-import { thrownText } from "../../core/arguments.js";
 
 export interface WorkerData {
   /** URL. */
@@ -17,7 +16,8 @@ export interface WorkerData {
 export interface Failure {
   /** First frame of the message, perhaps cut off. */
   readonly topic: Uint8Array;
-  readonly error: PlainError;
+  /** Without the class and code of the handler's, which a structured clone loses. */
+  readonly error: Error;
 }
 
 export type FromWorker =
@@ -27,40 +27,6 @@ export type FromWorker =
 
 /** No more batches. */
 export const CLOSE = "close";
-
-/** Structured clone loses an error's class and code. */
-export interface PlainError {
-  readonly name: string;
-  readonly message: string;
-  readonly stack: string | undefined;
-  readonly code: string | undefined;
-}
-
-export function toPlain(error: unknown): PlainError {
-  const message = thrownText(error);
-  try {
-    if (error instanceof Error) {
-      const { code, stack, name } = error as NodeJS.ErrnoException;
-      return {
-        name: String(name),
-        message,
-        stack: typeof stack === "string" ? stack : undefined,
-        code: typeof code === "string" ? code : undefined,
-      };
-    }
-  } catch {
-    // Only the message is kept.
-  }
-  return { name: "Error", message, stack: undefined, code: undefined };
-}
-
-export function fromPlain({ name, message, stack, code }: PlainError): Error {
-  const error = new Error(message);
-  error.name = name;
-  if (stack !== undefined) error.stack = stack;
-  if (code !== undefined) Object.assign(error, { code });
-  return error;
-}
 
 /**
  * Batch of messages as one ArrayBuffer, transferred without a copy.

@@ -1,9 +1,9 @@
 /** Worker thread: runs the handler's module on batches. Started by black-box.ts. */
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
-import { isThenable } from "../../core/arguments.js";
+import { isThenable, thrownText } from "../../core/arguments.js";
 import type { BlackBoxContext, BlackBoxHandler } from "./black-box.js";
-import { CLOSE, type Failure, type FromWorker, toPlain, unpack, type WorkerData } from "./messages.js";
+import { CLOSE, type Failure, type FromWorker, unpack, type WorkerData } from "./messages.js";
 
 const MAX_TOPIC = 256;
 
@@ -20,6 +20,18 @@ function post(message: FromWorker): void {
   main.postMessage(message);
 }
 
+/** A copy whose parts can be posted. */
+function postable(thrown: unknown): Error {
+  const error = new Error(thrownText(thrown));
+  try {
+    if (thrown instanceof Error)
+      Object.assign(error, { name: String(thrown.name), stack: String(thrown.stack) });
+  } catch {
+    // Only the message is kept.
+  }
+  return error;
+}
+
 async function run(batch: ArrayBuffer): Promise<void> {
   let failed = 0;
   let first: Failure | undefined;
@@ -30,7 +42,7 @@ async function run(batch: ArrayBuffer): Promise<void> {
       if (isThenable(pending)) await pending;
     } catch (error) {
       failed += 1;
-      first ??= { topic: Uint8Array.from(topic.subarray(0, MAX_TOPIC)), error: toPlain(error) };
+      first ??= { topic: Uint8Array.from(topic.subarray(0, MAX_TOPIC)), error: postable(error) };
     }
   }
   post({ type: "finished", failed, first });

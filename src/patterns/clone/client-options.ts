@@ -48,8 +48,8 @@ export const OPTIONS = {
   /** Missing heartbeats after which the next server is tried, at least 2. Default 2. */
   liveness: integer({ default: 2, min: 2, max: 1_000 }),
   /**
-   * ms without progress of a snapshot before the next server is tried; doubled, up to eight times as long, at servers
-   * that serve. Default: `heartbeatInterval * (liveness + 1)`.
+   * ms without progress of a snapshot before the next server is tried: more than the largest value takes. Default:
+   * `heartbeatInterval * (liveness + 1)`.
    */
   attemptTimeout: integer(),
   /** ms for a `set`, unless the call has its own; -1: no limit. Default 10,000. */

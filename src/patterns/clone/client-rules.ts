@@ -42,8 +42,6 @@ const RETRY_DELAY = 50;
 const MAX_RETRY_DELAY = 1_000;
 /** ms at most to the next one for a map that was sent in vain: with missed updates, or too large. */
 const MAX_RELOAD_DELAY = 10_000;
-/** Doublings of `attemptTimeout` at servers that serve: one value may be large for the link. */
-const MAX_DOUBLINGS = 3;
 /** ms at a working server that left the list. */
 const LEAVE_DELAY = 5_000;
 
@@ -79,11 +77,8 @@ export class ClientRules {
   /** End of a pause, or of an attempt without progress. */
   #until = Number.POSITIVE_INFINITY;
   #reason: AttemptEnd = "silent";
+  /** Attempts in a row without a whole map, of which nothing was missed. */
   #failures = 0;
-  /** Attempts in a row at servers that serve, without a whole map. */
-  #doublings = 0;
-  /** The server in use does. */
-  #serves = false;
   #leaveAt = Number.POSITIVE_INFINITY;
   #failOvers = 0;
   table = new CloneTable();
@@ -180,7 +175,7 @@ export class ClientRules {
     this.#heardAt = now;
     this.#counts.received += 1;
     this.#counts.applied += 1;
-    this.#succeed();
+    this.#failures = 0;
     return true;
   }
 
@@ -233,7 +228,7 @@ export class ClientRules {
     }
     const fits = this.table.bytes <= this.#options.maxBytes;
     this.sequence = sequence;
-    if (fits) this.#succeed();
+    if (fits) this.#failures = 0;
     this.calls.acknowledge(frames, sequence, now);
     if (!fits) this.#tooLarge(now);
   }
@@ -302,19 +297,12 @@ export class ClientRules {
     this.calls.shut();
     this.#attempt += 1;
     this.#phase = "connecting";
-    this.#serves = false;
     this.#progress(now);
     this.#effects.open(this.#attempt, this.#servers.used);
   }
 
   #progress(now: number): void {
-    this.#until = now + this.#options.attemptTimeout * (this.#serves ? 2 ** this.#doublings : 1);
-  }
-
-  /** The map is whole, and nothing was missed since. */
-  #succeed(): void {
-    this.#failures = 0;
-    this.#doublings = 0;
+    this.#until = now + this.#options.attemptTimeout;
   }
 
   /** Ends an attempt. The pause avoids a busy loop with dead or refusing servers, and with another numbering. */
@@ -338,8 +326,6 @@ export class ClientRules {
   }
 
   #chooseServer(reason: FailOverReason): void {
-    if (reason === "no-snapshot" && this.#serves)
-      this.#doublings = Math.min(MAX_DOUBLINGS, this.#doublings + 1);
     const from = this.#servers.used;
     this.#servers.failed();
     const to = this.#servers.next() ?? from;
@@ -380,19 +366,12 @@ export class ClientRules {
 
   #hugz(sequence: number, properties: Buffer, now: number): void {
     const last = this.sequence;
-    if (this.#loading !== undefined) {
-      // It serves.
-      if (!this.#serves) {
-        this.#serves = true;
-        this.#progress(now);
-      }
-      return;
-    }
+    if (this.#loading !== undefined) return;
     const theirs = this.#lastInSubtree(sequence, properties);
     // A server that speaks as the text of 12/CHP sends 0.
     if (sequence > 0 && sequence < last) this.#gap(last, sequence, now);
     else if (sequence > 0 && theirs > last) this.#gap(last + 1, theirs, now);
-    else this.#succeed();
+    else this.#failures = 0;
   }
 
   #reportDifference(before: CloneTable): void {

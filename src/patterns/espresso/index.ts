@@ -8,5 +8,4 @@ export {
   type EspressoListenerStats,
   type EspressoRecord,
 } from "./listener.js";
-export type { EspressoFilter, EspressoSample } from "./rules.js";
 export { EspressoTap, type EspressoTapEvent, type EspressoTapOptions, type EspressoTapStats } from "./tap.js";

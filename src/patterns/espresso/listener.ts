@@ -2,7 +2,7 @@
 import type { WaitOptions } from "../../core/waiter.js";
 import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
 import type { PatternEndpoints } from "../../kit/endpoint-list.js";
-import { checkEndpoints, checkOptions, type Given, object } from "../../kit/options.js";
+import { anything, checkEndpoints, checkOptions, type Given, object } from "../../kit/options.js";
 import { untilClosed } from "../../kit/sockets.js";
 import { isEndpointSource } from "../../sockets/endpoint-source.js";
 import { listen, type Received, receiveAs, SOCKET_EVENTS, type SocketEvent } from "../../sockets/internal.js";
@@ -12,19 +12,11 @@ import type { ReceiveManyOptions } from "../../sockets/readable.js";
 import type { SocketStats } from "../../sockets/stats.js";
 import type { ESPRESSO_LISTENER } from "../../statistics/patterns.js";
 import type { StatisticsOf } from "../../statistics/rows.js";
-import {
-  type EspressoFilter,
-  type EspressoSample,
-  Filter,
-  parseTrailer,
-  prefixesOf,
-  sizeOf,
-} from "./rules.js";
+import { parseTrailer, sizeOf } from "./rules.js";
 
 const OPTIONS = {
-  /** Selects records. `topics` are subscribed to at the tap. Default: all. */
-  filter: object<EspressoFilter>(),
-  sample: object<EspressoSample>(),
+  /** Prefixes of the first frame, subscribed to at the tap. Default: all messages. */
+  topics: anything<string | Uint8Array | readonly (string | Uint8Array)[]>(),
   /** Options of the SUB: security, `receiveHighWaterMark`, `context`. */
   socketOptions: object<Omit<SubscriberOptions, "codec">>(["codec"]),
 };
@@ -56,15 +48,8 @@ export type EspressoListenerStats = StatisticsOf<typeof ESPRESSO_LISTENER> & {
  */
 export class EspressoListener extends Driver<SocketEvent, EspressoListenerStats> {
   readonly #socket: Subscriber;
-  readonly #filter: Filter;
   readonly #records: Received<EspressoRecord>;
-  readonly #counts = {
-    received: 0,
-    delivered: 0,
-    filtered: 0,
-    sampled: 0,
-    raw: 0,
-  };
+  readonly #counts = { received: 0, raw: 0 };
 
   /**
    * @param taps capture endpoints of taps, or of proxies that capture to a PUB; or a source
@@ -72,15 +57,13 @@ export class EspressoListener extends Driver<SocketEvent, EspressoListenerStats>
    */
   constructor(taps: PatternEndpoints, options: EspressoListenerOptions = {}) {
     super("EspressoListener", SOCKET_EVENTS);
-    const { filter = {}, sample = {}, socketOptions } = checkOptions("EspressoListener", OPTIONS, options);
+    const { topics = "", socketOptions } = checkOptions("EspressoListener", OPTIONS, options);
     const endpoints = isEndpointSource(taps) ? [taps] : checkEndpoints("EspressoListener", taps);
-    this.#filter = new Filter(filter, sample);
-    const prefixes = prefixesOf(filter.topics);
     this.#socket = new Subscriber({ linger: 0, ...socketOptions });
     this.#records = receiveAs(this.#socket, (message) => this.#toRecord(message));
     listen(this.#socket, (event) => this.events.emit(event));
     try {
-      this.#socket.subscribe(...prefixes);
+      this.#socket.subscribe(...([topics].flat() as readonly (string | Uint8Array)[]));
       for (const endpoint of endpoints) this.#socket.connect(endpoint);
     } catch (error) {
       void this.#socket.close({ linger: 0 });
@@ -116,11 +99,7 @@ export class EspressoListener extends Driver<SocketEvent, EspressoListenerStats>
   }
 
   stats(): EspressoListenerStats {
-    return {
-      ...this.#counts,
-      predicateFailures: this.#filter.failures,
-      socket: this.#socket.stats(),
-    };
+    return { ...this.#counts, socket: this.#socket.stats() };
   }
 
   /** @internal */
@@ -128,21 +107,14 @@ export class EspressoListener extends Driver<SocketEvent, EspressoListenerStats>
     await this.#socket.close({ linger: 0 });
   }
 
-  #toRecord(message: Buffer[]): EspressoRecord | undefined {
-    const counts = this.#counts;
-    counts.received += 1;
+  #toRecord(message: Buffer[]): EspressoRecord {
+    this.#counts.received += 1;
     const last = message[message.length - 1] as Buffer;
     const trailer = message.length > 1 ? parseTrailer(last) : undefined;
     const frames = trailer === undefined ? message : message.slice(0, -1);
     const shown = sizeOf(frames);
-    if (trailer === undefined) counts.raw += 1;
+    if (trailer === undefined) this.#counts.raw += 1;
     const size = trailer?.size ?? shown;
-    const verdict = this.#filter.decide(trailer?.from, frames);
-    if (verdict !== "taken") {
-      counts[verdict] += 1;
-      return undefined;
-    }
-    counts.delivered += 1;
     const frameCount = trailer?.frames ?? frames.length;
     return {
       from: trailer?.from,

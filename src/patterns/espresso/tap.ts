@@ -14,16 +14,9 @@ import { endpointsOf, forwards } from "../../sockets/internal.js";
 import { XPublisher, type XPublisherOptions } from "../../sockets/pub-sub.js";
 import type { ProxySide } from "../../sockets/pump.js";
 import type { SocketStats } from "../../sockets/stats.js";
-import { type EspressoFilter, type EspressoSample, type TapCounts, TapRules } from "./rules.js";
-
-/** ms between events about a throwing predicate. */
-const QUIET = 1_000;
+import { type TapCounts, TapRules } from "./rules.js";
 
 const OPTIONS = {
-  /** Default: all. */
-  filter: object<EspressoFilter>(),
-  /** Default: all. */
-  sample: object<EspressoSample>(),
   /** Bytes of a message in its record, 256 or more; longer ones are truncated and marked. Default 65,536. */
   snapLength: integer({ default: 65_536, min: 256 }),
   /** Options of the capture socket: security, `sendHighWaterMark` (records per listener, default 1,000). */
@@ -35,8 +28,6 @@ export type EspressoTapOptions = Given<typeof OPTIONS>;
 const EVENTS = {
   "prefix:subscribed": event<{ readonly prefix: Buffer }>(),
   "prefix:unsubscribed": event<{ readonly prefix: Buffer }>(),
-  /** The filter's `where` threw; at most one event per second. */
-  "predicate:failed": event<{ readonly error: unknown; readonly times: number }>(),
 };
 
 export type EspressoTapEvent = EventsOf<typeof EVENTS>;
@@ -73,28 +64,21 @@ export interface EspressoTapStats extends TapCounts {
  * ```
  */
 export class EspressoTap extends Driver<EspressoTapEvent, EspressoTapStats> {
-  /** Pass it to the proxy. Never throws. */
+  /** Pass it to the proxy, or call it with the messages that are to be seen. Never throws. */
   readonly capture: (from: ProxySide, frames: readonly Buffer[]) => void;
   readonly #socket: XPublisher;
   readonly #rules: TapRules;
-  #failures = 0;
-  #lastFailure = Number.NEGATIVE_INFINITY;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: EspressoTapOptions = {}) {
     super("EspressoTap", EVENTS);
     const settings = checkOptions("EspressoTap", OPTIONS, options);
-    const { filter = {}, sample = {}, snapLength, socketOptions } = settings;
-    this.#rules = new TapRules(
-      { filter, sample, snapLength },
-      {
-        // The filter's `where` may have closed it.
-        publish: (record) => !this.closed && this.#socket.trySend(record as Buffer[]),
-        subscribed: (prefix) => this.events.emit({ type: "prefix:subscribed", prefix }),
-        unsubscribed: (prefix) => this.events.emit({ type: "prefix:unsubscribed", prefix }),
-        predicateFailed: (error) => this.#predicateFailed(error),
-      },
-    );
+    const { snapLength, socketOptions } = settings;
+    this.#rules = new TapRules(snapLength, {
+      publish: (record) => this.#socket.trySend(record as Buffer[]),
+      subscribed: (prefix) => this.events.emit({ type: "prefix:subscribed", prefix }),
+      unsubscribed: (prefix) => this.events.emit({ type: "prefix:unsubscribed", prefix }),
+    });
     const defaults = { linger: 0, sendHighWaterMark: 1_000 };
     this.#socket = new XPublisher({ ...defaults, ...socketOptions, receiveTimeout: -1 });
     forwards(this.#socket);
@@ -132,14 +116,5 @@ export class EspressoTap extends Driver<EspressoTapEvent, EspressoTapStats> {
 
   async #readSubscriptions(): Promise<void> {
     for await (const message of this.#socket) this.#rules.receive(message);
-  }
-
-  #predicateFailed(error: unknown): void {
-    const now = performance.now();
-    this.#failures += 1;
-    if (now - this.#lastFailure < QUIET) return;
-    this.#lastFailure = now;
-    this.events.emit({ type: "predicate:failed", error, times: this.#failures });
-    this.#failures = 0;
   }
 }

@@ -7,7 +7,6 @@
  *                └── its server died, or gave no reply within `attemptTimeout`: the next one. A server that answers
  *                    others meanwhile may have a queue, which repetitions would keep long: there, one request is
  *                    repeated for ten replies
- *            its timeout over: failed. Here, as a timer for each call takes 7 % more processor time
  *
  * Every server gets a PING each `pingInterval`, and the time to its PONG measures its speed. A pending PING counts as
  * at least that slow, so a hanging server is avoided early. A request goes to the fastest live server that has not had
@@ -18,7 +17,7 @@ import { NumberTable } from "../../core/collections/number-table.js";
 import { Link } from "../../core/collections/queues.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { Deadlines } from "../../core/timers.js";
-import type { DeliveryResult } from "../../sockets/index.js";
+import { DealerServer } from "../../kit/dealer-client.js";
 import type { MessageLike } from "../../sockets/message.js";
 import type { FREELANCE_CLIENT } from "../../statistics/patterns.js";
 import type { StatisticsOf } from "../../statistics/rows.js";
@@ -44,13 +43,13 @@ export const SERVER_EVENTS = {
   "request:retried": event<{ readonly from: string; readonly reason: "timeout" | "dead" }>(),
 };
 
-/** @typeParam C a caller's call */
-export interface FreelanceOutbox<C> {
-  send(server: string, frames: MessageLike[]): DeliveryResult;
-  replied(call: C, server: string, body: Buffer[]): void;
+/** @typeParam P a caller's promise */
+export interface FreelanceOutbox<P> {
+  /** @param call of a request. @returns `false`: the server is full; `proceed` follows */
+  send(server: Server, frames: MessageLike[], call?: FreelanceCall<P>): boolean;
+  replied(call: FreelanceCall<P>, body: Buffer[]): void;
   /** The server's handler failed. */
-  failed(call: C, server: string, text: string): void;
-  timedOut(call: C): void;
+  failed(call: FreelanceCall<P>, server: string, text: string): void;
   event(event: EventsOf<typeof SERVER_EVENTS>): void;
 }
 
@@ -72,163 +71,122 @@ export interface FreelanceServerStatus {
   readonly asked: number;
 }
 
-class Server {
-  readonly endpoint: string;
+export class Server extends DealerServer {
   alive = false;
-  /** Its queue had no room, and nothing was heard of it since. */
-  full = false;
-  pingAt: number;
+  pingAt = 0;
   expiresAt = Number.POSITIVE_INFINITY;
   roundTrip: number | undefined = undefined;
   /** When the unanswered PING was sent. */
   pingedAt: number | undefined = undefined;
   repliedAt = Number.NEGATIVE_INFINITY;
-
-  constructor(endpoint: string, now: number) {
-    this.endpoint = endpoint;
-    this.pingAt = now;
-  }
 }
 
-class Pending<C> {
-  readonly call: C;
-  readonly sequence: number;
+export class FreelanceCall<P> {
   readonly body: readonly MessageLike[];
-  readonly endsAt: number;
-  /** Start of the attempt. */
+  readonly pending: P;
+  /** Given when it begins. */
+  sequence = 0;
+  /** Start and end of the attempt. */
   askedAt = 0;
-  /** End of the attempt or the whole request. */
   deadline = 0;
   server: Server | undefined = undefined;
   /** Servers asked in this round. */
   tried: readonly Server[] = [];
   /** Replies of these servers count. */
   mayAnswer: readonly Server[] = [];
-  readonly link: Link<Pending<C>> = new Link<Pending<C>>(this);
+  readonly link: Link<FreelanceCall<P>> = new Link<FreelanceCall<P>>(this);
 
-  constructor(call: C, sequence: number, body: readonly MessageLike[], endsAt: number) {
-    this.call = call;
-    this.sequence = sequence;
+  constructor(body: readonly MessageLike[], pending: P) {
     this.body = body;
-    this.endsAt = endsAt;
+    this.pending = pending;
   }
 }
 
-export class FreelanceRules<C> {
-  readonly #outbox: FreelanceOutbox<C>;
+export class FreelanceRules<P> {
+  readonly #outbox: FreelanceOutbox<P>;
   readonly #options: FreelanceRulesOptions;
-  readonly #servers = new Map<string, Server>();
-  readonly #pending = new NumberTable<Pending<C>>();
-  readonly #waiting = new Set<Pending<C>>();
-  readonly #deadlines = new Deadlines<Pending<C>>();
+  /** Connected ones. */
+  readonly #servers = new Set<Server>();
+  readonly #pending = new NumberTable<FreelanceCall<P>>();
+  readonly #waiting = new Set<FreelanceCall<P>>();
+  readonly #deadlines = new Deadlines<FreelanceCall<P>>();
   #sequence = 0;
   #repeats = MAX_REPEATS;
   readonly #counts = { requests: 0, replies: 0, failures: 0, failOvers: 0, late: 0 };
 
-  constructor(options: FreelanceRulesOptions, outbox: FreelanceOutbox<C>) {
+  constructor(options: FreelanceRulesOptions, outbox: FreelanceOutbox<P>) {
     this.#options = options;
     this.#outbox = outbox;
   }
 
-  get endpoints(): readonly string[] {
-    return [...this.#servers.keys()];
+  joined(server: Server, now: number): void {
+    this.#servers.add(server);
+    server.isFull = false;
+    this.#ping(server, now);
   }
 
-  addServer(endpoint: string, now: number): void {
-    this.#servers.set(endpoint, new Server(endpoint, now));
-  }
-
-  removeServer(endpoint: string, now: number): void {
-    const server = this.#servers.get(endpoint);
-    if (server === undefined) return;
-    this.#servers.delete(endpoint);
-    if (server.alive) this.#died(server, "disconnected", now);
-  }
-
-  /** @param endpoint the server's, if known */
-  joined(endpoint: string | undefined, now: number): void {
-    for (const server of this.#servers.values()) {
-      if (!server.alive && (endpoint === undefined || endpoint === server.endpoint)) this.#ping(server, now);
-    }
-  }
-
-  left(endpoint: string, now: number): void {
-    const server = this.#servers.get(endpoint);
-    if (server === undefined) return;
+  left(server: Server, now: number): void {
+    this.#servers.delete(server);
     server.pingedAt = undefined;
     if (server.alive) this.#died(server, "disconnected", now);
   }
 
-  /** The sequence of the next request. */
-  get next(): number {
-    return this.#sequence + 1;
-  }
-
-  /** @returns the request's sequence */
-  request(call: C, body: readonly MessageLike[], timeout: number, now: number): number {
+  request(call: FreelanceCall<P>, now: number): void {
     this.#sequence += 1;
-    const request = new Pending(call, this.#sequence, body, now + timeout);
+    call.sequence = this.#sequence;
     this.#counts.requests += 1;
-    this.#pending.set(request.sequence, request);
-    this.#dispatch(request, now);
-    return request.sequence;
+    this.#pending.set(call.sequence, call);
+    this.#dispatch(call, now);
   }
 
-  /** @returns the call, if it was pending */
-  cancel(sequence: number): C | undefined {
-    const request = this.#pending.get(sequence);
-    if (request !== undefined) this.#forget(request);
-    return request?.call;
+  /** The caller gave it up. */
+  cancel(call: FreelanceCall<P>, isLate: boolean): void {
+    if (isLate) this.#counts.failures += 1;
+    this.#forget(call);
   }
 
-  /** @returns whether the server is one of this client's */
-  receive(endpoint: string, command: ClientCommand, now: number): boolean {
-    const server = this.#servers.get(endpoint);
-    if (server === undefined) return false;
+  receive(server: Server, command: ClientCommand, now: number): void {
     if (command.type === "pong") this.#measure(server, now);
     // Requests that wait must not go to it again.
     else if (errorTextOf(3, command.body) === STOPPING) {
       if (server.alive) this.#died(server, "stopping", now);
-      return true;
+      return;
     }
     // A stopping one still answers what it has begun.
     if (server.alive || command.type === "pong") this.#heard(server, now);
     if (command.type === "reply") this.#reply(server, command.sequence, command.body, now);
-    return true;
+  }
+
+  /** A server has room. */
+  proceed(now: number): void {
+    for (const call of this.#waiting) if (!this.#dispatch(call, now)) return;
   }
 
   tick(now: number): void {
-    for (const server of [...this.#servers.values()]) {
+    for (const server of [...this.#servers]) {
       if (server.alive && now >= server.expiresAt) this.#died(server, "silent", now);
       if (now >= server.pingAt) this.#ping(server, now);
     }
-    for (const request of this.#deadlines.take(now)) {
-      const { server } = request;
-      if (now >= request.endsAt || server === undefined) {
-        this.#forget(request);
-        this.#counts.failures += 1;
-        this.#outbox.timedOut(request.call);
-      } else if (server.repliedAt < request.askedAt) this.#failOver(request, "timeout", now);
+    for (const call of this.#deadlines.take(now)) {
+      if ((call.server as Server).repliedAt < call.askedAt) this.#failOver(call, "timeout", now);
       else if (this.#repeats >= 1) {
         this.#repeats -= 1;
-        this.#failOver(request, "timeout", now);
-      } else this.#startAttempt(request, now);
+        this.#failOver(call, "timeout", now);
+      } else this.#startAttempt(call, now);
     }
   }
 
   nextWakeUp(): number | undefined {
     let next = this.#deadlines.next() ?? Number.POSITIVE_INFINITY;
-    for (const server of this.#servers.values()) {
+    for (const server of this.#servers) {
       next = Math.min(next, server.pingAt, server.alive ? server.expiresAt : next);
     }
     return next === Number.POSITIVE_INFINITY ? undefined : next;
   }
 
-  servers(): FreelanceServerStatus[] {
-    return [...this.#servers.values()].map((server) => {
-      const { endpoint, alive, roundTrip } = server;
-      return { endpoint, alive, roundTrip, asked: this.#askedOf(server).length };
-    });
+  status(server: Server): FreelanceServerStatus {
+    const { endpoint, alive, roundTrip } = server;
+    return { endpoint, alive, roundTrip, asked: this.#askedOf(server).length };
   }
 
   stats(): FreelanceRulesStats {
@@ -238,7 +196,7 @@ export class FreelanceRules<C> {
   #ping(server: Server, now: number): void {
     server.pingAt = now + this.#options.pingInterval;
     // The first PONG answers an earlier PING.
-    if (this.#outbox.send(server.endpoint, [PING]) === "sent") server.pingedAt ??= now;
+    if (!server.isFull && this.#outbox.send(server, [PING])) server.pingedAt ??= now;
   }
 
   #measure(server: Server, now: number): void {
@@ -251,108 +209,96 @@ export class FreelanceRules<C> {
 
   #heard(server: Server, now: number): void {
     server.expiresAt = now + this.#options.timeToLive;
-    if (server.alive && !server.full) return;
-    server.full = false;
-    if (!server.alive) {
-      server.alive = true;
-      this.#outbox.event({ type: "server:joined", server: server.endpoint });
-    }
-    for (const request of this.#waiting) {
-      this.#dispatch(request, now);
-      if (server.full) break;
-    }
+    if (server.alive) return;
+    server.alive = true;
+    this.#outbox.event({ type: "server:joined", server: server.endpoint });
+    this.proceed(now);
   }
 
   #died(server: Server, reason: LeftReason, now: number): void {
     server.alive = false;
-    server.full = false;
-    server.expiresAt = Number.POSITIVE_INFINITY;
     this.#outbox.event({ type: "server:left", server: server.endpoint, reason });
     // A listener may cancel one.
-    for (const request of this.#askedOf(server).sort((one, other) => one.sequence - other.sequence))
-      if (request.server === server) this.#failOver(request, "dead", now);
+    for (const call of this.#askedOf(server).sort((one, other) => one.sequence - other.sequence))
+      if (call.server === server) this.#failOver(call, "dead", now);
   }
 
-  #askedOf(server: Server): Pending<C>[] {
-    return this.#pending.values().filter((request) => request.server === server);
+  #askedOf(server: Server): FreelanceCall<P>[] {
+    return this.#pending.values().filter((call) => call.server === server);
   }
 
   #reply(server: Server, sequence: number, body: Buffer[], now: number): void {
     server.repliedAt = now;
     this.#repeats = Math.min(MAX_REPEATS, this.#repeats + REPEATS_PER_REPLY);
-    const request = this.#pending.get(sequence);
-    if (request === undefined || !request.mayAnswer.includes(server)) {
+    const call = this.#pending.get(sequence);
+    if (call === undefined || !call.mayAnswer.includes(server)) {
       this.#counts.late += 1;
       return;
     }
-    this.#forget(request);
+    this.#forget(call);
     const text = errorTextOf(3, body);
     if (text !== undefined) {
       this.#counts.failures += 1;
-      this.#outbox.failed(request.call, server.endpoint, text);
+      this.#outbox.failed(call, server.endpoint, text);
       return;
     }
     this.#counts.replies += 1;
-    this.#outbox.replied(request.call, server.endpoint, body);
+    this.#outbox.replied(call, body);
   }
 
-  #failOver(request: Pending<C>, reason: "timeout" | "dead", now: number): void {
-    const { endpoint: from } = request.server as Server;
-    request.server = undefined;
+  #failOver(call: FreelanceCall<P>, reason: "timeout" | "dead", now: number): void {
+    const { endpoint: from } = call.server as Server;
+    call.server = undefined;
+    call.link.unlink();
     this.#counts.failOvers += 1;
     this.#outbox.event({ type: "request:retried", from, reason });
-    this.#dispatch(request, now);
+    this.#dispatch(call, now);
   }
 
-  #dispatch(request: Pending<C>, now: number): void {
-    while (this.#pending.has(request.sequence)) {
-      const server = this.#choose(request, now);
+  /** @returns `false`: it waits for a server with room */
+  #dispatch(call: FreelanceCall<P>, now: number): boolean {
+    while (this.#pending.has(call.sequence)) {
+      const server = this.#choose(call, now);
       if (server === undefined) {
-        this.#waiting.add(request);
-        this.#deadlines.set(request.link, now, Math.max(0, request.endsAt - now));
-        return;
+        this.#waiting.add(call);
+        return false;
       }
-      const result = this.#outbox.send(server.endpoint, [String(request.sequence), ...request.body]);
-      if (result === "sent") {
-        // A transport of the program may have given it up.
-        if (!this.#pending.has(request.sequence)) return;
-        this.#waiting.delete(request);
-        request.server = server;
-        request.tried = [...request.tried, server];
-        if (!request.mayAnswer.includes(server)) request.mayAnswer = [...request.mayAnswer, server];
-        this.#startAttempt(request, now);
-        return;
-      }
-      // What is heard of the server next changes that.
-      if (result === "full") server.full = true;
-      else this.#died(server, "disconnected", now);
+      if (!this.#outbox.send(server, [String(call.sequence), ...call.body], call)) continue;
+      // A transport of the program may have given it up.
+      if (!this.#pending.has(call.sequence)) break;
+      this.#waiting.delete(call);
+      call.server = server;
+      call.tried = [...call.tried, server];
+      if (!call.mayAnswer.includes(server)) call.mayAnswer = [...call.mayAnswer, server];
+      this.#startAttempt(call, now);
+      break;
     }
+    return true;
   }
 
-  #startAttempt(request: Pending<C>, now: number): void {
-    request.askedAt = now;
-    const left = Math.max(0, request.endsAt - now);
-    this.#deadlines.set(request.link, now, Math.min(this.#options.attemptTimeout, left));
+  #startAttempt(call: FreelanceCall<P>, now: number): void {
+    call.askedAt = now;
+    this.#deadlines.set(call.link, now, this.#options.attemptTimeout);
   }
 
   /** The fastest live server with room that has not had the request; if all had it, the fastest of all. */
-  #choose(request: Pending<C>, now: number): Server | undefined {
+  #choose(call: FreelanceCall<P>, now: number): Server | undefined {
     let best: Server | undefined;
     let bestAgain: Server | undefined;
-    for (const server of this.#servers.values()) {
-      if (!server.alive || server.full) continue;
-      if (!request.tried.includes(server)) best = faster(best, server, now);
+    for (const server of this.#servers) {
+      if (!server.alive || server.isFull) continue;
+      if (!call.tried.includes(server)) best = faster(best, server, now);
       else bestAgain = faster(bestAgain, server, now);
     }
-    if (best === undefined) request.tried = [];
+    if (best === undefined) call.tried = [];
     return best ?? bestAgain;
   }
 
-  #forget(request: Pending<C>): void {
-    this.#pending.delete(request.sequence);
-    this.#waiting.delete(request);
-    request.server = undefined;
-    request.link.unlink();
+  #forget(call: FreelanceCall<P>): void {
+    this.#pending.delete(call.sequence);
+    this.#waiting.delete(call);
+    call.server = undefined;
+    call.link.unlink();
   }
 }
 

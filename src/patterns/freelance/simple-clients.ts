@@ -167,7 +167,7 @@ export class FreelanceShotgunClient<T = Raw> extends DealerClient<
   protected override begin(call: Call): void {
     this.#open.set(call.sequence, call);
     this.#counts.requests += 1;
-    for (const server of this.servers) this.#shoot(server, call);
+    for (const server of this.peers) this.#shoot(server, call);
   }
 
   protected override givenUp({ sequence }: Call): void {
@@ -223,7 +223,7 @@ export class FreelanceShotgunClient<T = Raw> extends DealerClient<
   }
 
   #endFailed(call: Call): void {
-    if (this.servers.length === 0 || this.servers.some((server) => !call.failed.has(server))) return;
+    if (this.peers.length === 0 || this.peers.some((server) => !call.failed.has(server))) return;
     this.#end(call, new ServiceError("worker-failed", "freelance", "every server's handler failed"));
   }
 

@@ -1,8 +1,8 @@
 /**
  * A load balancer, and a client with concurrent requests.
  *
- * The balancer is two ROUTERs around kit/dispatcher.ts. Without heartbeats, a worker is lost when its connection ends;
- * Pirates (../pirate/) detect losses sooner. The client is a DEALER per broker, with an id per request:
+ * The balancer is the Pirates' queue (../pirate/) for Simple Pirates: without heartbeats, a worker is lost when its
+ * connection ends. The client is a DEALER per broker, with an id per request:
  *
  *   DEALER sends   id | "" | body…        id: 8 bytes, used once by this client
  *   DEALER gets    id | "" | reply…
@@ -15,15 +15,9 @@ import { Link, LinkedList } from "../../core/collections/queues.js";
 import type { ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { BodyShape } from "../../kit/body.js";
-import { BROKER_OPTIONS, BrokerDriver } from "../../kit/broker-driver.js";
+import { BROKER_OPTIONS } from "../../kit/broker-driver.js";
 import type { PendingCall } from "../../kit/calls.js";
 import { DEALER_CLIENT_OPTIONS, DealerClient, DealerServer } from "../../kit/dealer-client.js";
-import {
-  type PirateQueueEvent,
-  type PirateQueueStats,
-  QUEUE_EVENTS,
-  QueueRules,
-} from "../../kit/dispatcher.js";
 import { ENDPOINT_SOURCE_EVENTS, type PatternEndpoints } from "../../kit/endpoint-list.js";
 import { parseErrorReply, ServiceError } from "../../kit/errors.js";
 import {
@@ -37,11 +31,9 @@ import {
 import type { Raw } from "../../sockets/message.js";
 import type { LOAD_BALANCER_CLIENT } from "../../statistics/patterns.js";
 import type { StatisticsOf } from "../../statistics/rows.js";
+import { PirateQueue, type PirateQueueEvent, type PirateQueueStats } from "../pirate/index.js";
 
 // --- Balancer --------------------------------------------------------------------------------------------------------
-
-/** Workers are Simple Pirates. */
-const RULES = { dialect: "simple", heartbeatInterval: 1_000, liveness: 1 } as const;
 
 /** Events. Routing ids are bytes. */
 export type LoadBalancerEvent = PirateQueueEvent;
@@ -70,17 +62,10 @@ export type LoadBalancerOptions = Given<typeof BROKER_OPTIONS>;
  * await Promise.all([worker.close(), broker.close()]);
  * ```
  */
-export class LoadBalancer extends BrokerDriver<LoadBalancerEvent, LoadBalancerStats> {
+export class LoadBalancer extends PirateQueue {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: LoadBalancerOptions = {}) {
-    const settings = checkOptions("LoadBalancer", BROKER_OPTIONS, options);
-    super(
-      "LoadBalancer",
-      QUEUE_EVENTS,
-      settings,
-      RULES.heartbeatInterval,
-      (effects, now) => new QueueRules({ ...settings, ...RULES }, effects, now),
-    );
+    super({ ...checkOptions("LoadBalancer", BROKER_OPTIONS, options), dialect: "simple" }, "LoadBalancer");
   }
 }
 
@@ -202,14 +187,14 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends DealerClient<
       ...this.#counts,
       pending: this.calls.size,
       pendingBytes: this.calls.bytes,
-      inFlight: this.servers.reduce((sum, { inFlight }) => sum + inFlight.size, 0),
+      inFlight: this.peers.reduce((sum, { inFlight }) => sum + inFlight.size, 0),
     };
   }
 
   /** @internal */
   protected override async onClose(): Promise<void> {
     this.#counts.cancelled += this.calls.size;
-    for (const broker of this.servers) {
+    for (const broker of this.peers) {
       broker.resume();
       broker.inFlight.clear();
     }
@@ -309,7 +294,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends DealerClient<
 
   #choose(): Broker | undefined {
     let best: Broker | undefined;
-    for (const broker of this.servers) {
+    for (const broker of this.peers) {
       const { isJoined, isLeaving, isFull, pause, inFlight } = broker;
       if (!isJoined || isLeaving || isFull || pause !== undefined) continue;
       if (inFlight.size < (best?.inFlight.size ?? this.#settings.maxInFlight)) best = broker;

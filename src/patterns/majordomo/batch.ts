@@ -146,10 +146,10 @@ class Members {
   /** @returns index and bodies; the next batch may be filled */
   take(): [index: Buffer, bodies: Buffer] {
     // If all bodies follow each other, they are sent from where they are.
-    const isRun = this.#to - this.#from === this.#end;
-    const run = isRun ? this.#memory : undefined;
-    if (run === undefined) this.#copyRun();
-    const bodies = run === undefined ? copied(this.#bodies, this.#end) : slice(run, this.#from, this.#end);
+    const shared = this.#to - this.#from === this.#end ? this.#memory : undefined;
+    if (shared === undefined) this.#copyShared();
+    const bodies =
+      shared === undefined ? copied(this.#bodies, this.#end) : slice(shared, this.#from, this.#end);
     const index = copied(this.#index, this.#at);
     this.#at = 0;
     this.#end = 0;
@@ -160,12 +160,12 @@ class Members {
   #append(body: Body): void {
     const { memory, from, to } = body;
     if (memory === undefined) {
-      this.#copyRun();
+      this.#copyShared();
       this.#end = body.write(this.#bodies, this.#end);
       return;
     }
     if (memory !== this.#memory || from !== this.#to) {
-      this.#copyRun();
+      this.#copyShared();
       this.#memory = memory;
       this.#from = from;
     }
@@ -173,7 +173,7 @@ class Members {
     this.#end += to - from;
   }
 
-  #copyRun(): void {
+  #copyShared(): void {
     if (this.#memory === undefined) return;
     const bytes = this.#to - this.#from;
     this.#bodies.set(slice(this.#memory, this.#from, bytes), this.#end - bytes);

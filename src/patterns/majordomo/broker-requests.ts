@@ -54,7 +54,7 @@ export class BrokerRequests {
   /** Unreachable workers, which `release` must follow. */
   readonly gone: Worker[] = [];
   /** Plain clients that left, perhaps with requests. */
-  readonly #departed = new WeakSet<Buffer>();
+  readonly #disconnected = new WeakSet<Buffer>();
   readonly #given = newRequest();
 
   /** @param firstTag start of the tags */
@@ -118,7 +118,7 @@ export class BrokerRequests {
 
   /** Its requests are dropped at the next delivery. */
   plainClientLeft(client: Buffer): void {
-    if (this.queue.queued + this.inFlight > 0) this.#departed.add(client);
+    if (this.queue.queued + this.inFlight > 0) this.#disconnected.add(client);
   }
 
   credit(number: number, bytes: number, owner: Client): void {
@@ -225,7 +225,7 @@ export class BrokerRequests {
       const worker = service.next;
       if (worker === undefined) return;
       const request = queue.first as BrokerRequest;
-      if (request.dialect !== Dialect.Shoal && this.#departed.has(request.client)) {
+      if (request.dialect !== Dialect.Shoal && this.#disconnected.has(request.client)) {
         this.#abandon(request, "client-gone");
         continue;
       }

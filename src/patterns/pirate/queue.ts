@@ -1,18 +1,118 @@
 /** The Pirates' queue, and the Lazy Pirate client of it: kit/dispatcher.ts and kit/request-client.ts with options. */
 
+import { type EventsOf, event } from "../../core/event-stream.js";
 import { BodyShape } from "../../kit/body.js";
-import { BROKER_OPTIONS, BrokerDriver } from "../../kit/broker-driver.js";
-import {
-  type PirateQueueEvent,
-  type PirateQueueStats,
-  QUEUE_EVENTS,
-  QueueRules,
-} from "../../kit/dispatcher.js";
+import { BROKER_OPTIONS, BrokerDriver, type BrokerEffects, REPLY_DROPPED } from "../../kit/broker-driver.js";
+import { Dispatcher, type DispatcherOptions, Job, reasonOf, WORKER_EVENTS } from "../../kit/dispatcher.js";
 import type { PatternEndpoints } from "../../kit/endpoint-list.js";
-import { parseErrorReply } from "../../kit/errors.js";
+import { errorReply, parseErrorReply } from "../../kit/errors.js";
 import { checkOptions, choice, codec, type Given, type GivenWithCodecs, integer } from "../../kit/options.js";
 import { RequestClient, requestClientOptions } from "../../kit/request-client.js";
+import { type Malformed, parseFromClient, replyFrames } from "../../kit/worker-protocol.js";
 import type { Raw } from "../../sockets/message.js";
+import type { JobDropReason, PIRATE_QUEUE } from "../../statistics/patterns.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
+
+// --- Rules -----------------------------------------------------------------------------------------------------------
+
+const EVENTS = {
+  ...WORKER_EVENTS,
+  "request:dropped": event<{ readonly client: Buffer; readonly reason: JobDropReason }>(),
+  ...REPLY_DROPPED,
+  "message:invalid": event<{
+    readonly from: "client" | "worker";
+    readonly routingId: Buffer;
+    readonly reason: Malformed;
+  }>(),
+};
+
+/** Events. Routing ids are bytes. */
+export type PirateQueueEvent = EventsOf<typeof EVENTS>;
+
+/**
+ * Statistics: requests = replies + queued + busyWorkers + dropped, except requests of disconnected clients.
+ */
+export type PirateQueueStats = StatisticsOf<typeof PIRATE_QUEUE>;
+
+export interface QueueRulesOptions extends Omit<DispatcherOptions, "priorities" | "silence"> {
+  /** ms between heartbeats. */
+  readonly heartbeatInterval: number;
+  /** Intervals of silence before an idle worker is lost. */
+  readonly liveness: number;
+}
+
+/**
+ * Queue of the Pirates (6/PPP, Queue) and of the load balancer, which serves Simple Pirates only (the Guide's chapter
+ * 3, lbbroker): clients' requests to the least recently used worker, and its replies back.
+ */
+export class QueueRules extends Dispatcher {
+  readonly #options: QueueRulesOptions;
+  readonly #effects: BrokerEffects<PirateQueueEvent>;
+  #nextBeat: number;
+  readonly #counters = { requests: 0, replies: 0, invalid: 0 };
+  readonly #dropped: Record<JobDropReason, number> = { "client-left": 0, deliveries: 0, closed: 0 };
+
+  constructor(options: QueueRulesOptions, effects: BrokerEffects<PirateQueueEvent>, now: number) {
+    super({ ...options, silence: options.heartbeatInterval * options.liveness }, effects);
+    this.#options = options;
+    this.#effects = effects;
+    this.#nextBeat = now + options.heartbeatInterval;
+  }
+
+  /** @param frames routing id first */
+  clientMessage(frames: readonly Buffer[], now: number): void {
+    this.now = now;
+    const command = parseFromClient(frames);
+    if (command.kind === "invalid") {
+      this.#invalid("client", frames[0] as Buffer, command.reason);
+      return;
+    }
+    this.#counters.requests += 1;
+    this.accept(new Job(command.envelope, command.body));
+  }
+
+  tick(now: number): void {
+    this.now = now;
+    if (now < this.#nextBeat) return;
+    this.heartbeat();
+    this.#nextBeat = now + this.#options.heartbeatInterval;
+  }
+
+  /** Simple Pirates have no heartbeat. */
+  nextWakeUp(): number | undefined {
+    return this.#options.dialect === "simple" ? undefined : this.#nextBeat;
+  }
+
+  stats(): Omit<PirateQueueStats, "repliesDropped"> {
+    const { idle: idleWorkers, busy: busyWorkers, queued, queuedBytes } = this;
+    const { lateReplies, workersLost, repeated } = this;
+    const counters = { ...this.#counters, lateReplies, workersLost, repeated };
+    return { ...counters, idleWorkers, busyWorkers, queued, queuedBytes, dropped: { ...this.#dropped } };
+  }
+
+  protected override answered({ envelope }: Job, body: readonly Buffer[]): void {
+    this.#counters.replies += 1;
+    this.#effects.toClient(replyFrames(envelope, body));
+  }
+
+  protected override malformed(worker: Buffer, reason: Malformed): void {
+    this.#invalid("worker", worker, reason);
+  }
+
+  #invalid(from: "client" | "worker", routingId: Buffer, reason: Malformed): void {
+    this.#counters.invalid += 1;
+    this.#effects.event({ type: "message:invalid", from, routingId, reason });
+  }
+
+  /** The client gets an error reply if connected. */
+  protected override dropped({ envelope }: Job, reason: JobDropReason): void {
+    this.#dropped[reason] += 1;
+    this.#effects.event({ type: "request:dropped", client: envelope[0] as Buffer, reason });
+    if (reason !== "client-left") this.#effects.toClient(replyFrames(envelope, errorReply(reasonOf(reason))));
+  }
+}
+
+// --- Queue -----------------------------------------------------------------------------------------------------------
 
 const OPTIONS = {
   ...BROKER_OPTIONS,
@@ -50,18 +150,23 @@ export type PirateQueueOptions = Given<typeof OPTIONS>;
  * ```
  */
 export class PirateQueue extends BrokerDriver<PirateQueueEvent, PirateQueueStats> {
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
-  constructor(options: PirateQueueOptions = {}) {
-    const settings = checkOptions("PirateQueue", OPTIONS, options);
+  /**
+   * @param name internal: of a derived class
+   * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
+   */
+  constructor(options: PirateQueueOptions = {}, name = "PirateQueue") {
+    const settings = checkOptions(name, OPTIONS, options);
     super(
-      "PirateQueue",
-      QUEUE_EVENTS,
+      name,
+      EVENTS,
       settings,
       settings.heartbeatInterval,
       (effects, now) => new QueueRules(settings, effects, now),
     );
   }
 }
+
+// --- Client ----------------------------------------------------------------------------------------------------------
 
 const CLIENT_OPTIONS = {
   ...requestClientOptions({ timeout: -1, attemptTimeout: 2_500, retryDelay: 100, maxRetryDelay: 5_000 }),

@@ -20,12 +20,18 @@ import {
   publisherGate,
   type Settings,
 } from "../../kit/options.js";
-import { encodeMeta } from "../../kit/sequence-meta.js";
 import type { PublisherOptions } from "../../sockets/pub-sub.js";
 import type { RouterOptions } from "../../sockets/request-reply.js";
 import type { SEQUENCED_PUBLISHER } from "../../statistics/patterns.js";
 import type { StatisticsOf } from "../../statistics/rows.js";
-import { EndStatus, encodeAnswer, encodeEnd, parseRequest, type ReplayRequest } from "./protocol.js";
+import {
+  EndStatus,
+  encodeAnswer,
+  encodeEnd,
+  encodeMeta,
+  parseRequest,
+  type ReplayRequest,
+} from "./protocol.js";
 
 /** Messages and bytes, about, per answer; the subscriber requests the rest. */
 const PAGE_MESSAGES = 256;

@@ -8,13 +8,13 @@ import { type BodyFor, BodyShape } from "../../kit/body.js";
 import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
 import { relaySourceEvents } from "../../kit/endpoint-list.js";
 import { CLOSE_LINGER, checkOptions, type GivenWithCodec, type PublisherGate } from "../../kit/options.js";
-import { ID_BYTES, META_BYTES } from "../../kit/sequence-meta.js";
 import { OpenedSockets } from "../../kit/sockets.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { checkMessage, engineStats, forwards } from "../../sockets/internal.js";
 import type { Raw } from "../../sockets/message.js";
 import { Publisher, type WaitForSubscribersOptions } from "../../sockets/pub-sub.js";
 import { Router } from "../../sockets/request-reply.js";
+import { ID_BYTES, META_BYTES } from "./protocol.js";
 import {
   EVENTS,
   OPTIONS,

@@ -15,10 +15,9 @@ import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/memory.js";
 import { Deadlines, type Due } from "../../core/timers.js";
 import { ENDPOINT_SOURCE_EVENTS } from "../../kit/endpoint-list.js";
-import { type Meta, parseMeta } from "../../kit/sequence-meta.js";
 import type { SEQUENCED_SUBSCRIBER } from "../../statistics/patterns.js";
 import type { StatisticsOf } from "../../statistics/rows.js";
-import { EndStatus, encodeRequest, parseAnswer, parseEnd } from "./protocol.js";
+import { EndStatus, encodeRequest, type Meta, parseAnswer, parseEnd, parseMeta } from "./protocol.js";
 
 export interface ReplayedFrames extends SequencedPlace {
   readonly body: Buffer[];

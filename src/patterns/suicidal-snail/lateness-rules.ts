@@ -106,9 +106,4 @@ export class LatenessRules {
     if (this.#since === Number.POSITIVE_INFINITY) this.#since = now;
     return now - this.#since >= patience ? "late" : "suspect";
   }
-
-  /** Baselines stay. */
-  reset(): void {
-    this.#since = Number.POSITIVE_INFINITY;
-  }
 }

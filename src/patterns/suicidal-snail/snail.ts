@@ -3,12 +3,11 @@
  *
  *   receive ──> message ──assess──> on-time, suspect ──> handed over
  *                             └──> late: event, then by policy
- *                                    event        handed over
- *                                    newest       queued messages are dropped but for the newest of each topic
- *                                    resubscribe  queued messages are dropped, here and at the publisher: a new socket
- *                                    die          closed; the call rejects with SuicidalSnailError
+ *                                    event  handed over
+ *                                    die    closed; the call rejects with SuicidalSnailError
  */
 import { refuseExtra } from "../../core/arguments.js";
+import { readUint64 } from "../../core/bytes.js";
 import { RingBuffer } from "../../core/collections/queues.js";
 import { InvalidStateError, TimeoutError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
@@ -17,7 +16,6 @@ import { refusedWait, type WaitOptions } from "../../core/waiter.js";
 import { Driver, type PatternWaitOptions } from "../../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, relaySourceEvents } from "../../kit/endpoint-list.js";
 import { anything, checkOptions, choice, func, type Given, integer, object } from "../../kit/options.js";
-import { parseMeta } from "../../kit/sequence-meta.js";
 import { untilClosed } from "../../kit/sockets.js";
 import { runCall } from "../../sockets/calls.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
@@ -34,7 +32,7 @@ import {
 
 // --- Options ---------------------------------------------------------------------------------------------------------
 
-const POLICIES = ["event", "newest", "resubscribe", "die"] as const;
+const POLICIES = ["event", "die"] as const;
 
 const OPTIONS = {
   /** Action when late. Default `"die"`. */
@@ -45,7 +43,7 @@ const OPTIONS = {
   maxQueue: integer({ default: 0, min: 0 }),
   /** Lateness before it acts. Default 0. */
   patience: integer({ default: 0, min: 0 }),
-  /** Between actions, to catch up. Default 1,000. */
+  /** Between events, to catch up. Default 1,000. */
   holdOff: integer({ default: 1_000, min: 0 }),
   /** Publishers with a baseline; the least recently heard is evicted. Default 10,000. */
   maxSources: integer({ default: 10_000 }),
@@ -63,12 +61,10 @@ export type SuicidalSnailOptions = Given<typeof OPTIONS>;
 export type SuicidalSnailPolicy = (typeof POLICIES)[number];
 
 const EVENTS = {
-  /** Late for `patience`. Emitted once until it recovers or has acted. */
+  /** Late for `patience`. Emitted once until it recovers. */
   "lateness:exceeded": event<{ readonly policy: SuicidalSnailPolicy } & SuicidalSnailLateness>(),
   /** In time again. */
   "lateness:recovered": event(),
-  /** All queued messages, or all but the newest of each topic. */
-  "messages:dropped": event<{ readonly messages: number; readonly by: "newest" | "resubscribe" }>(),
   /** A message without a stamp. */
   "message:invalid": event<{ readonly frames: number }>(),
   ...ENDPOINT_SOURCE_EVENTS,
@@ -100,12 +96,17 @@ function snailSettings(options: SuicidalSnailOptions) {
 
 export type SuicidalSnailReadStamp = (frames: readonly Buffer[]) => SuicidalSnailStamp | undefined;
 
+/** Beginning and length of a meta (docs/patterns/sequenced.md). */
+const META = Buffer.from("SQ\x01\x01");
+const META_BYTES = 40;
+
 /** Reads the stamp of a SequencedPublisher's message: `topic | meta | body…`. */
 export const sequencedStamp: SuicidalSnailReadStamp = (frames) => {
-  const second = frames[1];
-  const meta = second === undefined ? undefined : parseMeta(second);
-  if (meta === undefined || frames.length < 3) return undefined;
-  return { source: meta.publisher, time: meta.time / 1_000, sequence: meta.sequence };
+  const meta = frames[1];
+  if (frames.length < 3 || meta?.length !== META_BYTES) return undefined;
+  if (meta.compare(META, 0, 4, 0, 4) !== 0) return undefined;
+  const [sequence, time] = [readUint64(meta, 24), readUint64(meta, 32) / 1_000];
+  return { source: meta.toString("latin1", 4, 20), time, sequence };
 };
 
 /** The subscriber was too late and closed itself, as its policy says. Code `ETIMEDOUT`. */
@@ -135,15 +136,10 @@ export class SuicidalSnailError extends TimeoutError {
 
 /** Messages read ahead: the newest of them shows how late the oldest is. */
 const BATCH = 256;
-/** Messages of one drop; later ones are assessed again. */
-const MAX_DRAIN = 100_000;
-const DRAIN_BATCH = 1_000;
 
 interface Waiting {
   readonly frames: Buffer[];
   readonly stamp: SuicidalSnailStamp;
-  /** Delivered however late. */
-  isKept: boolean;
 }
 
 /**
@@ -169,16 +165,12 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
   readonly #settings: SnailSettings;
   readonly #rules: LatenessRules;
   readonly #queue = new RingBuffer<Waiting>();
-  readonly #endpoints: (string | EndpointSource)[] = [];
-  readonly #prefixes: Buffer[] = [];
-  #socket: Subscriber;
-  /** Of the socket. */
-  #messages: Received<Waiting>;
+  readonly #socket: Subscriber;
+  readonly #messages: Received<Waiting>;
   #isReading = false;
   #isLate = false;
   #quietUntil = Number.NEGATIVE_INFINITY;
-  readonly #counts = { received: 0, delivered: 0, invalid: 0, late: 0, resubscribed: 0 };
-  readonly #dropped = { newest: 0, resubscribe: 0, died: 0 };
+  readonly #counts = { received: 0, delivered: 0, invalid: 0, late: 0, dropped: 0 };
   #isDying = false;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
@@ -186,14 +178,9 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
     super("SuicidalSnail", EVENTS);
     this.#settings = snailSettings(options);
     this.#rules = new LatenessRules(this.#settings);
-    this.#socket = this.#open();
+    this.#socket = new Subscriber(this.#settings.socketOptions);
+    relaySourceEvents(this.#socket, (event) => this.events.emit(event));
     this.#messages = receiveAs(this.#socket, this.#look);
-  }
-
-  #open(): Subscriber {
-    const socket = new Subscriber(this.#settings.socketOptions);
-    relaySourceEvents(socket, (event) => this.events.emit(event));
-    return socket;
   }
 
   /**
@@ -213,24 +200,17 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
     this.assertOpen();
     refuseExtra("connect", "an endpoint", extra);
     this.#socket.connect(endpoint);
-    this.#endpoints.push(endpoint);
   }
 
   /** Subscribes to topic prefixes; without arguments to all messages. */
   subscribe(...prefixes: (Uint8Array | string)[]): void {
     this.assertOpen();
     this.#socket.subscribe(...prefixes);
-    for (const prefix of prefixes.length === 0 ? [""] : prefixes)
-      this.#prefixes.push(Buffer.from(prefix as string));
   }
 
   unsubscribe(...prefixes: (Uint8Array | string)[]): void {
     this.assertOpen();
     this.#socket.unsubscribe(...prefixes);
-    for (const prefix of prefixes.length === 0 ? [""] : prefixes) {
-      const index = this.#prefixes.findIndex((other) => other.equals(Buffer.from(prefix as string)));
-      if (index >= 0) this.#prefixes.splice(index, 1);
-    }
   }
 
   /**
@@ -251,17 +231,13 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
   }
 
   async #receive(options: WaitOptions): Promise<SuicidalSnailMessage> {
-    const { timeout = -1 } = options;
-    const end = performance.now() + timeout;
-    for (;;) {
-      this.assertOpen();
-      const left = timeout < 0 ? -1 : Math.max(0, Math.ceil(end - performance.now()));
-      const message = this.#queue.shift() ?? (await this.#read({ ...options, timeout: left }));
-      const now = this.#settings.clock.now();
-      const lateness = this.#rules.latenessOf(message.stamp, now);
-      if (message.isKept || (await this.#assess(message, lateness, now)))
-        return this.#handOver(message, lateness);
-    }
+    this.assertOpen();
+    const { frames, stamp } = this.#queue.shift() ?? (await this.#read(options));
+    const now = this.#settings.clock.now();
+    const lateness = this.#rules.latenessOf(stamp, now);
+    this.#assess(lateness, now);
+    this.#counts.delivered += 1;
+    return { frames, source: stamp.source, time: stamp.time, sequence: stamp.sequence, lateness };
   }
 
   async #read(options: WaitOptions): Promise<Waiting> {
@@ -284,7 +260,6 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
   stats(): SuicidalSnailStats {
     return {
       ...this.#counts,
-      dropped: { ...this.#dropped },
       waiting: this.#queue.length,
       forgotten: this.#rules.forgotten,
     };
@@ -303,7 +278,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
     }
     this.#rules.arrived(stamp, this.#settings.clock.now());
     this.#counts.received += 1;
-    return { frames, stamp, isKept: false };
+    return { frames, stamp };
   };
 
   #stampOf(frames: readonly Buffer[]): ReturnType<SuicidalSnailReadStamp> {
@@ -315,92 +290,28 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
     }
   }
 
-  async #assess(message: Waiting, lateness: number, now: number): Promise<boolean> {
+  /** @throws SuicidalSnailError */
+  #assess(lateness: number, now: number): void {
     const queued = this.#queue.length + this.#socket.stats().receiveQueued;
     const verdict = this.#rules.assess(lateness, queued, now);
-    if (verdict === "suspect") return true;
+    if (verdict === "suspect") return;
     if (verdict === "on-time") {
       if (this.#isLate) this.events.emit({ type: "lateness:recovered" });
       this.#isLate = false;
-      return true;
+      return;
     }
     const { policy, holdOff } = this.#settings;
-    const acts = policy !== "event";
-    if (now < this.#quietUntil || (!acts && this.#isLate)) return true;
+    if (this.#isLate || now < this.#quietUntil) return;
     const how: SuicidalSnailLateness = { lateness, queued, cause: queued > 0 ? "slow" : "upstream" };
     this.#isLate = true;
+    this.#quietUntil = now + holdOff;
     this.#counts.late += 1;
     this.events.emit({ type: "lateness:exceeded", policy, ...how });
-    this.#quietUntil = now + holdOff;
-    if (!acts) return true;
-    if (policy === "die") this.#die(how);
-    if (this.closed) return true; // By a listener.
-    this.#isReading = true; // Else another call could overtake what this one keeps.
-    try {
-      if (policy === "newest") await this.#dropToNewest(message);
-      else await this.#resubscribe();
-    } finally {
-      this.#isReading = false;
-    }
-    return false;
-  }
-
-  #die(how: SuicidalSnailLateness): never {
-    this.#dropped.died += 1 + this.#queue.length;
+    if (policy === "event") return;
+    this.#counts.dropped += 1 + this.#queue.length;
     this.#queue.clear();
     this.#isDying = true;
     void this.close();
     throw new SuicidalSnailError(how);
-  }
-
-  async #dropToNewest(first: Waiting): Promise<void> {
-    const newest = new Map<string, Waiting>();
-    let looked = 0;
-    const keep = (message: Waiting): void => {
-      const topic = (message.frames[0] as Buffer).toString("latin1");
-      // Re-inserted, in the order of arrival.
-      newest.delete(topic);
-      newest.set(topic, message);
-      looked += 1;
-    };
-    keep(first);
-    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) keep(next);
-    while (looked < MAX_DRAIN) {
-      try {
-        for (const message of await this.#messages.receiveMany({ max: DRAIN_BATCH, timeout: 0 }))
-          keep(message);
-      } catch {
-        break; // Nothing waits, or it was closed.
-      }
-    }
-    for (const message of newest.values()) this.#queue.push(Object.assign(message, { isKept: true }));
-    this.#rules.reset();
-    this.#drop("newest", looked - newest.size);
-  }
-
-  async #resubscribe(): Promise<void> {
-    const old = this.#socket;
-    // The old socket stays if this throws.
-    this.#socket = this.#open();
-    this.#messages = receiveAs(this.#socket, this.#look);
-    this.#counts.resubscribed += 1;
-    this.#rules.reset();
-    for (const prefix of this.#prefixes) this.#socket.subscribe(prefix);
-    for (const endpoint of this.#endpoints) this.#socket.connect(endpoint);
-    const { length } = this.#queue;
-    this.#queue.clear();
-    this.#drop("resubscribe", 1 + length, old.stats().receiveQueued);
-    await old.close({ linger: 0 });
-  }
-
-  #drop(by: "newest" | "resubscribe", messages: number, unseen = 0): void {
-    this.#dropped[by] += messages;
-    if (messages + unseen > 0)
-      this.events.emit({ type: "messages:dropped", messages: messages + unseen, by });
-  }
-
-  #handOver({ frames, stamp }: Waiting, lateness: number): SuicidalSnailMessage {
-    this.#counts.delivered += 1;
-    return { frames, source: stamp.source, time: stamp.time, sequence: stamp.sequence, lateness };
   }
 }

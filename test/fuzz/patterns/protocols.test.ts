@@ -3,7 +3,6 @@
  * encoder would not have made.
  */
 import { expect, test } from "vitest";
-import * as sequenceMeta from "../../../src/kit/sequence-meta.js";
 import * as pirate from "../../../src/kit/worker-protocol.js";
 import * as star from "../../../src/patterns/binary-star/rules.js";
 import type { Operation, OperationKind } from "../../../src/patterns/clone/operation.js";
@@ -331,14 +330,14 @@ const TARGETS: Target[] = [
   {
     name: "sequenced, meta",
     good: [
-      [sequenceMeta.encodeMeta(ID, 1, SAFE, 1_700_000_000_000_000)],
-      [sequenceMeta.encodeMeta(ID, 0xffff_ffff, 1, 0)],
+      [sequenced.encodeMeta(ID, 1, SAFE, 1_700_000_000_000_000)],
+      [sequenced.encodeMeta(ID, 0xffff_ffff, 1, 0)],
     ],
     check: ([frame = Buffer.alloc(0)]) => {
-      const meta = sequenceMeta.parseMeta(frame);
+      const meta = sequenced.parseMeta(frame);
       if (meta === undefined) return false;
       const { publisher, stream, sequence, time } = meta;
-      same([sequenceMeta.encodeMeta(Buffer.from(publisher, "latin1"), stream, sequence, time)], [frame]);
+      same([sequenced.encodeMeta(Buffer.from(publisher, "latin1"), stream, sequence, time)], [frame]);
       expect(sequence).toBeGreaterThan(0);
       expect(Math.max(sequence, time)).toBeLessThanOrEqual(SAFE);
       return true;

@@ -194,24 +194,6 @@ function hear(rules: ClientRules, attempt: number, from: number, to: number): vo
   }
 }
 
-test("a client waits longer for a map at servers that serve: one value may be large for the link", () => {
-  const { rules, start, done } = rig(["a"]);
-  start(0);
-  const opened = (): number => done.filter((line) => line.startsWith("open")).length;
-  const attempts: number[] = [];
-  for (let now = 0, from = 0; now < 100_000; now += 100) {
-    const before = opened();
-    rules.tick(now);
-    if (opened() > before) {
-      attempts.push(now - from);
-      from = now;
-    }
-    rules.connected(opened(), now);
-    rules.update(opened(), encodeHugz(1), now);
-  }
-  expect(attempts).toEqual([3_000, 6_000, 12_000, 24_000, 24_000, 24_000]);
-});
-
 test("a client without a server waits, and sends what was set meanwhile to the first", () => {
   const { rules, start, set, done } = rig([]);
   start(0);

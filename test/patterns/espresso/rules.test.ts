@@ -1,14 +1,5 @@
 import { describe, expect, it } from "vitest";
-import {
-  type EspressoFilter,
-  type EspressoSample,
-  encodeTrailer,
-  Filter,
-  parseTrailer,
-  TapRules,
-  type TapRulesOptions,
-  type Trailer,
-} from "../../../src/patterns/espresso/rules.js";
+import { encodeTrailer, parseTrailer, TapRules, type Trailer } from "../../../src/patterns/espresso/rules.js";
 
 const frames = (...texts: string[]): Buffer[] => texts.map((text) => Buffer.from(text));
 
@@ -29,57 +20,19 @@ it.each<[string, Buffer]>([
   expect(parseTrailer(frame)).toBeUndefined();
 });
 
-describe("a filter", () => {
-  it.each<[string, EspressoFilter, string, string]>([
-    ["everything without conditions", {}, "taken", "taken"],
-    ["by side", { from: "frontend" }, "taken", "filtered"],
-    ["by topic", { topics: ["we", Buffer.from("x")] }, "taken", "taken"],
-    ["by a topic that is longer", { topics: "weather.and.more" }, "filtered", "filtered"],
-    [
-      "by predicate",
-      { where: ([topic], side) => side === "backend" && topic?.length === 7 },
-      "filtered",
-      "taken",
-    ],
-    ["by all together", { from: "backend", topics: "we", where: () => true }, "filtered", "taken"],
-  ])("takes %s", (_, filter, atFrontend, atBackend) => {
-    for (const [side, verdict] of Object.entries({ frontend: atFrontend, backend: atBackend }))
-      expect(new Filter(filter, {}).decide(side as "backend", frames("weather", "sunny"))).toBe(verdict);
-  });
-
-  it.each<[string, unknown, unknown]>([
-    ["an unknown condition", { side: "frontend" }, {}],
-    ["an unknown side", { from: "left" }, {}],
-    ["a topic that is none", { topics: [1] }, {}],
-    ["topics that are none", { topics: 1 }, {}],
-    ["a predicate that is none", { where: true }, {}],
-    ["a sample of none", {}, { oneIn: 0 }],
-    ["an unknown sample", {}, { every: 2 }],
-    ["null", null, {}],
-  ])("is refused with %s", (_, filter, sample) => {
-    const make = (): Filter => new Filter(filter as EspressoFilter, sample as EspressoSample);
-    expect(make).toThrow(expect.objectContaining({ code: "EINVAL" }));
-  });
-});
-
 /** A tap's rules with what they publish. */
-function tap(options: Partial<TapRulesOptions> = {}) {
+function tap() {
   const records: Buffer[][] = [];
   const heard: string[] = [];
-  const state = { room: true };
-  const rules = new TapRules(
-    { filter: {}, sample: {}, snapLength: 256, ...options },
-    {
-      publish: (record) => state.room && records.push([...record]) > 0,
-      subscribed: (prefix) => heard.push(`+${prefix}`),
-      unsubscribed: (prefix) => heard.push(`-${prefix}`),
-      predicateFailed: () => heard.push("failed"),
-    },
-  );
+  const rules = new TapRules(256, {
+    publish: (record) => records.push([...record]) > 0,
+    subscribed: (prefix) => heard.push(`+${prefix}`),
+    unsubscribed: (prefix) => heard.push(`-${prefix}`),
+  });
   const subscribe = (prefix: string): void => rules.receive([Buffer.from(`\u0001${prefix}`)]);
   const unsubscribe = (prefix: string): void => rules.receive([Buffer.from(`\u0000${prefix}`)]);
   const last = (): Trailer => parseTrailer(records.at(-1)?.at(-1) as Buffer) as Trailer;
-  return { rules, records, heard, state, subscribe, unsubscribe, last };
+  return { rules, records, heard, subscribe, unsubscribe, last };
 }
 
 describe("a tap", () => {

@@ -2,8 +2,9 @@
 import { expect, it } from "vitest";
 import { FRAME_COST } from "../../../src/core/memory.js";
 import { ignore } from "../../../src/core/waiter.js";
-import { Job, QueueRules } from "../../../src/kit/dispatcher.js";
+import { Job } from "../../../src/kit/dispatcher.js";
 import { readyFrames } from "../../../src/kit/worker-protocol.js";
+import { QueueRules } from "../../../src/patterns/pirate/queue.js";
 
 it("room ends with the bytes of what waits, and comes back with them", () => {
   const dispatcher = new QueueRules(

@@ -1,6 +1,6 @@
 /** The queue's and the worker's rules one by one: the Guide's bugs by name. */
 import { describe, expect, it } from "vitest";
-import { type PirateQueueEvent, QueueRules } from "../../../src/kit/dispatcher.js";
+import { type PirateQueueEvent, QueueRules } from "../../../src/patterns/pirate/queue.js";
 import { WorkerRules, workerCounts } from "../../../src/patterns/pirate/worker-rules.js";
 
 const OPTIONS = {

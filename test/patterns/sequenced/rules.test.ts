@@ -1,13 +1,14 @@
 /** The publisher's ring, the subscriber's table, the replays: each by itself. */
 import { describe, expect, it } from "vitest";
 import { frameCost } from "../../../src/core/memory.js";
-import { encodeMeta, parseMeta } from "../../../src/kit/sequence-meta.js";
 import {
   EndStatus,
   encodeAnswer,
   encodeEnd,
+  encodeMeta,
   encodeRequest,
   parseEnd,
+  parseMeta,
   parseRequest,
 } from "../../../src/patterns/sequenced/protocol.js";
 import { PublisherRules } from "../../../src/patterns/sequenced/publisher-rules.js";

@@ -1,14 +1,15 @@
 /** docs/patterns/sequenced.md: its vectors are what the code writes and reads. */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { encodeMeta, parseMeta } from "../../../src/kit/sequence-meta.js";
 import {
   EndStatus,
   encodeAnswer,
   encodeEnd,
+  encodeMeta,
   encodeRequest,
   parseAnswer,
   parseEnd,
+  parseMeta,
   parseRequest,
 } from "../../../src/patterns/sequenced/protocol.js";
 import { sequencedStamp } from "../../../src/patterns/suicidal-snail/snail.js";
