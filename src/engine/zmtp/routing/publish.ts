@@ -39,10 +39,8 @@ const CANCEL = 0;
 /** Of one peer; beyond, its connection ends. */
 export const MAX_PREFIXES = 1_048_576;
 export const MAX_PREFIX_BYTES = 67_108_864;
-/** Bytes. V8 hashes longer strings by their length alone. */
-export const MAX_PREFIX_LENGTH = 16_383;
-/** Different lengths of one peer's prefixes: each costs a lookup. */
-export const MAX_PREFIX_LENGTHS = 1_024;
+/** Bytes. Each length that a peer uses costs a lookup per message. */
+export const MAX_PREFIX_LENGTH = 255;
 /** Prefixes removed in one turn, in some 3 ms. */
 export const LEAVE_STEP = 1_024;
 /** Departed peers with untaken messages or prefixes; beyond, none joins while the queue is full. */
@@ -252,15 +250,13 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     this.#epoch += 1;
     this.#matched = matched;
     matched.length = 0;
-    this.#index.match(topic, this.#visit, this.#isMatched);
+    this.#index.match(topic, this.#visit);
     if (!inverted) return matched;
     const others: Pipe[] = [];
     for (const pipe of this.pipes)
       if (pipe.mark !== this.#epoch && pipe.link !== undefined) others.push(pipe);
     return others;
   }
-
-  #isMatched = ({ pipe, gone }: Subscriber): boolean => gone || pipe.mark === this.#epoch;
 
   #visit = ({ pipe, gone }: Subscriber): void => {
     if (gone || pipe.mark === this.#epoch) return;
@@ -376,9 +372,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
 
 function isTooMuch(index: SubscriptionIndex<Subscriber>, peer: Subscriber, length: number): boolean {
   if (length > MAX_PREFIX_LENGTH || index.countOf(peer) >= MAX_PREFIXES) return true;
-  if (index.bytesOf(peer) + length > MAX_PREFIX_BYTES) return true;
-  const lengths = index.lengthsOf(peer);
-  return lengths.size >= MAX_PREFIX_LENGTHS && !lengths.has(length);
+  return index.bytesOf(peer) + length > MAX_PREFIX_BYTES;
 }
 
 function markOf(mark: unknown): number {

@@ -212,8 +212,7 @@ export class SubscribeRouting extends FairRouting implements EngineSubscriptions
   }
 
   protected wantsAll(): boolean {
-    const lengths = this.#lengths;
-    return lengths.size > 0 && lengths.at(0) === 0 && !this.effects.options.invertMatching;
+    return this.#lengths.sorted[0] === 0 && !this.effects.options.invertMatching;
   }
 
   /** Exactly this prefix. */
@@ -227,9 +226,9 @@ export class SubscribeRouting extends FairRouting implements EngineSubscriptions
   }
 
   #hasPrefixOf(bytes: Uint8Array, start: number, end: number): boolean {
-    const lengths = this.#lengths;
-    for (let i = 0; i < lengths.size; i++) {
-      const length = lengths.at(i);
+    const { sorted } = this.#lengths;
+    for (let i = 0; i < sorted.length; i++) {
+      const length = sorted[i] as number;
       if (length === 0) return true;
       if (length > end - start) return false;
       if (this.#prefixes.has(keyOf(bytes, start, start + length))) return true;
