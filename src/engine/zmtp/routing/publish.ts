@@ -124,10 +124,6 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     this.#sessions.get(pipe)?.writable();
   }
 
-  override awaited(): void {
-    for (const pipe of this.pipes) pipe.awaited();
-  }
-
   override messages(pipe: Pipe): void {
     while (pipe.in.messages > 0) {
       // A chunk may continue after its connection was closed.

@@ -141,7 +141,10 @@ export abstract class Routing {
     this.effects.routingOnWritable();
   }
 
-  awaited(): void {}
+  /** A send waits. */
+  awaited(): void {
+    for (const pipe of this.pipes) pipe.awaited();
+  }
 
   protected readerLess(): void {
     if (this.effects.options.noDrop === true) this.effects.routingOnWritable();
