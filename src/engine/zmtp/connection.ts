@@ -424,7 +424,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     if (this.#state === State.Closed) return;
     this.#enter(State.Open);
     const framing = this.#framing;
-    const sealer = this.#handshake.mechanism.sealer?.();
+    const { sealer } = this.#handshake.mechanism;
     this.#sealer = sealer;
     this.#plain = framing === undefined && sealer === undefined;
     this.#pipe = pipe;

@@ -181,24 +181,27 @@ async function loadModule(): Promise<Exports> {
 export async function loadLibsodium(): Promise<CurveBox> {
   const sodium = await loadModule();
   sodium._sodium_init();
-  return new Libsodium(sodium, new Memory(sodium));
+  return new Libsodium(sodium);
 }
 
 /**
- * Memory of the package, allocated once per thread; a longer box gets memory for the call.
+ * Works in memory of the package that is allocated once per thread; a longer box gets memory for the call.
  *
  *   key 32 | nonce 24 | input 65,632 | output 131,072
  *
  * Short frames are copied in and out many at a time: separate copies cost 20 to 39 % more processor time.
  */
-class Memory implements FrameMemory {
+class Libsodium implements CurveBox, FrameMemory {
+  readonly name = "libsodium";
+  readonly frames: FrameMemory = this;
+  readonly mostShort = 32_768;
   readonly input: number;
   readonly inputSize = INPUT_SIZE;
   readonly output: number;
   readonly outputSize = OUTPUT_SIZE;
-  readonly key: number;
-  readonly nonce: number;
   bytes: Uint8Array;
+  readonly #key: number;
+  readonly #nonce: number;
   readonly #sodium: Exports;
   readonly #seal: Crypt;
   readonly #open: Crypt;
@@ -207,86 +210,72 @@ class Memory implements FrameMemory {
     this.#sodium = sodium;
     this.#seal = sodium._crypto_secretbox_easy;
     this.#open = sodium._crypto_secretbox_open_easy;
-    this.key = sodium._malloc(KEY_LENGTH + NONCE_LENGTH);
-    this.nonce = this.key + KEY_LENGTH;
+    this.#key = sodium._malloc(KEY_LENGTH + NONCE_LENGTH);
+    this.#nonce = this.#key + KEY_LENGTH;
     this.input = sodium._malloc(INPUT_SIZE);
     this.output = sodium._malloc(OUTPUT_SIZE);
     this.bytes = sodium.HEAPU8;
   }
 
+  use(key: Uint8Array, nonce: Uint8Array): void {
+    this.bytes.set(key, this.#key);
+    this.bytes.set(nonce, this.#nonce);
+  }
+
+  sealFrame(from: number, length: number, to: number, high: number, low: number): void {
+    this.#count(high, low);
+    this.#seal(to, from, length, 0, this.#nonce, this.#key);
+  }
+
+  openFrame(from: number, length: number, to: number, high: number, low: number): boolean {
+    this.#count(high, low);
+    return this.#open(to, from, length, 0, this.#nonce, this.#key) === 0;
+  }
+
+  #count(high: number, low: number): void {
+    writeUint32(this.bytes, this.#nonce + NONCE_TEXT, high);
+    writeUint32(this.bytes, this.#nonce + NONCE_TEXT + 4, low);
+  }
+
+  seal(sealed: Uint8Array, plain: Uint8Array, nonce: Uint8Array, key: Uint8Array): void {
+    const { length } = plain;
+    const at = this.#take(TAG_LENGTH + length);
+    if (at === 0) throw new RangeError(`libsodium has no memory for a box of ${length} bytes`);
+    const text = at + TAG_LENGTH;
+    this.use(key, nonce);
+    this.bytes.set(plain, text);
+    this.#seal(at, text, length, 0, this.#nonce, this.#key);
+    sealed.set(this.bytes.subarray(at, text + length));
+    this.#giveBack(at);
+  }
+
+  open(plain: Uint8Array, sealed: Uint8Array, nonce: Uint8Array, key: Uint8Array): boolean {
+    const { length } = sealed;
+    const at = this.#take(length);
+    if (at === 0) return false;
+    const text = at + TAG_LENGTH;
+    this.use(key, nonce);
+    this.bytes.set(sealed, at);
+    const result = this.#open(text, at, length, 0, this.#nonce, this.#key);
+    if (result === 0) plain.set(this.bytes.subarray(text, at + length));
+    this.#giveBack(at);
+    return result === 0;
+  }
+
   /** 0 if out of memory. */
-  take(size: number): number {
+  #take(size: number): number {
     if (size <= INPUT_SIZE) return this.input;
     const at = this.#sodium._malloc(size);
     this.bytes = this.#sodium.HEAPU8;
     return at;
   }
 
-  giveBack(at: number): void {
+  #giveBack(at: number): void {
     if (at !== this.input) this.#sodium._free(at);
   }
 
-  use(key: Uint8Array, nonce: Uint8Array): void {
-    this.bytes.set(key, this.key);
-    this.bytes.set(nonce, this.nonce);
-  }
-
-  seal(from: number, length: number, to: number, high: number, low: number): void {
-    this.#count(high, low);
-    this.#seal(to, from, length, 0, this.nonce, this.key);
-  }
-
-  open(from: number, length: number, to: number, high: number, low: number): boolean {
-    this.#count(high, low);
-    return this.#open(to, from, length, 0, this.nonce, this.key) === 0;
-  }
-
-  #count(high: number, low: number): void {
-    writeUint32(this.bytes, this.nonce + NONCE_TEXT, high);
-    writeUint32(this.bytes, this.nonce + NONCE_TEXT + 4, low);
-  }
-}
-
-class Libsodium implements CurveBox {
-  readonly name = "libsodium";
-  readonly frames: Memory;
-  readonly mostShort = 32_768;
-  readonly #sodium: Exports;
-
-  constructor(sodium: Exports, memory: Memory) {
-    this.#sodium = sodium;
-    this.frames = memory;
-  }
-
-  seal(sealed: Uint8Array, plain: Uint8Array, nonce: Uint8Array, key: Uint8Array): void {
-    const memory = this.frames;
-    const { length } = plain;
-    const at = memory.take(TAG_LENGTH + length);
-    if (at === 0) throw new RangeError(`libsodium has no memory for a box of ${length} bytes`);
-    const text = at + TAG_LENGTH;
-    memory.use(key, nonce);
-    memory.bytes.set(plain, text);
-    this.#sodium._crypto_secretbox_easy(at, text, length, 0, memory.nonce, memory.key);
-    sealed.set(memory.bytes.subarray(at, text + length));
-    memory.giveBack(at);
-  }
-
-  open(plain: Uint8Array, sealed: Uint8Array, nonce: Uint8Array, key: Uint8Array): boolean {
-    const memory = this.frames;
-    const { length } = sealed;
-    const at = memory.take(length);
-    if (at === 0) return false;
-    const text = at + TAG_LENGTH;
-    memory.use(key, nonce);
-    memory.bytes.set(sealed, at);
-    const result = this.#sodium._crypto_secretbox_open_easy(text, at, length, 0, memory.nonce, memory.key);
-    if (result === 0) plain.set(memory.bytes.subarray(text, at + length));
-    memory.giveBack(at);
-    return result === 0;
-  }
-
   agree(publicKey: Uint8Array, secretKey: Uint8Array): Uint8Array | undefined {
-    const { bytes, input } = this.frames;
+    const { bytes, input } = this;
     const [own, key, end] = [input + KEY_LENGTH, input + 2 * KEY_LENGTH, input + 3 * KEY_LENGTH];
     bytes.set(publicKey, input);
     bytes.set(secretKey, own);
@@ -297,7 +286,7 @@ class Libsodium implements CurveBox {
   }
 
   publicKeyOf(secretKey: Uint8Array): Buffer {
-    const { bytes, input } = this.frames;
+    const { bytes, input } = this;
     const key = input + KEY_LENGTH;
     bytes.set(secretKey, input);
     this.#sodium._crypto_scalarmult_base(key, input);
