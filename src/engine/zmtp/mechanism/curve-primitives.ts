@@ -4,9 +4,8 @@
  *
  * Both load with the first socket with CURVE, for which handshakes wait (mechanism.ts).
  */
-import { quoted } from "../../../core/arguments.js";
 import { randomSeed, writeUint32 } from "../../../core/bytes.js";
-import { InvalidArgumentError, NotSupportedError } from "../../../core/errors.js";
+import { NotSupportedError } from "../../../core/errors.js";
 import { requireHere } from "../../../core/packages.js";
 import {
   type CurveBox,
@@ -38,23 +37,19 @@ export function boxWith(sodium: Sodium, libsodium: CurveBox): CurveBox {
   };
 }
 
-/** `null`: not used. */
+/** `null`: it does not load. */
 let native: Sodium | null | undefined;
 let loaded: CurveBox | undefined;
 let loading: Promise<void> | undefined;
 
 /**
- * Loads the primitives once per thread. `SHOAL_CURVE` is `libsodium` or `sodium`; by default `sodium-native`
- * is used if it loads.
+ * Loads the primitives once per thread, `sodium-native` if it loads.
  *
- * @returns `undefined` once loaded; else a promise, which rejects with NotSupportedError
- * `ERR_ENGINE_UNAVAILABLE`
- * @throws InvalidArgumentError `EINVAL` for another `SHOAL_CURVE`; NotSupportedError `ERR_ENGINE_UNAVAILABLE`
- * for `sodium`, and without WebAssembly
+ * @returns `undefined` once loaded; else a promise, which rejects with NotSupportedError `ERR_ENGINE_UNAVAILABLE`
+ * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` without WebAssembly
  */
 export function loadCurveBox(): Promise<void> | undefined {
   if (loaded !== undefined) return undefined;
-  const sodium = nativeSodium();
   // The package would fall back to JavaScript, and lose its memory when that grows.
   if (!("WebAssembly" in globalThis))
     throw new NotSupportedError(
@@ -62,19 +57,24 @@ export function loadCurveBox(): Promise<void> | undefined {
       "ERR_ENGINE_UNAVAILABLE",
     );
   if (loading === undefined) {
-    loading = load(sodium);
+    loading = load();
     loading.catch(() => undefined); // The waiting handshakes report the error.
   }
   return loading;
 }
 
-async function load(sodium: Sodium | null): Promise<void> {
+async function load(): Promise<void> {
   let libsodium: CurveBox;
   try {
     libsodium = await loadLibsodium();
   } catch (cause) {
-    throw doesNotLoad("libsodium", cause);
+    throw new NotSupportedError(
+      "CURVE needs the npm package libsodium here, which does not load on this machine: npm install libsodium",
+      "ERR_ENGINE_UNAVAILABLE",
+      { cause },
+    );
   }
+  const sodium = nativeSodium();
   loaded = sodium === null ? libsodium : boxWith(sodium, libsodium);
 }
 
@@ -90,50 +90,17 @@ export function curveBox(): CurveBox {
 export const CURVE_PRIMITIVES: CurvePrimitives = { load: loadCurveBox, box: curveBox };
 
 export function curveIsNative(): boolean {
-  try {
-    return nativeSodium() !== null;
-  } catch {
-    return false; // The first socket with CURVE reports the reason.
-  }
+  return nativeSodium() !== null;
 }
 
 function nativeSodium(): Sodium | null {
-  if (native === undefined) native = chooseNative(process.env.SHOAL_CURVE);
-  return native;
-}
-
-/**
- * @param choice `SHOAL_CURVE`
- * @internal
- */
-export function chooseNative(choice: string | undefined, load = loadSodium): Sodium | null {
-  switch (choice) {
-    case "libsodium":
-      return null;
-    case "sodium":
-      try {
-        return load();
-      } catch (cause) {
-        throw doesNotLoad("sodium-native", cause);
-      }
-    case undefined:
-    case "":
-      try {
-        return load();
-      } catch {
-        return null; // Optional.
-      }
-    default:
-      throw new InvalidArgumentError(`SHOAL_CURVE must be libsodium or sodium; got ${quoted(choice)}`);
+  if (native !== undefined) return native;
+  try {
+    native = loadSodium();
+  } catch {
+    native = null; // Optional.
   }
-}
-
-function doesNotLoad(name: string, cause: unknown): NotSupportedError {
-  return new NotSupportedError(
-    `CURVE needs the npm package ${name} here, which does not load on this machine: npm install ${name}`,
-    "ERR_ENGINE_UNAVAILABLE",
-    { cause },
-  );
+  return native;
 }
 
 // --- libsodium -------------------------------------------------------------------------------------------------------
