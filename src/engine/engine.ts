@@ -229,16 +229,6 @@ export interface Policing {
   disconnectPeers(match: (peer: PeerCredentials) => boolean): number;
 }
 
-/** Steps of a shutdown without loss, which cannot be undone. */
-export interface Retirement {
-  stopAccepting(): void;
-  /**
-   * Also ends the sending half of each connection. Messages that the peers still send are received;
-   * `stats().peers` reaches 0 when they are all in.
-   */
-  halfClose(): void;
-}
-
 /**
  * The message path, and facets. A facet that the engine or the socket type lacks is `undefined`; the members
  * of a present facet always work.
@@ -271,6 +261,13 @@ export interface EngineSocket {
   stats(): EngineStats;
   /** Peers with a complete handshake. @param max peers at most */
   listPeers?: ((max: number) => EnginePeer[]) | undefined;
+  /**
+   * Accepts no further peers, which cannot be undone.
+   *
+   * @param halfClose also ends the sending half of each connection: what the peers still send is received, and
+   * `stats().peers` reaches 0 when all of it is in
+   */
+  retire?: ((halfClose: boolean) => void) | undefined;
   /** Sends accepted messages for up to `linger` ms (-1: no limit), then ends. */
   close(linger: number): Promise<EngineCloseResult>;
 
@@ -282,7 +279,6 @@ export interface EngineSocket {
   readonly directed?: DirectedSending | undefined;
   readonly peerQueues?: PeerQueues | undefined;
   readonly policing?: Policing | undefined;
-  readonly retirement?: Retirement | undefined;
 }
 
 export interface EngineContext {

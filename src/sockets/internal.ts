@@ -194,7 +194,7 @@ export function trySendTo(
 }
 
 export function canRetire(socket: Socket): boolean {
-  return socket[CORE].engine.retirement !== undefined;
+  return socket[CORE].engine.retire !== undefined;
 }
 
 /**
@@ -204,8 +204,7 @@ export function canRetire(socket: Socket): boolean {
 export function retire(socket: Socket, halfClose: boolean): void {
   const { endpoints, engine } = socket[CORE];
   endpoints.leaveSources();
-  if (halfClose) engine.retirement?.halfClose();
-  else engine.retirement?.stopAccepting();
+  engine.retire?.(halfClose);
 }
 
 /** The replaceable policy for a socket's peers. */

@@ -42,7 +42,6 @@ export class FakeSocket implements EngineSocket, EngineEndpoints, EngineEventLoo
   readonly directed = undefined;
   readonly peerQueues = undefined;
   readonly policing = undefined;
-  readonly retirement = undefined;
   readonly type: SocketType;
   readonly options: OptionValues;
   readonly listener: EngineListener;

@@ -81,7 +81,14 @@ export class Sealer implements FrameSealer {
    * @param plain the byte before `from` is overwritten in the box's memory
    * @param target gets the body and `OVERHEAD` bytes at `at`; the box's memory if `plain` is
    */
-  sealFrame(flags: number, plain: Uint8Array, from: number, to: number, target: Uint8Array, at: number): void {
+  sealFrame(
+    flags: number,
+    plain: Uint8Array,
+    from: number,
+    to: number,
+    target: Uint8Array,
+    at: number,
+  ): void {
     const low = (this.#sentLow + 1) >>> 0;
     if (low === 0) this.#sentHigh += 1;
     this.#sentLow = low;

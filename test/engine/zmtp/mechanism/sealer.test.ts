@@ -93,9 +93,7 @@ test("what earlier frames of a message leave of the limit bounds the next one be
 });
 
 test("a frame for whose text the process has no memory is a fault, and throws nothing", () => {
-  const wire = sealerOf(NOBLE, false).seal(
-    queueOf(encodeFrame({ flags: 0, body: Buffer.alloc(150_000) })),
-  );
+  const wire = sealerOf(NOBLE, false).seal(queueOf(encodeFrame({ flags: 0, body: Buffer.alloc(150_000) })));
   const { stream, sealer } = receiver();
   const allocate = Buffer.allocUnsafeSlow;
   const spy = vi.spyOn(Buffer, "allocUnsafeSlow").mockImplementation((size) => {
