@@ -187,12 +187,6 @@ export interface EngineSubscriber {
   wantWritable(onWritable: () => void): void;
 }
 
-/** From an XPUB to one subscriber. */
-export interface DirectedSending {
-  /** Of the message taken last; `undefined` if that peer has gone or the message has no sender. */
-  sender(): EngineSubscriber | undefined;
-}
-
 export interface TakenMessages {
   readonly messages: Buffer[][];
   /** Bytes of the frames. */
@@ -213,13 +207,6 @@ export interface EnginePeer {
   readonly queuedIn: number;
   /** ms since an unanswered heartbeat; `undefined` if no answer is due. */
   readonly silentFor: number | undefined;
-}
-
-export interface PeerQueues {
-  /**
-   * Cost (core/memory.ts) of accepted messages for one peer that the kernel does not have; over inproc 0.
-   */
-  queuedBytes(routingId: Uint8Array): number;
 }
 
 export interface Policing {
@@ -259,6 +246,15 @@ export interface EngineSocket {
   /** Also changes the options the socket was opened with; nothing if it throws. @param attached bound or connected */
   setOption(name: string, value: unknown, attached: boolean): void;
   stats(): EngineStats;
+  /**
+   * XPUB: the subscriber that sent the message taken last; `undefined` if it has gone or the message has no sender.
+   */
+  sender?: (() => EngineSubscriber | undefined) | undefined;
+  /**
+   * ROUTER, SERVER, PEER: cost (core/memory.ts) of accepted messages for one peer that the kernel does not have; over
+   * inproc 0.
+   */
+  queuedBytes?: ((routingId: Uint8Array) => number) | undefined;
   /** Peers with a complete handshake. @param max peers at most */
   listPeers?: ((max: number) => EnginePeer[]) | undefined;
   /**
@@ -276,8 +272,6 @@ export interface EngineSocket {
   readonly subscriptions?: EngineSubscriptions | undefined;
   readonly relaySource?: RelaySource | undefined;
   readonly relaySink?: RelaySink | undefined;
-  readonly directed?: DirectedSending | undefined;
-  readonly peerQueues?: PeerQueues | undefined;
   readonly policing?: Policing | undefined;
 }
 

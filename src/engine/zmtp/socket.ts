@@ -11,7 +11,6 @@ import { SocketType, type SocketTypeName, socketTypeName } from "../../core/sock
 import type { Spin } from "../../core/spin.js";
 import { systemClock } from "../../core/timers.js";
 import type {
-  DirectedSending,
   EngineCapabilities,
   EngineCloseResult,
   EngineContext,
@@ -25,7 +24,6 @@ import type {
   MessageMemory,
   OfferResult,
   OutgoingMessage,
-  PeerQueues,
   Policing,
   RelaySink,
   RelaySource,
@@ -62,8 +60,8 @@ class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects, SocketS
   readonly eventLoop: EventLoopHold;
   readonly relays: Relays | undefined;
   readonly subscriptions: EngineSubscriptions | undefined;
-  readonly directed: DirectedSending | undefined;
-  readonly peerQueues: PeerQueues | undefined;
+  readonly sender: EngineSocket["sender"];
+  readonly queuedBytes: EngineSocket["queuedBytes"];
   readonly policing: Policing;
   readonly platform: Platform;
   readonly zap: ZapClient | undefined;
@@ -97,8 +95,8 @@ class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects, SocketS
       throw new NotSupportedError(`No part of this program has ${this.type} sockets`);
     this.routing = routing;
     this.subscriptions = routing.subscriptions;
-    this.directed = routing.directed;
-    this.peerQueues = routing.peerQueues;
+    this.sender = routing.sender?.bind(routing);
+    this.queuedBytes = routing.queuedBytes?.bind(routing);
     this.#peers = new Peers(this);
     this.endpoints = new Endpoints(parts, this, this.#peers);
     this.policing = this.endpoints.connections;

@@ -15,7 +15,6 @@
 import { RingBuffer } from "../../../core/collections/queues.js";
 import { costOf, keyOf } from "../../../core/memory.js";
 import {
-  type DirectedSending,
   type EngineSubscriber,
   type EngineSubscriptions,
   OfferResult,
@@ -53,7 +52,7 @@ interface Notice {
   readonly cost: number;
 }
 
-export class PublishRouting extends Routing implements Matching, DirectedSending, EngineSubscriptions {
+export class PublishRouting extends Routing implements Matching, EngineSubscriptions {
   readonly #index = new SubscriptionIndex<Subscriber>();
   readonly #sessions = new Map<Pipe, Subscriber>();
   /** Prefixes of departed peers, and whether the program is told. */
@@ -158,10 +157,6 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     return this.effects.relays?.publishedSink(this, this.#fanOuts, this.effects);
   }
 
-  override get directed(): DirectedSending | undefined {
-    return this.#givesNotices ? this : undefined;
-  }
-
   override get subscriptions(): EngineSubscriptions | undefined {
     return this.#givesNotices ? this : undefined;
   }
@@ -182,7 +177,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     return frames;
   }
 
-  sender(): EngineSubscriber | undefined {
+  override sender(): EngineSubscriber | undefined {
     return this.#last?.gone === false ? this.#last : undefined;
   }
 

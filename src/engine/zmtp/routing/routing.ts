@@ -11,12 +11,11 @@ import { InvalidMessageError } from "../../../core/errors.js";
 import type { OptionValues } from "../../../core/option-table.js";
 import type { SocketTypeName } from "../../../core/socket-type.js";
 import type {
-  DirectedSending,
+  EngineSubscriber,
   EngineSubscriptions,
   Lease,
   OfferResult,
   OutgoingMessage,
-  PeerQueues,
   RelaySink,
   RelaySource,
   TakenMessages,
@@ -91,13 +90,9 @@ export abstract class Routing {
     return undefined;
   }
 
-  get directed(): DirectedSending | undefined {
-    return undefined;
-  }
+  sender?(): EngineSubscriber | undefined;
 
-  get peerQueues(): PeerQueues | undefined {
-    return undefined;
-  }
+  queuedBytes?(routingId: Uint8Array): number;
 
   refuse(_peer: Peer, _pipe: Pipe | undefined): Fault | undefined {
     return undefined;
