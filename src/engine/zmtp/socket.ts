@@ -322,7 +322,6 @@ class Closing {
   readonly #endpoints: Endpoints;
   readonly #linger: number;
   readonly #onDone: (result: EngineCloseResult) => void;
-  #unsent: Pipe[] = [];
   #timer: NodeJS.Timeout | undefined = undefined;
   #started = false;
   #done = false;
@@ -336,11 +335,9 @@ class Closing {
   start(): void {
     const endpoints = this.#endpoints;
     const { state, peers, connections } = endpoints;
-    const lingers = this.#linger !== 0;
     state.closing = true;
     endpoints.stopListening();
-    for (const pipe of peers.pipes) if (lingers && pipe.out.messages > 0) this.#unsent.push(pipe);
-    endpoints.stopDialling(lingers);
+    endpoints.stopDialling(this.#linger !== 0);
     this.#started = true;
     // A timer set after these steps could outlive the closing.
     if (this.#linger > 0) this.#timer = setTimeout(() => this.#finish(), this.#linger);
@@ -355,8 +352,8 @@ class Closing {
 
   proceed(): void {
     if (!this.#started || this.#done) return;
-    if (this.#linger === 0 || this.#unsent.every(({ out, ended }) => ended || out.messages === 0))
-      this.#finish();
+    const pipes = [...this.#endpoints.peers.pipes];
+    if (this.#linger === 0 || pipes.every(({ out }) => out.messages === 0)) this.#finish();
   }
 
   #finish(): void {

@@ -62,7 +62,6 @@ export abstract class Routing {
   protected held: unknown = undefined;
   /** Departed peers' pipes with untaken messages. */
   #orphanedPipes: Pipe[] = [];
-  #mostOrphanedPipes = 16;
 
   constructor(effects: RoutingEffects) {
     this.effects = effects;
@@ -110,11 +109,7 @@ export abstract class Routing {
 
   removed(pipe: Pipe): void {
     this.pipes.delete(pipe);
-    if (pipe.in.messages === 0) return;
-    this.#orphanedPipes.push(pipe);
-    if (this.#orphanedPipes.length < this.#mostOrphanedPipes) return;
-    this.#orphanedPipes = this.#orphanedPipes.filter((pipe) => pipe.in.messages > 0);
-    this.#mostOrphanedPipes = 16 + 2 * this.#orphanedPipes.length;
+    if (pipe.in.messages > 0) this.#orphanedPipes = [...this.#orphans(), pipe];
   }
 
   /** Called when a release starts or is undone. */
@@ -123,9 +118,11 @@ export abstract class Routing {
   move(_from: Pipe): void {}
 
   tooManyOrphans(): boolean {
-    if (this.#orphanedPipes.length < MAX_ORPHANED_PIPES) return false;
-    this.#orphanedPipes = this.#orphanedPipes.filter((pipe) => pipe.in.messages > 0);
-    return this.#orphanedPipes.length >= MAX_ORPHANED_PIPES;
+    return this.#orphanedPipes.length >= MAX_ORPHANED_PIPES && this.#orphans().length >= MAX_ORPHANED_PIPES;
+  }
+
+  #orphans(): Pipe[] {
+    return this.#orphanedPipes.filter((pipe) => pipe.in.messages > 0);
   }
 
   messages(_pipe: Pipe): void {
