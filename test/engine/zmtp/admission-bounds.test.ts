@@ -125,12 +125,17 @@ describe("the program's hook", () => {
     expect([state.calls, state.running]).toEqual([3, 3]);
     for (let i = 0; i < 3; i++) answer(true);
     await until(() => state.calls > 3, "the next question");
+    // Some of those that left may be asked about, and come and go, before the one that sends.
+    let came: string | undefined;
+    void pull.receive().then((message) => {
+      came = String(message);
+    });
     await until(() => {
       answer(true);
-      return pull.stats().peers !== 0;
-    }, "the peer");
+      return came !== undefined;
+    }, "the message");
     await sent;
-    expect(String(await pull.receive({ timeout: 8_000 }))).toBe("in");
+    expect(came).toBe("in");
     expect(state.most).toBe(3);
   });
 
