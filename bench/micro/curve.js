@@ -6,7 +6,7 @@
 import { xsalsa20poly1305 } from "@noble/ciphers/salsa.js";
 import b from "benny";
 import { newKeyPair } from "../../dist/micro/engine/zmtp/mechanism/curve-box.js";
-import { CurveCipher } from "../../dist/micro/engine/zmtp/mechanism/curve-cipher.js";
+import { OVERHEAD, Sealer } from "../../dist/micro/engine/zmtp/mechanism/curve-cipher.js";
 import {
   boxWith,
   loadLibsodium,
@@ -45,16 +45,16 @@ for (const [name, size] of /** @type {const} */ ([
   const opened = Buffer.alloc(size);
   libsodium.seal(sealed, plain, nonce, key);
   const cases = boxes().flatMap((box) => {
-    const cipher = new CurveCipher(box, key, false, 2, none);
-    const slab = Buffer.alloc(cipher.sealedLength(size) + 9);
+    const sealer = new Sealer(box, key, false, 2, none);
+    const slab = Buffer.alloc(OVERHEAD + size + 9);
     return [
       b.add(`${box.name} box`, () => box.seal(sealed, plain, nonce, key), options),
       b.add(`${box.name} unbox`, () => void box.open(opened, sealed, nonce, key), options),
-      b.add(`${box.name} MESSAGE`, () => cipher.seal(0, plain, 0, size, slab, 9), options),
+      b.add(`${box.name} MESSAGE`, () => sealer.sealFrame(0, plain, 0, size, slab, 9), options),
     ];
   });
-  const inMemory = new CurveCipher(libsodium, key, false, 2, none);
-  inMemory.memory("seal");
+  const inMemory = new Sealer(libsodium, key, false, 2, none);
+  frames.use(key, nonce);
   const { bytes, input, output } = frames;
   await b.suite(
     name,
@@ -63,7 +63,7 @@ for (const [name, size] of /** @type {const} */ ([
     b.add("noble unbox", () => void xsalsa20poly1305(key, nonce).decrypt(sealed), options),
     b.add(
       "libsodium MESSAGE in its memory",
-      () => inMemory.seal(0, bytes, input + 1, input + 1 + size, bytes, output),
+      () => inMemory.sealFrame(0, bytes, input + 1, input + 1 + size, bytes, output),
       options,
     ),
     b.cycle(),

@@ -187,12 +187,6 @@ export interface EngineSubscriber {
   wantWritable(onWritable: () => void): void;
 }
 
-/** From an XPUB to one subscriber. */
-export interface DirectedSending {
-  /** Of the message taken last; `undefined` if that peer has gone or the message has no sender. */
-  sender(): EngineSubscriber | undefined;
-}
-
 export interface TakenMessages {
   readonly messages: Buffer[][];
   /** Bytes of the frames. */
@@ -215,28 +209,11 @@ export interface EnginePeer {
   readonly silentFor: number | undefined;
 }
 
-export interface PeerQueues {
-  /**
-   * Cost (core/memory.ts) of accepted messages for one peer that the kernel does not have; over inproc 0.
-   */
-  queuedBytes(routingId: Uint8Array): number;
-}
-
 export interface Policing {
   /** Also for present peers; `disconnectPeers` ends connections that the policy forbids. */
   police(policy: PeerPolicy): void;
   /** Also in a handshake, once their credentials are known. @returns the number of matching peers */
   disconnectPeers(match: (peer: PeerCredentials) => boolean): number;
-}
-
-/** Steps of a shutdown without loss, which cannot be undone. */
-export interface Retirement {
-  stopAccepting(): void;
-  /**
-   * Also ends the sending half of each connection. Messages that the peers still send are received;
-   * `stats().peers` reaches 0 when they are all in.
-   */
-  halfClose(): void;
 }
 
 /**
@@ -269,8 +246,24 @@ export interface EngineSocket {
   /** Also changes the options the socket was opened with; nothing if it throws. @param attached bound or connected */
   setOption(name: string, value: unknown, attached: boolean): void;
   stats(): EngineStats;
+  /**
+   * XPUB: the subscriber that sent the message taken last; `undefined` if it has gone or the message has no sender.
+   */
+  sender?: (() => EngineSubscriber | undefined) | undefined;
+  /**
+   * ROUTER, SERVER, PEER: cost (core/memory.ts) of accepted messages for one peer that the kernel does not have; over
+   * inproc 0.
+   */
+  queuedBytes?: ((routingId: Uint8Array) => number) | undefined;
   /** Peers with a complete handshake. @param max peers at most */
   listPeers?: ((max: number) => EnginePeer[]) | undefined;
+  /**
+   * Accepts no further peers, which cannot be undone.
+   *
+   * @param halfClose also ends the sending half of each connection: what the peers still send is received, and
+   * `stats().peers` reaches 0 when all of it is in
+   */
+  retire?: ((halfClose: boolean) => void) | undefined;
   /** Sends accepted messages for up to `linger` ms (-1: no limit), then ends. */
   close(linger: number): Promise<EngineCloseResult>;
 
@@ -279,10 +272,7 @@ export interface EngineSocket {
   readonly subscriptions?: EngineSubscriptions | undefined;
   readonly relaySource?: RelaySource | undefined;
   readonly relaySink?: RelaySink | undefined;
-  readonly directed?: DirectedSending | undefined;
-  readonly peerQueues?: PeerQueues | undefined;
   readonly policing?: Policing | undefined;
-  readonly retirement?: Retirement | undefined;
 }
 
 export interface EngineContext {

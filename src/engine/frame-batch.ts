@@ -93,13 +93,6 @@ export class FrameBatch {
     this.pooled = undefined;
   }
 
-  /** For another socket, sharing the bytes. */
-  copy(): FrameBatch {
-    this.#pin();
-    const tally = { ...this.tally, frames: this.frames };
-    return new FrameBatch(this.bytes, this.start, this.end, this.messages, tally, this.first);
-  }
-
   /** Whether each message begins with a non-empty frame and has another. */
   allHaveAddress(): boolean {
     let begins = true;
@@ -117,31 +110,30 @@ export class FrameBatch {
    * @param keeps gets the first body @returns this batch if every message passes, `undefined` if none does
    */
   filter(keeps: (bytes: Uint8Array, start: number, end: number) => boolean): FrameBatch | undefined {
-    const { bytes } = this;
-    let filtered: FilteredBatch | undefined;
-    let begin = this.start;
+    const { bytes, tally, first } = this;
+    let passing: Buffer | undefined;
+    let size = 0;
     let messages = 0;
     for (let position = this.start; position < this.end; ) {
-      const start = position;
-      let end = frameEnd(bytes, position);
+      const end = frameEnd(bytes, position);
+      const next = ((bytes[position] as number) & MORE) === 0 ? end : skipMessages(bytes, end, 1);
       const kept = keeps(bytes, bodyAt(bytes, position), end);
-      while (((bytes[position] as number) & MORE) !== 0) {
-        position = end;
-        end = frameEnd(bytes, position);
+      if (!kept && passing === undefined) {
+        size = position - this.start;
+        passing = allocate(this.end - this.start);
+        passing.set(bytes.subarray(this.start, position));
+      } else if (kept && passing !== undefined) {
+        passing.set(bytes.subarray(position, next), size);
+        size += next - position;
       }
-      position = end;
-      if (kept) {
-        messages += 1;
-        continue;
-      }
-      filtered ??= new FilteredBatch(this);
-      filtered.add(begin, start, messages);
-      begin = end;
-      messages = 0;
+      if (kept) messages += 1;
+      position = next;
     }
-    if (filtered === undefined) return this;
-    filtered.add(begin, this.end, messages);
-    return filtered.messages();
+    if (passing === undefined) return this;
+    if (messages === 0) return undefined;
+    // An upper bound of the most frames.
+    const passed = { ...tallyOf(passing, 0, size), mostFrames: tally.mostFrames };
+    return new FrameBatch(passing, 0, size, messages, passed, first);
   }
 
   /** The visitor may keep the bytes, which are without `first`. */
@@ -204,32 +196,6 @@ export function framesBetween(bytes: Uint8Array, start: number, end: number): Bu
     position = next;
   }
   return frames;
-}
-
-class FilteredBatch {
-  readonly #from: FrameBatch;
-  readonly #bytes: Buffer;
-  #end = 0;
-  #messages = 0;
-
-  constructor(from: FrameBatch) {
-    this.#from = from;
-    this.#bytes = allocate(from.end - from.start);
-  }
-
-  add(start: number, end: number, messages: number): void {
-    this.#bytes.set(this.#from.bytes.subarray(start, end), this.#end);
-    this.#end += end - start;
-    this.#messages += messages;
-  }
-
-  messages(): FrameBatch | undefined {
-    if (this.#messages === 0) return undefined;
-    const { first, tally } = this.#from;
-    const { mostFrames } = tally; // An upper bound.
-    const tallied = { ...tallyOf(this.#bytes, 0, this.#end), mostFrames };
-    return new FrameBatch(this.#bytes, 0, this.#end, this.#messages, tallied, first);
-  }
 }
 
 // --- Taking from the front -------------------------------------------------------------------------------------------

@@ -103,7 +103,7 @@ export function listen(socket: Socket, listener: (event: SocketEvent) => void): 
  */
 export function queuedBytesFor(socket: Socket, routingId: Uint8Array): number {
   const core = socket[CORE];
-  return core.closed ? 0 : (core.engine.peerQueues?.queuedBytes(routingId) ?? 0);
+  return core.closed ? 0 : (core.engine.queuedBytes?.(routingId) ?? 0);
 }
 
 /**
@@ -162,12 +162,12 @@ export function readBatches(
 export type Subscribed = Pick<EngineSubscriber, "has" | "wantWritable">;
 
 export function answersSubscribers(socket: XPublisher): boolean {
-  return socket[CORE].engine.directed !== undefined;
+  return socket[CORE].engine.sender !== undefined;
 }
 
 /** The sender of the last received message, if connected; for use before the next receive. */
 export function senderOf(socket: XPublisher): Subscribed | undefined {
-  return socket[CORE].engine.directed?.sender();
+  return socket[CORE].engine.sender?.();
 }
 
 /**
@@ -194,7 +194,7 @@ export function trySendTo(
 }
 
 export function canRetire(socket: Socket): boolean {
-  return socket[CORE].engine.retirement !== undefined;
+  return socket[CORE].engine.retire !== undefined;
 }
 
 /**
@@ -204,8 +204,7 @@ export function canRetire(socket: Socket): boolean {
 export function retire(socket: Socket, halfClose: boolean): void {
   const { endpoints, engine } = socket[CORE];
   endpoints.leaveSources();
-  if (halfClose) engine.retirement?.halfClose();
-  else engine.retirement?.stopAccepting();
+  engine.retire?.(halfClose);
 }
 
 /** The replaceable policy for a socket's peers. */

@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { rolldown } from "rolldown";
-import { beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { removeAfterEach, sharedFolder } from "../support/folders.js";
 import { LONG } from "../support/long.js";
 import { ROOT } from "./child.js";
@@ -122,13 +122,5 @@ describe("a bundle in one file, where there are no packages,", () => {
     ...(LONG ? more : []),
   ])("runs (%s, without its URL: %s), with CURVE", async (format, withoutUrl) => {
     expect(await bundled(format, withoutUrl)).toBe(PRINTED);
-  });
-
-  it("names the package that SHOAL_CURVE insists on", async () => {
-    vi.stubEnv("SHOAL_CURVE", "sodium");
-    onTestFinished(() => void vi.unstubAllEnvs());
-    await expect(bundled("cjs", true)).rejects.toThrow(
-      /tcp false hello[\s\S]*CURVE needs the npm package sodium-native here[\s\S]*npm install sodium-native/,
-    );
   });
 });

@@ -39,10 +39,7 @@ export class FakeSocket implements EngineSocket, EngineEndpoints, EngineEventLoo
   readonly subscriptions: EngineSubscriptions | undefined;
   readonly relaySource = undefined;
   readonly relaySink = undefined;
-  readonly directed = undefined;
-  readonly peerQueues = undefined;
   readonly policing = undefined;
-  readonly retirement = undefined;
   readonly type: SocketType;
   readonly options: OptionValues;
   readonly listener: EngineListener;

@@ -39,7 +39,10 @@ function key(value: string | Uint8Array | null): Uint8Array | undefined {
 export class Admission {
   readonly #state: SocketState;
   readonly #parts: { readonly curve: CurveParts };
-  #queue: AuthenticationQueue | undefined = undefined;
+  /** Authentications in progress, at most `maxPendingHandshakes`. */
+  #asked = 0;
+  /** Gives each connection a place among them. */
+  readonly #waiting = new Map<object, () => void>();
   #decoded: Decoded | undefined = undefined;
 
   constructor(state: SocketState, parts: { readonly curve: CurveParts }) {
@@ -55,12 +58,12 @@ export class Admission {
 
   /** @param isBare for a stream without a handshake (45/ZWS, No Mechanism) @throws as `check` */
   mechanism(isBare: boolean): Mechanism {
-    const { options } = this.#state;
+    const { options, type } = this.#state;
     const chosen = chosenMechanism(options);
     const asks = this.#authenticator(chosen) !== undefined;
     if (isBare && chosen.name === "NULL") return new BareMechanism({ asks }, identityOf(options));
     const given: MechanismOptions = {
-      properties: this.#properties,
+      properties: propertiesOf(options, wireNameOf(type)),
       asks,
       plainUsername: options.plainUsername ?? "",
       plainPassword: options.plainPassword ?? "",
@@ -81,18 +84,44 @@ export class Admission {
     return chosenMechanism(this.#state.options).name;
   }
 
-  /** @param onAsk called when the program is asked about the peer, maybe after others */
-  authenticate(connection: object, peer: PeerCredentials, onAsk: () => void): Promise<Verdict> {
+  /**
+   * A peer that disconnects keeps its place until the program has answered, or for `handshakeInterval`, so that
+   * repeated connects cannot start more.
+   *
+   * @param onAsk called when the program is asked about the peer, maybe after others
+   */
+  async authenticate(connection: object, peer: PeerCredentials, onAsk: () => void): Promise<Verdict> {
     const { options } = this.#state;
-    this.#queue ??= new AuthenticationQueue(
-      options,
-      (each) => this.#authenticator(chosenMechanism(options))?.(each) ?? Promise.resolve(false),
-    );
-    return this.#queue.ask(connection, peer, onAsk);
+    if (this.#asked < options.maxPendingHandshakes) this.#asked += 1;
+    else await new Promise<void>((go) => void this.#waiting.set(connection, go));
+    onAsk();
+    let hasPlace = true;
+    const leavePlace = (): void => {
+      if (hasPlace) this.#left();
+      hasPlace = false;
+    };
+    const { handshakeInterval } = options;
+    const timer = handshakeInterval > 0 ? setTimeout(leavePlace, handshakeInterval).unref() : undefined;
+    try {
+      return (await this.#authenticator(chosenMechanism(options))?.(peer)) ?? false;
+    } finally {
+      clearTimeout(timer);
+      leavePlace();
+    }
   }
 
   forget(connection: object): void {
-    this.#queue?.forget(connection);
+    this.#waiting.delete(connection);
+  }
+
+  #left(): void {
+    this.#asked -= 1;
+    for (const [connection, go] of this.#waiting) {
+      if (this.#asked >= this.#state.options.maxPendingHandshakes) return;
+      this.#asked += 1;
+      this.#waiting.delete(connection);
+      go();
+    }
   }
 
   anonymous(address: string): PeerCredentials {
@@ -104,13 +133,6 @@ export class Admission {
     const events = faultEvents(fault, endpoint, peer, this.mechanismName);
     for (const event of events) this.#state.effects.event(event);
     return events[0].error;
-  }
-
-  /** Those without a routing id share one array. */
-  get #properties(): Uint8Array {
-    const { options, type } = this.#state;
-    const wireName = wireNameOf(type);
-    return options.routingId === null ? usualProperties(wireName, options) : propertiesOf(options, wireName);
   }
 
   /**
@@ -129,71 +151,9 @@ export class Admission {
   }
 }
 
-/** Shared by sockets without a routing id; one entry per type. */
-const usual = new Map<string, Uint8Array>();
-
-function usualProperties(wireName: string, options: Readonly<OptionValues>): Uint8Array {
-  const bytes = usual.get(wireName) ?? propertiesOf(options, wireName);
-  usual.set(wireName, bytes);
-  return bytes;
-}
-
 interface Decoded {
   readonly given: OptionValues["curveSecretKey"];
   readonly bytes: Uint8Array | undefined;
 }
 
 type Authenticate = (peer: PeerCredentials) => Promise<Verdict>;
-
-/**
- * Bounds the authentications in progress by `maxPendingHandshakes`. A peer that disconnects keeps its place
- * until the program has answered, or for `handshakeInterval`, so that repeated connects cannot start more.
- */
-export class AuthenticationQueue {
-  readonly #options: Readonly<Pick<OptionValues, "maxPendingHandshakes" | "handshakeInterval">>;
-  readonly #authenticate: Authenticate;
-  #asked = 0;
-  /** Gives each a place. */
-  readonly #waiting = new Map<object, () => void>();
-
-  constructor(
-    options: Readonly<Pick<OptionValues, "maxPendingHandshakes" | "handshakeInterval">>,
-    authenticate: Authenticate,
-  ) {
-    this.#options = options;
-    this.#authenticate = authenticate;
-  }
-
-  async ask(connection: object, peer: PeerCredentials, onAsk: () => void): Promise<Verdict> {
-    const { maxPendingHandshakes, handshakeInterval } = this.#options;
-    if (this.#asked < maxPendingHandshakes) this.#asked += 1;
-    else await new Promise<void>((go) => void this.#waiting.set(connection, go));
-    onAsk();
-    let hasPlace = true;
-    const leavePlace = (): void => {
-      if (hasPlace) this.#left();
-      hasPlace = false;
-    };
-    const timer = handshakeInterval > 0 ? setTimeout(leavePlace, handshakeInterval).unref() : undefined;
-    try {
-      return await this.#authenticate(peer);
-    } finally {
-      clearTimeout(timer);
-      leavePlace();
-    }
-  }
-
-  forget(connection: object): void {
-    this.#waiting.delete(connection);
-  }
-
-  #left(): void {
-    this.#asked -= 1;
-    for (const [connection, go] of this.#waiting) {
-      if (this.#asked >= this.#options.maxPendingHandshakes) return;
-      this.#asked += 1;
-      this.#waiting.delete(connection);
-      go();
-    }
-  }
-}

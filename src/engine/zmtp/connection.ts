@@ -15,6 +15,7 @@
  */
 import { thrownText } from "../../core/arguments.js";
 import { DEBUG, IS_DEBUG } from "../../core/diagnostics.js";
+import type { OptionValues } from "../../core/option-table.js";
 import { ignore } from "../../core/waiter.js";
 import type { PeerCredentials } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
@@ -25,7 +26,7 @@ import type { Segment } from "./codec/out-queue.js";
 import type { PooledBuffer } from "./codec/pooled-buffer.js";
 import { noMemory, tooLargeText } from "./errors.js";
 import { COMMAND_TOO_LONG, Handshake, MAX_HANDSHAKE_COMMAND } from "./handshake.js";
-import { HeartbeatDriver, type HeartbeatLink, type HeartbeatOptions } from "./heartbeat.js";
+import { HeartbeatDriver, type HeartbeatLink } from "./heartbeat.js";
 import {
   type Credentials,
   type Fault,
@@ -36,6 +37,7 @@ import {
   type Step,
   type Verdict,
 } from "./mechanism/mechanism.js";
+import { heartbeatOptions } from "./options.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
 import type { ByteStream, ReadTarget, Sink, StreamReader } from "./transport/reader.js";
 import type { Framing, FramingClose, Stream } from "./transport/transport.js";
@@ -57,13 +59,6 @@ export interface ConnectionEffects {
   connectionOnAuthenticate(connection: Connection, peer: PeerCredentials): Promise<Verdict>;
 }
 
-export interface ConnectionOptions {
-  /** ms; 0: no limit. */
-  readonly handshakeInterval: number;
-  readonly heartbeat: HeartbeatOptions;
-  readonly zapDomain: string;
-}
-
 const State = { Handshaking: 0, Open: 1, HalfClosed: 2, Flushing: 3, Draining: 4, Closed: 5 } as const;
 type State = (typeof State)[keyof typeof State];
 
@@ -82,7 +77,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   readonly #reader: StreamReader;
   readonly stream: Stream;
   readonly #effects: ConnectionEffects;
-  readonly #options: ConnectionOptions;
+  readonly #options: Readonly<OptionValues>;
   readonly #handshake: Handshake;
   readonly #framing: Framing | undefined;
   readonly #opensFirst: boolean;
@@ -107,7 +102,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   constructor(
     stream: Stream,
     mechanism: Mechanism,
-    options: ConnectionOptions,
+    options: Readonly<OptionValues>,
     effects: ConnectionEffects,
     dials: boolean,
     framing = stream.framing,
@@ -383,7 +378,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     const peer: PeerCredentials = {
       ...claim,
       address: this.address,
-      domain: this.#options.zapDomain,
+      domain: this.#options.zapDomain ?? "",
       ...(certificate === undefined ? {} : { certificate }),
     };
     this.#credentials = peer;
@@ -420,13 +415,13 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     if (this.#state === State.Closed) return;
     this.#enter(State.Open);
     const framing = this.#framing;
-    const sealer = this.#handshake.mechanism.sealer?.();
+    const { sealer } = this.#handshake.mechanism;
     this.#sealer = sealer;
     this.#plain = framing === undefined && sealer === undefined;
     this.#pipe = pipe;
     const seal = sealOf(sealer, framing);
     this.#writer = new PipeWriter(this.socket, pipe, seal, framing, this);
-    if (this.#options.heartbeat.interval > 0 && this.pings) this.#beat();
+    if (this.#options.heartbeatInterval > 0 && this.pings) this.#beat();
     const rest = this.#handshake.takeRemaining();
     this.flush();
     if (rest.length > 0) this.#onFrames(rest, rest.length, false);
@@ -482,7 +477,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
 
   #beat(): HeartbeatDriver {
     if (this.#heartbeat === undefined) {
-      const { heartbeat } = this.#options;
+      const heartbeat = heartbeatOptions(this.#options);
       const options = this.pings ? heartbeat : { ...heartbeat, interval: 0 };
       this.#heartbeat = new HeartbeatDriver(options, this);
       // A pipe still full from its last connection starts paused.

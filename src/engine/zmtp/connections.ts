@@ -20,7 +20,6 @@ import {
   type Metadata,
   type Verdict,
 } from "./mechanism/mechanism.js";
-import { connectionOptions } from "./options.js";
 import type { Peers } from "./peers.js";
 import type { Pipe } from "./pipe.js";
 import type { SocketState } from "./socket-state.js";
@@ -117,7 +116,7 @@ export class Connections implements ConnectionEffects, Policing {
       return undefined;
     }
     if (dialling === undefined) this.#accepted += 1;
-    const options = connectionOptions(this.#state.options);
+    const { options } = this.#state;
     const connection = new Connection(stream, mechanism, options, this, dialling !== undefined, framing);
     this.#all.set(connection, { endpoint, dialling, pipe: undefined });
     if (dialling !== undefined) dialling.connection = connection;

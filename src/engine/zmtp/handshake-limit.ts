@@ -5,7 +5,7 @@
  *      `--more than twice--> at once
  *
  * The oldest handshake of the network with the most handshakes ends. Peers that the program is asked about do not
- * count: AuthenticationQueue bounds them by the same limit, and their eviction would let nobody in when the hook is slow.
+ * count: Admission bounds them by the same limit, and their eviction would let nobody in when the hook is slow.
  * Many connections are accepted before any input is read, so ending an excess at once would end peers among a flood.
  */
 export class HandshakeLimit<K> {

@@ -11,7 +11,7 @@ import {
 } from "../../core/option-table.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
 import { encodeMetadata } from "./codec/command.js";
-import type { ConnectionOptions } from "./connection.js";
+import type { HeartbeatOptions } from "./heartbeat.js";
 import type { PipeOptions } from "./pipe.js";
 import type { TransportOptions } from "./transport/transport.js";
 
@@ -55,15 +55,11 @@ export function renewedOptions(
   return Object.defineProperty(copyOptions(options), "live", { get: live });
 }
 
-export function connectionOptions(options: Readonly<OptionValues>): ConnectionOptions {
+export function heartbeatOptions(options: Readonly<OptionValues>): HeartbeatOptions {
   return {
-    handshakeInterval: options.handshakeInterval,
-    heartbeat: {
-      interval: options.heartbeatInterval,
-      timeout: heartbeatTimeoutOf(options),
-      timeToLive: options.heartbeatTimeToLive,
-    },
-    zapDomain: options.zapDomain ?? "",
+    interval: options.heartbeatInterval,
+    timeout: heartbeatTimeoutOf(options),
+    timeToLive: options.heartbeatTimeToLive,
   };
 }
 

@@ -37,18 +37,8 @@ const EMPTY = Buffer.alloc(0);
 /** ms a released link stays open for replies. */
 const RELEASE_TIMEOUT = 30_000;
 
-/** Either end may owe a reply after a release. */
-const CONVERSES: readonly SocketTypeName[] = [
-  "Dealer",
-  "Request",
-  "Router",
-  "Reply",
-  "Pair",
-  "Client",
-  "Server",
-  "Peer",
-  "Channel",
-];
+/** Of the other types, either end may owe a reply after a release. */
+const SENDS: readonly SocketTypeName[] = ["Push", "Scatter", "Publisher", "XPublisher", "Radio", "Stream"];
 const LISTENS: readonly SocketTypeName[] = ["Pull", "Subscriber", "XSubscriber", "Gather", "Dish"];
 
 interface Leaving {
@@ -204,16 +194,13 @@ export class Peers {
     routing.move(pipe);
     const { link } = pipe;
     if (link === undefined) return this.leave(pipe, stop);
-    if (CONVERSES.includes(type)) {
-      const timer = setTimeout(() => this.#endRelease(pipe), RELEASE_TIMEOUT).unref();
-      this.#released.set(pipe, { stop, timer });
-      return true;
-    }
+    const [sends, listens] = [SENDS.includes(type), LISTENS.includes(type)];
     // A link within the thread has nothing in transit.
-    if (link.instant === true) return false;
-    if (!LISTENS.includes(type)) return this.leave(pipe, stop);
-    this.#released.set(pipe, { stop, timer: undefined });
-    link.halfClose();
+    if ((sends || listens) && link.instant === true) return false;
+    if (sends) return this.leave(pipe, stop);
+    const timer = listens ? undefined : setTimeout(() => this.#endRelease(pipe), RELEASE_TIMEOUT).unref();
+    this.#released.set(pipe, { stop, timer });
+    if (listens) link.halfClose();
     return true;
   }
 

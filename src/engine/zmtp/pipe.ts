@@ -32,18 +32,11 @@ const MANY_PEERS = 64;
 /** For large messages, each of which would be a separate write. */
 const FLUSH_LARGE_BYTES = 262_144;
 /**
- * Bytes to send before a full queue has room again, unless it is half empty first: a refill of half a queue
- * of large messages would write nothing meanwhile.
+ * Bytes to which a waiting send shortens the queue, until the connection changes: a long queue's messages leave the
+ * processor's caches, and a refill of half of it would write nothing meanwhile. 64 KiB over ipc: 18,200 a second, 14,100
+ * without.
  */
-const ROOM_BYTES = 2_000_000;
-/**
- * Bytes from which a waiting send halves the mark: a long queue's messages leave the processor's caches. 64 KiB
- * over ipc: 18,200 a second, 14,100 without.
- */
-const LONG_BYTES = 16_777_216;
 const SHORT_BYTES = 2_000_000;
-/** Bytes sent without a waiting send that restore the mark. */
-const SHORT_FOR_BYTES = 1_073_741_824;
 /** Messages that may exceed the mark to fill a write. */
 const GATHER = 64;
 
@@ -164,10 +157,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   #onHeld: (() => void) | undefined = undefined;
   #limit: number;
   #limitBytes: number;
-  /** Queued bytes when a send found no room; 0: wait for half of the mark. */
-  #muteBytes = 0;
-  /** Bytes left to send before a reduced mark is restored; 0: not reduced. */
-  #shortFor = 0;
   /** Messages that fit without another check. */
   #credit = 0;
 
@@ -236,19 +225,15 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
       if (this.#isBelowMarks()) return true;
     }
     if (this.#options.conflate) return true;
-    this.mute = true;
-    this.#muteBytes = this.#waitingBytes;
-    link?.awaitRoom?.();
+    this.awaitRoom();
     return false;
   }
 
-  /** Halves a full queue's mark for a waiting send. */
+  /** A send waits. */
   awaited(): void {
     const { link } = this;
-    if (!this.mute || link === undefined || link.ahead !== undefined) return;
-    if (this.#shortFor === 0 && this.#waitingBytes <= LONG_BYTES) return;
-    this.#shortFor = SHORT_FOR_BYTES;
-    this.#limitBytes = Math.min(this.#limitBytes, Math.max(SHORT_BYTES, this.#waitingBytes / 2));
+    const isFull = this.mute && link !== undefined && link.ahead === undefined;
+    if (isFull) this.#limitBytes = Math.min(this.#limitBytes, SHORT_BYTES);
   }
 
   #isBelowMarks(): boolean {
@@ -267,7 +252,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
       link.flush();
       if (this.#isHalfEmpty) return true;
     }
-    this.#awaitHalf();
+    this.awaitRoom();
     return false;
   }
 
@@ -334,8 +319,10 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     return this.#waiting < 2 * this.#limit && this.#waitingBytes < 2 * this.#limitBytes;
   }
 
+  /** `pipeOnRoom` follows once the queue is half empty. */
   awaitRoom(): void {
-    if (!this.isGone && !this.mute) this.#awaitHalf();
+    this.mute = true;
+    this.link?.awaitRoom?.();
   }
 
   /** Except bytes in flight, one segment to each pipe in turn. */
@@ -492,10 +479,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
 
   relieved(): void {
     if (this.out.messages === 0 && this.out.length === 0) this.encoder.releaseSlab();
-    if (!this.mute || this.ended) return;
-    // A queue whose mark was halved may still exceed it.
-    const isOver = this.#waitingBytes >= this.#limitBytes;
-    if ((this.#muteBytes - this.#waitingBytes < ROOM_BYTES || isOver) && !this.#isHalfEmpty) return;
+    if (!this.mute || this.ended || !this.#isHalfEmpty) return;
     this.mute = false;
     this.#effects.pipeOnRoom(this);
   }
@@ -510,12 +494,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
 
   takeOut(maxBytes: number): readonly Segment[] {
     const { out } = this;
-    const { bytes } = out;
     const segments = out.take(maxBytes);
-    if (this.#shortFor > 0) {
-      this.#shortFor -= bytes - out.bytes;
-      if (this.#shortFor <= 0) this.#findLimits();
-    }
     // Messages at the other end of the process still count.
     if (this.link?.ahead !== undefined) this.#credit = 0;
     if (out.detached > 0) {
@@ -568,17 +547,10 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.meterOnOpen();
   }
 
-  #awaitHalf(): void {
-    this.mute = true;
-    this.#muteBytes = 0;
-    this.link?.awaitRoom?.();
-  }
-
   #findLimits(): void {
     const { sendHighWaterMark, sendHighWaterMarkBytes } = this.#options;
     this.#limit = limitOf(sendHighWaterMark) + (this.link?.room ?? 0);
     this.#limitBytes = limitOf(sendHighWaterMarkBytes) + (this.link?.roomBytes ?? 0);
-    this.#shortFor = 0;
     this.#credit = 0;
   }
 

@@ -78,6 +78,7 @@ export class EventLoopRef implements EventLoopHold {
 }
 
 interface EndingSocket {
+  readonly closing: boolean;
   readonly options: Readonly<Pick<OptionValues, "linger">>;
   stats(): { readonly queuedOut?: number | undefined };
   close(linger: number): Promise<unknown>;
@@ -85,20 +86,13 @@ interface EndingSocket {
 
 export class ProcessEnd {
   readonly #socket: EndingSocket;
-  readonly #state: { readonly closing: boolean };
   readonly #pipes: Iterable<{ flush(): void }>;
   readonly #blocky: () => boolean;
   readonly #ref = new WeakRef<ProcessEnd>(this);
   #ending = false;
 
-  constructor(
-    socket: EndingSocket,
-    state: { readonly closing: boolean },
-    pipes: Iterable<{ flush(): void }>,
-    blocky: () => boolean,
-  ) {
+  constructor(socket: EndingSocket, pipes: Iterable<{ flush(): void }>, blocky: () => boolean) {
     this.#socket = socket;
-    this.#state = state;
     this.#pipes = pipes;
     this.#blocky = blocky;
     if (open.size === 0) {
@@ -111,7 +105,7 @@ export class ProcessEnd {
 
   lastChance(): void {
     const { linger } = this.#socket.options;
-    if (linger === 0 || this.#state.closing || this.#socket.stats().queuedOut === 0) return;
+    if (linger === 0 || this.#socket.closing || this.#socket.stats().queuedOut === 0) return;
     this.#ending = true;
     void this.#socket.close(linger);
   }

@@ -28,9 +28,7 @@ export class ReceiveBudget {
   readonly #limit: () => number;
   /** Pipes in the middle of a large message, oldest first, with its received bytes. */
   readonly #large = new Map<BudgetedPipe, number>();
-  readonly #full = new Set<BudgetedPipe>();
-  /** Pipes behind another peer's message. */
-  readonly #behind = new Set<BudgetedPipe>();
+  readonly #paused = new Set<BudgetedPipe>();
   #timer: NodeJS.Timeout | undefined = undefined;
 
   /** @param limit bytes, 0: no limit */
@@ -41,35 +39,39 @@ export class ReceiveBudget {
   /** Negative when messages are taken. */
   add(bytes: number): void {
     this.#whole += bytes;
-    if (bytes < 0 && this.#full.size > 0) this.#relieve();
+    if (bytes < 0) this.#relieve();
   }
 
   arriving(pipe: BudgetedPipe, unfinished: number): void {
-    if (unfinished < LARGE && !this.#large.has(pipe)) return;
-    this.#unfinished += unfinished - (this.#large.get(pipe) ?? 0);
-    if (unfinished > 0) this.#large.set(pipe, unfinished);
-    else this.#done(pipe);
+    const before = this.#large.get(pipe);
+    if (unfinished < LARGE && before === undefined) return;
+    this.#unfinished += unfinished - (before ?? 0);
+    if (unfinished > 0) {
+      this.#large.set(pipe, unfinished);
+      return;
+    }
+    if (pipe === this.#first) {
+      clearTimeout(this.#timer);
+      this.#timer = undefined;
+    }
+    this.#large.delete(pipe);
+    this.#relieve();
   }
 
   check(pipe: BudgetedPipe): void {
     const limit = this.#limit();
     if (limit === 0) return;
-    if (this.#whole > 0 && this.#whole + this.#unfinished >= limit) {
-      this.#full.add(pipe);
-      pipe.budgetOnFull();
-    } else if (this.#unfinished >= limit / 2 && this.#large.has(pipe) && pipe !== this.#first) {
-      this.#behind.add(pipe);
-      this.#timer ??= this.#watch();
-      pipe.budgetOnFull();
-    }
+    const isFull = this.#whole > 0 && this.#whole + this.#unfinished >= limit;
+    if (!isFull && !this.#isBehind(pipe, limit)) return;
+    this.#paused.add(pipe);
+    this.#watch();
+    pipe.budgetOnFull();
   }
 
   /** Whole messages count until they are taken. */
   forget(pipe: BudgetedPipe): void {
+    this.#paused.delete(pipe);
     this.arriving(pipe, 0);
-    this.#full.delete(pipe);
-    this.#behind.delete(pipe);
-    if (this.#behind.size === 0) this.#stopWatching();
   }
 
   get #first(): BudgetedPipe | undefined {
@@ -77,45 +79,34 @@ export class ReceiveBudget {
     return undefined;
   }
 
+  #isBehind(pipe: BudgetedPipe, limit: number): boolean {
+    return this.#unfinished >= limit / 2 && this.#large.has(pipe) && pipe !== this.#first;
+  }
+
   #relieve(): void {
+    if (this.#paused.size === 0) return;
     const limit = this.#limit();
     if (limit > 0 && this.#whole > Math.max(0, limit - this.#unfinished) / 2) return;
-    for (const pipe of [...this.#full]) {
-      this.#full.delete(pipe);
+    for (const pipe of [...this.#paused]) {
+      if (limit > 0 && this.#isBehind(pipe, limit)) continue;
+      this.#paused.delete(pipe);
       pipe.budgetOnRoom();
     }
+    this.#watch();
   }
 
-  #done(pipe: BudgetedPipe): void {
-    if (!this.#large.delete(pipe)) return;
-    if (this.#full.size > 0) this.#relieve();
-    if (this.#behind.size === 0) return;
-    const crowded = this.#unfinished >= this.#limit() / 2;
-    for (const waiting of [...this.#behind]) {
-      if (crowded && waiting !== this.#first) continue;
-      this.#behind.delete(waiting);
-      waiting.budgetOnRoom();
-    }
-    this.#stopWatching();
-    if (this.#behind.size > 0) this.#timer = this.#watch();
-  }
-
-  #watch(): NodeJS.Timeout {
+  /** While peers wait, the first large message must go on. */
+  #watch(): void {
     const first = this.#first;
-    const before = first?.unfinished ?? 0;
-    const look = (): void => {
+    if (first === undefined || this.#paused.size === 0 || this.#timer !== undefined) return;
+    const before = first.unfinished;
+    const timerOnCheck = (): void => {
       this.#timer = undefined;
-      if (this.#behind.size === 0) return;
-      if (first !== undefined && first === this.#first && !first.paused && first.unfinished < before + LARGE)
-        first.budgetOnStall();
-      if (this.#behind.size > 0) this.#timer ??= this.#watch();
+      const isCrowded = this.#unfinished >= this.#limit() / 2;
+      if (isCrowded && !first.paused && first.unfinished < before + LARGE) first.budgetOnStall();
+      this.#watch();
     };
-    return setTimeout(look, STALL_TIME).unref();
-  }
-
-  #stopWatching(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#timer = setTimeout(timerOnCheck, STALL_TIME).unref();
   }
 }
 

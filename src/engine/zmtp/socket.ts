@@ -11,7 +11,6 @@ import { SocketType, type SocketTypeName, socketTypeName } from "../../core/sock
 import type { Spin } from "../../core/spin.js";
 import { systemClock } from "../../core/timers.js";
 import type {
-  DirectedSending,
   EngineCapabilities,
   EngineCloseResult,
   EngineContext,
@@ -25,11 +24,9 @@ import type {
   MessageMemory,
   OfferResult,
   OutgoingMessage,
-  PeerQueues,
   Policing,
   RelaySink,
   RelaySource,
-  Retirement,
   TakenMessages,
 } from "../engine.js";
 import { dropCounters, ENGINE_DROP_REASONS, type EngineDropReason, type SocketEvent } from "../events.js";
@@ -56,23 +53,27 @@ import type { ZapClient } from "./zap.js";
 /** A copy keeps the object's shape. */
 const NONE_DROPPED = dropCounters(ENGINE_DROP_REASONS);
 
-class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, SocketEffects {
+class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects, SocketState {
+  readonly type: SocketTypeName;
   readonly options: OptionValues;
   readonly endpoints: Endpoints;
   readonly eventLoop: EventLoopHold;
   readonly relays: Relays | undefined;
   readonly subscriptions: EngineSubscriptions | undefined;
-  readonly directed: DirectedSending | undefined;
-  readonly peerQueues: PeerQueues | undefined;
+  readonly sender: EngineSocket["sender"];
+  readonly queuedBytes: EngineSocket["queuedBytes"];
   readonly policing: Policing;
-  readonly retirement: Retirement = this;
+  readonly platform: Platform;
+  readonly zap: ZapClient | undefined;
+  readonly listener: EngineListener;
+  readonly routing: Routing;
+  readonly effects: SocketEffects = this;
+  closing = false;
+  reconnects = 0;
   /** For `lowLatency`. */
   spin: Spin | undefined = undefined;
-  readonly #listener: EngineListener;
-  readonly #routing: Routing;
-  readonly #state: SocketState;
+  readonly #context: ZmtpContext;
   readonly #peers: Peers;
-  #conflates = false;
   #wantsRead = false;
   #wantsWrite = false;
   readonly #processEnd: { forget(): void } | undefined;
@@ -81,36 +82,25 @@ class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, SocketEffe
 
   constructor(context: ZmtpContext, type: SocketType, options: EngineOptions, listener: EngineListener) {
     const { parts, platform, zap } = context;
+    this.#context = context;
+    this.platform = platform;
+    this.zap = zap;
     this.relays = parts.relays;
     this.options = completeOptions(options);
     assertAllSupported(this.options);
-    this.#listener = listener;
-    const typeName = socketTypeName(type) as SocketTypeName;
-    const routing = parts.routings[typeName]?.(this);
-    if (routing === undefined) throw new NotSupportedError(`No part of this program has ${typeName} sockets`);
-    this.#routing = routing;
+    this.listener = listener;
+    this.type = socketTypeName(type) as SocketTypeName;
+    const routing = parts.routings[this.type]?.(this);
+    if (routing === undefined)
+      throw new NotSupportedError(`No part of this program has ${this.type} sockets`);
+    this.routing = routing;
     this.subscriptions = routing.subscriptions;
-    this.#conflates = this.options.conflate;
-    this.directed = routing.directed;
-    this.peerQueues = routing.peerQueues;
-    this.#state = {
-      type: typeName,
-      options: this.options,
-      get names() {
-        return context.names;
-      },
-      platform,
-      zap,
-      listener,
-      routing,
-      effects: this,
-      closing: false,
-      reconnects: 0,
-    };
-    this.#peers = new Peers(this.#state);
-    this.endpoints = new Endpoints(parts, this.#state, this.#peers, () => context.names);
+    this.sender = routing.sender?.bind(routing);
+    this.queuedBytes = routing.queuedBytes?.bind(routing);
+    this.#peers = new Peers(this);
+    this.endpoints = new Endpoints(parts, this, this.#peers, () => context.names);
     this.policing = this.endpoints.connections;
-    this.#processEnd = parts.processEnd?.(this, this.#state, this.#peers.pipes, () => context.blocky);
+    this.#processEnd = parts.processEnd?.(this, this.#peers.pipes, () => context.blocky);
     this.eventLoop = parts.eventLoop(
       (bound) =>
         this.#wantsRead ||
@@ -121,31 +111,31 @@ class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, SocketEffe
   }
 
   get relaySource(): RelaySource | undefined {
-    return this.#conflates || !this.#routing.isRelayed ? undefined : this.#routing.relaySource;
+    return this.options.conflate || !this.routing.isRelayed ? undefined : this.routing.relaySource;
   }
 
   get relaySink(): RelaySink | undefined {
-    return this.#conflates || !this.#routing.isRelayed ? undefined : this.#routing.relaySink;
+    return this.options.conflate || !this.routing.isRelayed ? undefined : this.routing.relaySink;
   }
 
-  stopAccepting(): void {
-    this.endpoints.stopListening();
-    this.endpoints.stopDialling(false);
-    this.endpoints.connections.endHandshakes(() => false);
-    this.changed();
+  get names(): InprocNames | undefined {
+    return this.#context.names;
   }
 
-  halfClose(): void {
+  retire(halfClose: boolean): void {
+    const { connections } = this.endpoints;
     this.endpoints.stopListening();
     this.endpoints.stopDialling(false);
-    this.endpoints.connections.isHalfClosing = true;
-    this.#peers.halfClose();
+    if (halfClose) {
+      connections.isHalfClosing = true;
+      this.#peers.halfClose();
+    } else connections.endHandshakes(() => false);
     this.changed();
   }
 
   offer(message: OutgoingMessage, memory?: MessageMemory): OfferResult {
-    if (memory?.copy === true) return copying(() => this.#routing.offer(message));
-    return this.#routing.offer(message, memory?.transfer);
+    if (memory?.copy === true) return copying(() => this.routing.offer(message));
+    return this.routing.offer(message, memory?.transfer);
   }
 
   listPeers(max: number): EnginePeer[] {
@@ -168,21 +158,21 @@ class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, SocketEffe
   }
 
   wantWritable(on: boolean): void {
-    if (on && !this.#wantsWrite) this.#routing.awaited();
+    if (on && !this.#wantsWrite) this.routing.awaited();
     this.#wantsWrite = on;
     this.eventLoop.changed();
   }
 
   take(lease?: Lease): Buffer[] | undefined {
-    return this.#routing.take(lease);
+    return this.routing.take(lease);
   }
 
   takeMany(taken: TakenMessages, max: number, maxCost: number, lease: Lease | undefined): void {
-    this.#routing.takeMany(taken, max, maxCost, lease);
+    this.routing.takeMany(taken, max, maxCost, lease);
   }
 
   discard(): number {
-    return this.#routing.discard();
+    return this.routing.discard();
   }
 
   wantReadable(max: number): void {
@@ -192,19 +182,19 @@ class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, SocketEffe
   }
 
   get readable(): boolean {
-    return this.#routing.readable;
+    return this.routing.readable;
   }
 
   get writable(): boolean {
-    return this.#closing === undefined && this.#routing.writable;
+    return this.#closing === undefined && this.routing.writable;
   }
 
   get replyLost(): boolean {
-    return this.#routing.replyLost;
+    return this.routing.replyLost;
   }
 
   get asked(): string | undefined {
-    return this.#routing.asked;
+    return this.routing.asked;
   }
 
   setOption(name: string, value: unknown, attached: boolean): void {
@@ -225,13 +215,13 @@ class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, SocketEffe
     }
     return {
       peers,
-      reconnects: this.#state.reconnects,
-      queuedIn: this.#routing.queuedIn,
+      reconnects: this.reconnects,
+      queuedIn: this.routing.queuedIn,
       queuedOut,
-      invalid: this.#routing.invalid,
-      overflowed: this.#routing.overflowed,
-      tooLarge: this.#routing.tooLarge,
-      late: this.#routing.late,
+      invalid: this.routing.invalid,
+      overflowed: this.routing.overflowed,
+      tooLarge: this.routing.tooLarge,
+      late: this.routing.late,
       dropped: { ...this.#dropped },
     };
   }
@@ -242,7 +232,7 @@ class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, SocketEffe
     return new Promise((resolve) => {
       this.#closing = new Closing(this.endpoints, linger, (result) => {
         this.#closing = undefined;
-        this.#routing.close();
+        this.routing.close();
         this.#processEnd?.forget();
         this.eventLoop.end();
         resolve(result);
@@ -256,19 +246,19 @@ class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, SocketEffe
     if (!this.#wantsRead || this.#closing !== undefined) return;
     this.#wantsRead = false;
     this.spin?.came();
-    this.#listener.engineOnReadable();
+    this.listener.engineOnReadable();
     this.eventLoop.changed();
   }
 
   routingOnWritable(): void {
     if (!this.#wantsWrite || this.#closing !== undefined) return;
     this.#wantsWrite = false;
-    this.#listener.engineOnWritable();
+    this.listener.engineOnWritable();
     this.eventLoop.changed();
   }
 
   routingOnReplyLost(): void {
-    this.#listener.engineOnReplyLost?.();
+    this.listener.engineOnReplyLost?.();
   }
 
   routingOnKept(bytes: number): void {
@@ -280,7 +270,7 @@ class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, SocketEffe
   }
 
   event(event: SocketEvent): void {
-    this.#listener.engineOnEvent(event);
+    this.listener.engineOnEvent(event);
   }
 
   changed(): void {
@@ -292,18 +282,18 @@ class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, SocketEffe
   pipeOnMessages(pipe: Pipe): void {
     // A disconnected peer delivers only a STREAM's notice of its end.
     if (this.#closing === undefined && (pipe.leaving === undefined || !pipe.outlives))
-      this.#routing.messages(pipe);
+      this.routing.messages(pipe);
     else pipe.discard();
   }
 
   pipeOnRoom(pipe: Pipe): void {
     if (pipe.leaving !== undefined) return;
-    this.#routing.room(pipe);
+    this.routing.room(pipe);
     this.#peers.proceed();
   }
 
   pipeOnCommand(pipe: Pipe, body: Buffer): void {
-    if (pipe.link?.command?.(body) !== true && pipe.leaving === undefined) this.#routing.command(pipe, body);
+    if (pipe.link?.command?.(body) !== true && pipe.leaving === undefined) this.routing.command(pipe, body);
   }
 
   dropped(reason: EngineDropReason, messages: number, pipe?: Pipe): void {
@@ -332,7 +322,6 @@ class Closing {
   readonly #endpoints: Endpoints;
   readonly #linger: number;
   readonly #onDone: (result: EngineCloseResult) => void;
-  #unsent: Pipe[] = [];
   #timer: NodeJS.Timeout | undefined = undefined;
   #started = false;
   #done = false;
@@ -346,11 +335,9 @@ class Closing {
   start(): void {
     const endpoints = this.#endpoints;
     const { state, peers, connections } = endpoints;
-    const lingers = this.#linger !== 0;
     state.closing = true;
     endpoints.stopListening();
-    for (const pipe of peers.pipes) if (lingers && pipe.out.messages > 0) this.#unsent.push(pipe);
-    endpoints.stopDialling(lingers);
+    endpoints.stopDialling(this.#linger !== 0);
     this.#started = true;
     // A timer set after these steps could outlive the closing.
     if (this.#linger > 0) this.#timer = setTimeout(() => this.#finish(), this.#linger);
@@ -365,8 +352,8 @@ class Closing {
 
   proceed(): void {
     if (!this.#started || this.#done) return;
-    if (this.#linger === 0 || this.#unsent.every(({ out, ended }) => ended || out.messages === 0))
-      this.#finish();
+    const pipes = [...this.#endpoints.peers.pipes];
+    if (this.#linger === 0 || pipes.every(({ out }) => out.messages === 0)) this.#finish();
   }
 
   #finish(): void {

@@ -176,8 +176,17 @@ export class OutQueue {
     return this.#inFlight;
   }
 
-  confirm(): void {
-    this.#end();
+  /** Ends the messages in flight. @returns their number */
+  confirm(): number {
+    if (this.#inFlight.length === 0) return 0;
+    let messages = 0;
+    for (const segment of this.#inFlight) {
+      messages += segment.messages;
+      segment.memory?.release();
+    }
+    this.#inFlight.length = 0;
+    this.messages -= messages;
+    return messages;
   }
 
   /** Moves queued messages, except those in flight, to other queues, round-robin. */
@@ -213,7 +222,7 @@ export class OutQueue {
     const refused = this.#refused;
     this.#refused = 0;
     this.messages -= refused;
-    return this.#end() + refused;
+    return this.confirm() + refused;
   }
 
   /** Drops queued messages, except those in flight. @returns their number */
@@ -240,18 +249,6 @@ export class OutQueue {
       this.detached += messages;
       memory?.release();
     }
-  }
-
-  #end(): number {
-    let messages = 0;
-    if (this.#inFlight.length === 0) return 0;
-    for (const segment of this.#inFlight) {
-      messages += segment.messages;
-      segment.memory?.release();
-    }
-    this.#inFlight.length = 0;
-    this.messages -= messages;
-    return messages;
   }
 
   #push(

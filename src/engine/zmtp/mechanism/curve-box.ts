@@ -34,7 +34,7 @@ export interface CurveBox {
 
 /** Where a handshake gets its box, for which it may have to wait. */
 export interface CurvePrimitives {
-  /** @returns `undefined` once loaded @throws NotSupportedError, InvalidArgumentError if they cannot be loaded */
+  /** @returns `undefined` once loaded @throws NotSupportedError if they cannot be loaded */
   load(): Promise<void> | undefined;
   /** Call it once loaded. */
   box(): CurveBox;
@@ -52,9 +52,9 @@ export interface FrameMemory {
    * @param from of the input @param to tag and cipher text in the output @param high, low the nonce's last 8
    * bytes
    */
-  seal(from: number, length: number, to: number, high: number, low: number): void;
+  sealFrame(from: number, length: number, to: number, high: number, low: number): void;
   /** @param from of the input @param to of the text in the output @returns whether the box is genuine */
-  open(from: number, length: number, to: number, high: number, low: number): boolean;
+  openFrame(from: number, length: number, to: number, high: number, low: number): boolean;
 }
 
 export interface KeyPair {

@@ -35,7 +35,8 @@ const NAME = Buffer.from("\u0007MESSAGE", "latin1");
 const COUNTER = 8;
 const BOX = 16;
 const FLAGS = BOX + TAG_LENGTH;
-const OVERHEAD = FLAGS + 1;
+/** Bytes of a MESSAGE besides its plain body. */
+export const OVERHEAD = FLAGS + 1;
 
 const INNER_MORE = 1;
 const INNER_COMMAND = 2;
@@ -48,7 +49,8 @@ function nonceOf(side: "C" | "S"): Buffer {
   return Buffer.concat([Buffer.from(`CurveZMQMESSAGE${side}`, "latin1"), Buffer.alloc(8)]);
 }
 
-export class CurveCipher {
+/** One connection's cipher. */
+export class Sealer implements FrameSealer {
   readonly #box: CurveBox;
   readonly #key: Uint8Array;
   readonly #sendNonce: Buffer;
@@ -58,15 +60,12 @@ export class CurveCipher {
   #sentLow: number;
   #receivedHigh: number;
   #receivedLow: number;
-  readonly #frames: FrameMemory | undefined;
-  /** Bytes of the longest plain body for the cipher's memory; negative: no such memory. */
-  readonly mostShort: number;
+  #sealed: InStream | undefined;
+  #opened = 0;
 
   /** @param sent this side's counter in its last handshake command @param received the peer's */
   constructor(box: CurveBox, key: Uint8Array, isServer: boolean, sent: number, received: Buffer) {
     this.#box = box;
-    this.#frames = box.frames;
-    this.mostShort = box.mostShort;
     this.#key = key;
     this.#sendNonce = nonceOf(isServer ? "S" : "C");
     this.#receiveNonce = nonceOf(isServer ? "C" : "S");
@@ -75,29 +74,21 @@ export class CurveCipher {
     this.#receivedLow = received.readUInt32BE(4);
   }
 
-  sealedLength(length: number): number {
-    return OVERHEAD + length;
-  }
-
-  /** Negative: too short. */
-  plainLength(length: number): number {
-    return length - OVERHEAD;
-  }
-
-  /** Memory where the cipher works fastest, for many frames. All connections of the thread share it within a turn. */
-  memory(use: "seal" | "open"): FrameMemory | undefined {
-    this.#frames?.use(this.#key, use === "seal" ? this.#sendNonce : this.#receiveNonce);
-    return this.#frames;
-  }
-
   /**
    * Seals the plain frame with its body at `from` to `to`.
    *
    * @param flags MORE 1, COMMAND 4
-   * @param plain the byte before `from` is overwritten in the cipher's memory
-   * @param target gets `sealedLength` bytes at `at`; the cipher's memory if `plain` is
+   * @param plain the byte before `from` is overwritten in the box's memory
+   * @param target gets the body and `OVERHEAD` bytes at `at`; the box's memory if `plain` is
    */
-  seal(flags: number, plain: Uint8Array, from: number, to: number, target: Uint8Array, at: number): void {
+  sealFrame(
+    flags: number,
+    plain: Uint8Array,
+    from: number,
+    to: number,
+    target: Uint8Array,
+    at: number,
+  ): void {
     const low = (this.#sentLow + 1) >>> 0;
     if (low === 0) this.#sentHigh += 1;
     this.#sentLow = low;
@@ -107,11 +98,11 @@ export class CurveCipher {
     writeUint32(target, at + COUNTER, high);
     writeUint32(target, at + COUNTER + 4, low);
     const inner = (flags & MORE ? INNER_MORE : 0) | (flags & COMMAND ? INNER_COMMAND : 0);
-    const frames = this.#frames;
+    const { frames } = this.#box;
     if (frames !== undefined && target === frames.bytes) {
       // The flags overwrite the last byte of the frame's own header.
       target[from - 1] = inner;
-      frames.seal(from - 1, 1 + to - from, at + BOX, high, low);
+      frames.sealFrame(from - 1, 1 + to - from, at + BOX, high, low);
       return;
     }
     writeUint32(this.#sendNonce, NONCE_COUNTER, high);
@@ -127,10 +118,10 @@ export class CurveCipher {
   }
 
   /**
-   * @param plain gets a garbage byte at `at`, then `plainLength` bytes; the cipher's memory if `sealed` is
+   * @param plain gets a garbage byte at `at`, then the body; the box's memory if `sealed` is
    * @returns the flags, or the connection's fault; then `plain` is garbage
    */
-  open(sealed: Uint8Array, from: number, to: number, plain: Uint8Array, at: number): number | Fault {
+  openFrame(sealed: Uint8Array, from: number, to: number, plain: Uint8Array, at: number): number | Fault {
     const length = to - from;
     for (let i = 0; i < NAME.length; i++) {
       if (i >= length || sealed[from + i] !== NAME[i])
@@ -166,64 +157,50 @@ export class CurveCipher {
     high: number,
     low: number,
   ): boolean {
-    const frames = this.#frames;
+    const { frames } = this.#box;
     if (frames !== undefined && sealed === frames.bytes)
-      return frames.open(from + BOX, to - from - BOX, at, high, low);
+      return frames.openFrame(from + BOX, to - from - BOX, at, high, low);
     writeUint32(this.#receiveNonce, NONCE_COUNTER, high);
     writeUint32(this.#receiveNonce, NONCE_COUNTER + 4, low);
     const box = slice(sealed.buffer, sealed.byteOffset + from + BOX, to - from - BOX);
     const opened = slice(plain.buffer, plain.byteOffset + at, to - from - FLAGS);
     return this.#box.open(opened, box, this.#receiveNonce, this.#key);
   }
-}
 
-export class Sealer implements FrameSealer {
-  readonly #cipher: CurveCipher;
-  #sealed: InStream | undefined;
-  #opened = 0;
-
-  constructor(cipher: CurveCipher) {
-    this.#cipher = cipher;
-  }
-
+  /** All connections of the thread share the box's memory, where short frames are sealed many at a time. */
   seal(segments: readonly Segment[]): Buffer {
+    const { frames } = this.#box;
     const size = this.#sizeOfShort(segments);
-    const memory = size > 0 ? this.#cipher.memory("seal") : undefined;
-    if (memory !== undefined) return this.#sealShort(segments, size, memory);
-    return this.#sealEach(segments);
+    return frames === undefined || size === 0
+      ? this.#sealEach(segments)
+      : this.#sealShort(segments, size, frames);
   }
 
   #sealEach(segments: readonly Segment[]): Buffer {
-    const cipher = this.#cipher;
     const frames = framesOf(segments);
     let size = 0;
-    for (const { body } of frames) size += this.#sealedSize(body.length);
+    for (const { body } of frames) size += sealedSize(body.length);
     const wire = Buffer.allocUnsafeSlow(size);
     let position = 0;
     for (const { flags, body } of frames) {
-      const length = cipher.sealedLength(body.length);
+      const length = OVERHEAD + body.length;
       position = writeHeader(wire, position, 0, length);
-      cipher.seal(flags, body, 0, body.length, wire, position);
+      this.sealFrame(flags, body, 0, body.length, wire, position);
       position += length;
     }
     return wire;
   }
 
-  #sealedSize(length: number): number {
-    const sealed = this.#cipher.sealedLength(length);
-    return headerSize(sealed) + sealed;
-  }
-
   /** 0 if a frame is long, or not whole in its segment. */
   #sizeOfShort(segments: readonly Segment[]): number {
-    const most = this.#cipher.mostShort;
+    const most = this.#box.mostShort;
     let size = 0;
     for (const { bytes, start, end } of segments) {
       for (let position = start; position < end; ) {
         const next = frameEnd(bytes, position);
         const length = next - bodyAt(bytes, position);
         if (next > end || length > most) return 0;
-        size += this.#sealedSize(length);
+        size += sealedSize(length);
         position = next;
       }
     }
@@ -231,7 +208,7 @@ export class Sealer implements FrameSealer {
   }
 
   #sealShort(segments: readonly Segment[], size: number, memory: FrameMemory): Buffer {
-    const cipher = this.#cipher;
+    memory.use(this.#key, this.#sendNonce);
     const wire = Buffer.allocUnsafeSlow(size);
     let at = 0;
     for (const { bytes, start, end } of segments) {
@@ -245,9 +222,9 @@ export class Sealer implements FrameSealer {
           const flags = memory.bytes[from] as number;
           const to = frameEnd(memory.bytes, from);
           const body = bodyAt(memory.bytes, from);
-          const length = cipher.sealedLength(to - body);
+          const length = OVERHEAD + to - body;
           output = writeHeader(memory.bytes, output, 0, length);
-          cipher.seal(flags & ~LONG, memory.bytes, body, to, memory.bytes, output);
+          this.sealFrame(flags & ~LONG, memory.bytes, body, to, memory.bytes, output);
           output += length;
           from = to;
         }
@@ -265,7 +242,7 @@ export class Sealer implements FrameSealer {
     let position = start;
     while (position < end) {
       const next = frameEnd(bytes, position);
-      size += this.#sealedSize(next - bodyAt(bytes, position));
+      size += sealedSize(next - bodyAt(bytes, position));
       if (size > memory.outputSize || next - start > memory.inputSize) break;
       position = next;
     }
@@ -316,12 +293,12 @@ export class Sealer implements FrameSealer {
     while (sealed.messages > 0) {
       for (const frame of sealed.take()) {
         frames.push(frame);
-        size += this.#plainSize(frame.length);
+        size += plainSize(frame.length);
       }
     }
     for (let position = start; position < end; ) {
       const next = frameEnd(bytes, position);
-      size += this.#plainSize(next - bodyAt(bytes, position));
+      size += plainSize(next - bodyAt(bytes, position));
       position = next;
     }
     if (size === 0) return undefined;
@@ -332,19 +309,17 @@ export class Sealer implements FrameSealer {
       return "no-memory"; // The caller closes the connection with an event.
     }
     this.#opened = 0;
-    const mostShort = this.#cipher.sealedLength(this.#cipher.mostShort);
+    const { mostShort, frames: shared } = this.#box;
     let fault: Fault | undefined;
     for (const frame of frames) fault ??= this.#openInto(frame, 0, frame.length, plain);
     for (let position = start; position < end && fault === undefined; ) {
-      const isShort = frameEnd(bytes, position) - bodyAt(bytes, position) <= mostShort;
-      // A long frame may have used the memory.
-      const memory = isShort ? this.#cipher.memory("open") : undefined;
-      if (memory !== undefined) {
-        const next = this.#shortEnd(bytes, position, end, mostShort, memory);
-        fault = this.#openShort(bytes, position, next, plain, memory);
+      const to = frameEnd(bytes, position);
+      const isShort = to - bodyAt(bytes, position) <= OVERHEAD + mostShort;
+      if (isShort && shared !== undefined) {
+        const next = this.#shortEnd(bytes, position, end, shared);
+        fault = this.#openShort(bytes, position, next, plain, shared);
         position = next;
       } else {
-        const to = frameEnd(bytes, position);
         fault = this.#openInto(bytes, bodyAt(bytes, position), to, plain);
         position = to;
       }
@@ -359,6 +334,8 @@ export class Sealer implements FrameSealer {
     plain: Uint8Array,
     memory: FrameMemory,
   ): Fault | undefined {
+    // A long frame may have used the memory.
+    memory.use(this.#key, this.#receiveNonce);
     const inner = memory.bytes;
     inner.set(bytes.subarray(start, end), memory.input);
     const inputEnd = memory.input + end - start;
@@ -383,7 +360,8 @@ export class Sealer implements FrameSealer {
     return undefined;
   }
 
-  #shortEnd(bytes: Uint8Array, start: number, end: number, most: number, memory: FrameMemory): number {
+  #shortEnd(bytes: Uint8Array, start: number, end: number, memory: FrameMemory): number {
+    const most = OVERHEAD + this.#box.mostShort;
     let position = start;
     while (position < end) {
       const next = frameEnd(bytes, position);
@@ -393,19 +371,22 @@ export class Sealer implements FrameSealer {
     return position;
   }
 
-  #plainSize(length: number): number {
-    const body = Math.max(0, this.#cipher.plainLength(length));
-    return headerSize(body) + body;
-  }
-
   #openOne(sealed: Uint8Array, from: number, to: number, plain: Uint8Array, at: number): number | Fault {
-    const cipher = this.#cipher;
-    const length = cipher.plainLength(to - from);
+    const length = to - from - OVERHEAD;
     // The header's last byte is written after the flags are known.
-    const opened = cipher.open(sealed, from, to, plain, at + headerSize(length) - 1);
+    const opened = this.openFrame(sealed, from, to, plain, at + headerSize(length) - 1);
     if (typeof opened !== "number") return opened;
     return writeHeader(plain, at, (opened & COMMAND) !== 0 ? COMMAND : opened, length) + length;
   }
+}
+
+function sealedSize(length: number): number {
+  return headerSize(OVERHEAD + length) + OVERHEAD + length;
+}
+
+function plainSize(length: number): number {
+  const body = Math.max(0, length - OVERHEAD);
+  return headerSize(body) + body;
 }
 
 /** Whether there is the whole header of a message. */

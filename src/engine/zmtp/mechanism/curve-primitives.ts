@@ -4,9 +4,8 @@
  *
  * Both load with the first socket with CURVE, for which handshakes wait (mechanism.ts).
  */
-import { quoted } from "../../../core/arguments.js";
 import { randomSeed, writeUint32 } from "../../../core/bytes.js";
-import { InvalidArgumentError, NotSupportedError } from "../../../core/errors.js";
+import { NotSupportedError } from "../../../core/errors.js";
 import { requireHere } from "../../../core/packages.js";
 import {
   type CurveBox,
@@ -38,23 +37,19 @@ export function boxWith(sodium: Sodium, libsodium: CurveBox): CurveBox {
   };
 }
 
-/** `null`: not used. */
+/** `null`: it does not load. */
 let native: Sodium | null | undefined;
 let loaded: CurveBox | undefined;
 let loading: Promise<void> | undefined;
 
 /**
- * Loads the primitives once per thread. `SHOAL_CURVE` is `libsodium` or `sodium`; by default `sodium-native`
- * is used if it loads.
+ * Loads the primitives once per thread, `sodium-native` if it loads.
  *
- * @returns `undefined` once loaded; else a promise, which rejects with NotSupportedError
- * `ERR_ENGINE_UNAVAILABLE`
- * @throws InvalidArgumentError `EINVAL` for another `SHOAL_CURVE`; NotSupportedError `ERR_ENGINE_UNAVAILABLE`
- * for `sodium`, and without WebAssembly
+ * @returns `undefined` once loaded; else a promise, which rejects with NotSupportedError `ERR_ENGINE_UNAVAILABLE`
+ * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` without WebAssembly
  */
 export function loadCurveBox(): Promise<void> | undefined {
   if (loaded !== undefined) return undefined;
-  const sodium = nativeSodium();
   // The package would fall back to JavaScript, and lose its memory when that grows.
   if (!("WebAssembly" in globalThis))
     throw new NotSupportedError(
@@ -62,19 +57,24 @@ export function loadCurveBox(): Promise<void> | undefined {
       "ERR_ENGINE_UNAVAILABLE",
     );
   if (loading === undefined) {
-    loading = load(sodium);
+    loading = load();
     loading.catch(() => undefined); // The waiting handshakes report the error.
   }
   return loading;
 }
 
-async function load(sodium: Sodium | null): Promise<void> {
+async function load(): Promise<void> {
   let libsodium: CurveBox;
   try {
     libsodium = await loadLibsodium();
   } catch (cause) {
-    throw doesNotLoad("libsodium", cause);
+    throw new NotSupportedError(
+      "CURVE needs the npm package libsodium here, which does not load on this machine: npm install libsodium",
+      "ERR_ENGINE_UNAVAILABLE",
+      { cause },
+    );
   }
+  const sodium = nativeSodium();
   loaded = sodium === null ? libsodium : boxWith(sodium, libsodium);
 }
 
@@ -86,50 +86,17 @@ export function curveBox(): CurveBox {
 export const CURVE_PRIMITIVES: CurvePrimitives = { load: loadCurveBox, box: curveBox };
 
 export function curveIsNative(): boolean {
-  try {
-    return nativeSodium() !== null;
-  } catch {
-    return false; // The first socket with CURVE reports the reason.
-  }
+  return nativeSodium() !== null;
 }
 
 function nativeSodium(): Sodium | null {
-  if (native === undefined) native = chooseNative(process.env.SHOAL_CURVE);
-  return native;
-}
-
-/**
- * @param choice `SHOAL_CURVE`
- * @internal
- */
-export function chooseNative(choice: string | undefined, load = loadSodium): Sodium | null {
-  switch (choice) {
-    case "libsodium":
-      return null;
-    case "sodium":
-      try {
-        return load();
-      } catch (cause) {
-        throw doesNotLoad("sodium-native", cause);
-      }
-    case undefined:
-    case "":
-      try {
-        return load();
-      } catch {
-        return null; // Optional.
-      }
-    default:
-      throw new InvalidArgumentError(`SHOAL_CURVE must be libsodium or sodium; got ${quoted(choice)}`);
+  if (native !== undefined) return native;
+  try {
+    native = loadSodium();
+  } catch {
+    native = null; // Optional.
   }
-}
-
-function doesNotLoad(name: string, cause: unknown): NotSupportedError {
-  return new NotSupportedError(
-    `CURVE needs the npm package ${name} here, which does not load on this machine: npm install ${name}`,
-    "ERR_ENGINE_UNAVAILABLE",
-    { cause },
-  );
+  return native;
 }
 
 // --- libsodium -------------------------------------------------------------------------------------------------------
@@ -177,24 +144,27 @@ async function loadModule(): Promise<Exports> {
 export async function loadLibsodium(): Promise<CurveBox> {
   const sodium = await loadModule();
   sodium._sodium_init();
-  return new Libsodium(sodium, new Memory(sodium));
+  return new Libsodium(sodium);
 }
 
 /**
- * Memory of the package, allocated once per thread; a longer box gets memory for the call.
+ * Works in memory of the package that is allocated once per thread; a longer box gets memory for the call.
  *
  *   key 32 | nonce 24 | input 65,632 | output 131,072
  *
  * Short frames are copied in and out many at a time: separate copies cost 20 to 39 % more processor time.
  */
-class Memory implements FrameMemory {
+class Libsodium implements CurveBox, FrameMemory {
+  readonly name = "libsodium";
+  readonly frames: FrameMemory = this;
+  readonly mostShort = 32_768;
   readonly input: number;
   readonly inputSize = INPUT_SIZE;
   readonly output: number;
   readonly outputSize = OUTPUT_SIZE;
-  readonly key: number;
-  readonly nonce: number;
   bytes: Uint8Array;
+  readonly #key: number;
+  readonly #nonce: number;
   readonly #sodium: Exports;
   readonly #seal: Crypt;
   readonly #open: Crypt;
@@ -203,86 +173,72 @@ class Memory implements FrameMemory {
     this.#sodium = sodium;
     this.#seal = sodium._crypto_secretbox_easy;
     this.#open = sodium._crypto_secretbox_open_easy;
-    this.key = sodium._malloc(KEY_LENGTH + NONCE_LENGTH);
-    this.nonce = this.key + KEY_LENGTH;
+    this.#key = sodium._malloc(KEY_LENGTH + NONCE_LENGTH);
+    this.#nonce = this.#key + KEY_LENGTH;
     this.input = sodium._malloc(INPUT_SIZE);
     this.output = sodium._malloc(OUTPUT_SIZE);
     this.bytes = sodium.HEAPU8;
   }
 
+  use(key: Uint8Array, nonce: Uint8Array): void {
+    this.bytes.set(key, this.#key);
+    this.bytes.set(nonce, this.#nonce);
+  }
+
+  sealFrame(from: number, length: number, to: number, high: number, low: number): void {
+    this.#count(high, low);
+    this.#seal(to, from, length, 0, this.#nonce, this.#key);
+  }
+
+  openFrame(from: number, length: number, to: number, high: number, low: number): boolean {
+    this.#count(high, low);
+    return this.#open(to, from, length, 0, this.#nonce, this.#key) === 0;
+  }
+
+  #count(high: number, low: number): void {
+    writeUint32(this.bytes, this.#nonce + NONCE_TEXT, high);
+    writeUint32(this.bytes, this.#nonce + NONCE_TEXT + 4, low);
+  }
+
+  seal(sealed: Uint8Array, plain: Uint8Array, nonce: Uint8Array, key: Uint8Array): void {
+    const { length } = plain;
+    const at = this.#take(TAG_LENGTH + length);
+    if (at === 0) throw new RangeError(`libsodium has no memory for a box of ${length} bytes`);
+    const text = at + TAG_LENGTH;
+    this.use(key, nonce);
+    this.bytes.set(plain, text);
+    this.#seal(at, text, length, 0, this.#nonce, this.#key);
+    sealed.set(this.bytes.subarray(at, text + length));
+    this.#giveBack(at);
+  }
+
+  open(plain: Uint8Array, sealed: Uint8Array, nonce: Uint8Array, key: Uint8Array): boolean {
+    const { length } = sealed;
+    const at = this.#take(length);
+    if (at === 0) return false;
+    const text = at + TAG_LENGTH;
+    this.use(key, nonce);
+    this.bytes.set(sealed, at);
+    const result = this.#open(text, at, length, 0, this.#nonce, this.#key);
+    if (result === 0) plain.set(this.bytes.subarray(text, at + length));
+    this.#giveBack(at);
+    return result === 0;
+  }
+
   /** 0 if out of memory. */
-  take(size: number): number {
+  #take(size: number): number {
     if (size <= INPUT_SIZE) return this.input;
     const at = this.#sodium._malloc(size);
     this.bytes = this.#sodium.HEAPU8;
     return at;
   }
 
-  giveBack(at: number): void {
+  #giveBack(at: number): void {
     if (at !== this.input) this.#sodium._free(at);
   }
 
-  use(key: Uint8Array, nonce: Uint8Array): void {
-    this.bytes.set(key, this.key);
-    this.bytes.set(nonce, this.nonce);
-  }
-
-  seal(from: number, length: number, to: number, high: number, low: number): void {
-    this.#count(high, low);
-    this.#seal(to, from, length, 0, this.nonce, this.key);
-  }
-
-  open(from: number, length: number, to: number, high: number, low: number): boolean {
-    this.#count(high, low);
-    return this.#open(to, from, length, 0, this.nonce, this.key) === 0;
-  }
-
-  #count(high: number, low: number): void {
-    writeUint32(this.bytes, this.nonce + NONCE_TEXT, high);
-    writeUint32(this.bytes, this.nonce + NONCE_TEXT + 4, low);
-  }
-}
-
-class Libsodium implements CurveBox {
-  readonly name = "libsodium";
-  readonly frames: Memory;
-  readonly mostShort = 32_768;
-  readonly #sodium: Exports;
-
-  constructor(sodium: Exports, memory: Memory) {
-    this.#sodium = sodium;
-    this.frames = memory;
-  }
-
-  seal(sealed: Uint8Array, plain: Uint8Array, nonce: Uint8Array, key: Uint8Array): void {
-    const memory = this.frames;
-    const { length } = plain;
-    const at = memory.take(TAG_LENGTH + length);
-    if (at === 0) throw new RangeError(`libsodium has no memory for a box of ${length} bytes`);
-    const text = at + TAG_LENGTH;
-    memory.use(key, nonce);
-    memory.bytes.set(plain, text);
-    this.#sodium._crypto_secretbox_easy(at, text, length, 0, memory.nonce, memory.key);
-    sealed.set(memory.bytes.subarray(at, text + length));
-    memory.giveBack(at);
-  }
-
-  open(plain: Uint8Array, sealed: Uint8Array, nonce: Uint8Array, key: Uint8Array): boolean {
-    const memory = this.frames;
-    const { length } = sealed;
-    const at = memory.take(length);
-    if (at === 0) return false;
-    const text = at + TAG_LENGTH;
-    memory.use(key, nonce);
-    memory.bytes.set(sealed, at);
-    const result = this.#sodium._crypto_secretbox_open_easy(text, at, length, 0, memory.nonce, memory.key);
-    if (result === 0) plain.set(memory.bytes.subarray(text, at + length));
-    memory.giveBack(at);
-    return result === 0;
-  }
-
   agree(publicKey: Uint8Array, secretKey: Uint8Array): Uint8Array | undefined {
-    const { bytes, input } = this.frames;
+    const { bytes, input } = this;
     const [own, key, end] = [input + KEY_LENGTH, input + 2 * KEY_LENGTH, input + 3 * KEY_LENGTH];
     bytes.set(publicKey, input);
     bytes.set(secretKey, own);
@@ -293,7 +249,7 @@ class Libsodium implements CurveBox {
   }
 
   publicKeyOf(secretKey: Uint8Array): Buffer {
-    const { bytes, input } = this.frames;
+    const { bytes, input } = this;
     const key = input + KEY_LENGTH;
     bytes.set(secretKey, input);
     this.#sodium._crypto_scalarmult_base(key, input);

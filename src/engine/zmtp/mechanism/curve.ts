@@ -27,7 +27,7 @@ import {
   newKeyPair,
   TAG_LENGTH,
 } from "./curve-box.js";
-import { CurveCipher, Sealer } from "./curve-cipher.js";
+import { Sealer } from "./curve-cipher.js";
 import {
   type Mechanism,
   type MechanismOptions,
@@ -100,8 +100,7 @@ function needKey(key: Uint8Array | undefined, name: string): Uint8Array {
 
 abstract class CurveSide extends MechanismSide {
   readonly name = "CURVE";
-  /** Set with `done`. */
-  cipher: CurveCipher | undefined = undefined;
+  sealer: Sealer | undefined = undefined;
   protected readonly options: MechanismOptions;
   protected readonly permanent: KeyPair;
   protected readonly random: CurveRandom;
@@ -123,10 +122,6 @@ abstract class CurveSide extends MechanismSide {
 
   protected get box(): CurveBox {
     return this.#primitives.box();
-  }
-
-  sealer(): Sealer {
-    return new Sealer(this.cipher as CurveCipher);
   }
 }
 
@@ -221,7 +216,7 @@ export class CurveClient extends CurveSide implements Mechanism {
     const short = body.subarray(Ready.nonce, Ready.box);
     const plain = openBox(this.box, body.subarray(Ready.box), nonce(NonceText.ready, short), key);
     if (plain === undefined) return this.fail("ERR_ZMTP_CRYPTOGRAPHIC", "READY does not open");
-    this.cipher = new CurveCipher(this.box, key, false, INITIATE_COUNTER, short);
+    this.sealer = new Sealer(this.box, key, false, INITIATE_COUNTER, short);
     return this.done("READY", plain);
   }
 }
@@ -360,7 +355,7 @@ export class CurveServer extends CurveSide implements Mechanism {
   #ready(accepted: Accepted): Step {
     const short = counter(READY_COUNTER);
     const box = sealBox(this.box, this.options.properties, nonce(NonceText.ready, short), accepted.key);
-    this.cipher = new CurveCipher(this.box, accepted.key, true, READY_COUNTER, accepted.counter);
+    this.sealer = new Sealer(this.box, accepted.key, true, READY_COUNTER, accepted.counter);
     return this.end({
       send: [encodeCommand("READY", Buffer.concat([short, box]))],
       done: accepted.metadata,

@@ -75,8 +75,8 @@ export interface Mechanism {
   authenticated(verdict: Verdict): Step;
   /** Likely reason for a peer's silent hang-up, without secrets. */
   readonly suspicion?: string | undefined;
-  /** Call it after `done`; absent if frames stay plain. */
-  sealer?(): FrameSealer | undefined;
+  /** Set with `done`; absent if frames stay plain. */
+  readonly sealer?: FrameSealer | undefined;
   /** Without commands, each side's first message is its routing id, and `receive` gets the peer's. */
   readonly routingId?: Uint8Array;
 }

@@ -59,10 +59,6 @@ export class PairRouting extends FairRouting {
     return OfferResult.Accepted;
   }
 
-  override awaited(): void {
-    this.#pipe?.awaited();
-  }
-
   override get relaySource(): RelaySource | undefined {
     return this.effects.relays?.fairSource(this.in);
   }

@@ -61,10 +61,6 @@ export class PipelineRouting extends FairRouting {
     super.room(pipe);
   }
 
-  override awaited(): void {
-    this.out.awaited();
-  }
-
   offer(message: OutgoingMessage, transfer?: boolean): OfferResult {
     const pipe = this.out.send(message, undefined, transfer);
     return pipe === undefined ? OfferResult.Mute : OfferResult.Accepted;

@@ -15,7 +15,6 @@
 import { RingBuffer } from "../../../core/collections/queues.js";
 import { costOf, keyOf } from "../../../core/memory.js";
 import {
-  type DirectedSending,
   type EngineSubscriber,
   type EngineSubscriptions,
   OfferResult,
@@ -39,10 +38,8 @@ const CANCEL = 0;
 /** Of one peer; beyond, its connection ends. */
 export const MAX_PREFIXES = 1_048_576;
 export const MAX_PREFIX_BYTES = 67_108_864;
-/** Bytes. V8 hashes longer strings by their length alone. */
-export const MAX_PREFIX_LENGTH = 16_383;
-/** Different lengths of one peer's prefixes: each costs a lookup. */
-export const MAX_PREFIX_LENGTHS = 1_024;
+/** Bytes. Each length that a peer uses costs a lookup per message. */
+export const MAX_PREFIX_LENGTH = 255;
 /** Prefixes removed in one turn, in some 3 ms. */
 export const LEAVE_STEP = 1_024;
 /** Departed peers with untaken messages or prefixes; beyond, none joins while the queue is full. */
@@ -55,7 +52,7 @@ interface Notice {
   readonly cost: number;
 }
 
-export class PublishRouting extends Routing implements Matching, DirectedSending, EngineSubscriptions {
+export class PublishRouting extends Routing implements Matching, EngineSubscriptions {
   readonly #index = new SubscriptionIndex<Subscriber>();
   readonly #sessions = new Map<Pipe, Subscriber>();
   /** Prefixes of departed peers, and whether the program is told. */
@@ -126,10 +123,6 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     this.#sessions.get(pipe)?.writable();
   }
 
-  override awaited(): void {
-    for (const pipe of this.pipes) pipe.awaited();
-  }
-
   override messages(pipe: Pipe): void {
     while (pipe.in.messages > 0) {
       // A chunk may continue after its connection was closed.
@@ -164,10 +157,6 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     return this.effects.relays?.publishedSink(this, this.#fanOuts, this.effects);
   }
 
-  override get directed(): DirectedSending | undefined {
-    return this.#givesNotices ? this : undefined;
-  }
-
   override get subscriptions(): EngineSubscriptions | undefined {
     return this.#givesNotices ? this : undefined;
   }
@@ -188,7 +177,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     return frames;
   }
 
-  sender(): EngineSubscriber | undefined {
+  override sender(): EngineSubscriber | undefined {
     return this.#last?.gone === false ? this.#last : undefined;
   }
 
@@ -252,15 +241,13 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     this.#epoch += 1;
     this.#matched = matched;
     matched.length = 0;
-    this.#index.match(topic, this.#visit, this.#isMatched);
+    this.#index.match(topic, this.#visit);
     if (!inverted) return matched;
     const others: Pipe[] = [];
     for (const pipe of this.pipes)
       if (pipe.mark !== this.#epoch && pipe.link !== undefined) others.push(pipe);
     return others;
   }
-
-  #isMatched = ({ pipe, gone }: Subscriber): boolean => gone || pipe.mark === this.#epoch;
 
   #visit = ({ pipe, gone }: Subscriber): void => {
     if (gone || pipe.mark === this.#epoch) return;
@@ -376,9 +363,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
 
 function isTooMuch(index: SubscriptionIndex<Subscriber>, peer: Subscriber, length: number): boolean {
   if (length > MAX_PREFIX_LENGTH || index.countOf(peer) >= MAX_PREFIXES) return true;
-  if (index.bytesOf(peer) + length > MAX_PREFIX_BYTES) return true;
-  const lengths = index.lengthsOf(peer);
-  return lengths.size >= MAX_PREFIX_LENGTHS && !lengths.has(length);
+  return index.bytesOf(peer) + length > MAX_PREFIX_BYTES;
 }
 
 function markOf(mark: unknown): number {

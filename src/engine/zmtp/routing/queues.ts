@@ -69,8 +69,6 @@ export class FairQueue {
 /** In turn, skipping full pipes. */
 export class LoadBalancer {
   readonly #open: Pipe[] = [];
-  /** Pipes found full since the last waiting send. */
-  #full: Set<Pipe> | undefined = undefined;
   #at = 0;
 
   add(pipe: Pipe): void {
@@ -80,7 +78,6 @@ export class LoadBalancer {
   }
 
   remove(pipe: Pipe): void {
-    this.#full?.delete(pipe);
     if (!pipe.open) return;
     const at = this.#open.indexOf(pipe);
     this.#close(pipe, at);
@@ -95,8 +92,6 @@ export class LoadBalancer {
       if (pipe.hasRoom()) return pipe;
       if (!pipe.open) continue; // The check itself may end the pipe.
       this.#close(pipe, this.#at);
-      this.#full ??= new Set();
-      this.#full.add(pipe);
     }
     return undefined;
   }
@@ -104,12 +99,6 @@ export class LoadBalancer {
   #close(pipe: Pipe, at: number): void {
     this.#open.splice(at, 1);
     pipe.open = false;
-  }
-
-  awaited(): void {
-    if (this.#full === undefined) return;
-    for (const pipe of this.#full) pipe.awaited();
-    this.#full.clear();
   }
 
   send(

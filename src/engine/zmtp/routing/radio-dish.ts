@@ -26,7 +26,7 @@ import { SubscriptionIndex } from "./subscription-index.js";
 export const MAX_GROUPS = 262_144;
 
 export class RadioRouting extends Routing {
-  readonly #members = new SubscriptionIndex<Pipe>(false);
+  readonly #members = new SubscriptionIndex<Pipe>();
   readonly #datagrams = new Set<Pipe>();
   readonly #fanOuts = new FanOuts();
 

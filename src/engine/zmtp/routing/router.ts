@@ -11,7 +11,6 @@ import {
   OfferResult,
   type OutgoingFrame,
   type OutgoingMessage,
-  type PeerQueues,
   type RelaySink,
   type RelaySource,
 } from "../../engine.js";
@@ -22,7 +21,7 @@ import { FairRouting } from "./routing.js";
 /** Bytes (37/ZMTP, The Identity Property). */
 const MAX_IDENTITY = 255;
 
-export class RouterRouting extends FairRouting implements PeerQueues {
+export class RouterRouting extends FairRouting {
   readonly #byId = new Map<string, Pipe>();
   /** By the id object of received messages, which is faster than a string key. */
   readonly #byObject = new Map<OutgoingFrame | undefined, Pipe>();
@@ -86,11 +85,7 @@ export class RouterRouting extends FairRouting implements PeerQueues {
     return this.effects.relays?.routedSink(this.#byId);
   }
 
-  override get peerQueues(): PeerQueues {
-    return this;
-  }
-
-  queuedBytes(routingId: Uint8Array): number {
+  override queuedBytes(routingId: Uint8Array): number {
     return this.find(routingId)?.out.heldCost ?? 0;
   }
 

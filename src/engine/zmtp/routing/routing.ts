@@ -11,12 +11,11 @@ import { InvalidMessageError } from "../../../core/errors.js";
 import type { OptionValues } from "../../../core/option-table.js";
 import type { SocketTypeName } from "../../../core/socket-type.js";
 import type {
-  DirectedSending,
+  EngineSubscriber,
   EngineSubscriptions,
   Lease,
   OfferResult,
   OutgoingMessage,
-  PeerQueues,
   RelaySink,
   RelaySource,
   TakenMessages,
@@ -63,7 +62,6 @@ export abstract class Routing {
   protected held: unknown = undefined;
   /** Departed peers' pipes with untaken messages. */
   #orphanedPipes: Pipe[] = [];
-  #mostOrphanedPipes = 16;
 
   constructor(effects: RoutingEffects) {
     this.effects = effects;
@@ -91,13 +89,9 @@ export abstract class Routing {
     return undefined;
   }
 
-  get directed(): DirectedSending | undefined {
-    return undefined;
-  }
+  sender?(): EngineSubscriber | undefined;
 
-  get peerQueues(): PeerQueues | undefined {
-    return undefined;
-  }
+  queuedBytes?(routingId: Uint8Array): number;
 
   refuse(_peer: Peer, _pipe: Pipe | undefined): Fault | undefined {
     return undefined;
@@ -115,11 +109,7 @@ export abstract class Routing {
 
   removed(pipe: Pipe): void {
     this.pipes.delete(pipe);
-    if (pipe.in.messages === 0) return;
-    this.#orphanedPipes.push(pipe);
-    if (this.#orphanedPipes.length < this.#mostOrphanedPipes) return;
-    this.#orphanedPipes = this.#orphanedPipes.filter((pipe) => pipe.in.messages > 0);
-    this.#mostOrphanedPipes = 16 + 2 * this.#orphanedPipes.length;
+    if (pipe.in.messages > 0) this.#orphanedPipes = [...this.#orphans(), pipe];
   }
 
   /** Called when a release starts or is undone. */
@@ -128,9 +118,11 @@ export abstract class Routing {
   move(_from: Pipe): void {}
 
   tooManyOrphans(): boolean {
-    if (this.#orphanedPipes.length < MAX_ORPHANED_PIPES) return false;
-    this.#orphanedPipes = this.#orphanedPipes.filter((pipe) => pipe.in.messages > 0);
-    return this.#orphanedPipes.length >= MAX_ORPHANED_PIPES;
+    return this.#orphanedPipes.length >= MAX_ORPHANED_PIPES && this.#orphans().length >= MAX_ORPHANED_PIPES;
+  }
+
+  #orphans(): Pipe[] {
+    return this.#orphanedPipes.filter((pipe) => pipe.in.messages > 0);
   }
 
   messages(_pipe: Pipe): void {
@@ -141,7 +133,10 @@ export abstract class Routing {
     this.effects.routingOnWritable();
   }
 
-  awaited(): void {}
+  /** A send waits. */
+  awaited(): void {
+    for (const pipe of this.pipes) pipe.awaited();
+  }
 
   protected readerLess(): void {
     if (this.effects.options.noDrop === true) this.effects.routingOnWritable();

@@ -1,8 +1,7 @@
 /**
  * SUB and XSUB (29/PUBSUB). Subscriptions go to every publisher, and again on each new connection. SUB also
  * filters messages: publishers send until a cancellation has reached them.
- * A subscription is a command to a peer of version 3.1, and a message (01 or 00, and the prefix) to one of
- * 3.0. For a publisher that does not read, only the difference is kept.
+ * A subscription is a command to a peer of version 3.1, and a message (01 or 00, and the prefix) to one of 3.0.
  */
 import { SteadyMap } from "../../../core/collections/steady-map.js";
 import { costOf, keyOf } from "../../../core/memory.js";
@@ -17,16 +16,17 @@ import {
 } from "../../engine.js";
 import { commandFrame, messageBytes, messageFrame } from "../../frame.js";
 import { encodeCommand } from "../codec/command.js";
-import type { Pipe } from "../pipe.js";
+import { limitOf, type Pipe } from "../pipe.js";
 import { FairRouting, type RoutingEffects } from "./routing.js";
 import { LengthSet } from "./subscription-index.js";
+
+/** A command's bytes besides its prefix, at most. */
+const COMMAND_BYTES = 32;
 
 export class SubscribeRouting extends FairRouting implements EngineSubscriptions {
   /** Counts by prefix, one character per byte. */
   readonly #prefixes = new SteadyMap<number>();
   readonly #lengths = new LengthSet();
-  /** Unsent changes: whether each prefix is subscribed now. */
-  readonly #unsent = new Map<Pipe, SteadyMap<boolean>>();
   readonly #filters: boolean;
 
   /** @param filters SUB; an XSUB's program gets all messages */
@@ -47,7 +47,6 @@ export class SubscribeRouting extends FairRouting implements EngineSubscriptions
   }
 
   override joined(pipe: Pipe): void {
-    this.#unsent.delete(pipe);
     const frames: Buffer[] = [];
     for (const prefix of this.#prefixes.keys()) frames.push(this.frameOf(pipe, true, bytesOf(prefix)));
     // Before messages that an XSUB's program has sent meanwhile.
@@ -58,20 +57,9 @@ export class SubscribeRouting extends FairRouting implements EngineSubscriptions
    * The next connection gets all prefixes. Unsent commands, and messages between them (XSUB), are dropped.
    */
   override lost(pipe: Pipe): void {
-    this.#unsent.delete(pipe);
     const dropped = pipe.out.clearWaiting();
     // Last, because a listener may subscribe.
     if (dropped > 0) this.effects.dropped("disconnected", dropped, pipe);
-  }
-
-  override removed(pipe: Pipe): void {
-    super.removed(pipe);
-    this.#unsent.delete(pipe);
-  }
-
-  override room(pipe: Pipe): void {
-    this.#catchUp(pipe);
-    super.room(pipe);
   }
 
   /** XSUB: 01 or 00 and a prefix is a subscription or its cancellation. */
@@ -153,7 +141,7 @@ export class SubscribeRouting extends FairRouting implements EngineSubscriptions
     const count = this.#prefixes.get(key) ?? 0;
     this.#prefixes.set(key, count + 1);
     if (count === 0) this.#lengths.add(key.length);
-    for (const pipe of this.pipes) this.#sendChange(pipe, true, key, count === 0);
+    this.#sendAll(true, prefix);
   }
 
   unsubscribe(prefix: Buffer): void {
@@ -166,35 +154,18 @@ export class SubscribeRouting extends FairRouting implements EngineSubscriptions
     }
     this.#prefixes.delete(key);
     this.#lengths.remove(key.length);
-    for (const pipe of this.pipes) this.#sendChange(pipe, false, key, true);
+    this.#sendAll(false, prefix);
   }
 
-  /** @param changes whether the prefix is new or gone */
-  #sendChange(pipe: Pipe, on: boolean, key: string, changes: boolean): void {
-    const { link } = pipe;
-    if (link === undefined) return;
-    // Nothing is written within the process.
-    if ((!link.blocked && !this.#unsent.has(pipe)) || link.ahead !== undefined)
-      pipe.sendRaw(this.frameOf(pipe, on, bytesOf(key)), 0);
-    else if (changes) {
-      const unsent = this.#unsent.get(pipe) ?? new SteadyMap<boolean>();
-      this.#unsent.set(pipe, unsent);
-      // The opposite of an unsent change cancels it.
-      if (!unsent.delete(key)) unsent.set(key, on);
-      pipe.mute = true; // Makes the pipe call `room`.
+  /** A publisher that does not read loses its connection; the next one gets only what is subscribed then. */
+  #sendAll(on: boolean, prefix: Buffer): void {
+    const { size, length } = this.#prefixes;
+    const mark = limitOf(this.effects.options.sendHighWaterMarkBytes);
+    for (const pipe of this.pipes) {
+      if (pipe.link === undefined) continue;
+      if (pipe.out.bytes > mark + length + COMMAND_BYTES * size) this.effects.closePipe(pipe, "local");
+      else pipe.sendRaw(this.frameOf(pipe, on, prefix), 0);
     }
-  }
-
-  #catchUp(pipe: Pipe): void {
-    const unsent = this.#unsent.get(pipe);
-    if (unsent === undefined) return;
-    for (const [key, on] of unsent) {
-      if (pipe.link?.blocked !== false) break;
-      unsent.delete(key);
-      pipe.sendRaw(this.frameOf(pipe, on, bytesOf(key)), 0);
-    }
-    if (unsent.size === 0) this.#unsent.delete(pipe);
-    else pipe.mute = true;
   }
 
   #find(lease?: Lease): boolean {
@@ -212,8 +183,7 @@ export class SubscribeRouting extends FairRouting implements EngineSubscriptions
   }
 
   protected wantsAll(): boolean {
-    const lengths = this.#lengths;
-    return lengths.size > 0 && lengths.at(0) === 0 && !this.effects.options.invertMatching;
+    return this.#lengths.sorted[0] === 0 && !this.effects.options.invertMatching;
   }
 
   /** Exactly this prefix. */
@@ -227,9 +197,9 @@ export class SubscribeRouting extends FairRouting implements EngineSubscriptions
   }
 
   #hasPrefixOf(bytes: Uint8Array, start: number, end: number): boolean {
-    const lengths = this.#lengths;
-    for (let i = 0; i < lengths.size; i++) {
-      const length = lengths.at(i);
+    const { sorted } = this.#lengths;
+    for (let i = 0; i < sorted.length; i++) {
+      const length = sorted[i] as number;
       if (length === 0) return true;
       if (length > end - start) return false;
       if (this.#prefixes.has(keyOf(bytes, start, start + length))) return true;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { keyPairOf } from "../../../../src/engine/zmtp/mechanism/curve-box.js";
-import { CurveCipher } from "../../../../src/engine/zmtp/mechanism/curve-cipher.js";
+import { OVERHEAD, Sealer } from "../../../../src/engine/zmtp/mechanism/curve-cipher.js";
 import { bodyOf, CURVE_MESSAGE, PONG_IN_MESSAGE } from "../../../vectors/mechanism.js";
 import { BOXES, LIBSODIUM, openSealed } from "./support.js";
 
@@ -9,9 +9,9 @@ const COMMAND = 4;
 
 const key = LIBSODIUM.agree(keyPairOf(Buffer.alloc(32, 2)).publicKey, Buffer.alloc(32, 1)) as Uint8Array;
 
-function seal(cipher: CurveCipher, flags: number, body: Uint8Array): Buffer {
-  const sealed = Buffer.alloc(cipher.sealedLength(body.length));
-  cipher.seal(flags, body, 0, body.length, sealed, 0);
+function seal(sealer: Sealer, flags: number, body: Uint8Array): Buffer {
+  const sealed = Buffer.alloc(OVERHEAD + body.length);
+  sealer.sealFrame(flags, body, 0, body.length, sealed, 0);
   return sealed;
 }
 
@@ -22,8 +22,8 @@ function counterOf(value: bigint): Buffer {
 }
 
 describe.each(BOXES)("with $name", (box) => {
-  const client = (sent = 2) => new CurveCipher(box, key, false, sent, counterOf(1n));
-  const server = (received = 2n) => new CurveCipher(box, key, true, 1, counterOf(received));
+  const client = (sent = 2) => new Sealer(box, key, false, sent, counterOf(1n));
+  const server = (received = 2n) => new Sealer(box, key, true, 1, counterOf(received));
 
   test("the worked example, both ways", () => {
     expect(seal(client(), 0, Buffer.from("Hi")).toString("hex")).toBe(bodyOf(CURVE_MESSAGE).toString("hex"));
@@ -45,9 +45,9 @@ describe.each(BOXES)("with $name", (box) => {
 
   test("it writes where it is asked to and nowhere else", () => {
     const body = Buffer.from("body");
-    const length = client().sealedLength(body.length);
+    const length = OVERHEAD + body.length;
     const memory = Buffer.alloc(length + 20, 0xee);
-    client().seal(0, body, 0, body.length, memory, 9);
+    client().sealFrame(0, body, 0, body.length, memory, 9);
     expect(memory.subarray(9, 9 + length)).toEqual(seal(client(), 0, body));
     expect(memory.subarray(0, 9).every((byte) => byte === 0xee)).toBe(true);
     expect(memory.subarray(9 + length).every((byte) => byte === 0xee)).toBe(true);
@@ -59,7 +59,7 @@ describe.each(BOXES)("with $name", (box) => {
     const before = Buffer.from(sealed);
     const memory = Buffer.alloc(20, 0xee);
     const wire = Buffer.concat([Buffer.alloc(3), sealed, Buffer.alloc(3)]);
-    expect(server().open(wire, 3, 3 + sealed.length, memory, 7)).toBe(MORE);
+    expect(server().openFrame(wire, 3, 3 + sealed.length, memory, 7)).toBe(MORE);
     expect(memory.subarray(8, 12)).toEqual(Buffer.from("body"));
     expect([...memory.subarray(0, 7), ...memory.subarray(12)].every((byte) => byte === 0xee)).toBe(true);
     expect(wire.subarray(3, 3 + sealed.length)).toEqual(before);

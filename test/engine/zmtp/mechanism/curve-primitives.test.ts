@@ -1,7 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { InvalidArgumentError, NotSupportedError } from "../../../../src/core/errors.js";
 import { TAG_LENGTH } from "../../../../src/engine/zmtp/mechanism/curve-box.js";
-import { chooseNative } from "../../../../src/engine/zmtp/mechanism/curve-primitives.js";
 import fc from "../../../support/properties.js";
 import { NACL } from "../../../vectors/mechanism.js";
 import { BOXES } from "./support.js";
@@ -91,35 +89,4 @@ test("all give the same bytes", () => {
     }),
     { numRuns: 500, defaultRuns: 80 },
   );
-});
-
-describe("SHOAL_CURVE", () => {
-  const addon = { crypto_secretbox_easy: () => undefined, crypto_secretbox_open_easy: () => true };
-  const missing = () => {
-    throw new Error("no such addon");
-  };
-
-  test.each([undefined, "", "sodium"])("%j: the addon, where it loads", (choice) => {
-    expect(chooseNative(choice, () => addon)).toBe(addon);
-  });
-
-  test.each([undefined, ""])("%j: no addon is no error", (choice) => {
-    expect(chooseNative(choice, missing)).toBeNull();
-  });
-
-  test("libsodium: never the addon", () => {
-    expect(chooseNative("libsodium", () => addon)).toBeNull();
-  });
-
-  test("sodium: an addon that does not load is an error", () => {
-    const choose = () => chooseNative("sodium", missing);
-    expect(choose).toThrow(NotSupportedError);
-    expect(choose).toThrow(
-      expect.objectContaining({ code: "ERR_ENGINE_UNAVAILABLE", cause: expect.any(Error) }),
-    );
-  });
-
-  test("refuses another word", () => {
-    expect(() => chooseNative("salt", () => addon)).toThrow(InvalidArgumentError);
-  });
 });

@@ -13,6 +13,7 @@ import {
   sealBox,
 } from "../../../../src/engine/zmtp/mechanism/curve.js";
 import { type CurveBox, keyPairOf } from "../../../../src/engine/zmtp/mechanism/curve-box.js";
+import { OVERHEAD } from "../../../../src/engine/zmtp/mechanism/curve-cipher.js";
 import type { MechanismOptions, Step } from "../../../../src/engine/zmtp/mechanism/mechanism.js";
 import { LONG } from "../../../support/long.js";
 import { bodyOf, CURVE_HELLO_BOX, CURVE_HELLO_SHA256, ERROR } from "../../../vectors/mechanism.js";
@@ -97,12 +98,12 @@ describe.each(LONG ? BOXES : [LIBSODIUM])("with $name", (box) => {
     expect(client.sent.map((body) => body.length)).toEqual([200, 257 + properties("PUSH").length]);
     expect(server.sent.map((body) => body.length)).toEqual([168, 30 + properties("PULL").length]);
     for (const [from, to] of [
-      [one.cipher, other.cipher],
-      [other.cipher, one.cipher],
+      [one.sealer, other.sealer],
+      [other.sealer, one.sealer],
     ]) {
       for (const text of ["first", "", "third"]) {
-        const sealed = Buffer.alloc(from?.sealedLength(text.length) ?? 0);
-        from?.seal(1, Buffer.from(text), 0, text.length, sealed, 0);
+        const sealed = Buffer.alloc(OVERHEAD + text.length);
+        from?.sealFrame(1, Buffer.from(text), 0, text.length, sealed, 0);
         expect(openSealed(to, sealed)).toEqual({ flags: 1, body: Buffer.from(text) });
       }
     }
@@ -121,9 +122,9 @@ describe.each(LONG ? BOXES : [LIBSODIUM])("with $name", (box) => {
     expect(client.sent[1]?.subarray(105, 113)).toEqual(counter(2));
     expect(server.sent[1]?.subarray(6, 14)).toEqual(counter(1));
     const sealed = Buffer.alloc(33);
-    one.cipher?.seal(0, Buffer.alloc(0), 0, 0, sealed, 0);
+    one.sealer?.sealFrame(0, Buffer.alloc(0), 0, 0, sealed, 0);
     expect(sealed.subarray(8, 16)).toEqual(counter(3));
-    other.cipher?.seal(0, Buffer.alloc(0), 0, 0, sealed, 0);
+    other.sealer?.sealFrame(0, Buffer.alloc(0), 0, 0, sealed, 0);
     expect(sealed.subarray(8, 16)).toEqual(counter(2));
   });
 

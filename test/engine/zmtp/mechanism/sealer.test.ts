@@ -3,14 +3,14 @@ import { Encoder } from "../../../../src/engine/zmtp/codec/encoder.js";
 import { InStream } from "../../../../src/engine/zmtp/codec/in-stream.js";
 import { OutQueue } from "../../../../src/engine/zmtp/codec/out-queue.js";
 import type { CurveBox } from "../../../../src/engine/zmtp/mechanism/curve-box.js";
-import { CurveCipher, framesOf, Sealer } from "../../../../src/engine/zmtp/mechanism/curve-cipher.js";
+import { framesOf, Sealer } from "../../../../src/engine/zmtp/mechanism/curve-cipher.js";
 import fc, { forAll } from "../../../support/properties.js";
 import { decodeFrames, decodeStream, encodeFrame, frameStream } from "../codec/support.js";
 import { LIBSODIUM, NOBLE } from "./support.js";
 
 /** A side of CURVE whose short frames go through libsodium's memory, or one whose frames do not. */
-function curveCipher(box: CurveBox, isServer: boolean, key = 7): CurveCipher {
-  return new CurveCipher(box, Buffer.alloc(32, key), isServer, 2, Buffer.alloc(8));
+function sealerOf(box: CurveBox, isServer: boolean, key = 7): Sealer {
+  return new Sealer(box, Buffer.alloc(32, key), isServer, 2, Buffer.alloc(8));
 }
 
 function queueOf(bytes: Buffer) {
@@ -24,7 +24,7 @@ function queueOf(bytes: Buffer) {
 function receiver(maxMessageSize = -1) {
   const commands: string[] = [];
   const stream = new InStream(maxMessageSize, (body) => commands.push(body.toString("hex")));
-  const sealer = new Sealer(curveCipher(NOBLE, true));
+  const sealer = sealerOf(NOBLE, true);
   const all = (): string[][] => {
     const messages: string[][] = [];
     while (stream.messages > 0) messages.push(stream.take().map((frame) => frame.toString("hex")));
@@ -50,7 +50,7 @@ function openPieces(sealer: Sealer, wire: Buffer, cuts: readonly number[]): Open
 
 test("on the wire there are message frames only: flags 00, or LONG", () => {
   for (const bytes of fc.sample(frameStream, { numRuns: 50, seed: 3 })) {
-    const wire = new Sealer(curveCipher(NOBLE, false)).seal(queueOf(bytes));
+    const wire = sealerOf(NOBLE, false).seal(queueOf(bytes));
     expect(decodeFrames(wire).every(({ flags }) => flags === 0)).toBe(true);
     expect(decodeFrames(wire)).toHaveLength(decodeFrames(bytes).length);
   }
@@ -65,9 +65,9 @@ test("a large body is read where the program has it", () => {
 });
 
 test("nothing is kept of a frame that began behind a command which ended the connection", () => {
-  const sender = new Sealer(curveCipher(NOBLE, false));
+  const sender = sealerOf(NOBLE, false);
   const stream: InStream = new InStream(-1, () => stream.cut());
-  const sealer = new Sealer(curveCipher(NOBLE, true));
+  const sealer = sealerOf(NOBLE, true);
   const command = sender.seal(queueOf(Buffer.from("0402016b", "hex")));
   const begun = Buffer.from("0200000000000003e8000000", "hex");
   expect(sealer.open(Buffer.concat([command, begun]), stream)).toBeUndefined();
@@ -79,7 +79,7 @@ test("reserved bits on the wire, and sizes past the limit, are faults as without
   expect(receiver().sealer.open(Buffer.of(0x80, 0), receiver().stream)).toBe("reserved-bits");
   const large = Buffer.concat([Buffer.of(0, 101), Buffer.alloc(101)]);
   const { stream, sealer } = receiver(100);
-  expect(sealer.open(new Sealer(curveCipher(NOBLE, false)).seal(queueOf(large)), stream)).toBe("too-long");
+  expect(sealer.open(sealerOf(NOBLE, false).seal(queueOf(large)), stream)).toBe("too-long");
   const huge = receiver(100);
   expect(huge.sealer.open(Buffer.from("027fffffffffffffff", "hex"), huge.stream)).toBe("too-long");
 });
@@ -87,15 +87,13 @@ test("reserved bits on the wire, and sizes past the limit, are faults as without
 test("what earlier frames of a message leave of the limit bounds the next one before it has come", () => {
   const body = Buffer.alloc(150_000);
   const plain = Buffer.concat([encodeFrame({ flags: 1, body }), encodeFrame({ flags: 0, body })]);
-  const wire = new Sealer(curveCipher(NOBLE, false)).seal(queueOf(plain));
+  const wire = sealerOf(NOBLE, false).seal(queueOf(plain));
   const { stream, sealer } = receiver(200_000);
   expect(sealer.open(wire.subarray(0, 160_000), stream)).toBe("too-long");
 });
 
 test("a frame for whose text the process has no memory is a fault, and throws nothing", () => {
-  const wire = new Sealer(curveCipher(NOBLE, false)).seal(
-    queueOf(encodeFrame({ flags: 0, body: Buffer.alloc(150_000) })),
-  );
+  const wire = sealerOf(NOBLE, false).seal(queueOf(encodeFrame({ flags: 0, body: Buffer.alloc(150_000) })));
   const { stream, sealer } = receiver();
   const allocate = Buffer.allocUnsafeSlow;
   const spy = vi.spyOn(Buffer, "allocUnsafeSlow").mockImplementation((size) => {
@@ -115,14 +113,14 @@ describe.each([
   ["both in it", LIBSODIUM, LIBSODIUM],
 ] as const)("%s:", (_, one, other) => {
   const opened = (wire: Buffer, cuts: readonly number[]): Opened =>
-    openPieces(new Sealer(curveCipher(other, true)), wire, cuts);
+    openPieces(sealerOf(other, true), wire, cuts);
 
   test("what one side seals the other opens, cut anywhere", () => {
     forAll(
       [fc.array(frameStream, { maxLength: 3 }), fc.array(fc.nat(), { maxLength: 12 })],
       { numRuns: 300, defaultRuns: 40 },
       (streams, borders) => {
-        const sender = new Sealer(curveCipher(one, false));
+        const sender = sealerOf(one, false);
         const wire = Buffer.concat(streams.map((bytes) => sender.seal(queueOf(bytes))));
         const cuts = [...new Set(borders.map((at) => at % (wire.length + 1)))].sort((a, b) => a - b);
         expect(opened(wire, cuts)).toEqual({ ...decodeStream(Buffer.concat(streams)), fault: undefined });
@@ -138,7 +136,7 @@ describe.each([
     ];
     const frames = sizes.map((size, i) => ({ flags: 0, body: Buffer.alloc(size, i) }));
     const plain = Buffer.concat(frames.map((frame) => encodeFrame(frame)));
-    const wire = new Sealer(curveCipher(one, false)).seal(queueOf(plain));
+    const wire = sealerOf(one, false).seal(queueOf(plain));
     const expected = decodeStream(plain).messages.join();
     for (const cuts of [[], [1, 2, 3, 40, 41, 65_536, 131_072, 196_608]]) {
       const { messages, fault } = opened(wire, cuts);
@@ -151,7 +149,7 @@ describe.each([
   test("a damaged frame is a fault, and those before it stay", () => {
     const frames = Array.from({ length: 8 }, (_, i) => ({ flags: 0, body: Buffer.alloc(40 * i, i) }));
     const plain = Buffer.concat(frames.map((frame) => encodeFrame(frame)));
-    const wire = new Sealer(curveCipher(one, false)).seal(queueOf(plain));
+    const wire = sealerOf(one, false).seal(queueOf(plain));
     const whole = decodeStream(plain).messages;
     for (const [i, { body, end }] of decodeFrames(wire).entries()) {
       for (const at of [end - body.length, end - body.length + 8, end - 17, end - 1]) {
@@ -175,7 +173,7 @@ describe.each([
 test("connections take turns in the memory that their ciphers share", () => {
   const body = (i: number) => Buffer.from([0, 3, 0x61, 0x62, i]);
   const pairs = [1, 2, 3].map((key) => {
-    const side = (isServer: boolean) => new Sealer(curveCipher(LIBSODIUM, isServer, key));
+    const side = (isServer: boolean) => sealerOf(LIBSODIUM, isServer, key);
     return { sender: side(false), ...receiver(), sealer: side(true) };
   });
   for (let i = 0; i < 3; i++) {

@@ -10,7 +10,7 @@ import {
   type KeyPair,
   keyPairOf,
 } from "../../../../src/engine/zmtp/mechanism/curve-box.js";
-import type { CurveCipher } from "../../../../src/engine/zmtp/mechanism/curve-cipher.js";
+import { OVERHEAD, type Sealer } from "../../../../src/engine/zmtp/mechanism/curve-cipher.js";
 import {
   boxWith,
   loadCurveBox,
@@ -144,11 +144,11 @@ export const BOXES: readonly CurveBox[] = [LIBSODIUM, NOBLE, ...nativeBoxes()];
 
 /** What is in a sealed body, or the fault. */
 export function openSealed(
-  cipher: CurveCipher | undefined,
+  sealer: Sealer | undefined,
   sealed: Uint8Array,
 ): { readonly flags: number; readonly body: Buffer } | Fault {
-  if (cipher === undefined) throw new Error("there is no cipher");
-  const plain = Buffer.alloc(1 + Math.max(0, cipher.plainLength(sealed.length)));
-  const opened = cipher.open(sealed, 0, sealed.length, plain, 0);
+  if (sealer === undefined) throw new Error("there is no sealer");
+  const plain = Buffer.alloc(1 + Math.max(0, sealed.length - OVERHEAD));
+  const opened = sealer.openFrame(sealed, 0, sealed.length, plain, 0);
   return typeof opened === "number" ? { flags: opened, body: plain.subarray(1) } : opened;
 }

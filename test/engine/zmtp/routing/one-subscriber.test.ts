@@ -9,7 +9,7 @@ function start(options: { sendHighWaterMark?: number } = {}) {
   const subscribe = (peer: FakePeer, prefix: string): EngineSubscriber => {
     peer.commandsUs("SUBSCRIBE", prefix);
     expect(world.take()).toEqual([`\u0001${prefix}`]);
-    return world.routing.directed?.sender() as EngineSubscriber;
+    return world.routing.sender?.() as EngineSubscriber;
   };
   return { world, subscribe };
 }
@@ -73,16 +73,16 @@ describe("who sent an XPUB's last message", () => {
     peer.commandsUs("SUBSCRIBE", "a");
     expect(world.take()).toEqual(["\u0001a"]);
     peer.says("hello");
-    expect(world.routing.directed?.sender()).toBeDefined();
+    expect(world.routing.sender?.()).toBeDefined();
     world.leaves(peer);
-    expect(world.routing.directed?.sender()).toBeUndefined();
+    expect(world.routing.sender?.()).toBeUndefined();
     expect(world.take()).toEqual(["hello"]);
-    expect(world.routing.directed?.sender()).toBeUndefined();
+    expect(world.routing.sender?.()).toBeUndefined();
     expect(world.take()).toEqual(["\0a"]);
-    expect(world.routing.directed?.sender()).toBeUndefined();
+    expect(world.routing.sender?.()).toBeUndefined();
     const other = world.joined();
     subscribe(other, "b");
     world.leaves(other);
-    expect(world.routing.directed?.sender()).toBeUndefined();
+    expect(world.routing.sender?.()).toBeUndefined();
   });
 });
