@@ -190,13 +190,13 @@ describe("what a subscriber may say", () => {
     expect(error?.message).toContain("command");
   });
 
-  it("is a prefix of 255 bytes, not more", async () => {
+  it("is a prefix of 1,024 bytes, not more", async () => {
     const { publisher, peer } = await start(world.publisher());
     const told = nextEvent(publisher, "subscribe");
-    peer.write(command("SUBSCRIBE", Buffer.alloc(255, "x")));
-    expect((await told).topic).toHaveLength(255);
+    peer.write(command("SUBSCRIBE", Buffer.alloc(1_024, "x")));
+    expect((await told).topic).toHaveLength(1_024);
     const left = nextEvent(publisher, "disconnect");
-    peer.write(command("SUBSCRIBE", Buffer.alloc(256, "x")));
+    peer.write(command("SUBSCRIBE", Buffer.alloc(1_025, "x")));
     expect(await left).toMatchObject({ reason: "protocol" });
   });
 });

@@ -60,7 +60,7 @@ it.each<[string, object, object]>([
   const context = new Context({ engine: "zmtp" });
   const publisher = own(new Publisher({ context, maxMessageSize: 4, heartbeatInterval: 0, ...bound }));
   const subscriber = own(new Subscriber({ context, heartbeatInterval: 10, ...dials }));
-  subscriber.subscribe("t".repeat(200));
+  subscriber.subscribe("t".repeat(1_000));
   subscriber.connect(await publisher.bind("tcp://127.0.0.1:*"));
   await publisher.waitForSubscribers({ timeout: 5_000 });
   await new Promise((resolve) => setTimeout(resolve, 50)); // Some PINGs; a lost one has no event.

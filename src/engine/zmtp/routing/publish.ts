@@ -39,7 +39,7 @@ const CANCEL = 0;
 export const MAX_PREFIXES = 1_048_576;
 export const MAX_PREFIX_BYTES = 67_108_864;
 /** Bytes. Each length that a peer uses costs a lookup per message. */
-export const MAX_PREFIX_LENGTH = 255;
+export const MAX_PREFIX_LENGTH = 1_024;
 /** Prefixes removed in one turn, in some 3 ms. */
 export const LEAVE_STEP = 1_024;
 /** Departed peers with untaken messages or prefixes; beyond, none joins while the queue is full. */
