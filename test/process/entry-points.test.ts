@@ -15,7 +15,8 @@ const PATTERNS = ENTRIES.filter((entry) => ![...PLAIN, "shoal/cluster", "shoal/d
 const BASES: Readonly<Record<string, readonly string[]>> = {
   titanic: ["majordomo"],
   clone: ["binary-star"],
-  federation: ["load-balancer"],
+  federation: ["load-balancer", "pirate"],
+  "load-balancer": ["pirate"],
 };
 
 /** Of the build. */
