@@ -58,12 +58,12 @@ export class Admission {
 
   /** @param isBare for a stream without a handshake (45/ZWS, No Mechanism) @throws as `check` */
   mechanism(isBare: boolean): Mechanism {
-    const { options, type } = this.#state;
+    const { options } = this.#state;
     const chosen = chosenMechanism(options);
     const asks = this.#authenticator(chosen) !== undefined;
     if (isBare && chosen.name === "NULL") return new BareMechanism({ asks }, identityOf(options));
     const given: MechanismOptions = {
-      properties: propertiesOf(options, wireNameOf(type)),
+      properties: this.#properties,
       asks,
       plainUsername: options.plainUsername ?? "",
       plainPassword: options.plainPassword ?? "",
@@ -135,6 +135,13 @@ export class Admission {
     return events[0].error;
   }
 
+  /** Those without a routing id share one array. */
+  get #properties(): Uint8Array {
+    const { options, type } = this.#state;
+    const wireName = wireNameOf(type);
+    return options.routingId === null ? usualProperties(wireName, options) : propertiesOf(options, wireName);
+  }
+
   /**
    * The socket's hook, else the context's ZAP service by libzmq's rules: NULL asks only with a domain, PLAIN
    * and CURVE servers always.
@@ -149,6 +156,15 @@ export class Admission {
       return (peer) => zap.ask(peer, identityOf(options));
     return options.zapEnforceDomain === true && domain !== "" ? async () => false : undefined;
   }
+}
+
+/** Shared by sockets without a routing id; one entry per type. */
+const usual = new Map<string, Uint8Array>();
+
+function usualProperties(wireName: string, options: Readonly<OptionValues>): Uint8Array {
+  const bytes = usual.get(wireName) ?? propertiesOf(options, wireName);
+  usual.set(wireName, bytes);
+  return bytes;
 }
 
 interface Decoded {

@@ -21,10 +21,16 @@ import {
   type Verdict,
 } from "./mechanism.js";
 
-const GREETING = encodeGreeting("NULL", false);
+/** By their properties; those without a routing id share one array (admission.ts): 3 µs of a connection's 130. */
+const OPENINGS = new WeakMap<Uint8Array, Buffer>();
 
 function openingOf(properties: Uint8Array): Buffer {
-  return Buffer.concat([GREETING, commandFrame(encodeCommand("READY", properties))]);
+  const known = OPENINGS.get(properties);
+  if (known !== undefined) return known;
+  const ready = commandFrame(encodeCommand("READY", properties));
+  const opening = Buffer.concat([encodeGreeting("NULL", false), ready]);
+  OPENINGS.set(properties, opening);
+  return opening;
 }
 
 export class NullMechanism extends MechanismSide implements Mechanism {
