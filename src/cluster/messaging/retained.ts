@@ -10,6 +10,8 @@ import type { DropReports } from "./events.js";
 import type { NodeLinks } from "./links.js";
 import type { MessagingSettings } from "./options.js";
 import { MessageKind, type SendResult } from "./parts.js";
+import type { RouteDriver } from "./route-driver.js";
+import { ROUTE_LIMITS } from "./route-member.js";
 import { SubscriptionTable } from "./subscription-table.js";
 import { matches } from "./topics.js";
 
@@ -26,6 +28,7 @@ export interface RetainedValue {
 interface RetainedContext {
   readonly links: Pick<NodeLinks, "send" | "room">;
   readonly drops: Pick<DropReports, "dropped">;
+  readonly routes: Pick<RouteDriver, "wantedBy">;
   readonly settings: Pick<MessagingSettings, "maxRetained" | "maxRetainedBytes">;
   readonly closed: boolean;
 }
@@ -92,9 +95,11 @@ export class RetainedValues {
   /** Sends a member the values of its filters, one answer at a time: it may want them over and over. */
   answer(id: string, filters: Iterable<string>): void {
     if (this.values.size === 0) return;
-    const wanted = this.#wanted.get(id) ?? new SubscriptionTable<string>();
-    for (const filter of filters) wanted.add(filter, filter);
-    if (wanted.size === 0) return;
+    const wanted =
+      withFilters(this.#wanted.get(id), filters) ??
+      // It has changed its list meanwhile, over and over: what it wants now counts.
+      withFilters(undefined, this.#messaging.routes.wantedBy(id));
+    if (wanted === undefined || wanted.size === 0) return;
     this.#wanted.set(id, wanted);
     if (this.#answering.has(id)) return;
     this.#answering.add(id);
@@ -132,6 +137,19 @@ export class RetainedValues {
       if (this.#messaging.closed || !(await links.room(to, item.length))) return "unreachable";
     }
   }
+}
+
+/** @returns `undefined`: more filters, or shapes of them, than a list has */
+function withFilters(
+  table = new SubscriptionTable<string>(),
+  filters: Iterable<string>,
+): SubscriptionTable<string> | undefined {
+  try {
+    for (const filter of filters) table.add(filter, filter);
+  } catch {
+    return undefined;
+  }
+  return table.size > ROUTE_LIMITS.nodeWanted ? undefined : table;
 }
 
 function sizeOf({ topic, subtopic, item }: RetainedValue): number {

@@ -98,6 +98,7 @@ export class RouteMember {
   #endReading(): void {
     const node = this.#reading;
     this.#reading = undefined;
+    this.#readWanted = this.wanted;
     if (node !== undefined && node !== this.#node) this.#copies.store.deleteNode(node);
   }
 

@@ -698,6 +698,48 @@ describe("retained values", () => {
     expect(values.stamp(0)).toBe(1_001);
   });
 
+  test("go to a member that changes what it wants, without reading, by its last list", async () => {
+    const room = gate();
+    const sent: string[] = [];
+    let isFull = true;
+    const values = new RetainedValues({
+      links: {
+        send: (_to: string, _kind: number, item: Buffer) => {
+          if (!isFull) sent.push(String(item));
+          return isFull ? "full" : "sent";
+        },
+        room: () => room.passed.then(() => true),
+      },
+      routes: { wantedBy: () => ["now"] },
+      settings: { maxRetained: 10, maxRetainedBytes: 100_000 },
+      closed: false,
+    } as never);
+    for (const topic of ["first", "before", "now"]) {
+      const item = Buffer.from(topic);
+      values.keep({ topic, client: 1, subtopic: undefined, stamp: 1, item, data: item });
+    }
+    values.answer("member", ["first"]);
+    await turn();
+    // More shapes, and then more filters, than its list may have.
+    values.answer("member", ["before"]);
+    values.answer(
+      "member",
+      Array.from({ length: 2_000 }, (_, i) =>
+        [...i.toString(2)].map((bit) => (bit === "1" ? "+" : "a")).join("/"),
+      ),
+    );
+    for (let round = 0; round < 3; round++)
+      values.answer(
+        "member",
+        Array.from({ length: 30_000 }, (_, i) => `${round}/${i}`),
+      );
+    isFull = false;
+    room.open();
+    await turn();
+    await turn();
+    expect(sent).toEqual(["first", "now"]);
+  });
+
   test("what is published after all clocks were set back is later than what was there before", () =>
     simulate({ seed: 1, shrink: false }, async (world) => {
       const jump = (by: number) => ["a", "b"].map((name) => world.node(name).clock.jump(by));
