@@ -9,6 +9,7 @@ import { collectGarbage } from "../support/collect-garbage.js";
 
 class Node {
   current: Details | undefined;
+  onSet: () => void = () => undefined;
   address = "";
   readonly refused: string[] = [];
   readonly details: OwnDetails;
@@ -18,6 +19,7 @@ class Node {
       address: () => this.address,
       set: (...parts) => {
         this.current = createDetails((this.current?.version ?? 0) + 1, ...parts);
+        this.onSet();
       },
       dropped: () => this.refused.push("private"),
       refused: (name, endpoint, error) => this.refused.push(`${name} ${endpoint} ${error.code}`),
@@ -43,6 +45,18 @@ function tagsOf(bytes: number): string[] {
     tags.push(`${tags.length}`.padStart(2, "0") + "t".repeat(Math.min(60, left) - 3));
   return tags;
 }
+
+it("keeps what a listener states while it is stated", () => {
+  const node = new Node();
+  node.start("192.0.2.1:7946");
+  node.onSet = () => {
+    node.onSet = () => undefined;
+    node.details.change(["second"], {});
+  };
+  node.details.change(["first"], {});
+  node.details.change(["third"], {});
+  expect(node.current?.tags).toEqual(["first", "second", "third"]);
+});
 
 describe("the prop that a node has for itself", () => {
   it("goes with the program's, which cannot set it, and survives its changes", () => {

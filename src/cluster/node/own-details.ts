@@ -169,8 +169,9 @@ export class OwnDetails {
 
   #state(tags: readonly string[], props: Details["props"], endpoints: readonly string[]): void {
     const stated = createDetails(1, tags, props, endpoints);
-    if (this.#isBegun) this.#effects.set(stated.tags, stated.props, stated.endpoints);
+    // First: listeners, which may state more, are called within.
     this.#stated = stated;
+    if (this.#isBegun) this.#effects.set(stated.tags, stated.props, stated.endpoints);
   }
 
   /** Wildcard hosts change with the address. If the endpoints do not fit, the old ones stay. */
