@@ -135,7 +135,11 @@ export class SessionConnections {
       const some = connections.slice(at, at + PAGE);
       const values = await this.#context.settings.store.read(some.map(({ id }) => keys.session(id)));
       for (const [i, connection] of some.entries())
-        if (connection.state === "open") this.#compare(connection, values[i]?.value);
+        try {
+          if (connection.state === "open") this.#compare(connection, values[i]?.value);
+        } catch (error) {
+          this.#failed(connection, error); // A damaged record is of one session: others are woken.
+        }
     }
   }
 

@@ -410,6 +410,25 @@ describe("a session", () => {
     expect(await failed).toMatchObject({ code: "ERR_STORE", reason: "damaged" });
   });
 
+  it("whose record is damaged ends, and the others of its server go on", async () => {
+    const store = new MemorySessionStore();
+    const { server: one, endpoint } = await server(store, { serverTimeout: 1_000 });
+    const { endpoint: two } = await server(store, { serverTimeout: 1_000 });
+    const broken = client(endpoint, { id: "broken" });
+    await broken.ready();
+    const lost = new Promise((resolve) => broken.events.once("session:lost", resolve));
+    const failed = new Promise((resolve) => one.events.once("store:failed", ({ error }) => resolve(error)));
+    const reader = await subscribed(endpoint, { id: "reader" });
+    await store.commit([], [{ key: keys.session("broken"), value: Buffer.from("junk") }]);
+    expect(await failed).toMatchObject({ reason: "damaged" });
+    await lost;
+    await client(two, { id: "writer" }).publish("t", "found by the poll");
+    expect(texts(await take(reader, 1))).toEqual(["found by the poll"]);
+    await broken.close();
+    const readerLost = new Promise((resolve) => reader.events.once("session:lost", () => resolve("lost")));
+    expect(await Promise.race([readerLost, pause(5_000)])).toBeUndefined();
+  });
+
   it("closes within its linger, with a publication that its server does not answer", async () => {
     const store = new ScriptedStore();
     const { endpoint } = await server(store);
