@@ -11,6 +11,9 @@ export interface RouteLimits {
   readonly bytes: number;
 }
 
+/** Lists of a member that are deleted, and not swept out of the table yet: each has a number, which all members share. */
+const MAX_RETIRED = 64;
+
 /** Further routes are not taken. */
 export const ROUTE_LIMITS: RouteLimits = {
   nodeRoutes: MAX_NODE_ROUTES,
@@ -53,6 +56,7 @@ export class RouteMember {
   #reading: RouteNode | undefined = undefined;
   #read = 0;
   #node: RouteNode;
+  #retired: RouteNode[] = [];
   /** Filters whose retained values it wants; and those of a snapshot that is being read. */
   wanted = new Set<string>();
   #readWanted = this.wanted;
@@ -99,7 +103,12 @@ export class RouteMember {
     const node = this.#reading;
     this.#reading = undefined;
     this.#readWanted = this.wanted;
-    if (node !== undefined && node !== this.#node) this.#copies.store.deleteNode(node);
+    if (node !== undefined && node !== this.#node) this.#retire(node);
+  }
+
+  #retire(node: RouteNode): void {
+    this.#copies.store.deleteNode(node);
+    this.#retired = [...this.#retired.filter(({ isFree }) => !isFree), node];
   }
 
   /**
@@ -108,7 +117,7 @@ export class RouteMember {
    * @returns filters whose retained values are to be sent; or why the changes are refused
    */
   take(changes: RouteChanges): readonly string[] | "sequence" | "snapshot" {
-    if (changes.isFirst) this.#beginReading();
+    if (changes.isFirst && !this.#beginReading()) return "snapshot";
     const reading = this.#reading;
     if (reading === undefined && (changes.isLast || !this.isWhole)) return "sequence";
     this.#read += changes.changes.length;
@@ -124,13 +133,15 @@ export class RouteMember {
     return [...this.wanted];
   }
 
-  /** Into the current node while it is empty, so that it serves at once. */
-  #beginReading(): void {
+  /** Into the current node while it is empty, so that it serves at once. @returns `false`: it has begun too many */
+  #beginReading(): boolean {
     this.#endReading();
+    if (this.#retired.filter(({ isFree }) => !isFree).length >= MAX_RETIRED) return false;
     const isEmpty = !this.isWhole && this.#node.routes === 0;
     this.#reading = isEmpty ? this.#node : this.#copies.store.takeNode();
     this.#read = 0;
     this.#readWanted = new Set();
+    return true;
   }
 
   /** Routes above a bound, and invalid filters, are left out and counted. @returns filters whose values are wanted */
@@ -165,6 +176,6 @@ export class RouteMember {
     if (node === before) return;
     node.owner = before.owner;
     this.#node = node;
-    this.#copies.store.deleteNode(before);
+    this.#retire(before);
   }
 }

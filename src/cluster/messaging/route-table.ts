@@ -112,6 +112,8 @@ export class RouteNode {
   routes = 0;
   /** Of its filters. */
   bytes = 0;
+  /** It was deleted, and its number may be another node's. */
+  isFree = false;
   /** Routes by the shape of their filters. */
   readonly shapes = new Map<Shape, number>();
 
@@ -232,6 +234,7 @@ export class RouteTable {
   deleteNode(node: RouteNode): void {
     const { number, routes, bytes, shapes } = node;
     node.owner = undefined;
+    node.isFree = routes === 0 || number === -1;
     if (this.#nodes[number] !== node) return;
     this.#nodes[number] = undefined;
     // At once: the shapes of all nodes are for live ones.
@@ -318,9 +321,10 @@ export class RouteTable {
     }
     this.#index.tidy(256);
     if (this.#cursor < WALKED) return true;
-    for (const { number, routes } of this.#sweeping) {
-      this.unswept -= routes;
-      this.#free.push(number);
+    for (const node of this.#sweeping) {
+      this.unswept -= node.routes;
+      this.#free.push(node.number);
+      node.isFree = true;
     }
     this.#sweeping = [];
     return this.#waiting.length > 0;

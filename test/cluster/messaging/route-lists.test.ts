@@ -1,8 +1,9 @@
 /** Lists of subscriptions without links: bounds, and what evil nodes send. How whole nodes learn them is in routes-simulated.test.ts. */
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { RouteDriver } from "../../../src/cluster/messaging/route-driver.js";
-import type { RouteLimits } from "../../../src/cluster/messaging/route-member.js";
+import { ROUTE_LIMITS, type RouteLimits, RouteMember } from "../../../src/cluster/messaging/route-member.js";
 import { ASK, RouteChangesWriter } from "../../../src/cluster/messaging/route-own.js";
+import { RouteTable } from "../../../src/cluster/messaging/route-table.js";
 import { ignore } from "../../../src/core/waiter.js";
 
 const LIMITS = { nodeRoutes: 1_000, nodeBytes: 20_000, nodeWanted: 100, routes: 2_500, bytes: 100_000 };
@@ -262,4 +263,30 @@ it("what a link has given up is sent again, as a snapshot", () => {
   world.run(100);
   expect(world.routes("b", "a").sort()).toEqual(["first", "second"]);
   expect(b.stats().refused).toEqual({});
+});
+
+it("a member that begins its list over and over takes no other one's place", () => {
+  const store = new RouteTable();
+  const member = (id: string): RouteMember => {
+    const made = new RouteMember(id, { store, limits: ROUTE_LIMITS, refuse: ignore });
+    made.isAlive = true;
+    return made;
+  };
+  const list = (filters: readonly string[], isLast: boolean) => ({
+    isFirst: true,
+    isLast,
+    changes: filters.map((filter) => ({ filter, isAdded: true })),
+  });
+  const many = Array.from({ length: 60_000 }, (_, i) => `many/${i}`);
+  expect(member("many").take(list(many, true))).toEqual([]);
+  const evil = member("evil");
+  const results = Array.from({ length: 40_000 }, (_, i) => evil.take(list([`${i}`], i === 0)));
+  expect(results.at(-1)).toBe("snapshot");
+  expect(member("late").take(list(["orders/#"], true))).toEqual([]);
+  const found: string[] = [];
+  store.match("orders/1", found);
+  expect(found).toEqual(["late"]);
+  // When what it began is swept out, its list is taken again.
+  while (store.unswept > 0) store.sweep();
+  expect(evil.take(list(["mine"], true))).toEqual([]);
 });
