@@ -57,9 +57,11 @@ export class DropReports {
     }
     report.count += 1;
     if (now - report.at < 1_000) return;
-    this.#report(reason, of, prefix, report.count);
+    const { count } = report;
+    // First: a listener may publish, and drop.
     report.count = 0;
     report.at = now;
+    this.#report(reason, of, prefix, count);
   }
 
   /** Unacknowledged items of a link were dropped, since its node is gone. */

@@ -7,6 +7,7 @@ import {
   type ClusterSubscription,
   type MessageHandler,
 } from "../../../src/cluster/index.js";
+import { DropReports } from "../../../src/cluster/messaging/events.js";
 import { encodeDirect, encodeName, ItemFlag } from "../../../src/cluster/messaging/items.js";
 import { type IncomingLink, MessageKind } from "../../../src/cluster/messaging/parts.js";
 import { RetainedValues } from "../../../src/cluster/messaging/retained.js";
@@ -962,4 +963,14 @@ describe("a node lets the event loop turn", () => {
     await vi.waitFor(() => expect(topics).toEqual([MessageKind.RETAINED]));
     expect(next.state).toBe("fulfilled");
   });
+});
+
+test("a listener of drops that causes one hears of each drop once", () => {
+  const counts: number[] = [];
+  const drops: DropReports = new DropReports((event) => {
+    counts.push((event as { readonly count: number }).count);
+    if (counts.length < 5) drops.dropped("full", "node", "t");
+  });
+  drops.dropped("full", "node", "t");
+  expect(counts).toEqual([1]);
 });
