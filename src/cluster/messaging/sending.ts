@@ -7,8 +7,8 @@
  *    │                 v  │ v all failed                                 │ the connection ends
  *    └──nothing waits── waiting (50 ms … 2 s) <──────────────────────────┘ (dialled again at once)
  *
- * A link whose items are all acknowledged gives a protocol of lower priority up after 30 s: the next item dials the
- * preferred one.
+ * A link whose items are all acknowledged gives a protocol of lower priority up after 30 s, and later after up to
+ * 4 min: the next item dials the preferred one.
  */
 import { thrownText } from "../../core/arguments.js";
 import { RingBuffer } from "../../core/collections/queues.js";
@@ -84,8 +84,8 @@ export class Sending {
   #candidates: LinkWay[] = [];
   #rounds = 0;
   #timer: NodeJS.Timeout | undefined = undefined;
-  /** By protocol: time of its last failure. */
-  readonly #failedAt = new Map<string, number>();
+  /** By protocol, since it served: its last failure, and how many there were. */
+  readonly #failures = new Map<string, { readonly at: number; readonly count: number }>();
   /** By protocol, since it served: the last reported reason. */
   readonly #reported = new Map<string, string>();
   /** When the peer last forgot a session. */
@@ -277,8 +277,11 @@ export class Sending {
       return where === undefined || !this.#reaches(protocol, target) ? [] : [{ protocol, where, target }];
     });
     const now = performance.now();
-    const failed = ({ protocol }: LinkWay): number =>
-      now - (this.#failedAt.get(protocol.name) ?? Number.NEGATIVE_INFINITY) < PROTOCOL_RETRY ? 1 : 0;
+    const failed = ({ protocol }: LinkWay): number => {
+      const { at = Number.NEGATIVE_INFINITY, count = 1 } = this.#failures.get(protocol.name) ?? {};
+      // Where it does not answer at all, each attempt holds the link's items up for 3 s.
+      return now - at < PROTOCOL_RETRY * Math.min(8, 2 ** (count - 1)) ? 1 : 0;
+    };
     return found.sort((a, b) => failed(a) - failed(b));
   }
 
@@ -370,7 +373,7 @@ export class Sending {
     this.state = "connecting";
     const { name } = attempt.protocol;
     this.reason = `${name}: ${reason}`;
-    this.#failedAt.set(name, performance.now());
+    this.#failures.set(name, { at: performance.now(), count: (this.#failures.get(name)?.count ?? 0) + 1 });
     this.#report(name, reason);
     // The program may have closed the node within that.
     if (this.state !== "connecting") return;
@@ -451,6 +454,7 @@ export class Sending {
     attempt.timer?.clear();
     this.#candidates = [];
     this.#reported.delete(attempt.protocol.name);
+    this.#failures.delete(attempt.protocol.name);
     this.state = "up";
     this.#usedAt = performance.now();
     this.#links.effects.onUp(this.id);

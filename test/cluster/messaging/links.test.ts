@@ -493,6 +493,25 @@ describe("protocols", () => {
     });
   });
 
+  it("that never answer hold messages up less and less often", () => {
+    const better = new MemoryProtocol("better");
+    Object.assign(better.protocol, { connect: never });
+    const protocols = [better.protocol, new MemoryProtocol("wire").protocol];
+    return withMessaging({ protocols }, ["a", "b"], async ({ a, b }, world) => {
+      const got = topic(b);
+      await world.advance(10_000);
+      const late: number[] = [];
+      for (let second = 0; second < 900; second++) {
+        publishAll(a, texts(1, second));
+        await world.advance(1_000);
+        if (got.length <= second) late.push(second);
+      }
+      await world.advance(20_000);
+      expect(got).toEqual(texts(900));
+      expect(late.length).toBeLessThan(25);
+    });
+  });
+
   it("that did not reach a node are asked again with the next message that names them", () => {
     const late = new MemoryProtocol("late");
     let reaches = (): boolean => false;
