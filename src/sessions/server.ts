@@ -13,6 +13,7 @@ import { ClosedError } from "../core/errors.js";
 import { withTimeout } from "../core/waiter.js";
 import { Driver } from "../kit/driver.js";
 import { CLOSE_LINGER, checkOptions } from "../kit/options.js";
+import { StoreError } from "../store/store.js";
 import { SessionError } from "./protocol.js";
 import {
   after,
@@ -338,13 +339,17 @@ export class Sweeper {
     this.#cursor = entries.length < PAGE || last === undefined ? "" : after(last.key);
     const now = Date.now();
     const { events, transactions } = this.#context;
-    for (const { key, value } of entries) {
-      const record = decodeJson(key, value) as SessionRecord;
-      if (!rules.isDue(record, (server) => this.#servers.has(server), now)) continue;
-      const id = lastPart(key);
-      const isRemoved = await transactions.run((view) => rules.expire(view, id, now));
-      if (isRemoved) events.emit({ type: "session:removed", id, reason: "expired" });
-    }
+    for (const { key, value } of entries)
+      try {
+        const record = decodeJson(key, value) as SessionRecord;
+        if (!rules.isDue(record, (server) => this.#servers.has(server), now)) continue;
+        const id = lastPart(key);
+        const isRemoved = await transactions.run((view) => rules.expire(view, id, now));
+        if (isRemoved) events.emit({ type: "session:removed", id, reason: "expired" });
+      } catch (error) {
+        if (!(error instanceof StoreError) || error.reason !== "damaged") throw error;
+        this.#context.storeFailed(error); // Of one session: the others are due all the same.
+      }
   }
 
   /** @returns whether there were any */

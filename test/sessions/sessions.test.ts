@@ -410,6 +410,19 @@ describe("a session", () => {
     expect(await failed).toMatchObject({ code: "ERR_STORE", reason: "damaged" });
   });
 
+  it("whose record is damaged keeps no other one from being removed when it expires", async () => {
+    const store = new MemorySessionStore();
+    const { server: one, endpoint } = await server(store);
+    const removed = new Promise((resolve) => one.events.once("session:removed", resolve));
+    for (const id of ["broken", "short"]) {
+      const made = client(endpoint, { id, expiry: 100 });
+      await made.ready();
+      if (id === "broken") await store.commit([], [{ key: keys.session(id), value: Buffer.from("junk") }]);
+      await made.close();
+    }
+    expect(await removed).toEqual({ type: "session:removed", id: "short", reason: "expired" });
+  });
+
   it("whose record is damaged ends, and the others of its server go on", async () => {
     const store = new MemorySessionStore();
     const { server: one, endpoint } = await server(store, { serverTimeout: 1_000 });
