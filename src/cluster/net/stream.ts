@@ -383,7 +383,7 @@ export class NodeStream implements Sink, PairStream {
     if (this.#isTaking) return;
     this.#isTaking = true;
     while (!this.ended) {
-      // The proofs of 64 clusters have 2,700 bytes.
+      // The proofs of 64 clusters have 3,329 bytes.
       if (this.#in !== undefined)
         this.#units.most = FRAME_HEAD + (this.verified ? this.#own.maxFrame() : 4_096);
       const unit = this.#units.next();
