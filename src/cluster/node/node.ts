@@ -117,9 +117,12 @@ export class ClusterNode extends ClusterNamespace {
     const loading = namespace.parts.codec.load();
     if (loading === undefined) namespace.begin();
     else
-      void loading.then(() => {
-        if (!namespace.closed) namespace.begin();
-      });
+      void loading.then(
+        () => {
+          if (!namespace.closed) namespace.begin();
+        },
+        () => namespace.close(),
+      );
   }
 
   /** @throws ClosedError `EBADF` */
@@ -326,7 +329,9 @@ export class ClusterNode extends ClusterNamespace {
   }
 
   /**
-   * Joins another cluster on the same sockets, with separate members, tags and keys: at once, or when the node starts.
+   * Joins another cluster on the same sockets, with separate members, tags and keys: at once, or when the node starts. The
+   * first one with a key, on a running node, joins when the key's code has loaded, some 50 ms later; until then its calls
+   * throw as before the start.
    *
    * @param name 1 to 64 bytes
    * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for a joined cluster, or too many; NotSupportedError
