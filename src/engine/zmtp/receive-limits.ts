@@ -103,7 +103,8 @@ export class ReceiveBudget {
     const timerOnCheck = (): void => {
       this.#timer = undefined;
       const isCrowded = this.#unfinished >= this.#limit() / 2;
-      if (isCrowded && !first.paused && first.unfinished < before + LARGE) first.budgetOnStall();
+      const isAwaited = this.#paused.size > 0;
+      if (isAwaited && isCrowded && !first.paused && first.unfinished < before + LARGE) first.budgetOnStall();
       this.#watch();
     };
     this.#timer = setTimeout(timerOnCheck, STALL_TIME).unref();

@@ -108,6 +108,16 @@ describe("peers in the middle of large messages", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
+  test("are not rid of a slow one that nobody waits for any longer", () => {
+    const [a, b] = make(2) as [FakePipe, FakePipe];
+    a.brings(600_000, false);
+    b.brings(100_000, false);
+    expect(b.paused).toBe(true);
+    b.leaves();
+    vi.advanceTimersByTime(60_000);
+    expect([a.stalled, vi.getTimerCount()]).toEqual([0, 0]);
+  });
+
   test("are not rid of one that this side does not read", () => {
     const [a, b] = make(2) as [FakePipe, FakePipe];
     a.brings(300_000, false);
