@@ -62,6 +62,8 @@ export abstract class Routing {
   protected held: unknown = undefined;
   /** Departed peers' pipes with untaken messages. */
   #orphanedPipes: Pipe[] = [];
+  /** Length at which those without messages are dropped. */
+  #mostOrphanedPipes = 16;
 
   constructor(effects: RoutingEffects) {
     this.effects = effects;
@@ -109,7 +111,9 @@ export abstract class Routing {
 
   removed(pipe: Pipe): void {
     this.pipes.delete(pipe);
-    if (pipe.in.messages > 0) this.#orphanedPipes = [...this.#orphans(), pipe];
+    if (pipe.in.messages === 0) return;
+    // Not at each of thousands of disconnects, which would take their square.
+    if (this.#orphanedPipes.push(pipe) >= this.#mostOrphanedPipes) this.#dropEmptyOrphans();
   }
 
   /** Called when a release starts or is undone. */
@@ -118,11 +122,13 @@ export abstract class Routing {
   move(_from: Pipe): void {}
 
   tooManyOrphans(): boolean {
-    return this.#orphanedPipes.length >= MAX_ORPHANED_PIPES && this.#orphans().length >= MAX_ORPHANED_PIPES;
+    if (this.#orphanedPipes.length >= MAX_ORPHANED_PIPES) this.#dropEmptyOrphans();
+    return this.#orphanedPipes.length >= MAX_ORPHANED_PIPES;
   }
 
-  #orphans(): Pipe[] {
-    return this.#orphanedPipes.filter((pipe) => pipe.in.messages > 0);
+  #dropEmptyOrphans(): void {
+    this.#orphanedPipes = this.#orphanedPipes.filter((pipe) => pipe.in.messages > 0);
+    this.#mostOrphanedPipes = 16 + 2 * this.#orphanedPipes.length;
   }
 
   messages(_pipe: Pipe): void {
