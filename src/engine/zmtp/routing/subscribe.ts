@@ -163,7 +163,9 @@ export class SubscribeRouting extends FairRouting implements EngineSubscriptions
     const mark = limitOf(this.effects.options.sendHighWaterMarkBytes);
     for (const pipe of this.pipes) {
       if (pipe.link === undefined) continue;
-      if (pipe.out.bytes > mark + length + COMMAND_BYTES * size) this.effects.closePipe(pipe, "local");
+      const isTooMuch = pipe.out.bytes > mark + length + COMMAND_BYTES * size;
+      // What is queued in one turn is not written yet.
+      if (isTooMuch && pipe.link.blocked) this.effects.closePipe(pipe, "local");
       else pipe.sendRaw(this.frameOf(pipe, on, prefix), 0);
     }
   }

@@ -112,6 +112,20 @@ test("a publisher that never reads what is subscribed is parted from, and hears 
   expect(understood({ ...peer, commands: peer.commands } as never)).toEqual(["wanted"]);
 });
 
+test("a publisher that has yet to get what one turn has subscribed and cancelled is kept", () => {
+  const world = new RoutingWorld({ type: "XSubscriber", options: { sendHighWaterMarkBytes: 1_000 } });
+  const peer = world.joined();
+  peer.blocked = false;
+  for (let i = 0; i < 1_000; i++) {
+    world.routing.offer(`\u0001${i}`);
+    world.routing.offer(`\0${i}`);
+  }
+  world.routing.offer("\u0001wanted");
+  peer.reads();
+  expect(peer.closed).toBeUndefined();
+  expect(understood(peer)).toEqual(["wanted"]);
+});
+
 test("as batches, too, a program gets what it asked for, in order, what was looked at before among it", () => {
   const topic = fc.constantFrom("a", "ab", "b", "c");
   const chunk = fc.record({ topics: fc.array(topic, { minLength: 1, maxLength: 8 }), looks: fc.boolean() });
