@@ -19,6 +19,8 @@ export const LONG_HEADER = 9;
 export const MAX_SHORT = 255;
 /** Bytes of a group's name (48/RADIO-DISH). */
 export const MAX_GROUP = 255;
+/** Bytes of a subscription's prefix. Each length that a peer uses costs a publisher a lookup per message. */
+export const MAX_PREFIX_LENGTH = 1_024;
 /** libzmq's limit, in bytes. */
 export const MAX_DATAGRAM = 8_192;
 

@@ -7,6 +7,7 @@ import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
 import type { OptionsFor } from "../core/option-table.js";
 import { SocketType } from "../core/socket-type.js";
 import type { WaitOptions } from "../core/waiter.js";
+import { MAX_PREFIX_LENGTH } from "../engine/frame.js";
 import * as routings from "../engine/zmtp/routing/routings.js";
 import { defineSocket } from "./define.js";
 import {
@@ -139,6 +140,8 @@ export class Subscriber<T = Raw> extends Socket {
 
   /**
    * Subscribes to prefixes of the first frame, or to all messages without arguments. Each call needs a cancellation.
+   *
+   * @throws InvalidArgumentError `EINVAL` for a prefix of more than 1,024 bytes on the engine `zmtp`; ClosedError `EBADF`
    */
   subscribe(...prefixes: (Uint8Array | string)[]): void {
     applyPrefixes(this[CORE], "subscribe", prefixes);
@@ -260,8 +263,14 @@ function applyPrefixes(
     );
   }
   for (const prefix of prefixes) {
-    if (typeof prefix === "string" || isBytes(prefix)) continue;
-    throw new InvalidArgumentError(`A topic prefix must be a string or bytes; got ${typeof prefix}`);
+    if (typeof prefix !== "string" && !isBytes(prefix))
+      throw new InvalidArgumentError(`A topic prefix must be a string or bytes; got ${typeof prefix}`);
+    const length = Buffer.byteLength(prefix);
+    // A publisher would end the connection, and each one after it.
+    if (length > MAX_PREFIX_LENGTH && core.context.engine === "zmtp")
+      throw new InvalidArgumentError(
+        `A topic prefix has at most ${MAX_PREFIX_LENGTH} bytes on the engine zmtp; got ${length}`,
+      );
   }
   for (const prefix of prefixes.length === 0 ? [""] : prefixes)
     subscriptions[call](Buffer.from(prefix as string));

@@ -35,6 +35,18 @@ describeTransports("publisher and subscriber", (world) => {
     for (const subscriber of subscribers) expect(await collect(subscriber, 1)).toEqual(["abc"]);
   });
 
+  it("a prefix that a publisher would not take is refused where it is given, and none of the call's is set", async () => {
+    const [publisher, subscriber] = [world.publisher(), world.subscriber()];
+    await world.link(publisher, subscriber);
+    subscriber.subscribe("x".repeat(1_024));
+    const call = (): void => subscriber.subscribe("short", "é".repeat(513));
+    if (world.context.engine === "zmtp") expect(call).toThrow(/at most 1024 bytes .* got 1026/);
+    await publisher.waitForSubscribers({ timeout: 4_000 });
+    await publisher.send("short");
+    await publisher.send("x".repeat(1_100));
+    expect(await collect(subscriber, 1)).toEqual(["x".repeat(1_100)]);
+  });
+
   it("subscribers that unsubscribe or leave no longer count", async () => {
     const [publisher, one, two] = [world.publisher(), world.subscriber(), world.subscriber()];
     await world.link(publisher, one, two);

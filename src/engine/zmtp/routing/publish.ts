@@ -22,6 +22,7 @@ import {
   type OutgoingMessage,
   type RelaySink,
 } from "../../engine.js";
+import { MAX_PREFIX_LENGTH } from "../../frame.js";
 import { parseCommand } from "../codec/command.js";
 import { type Fault, handshakeFault } from "../mechanism/mechanism.js";
 import type { Pipe } from "../pipe.js";
@@ -38,8 +39,6 @@ const CANCEL = 0;
 /** Of one peer; beyond, its connection ends. */
 export const MAX_PREFIXES = 1_048_576;
 export const MAX_PREFIX_BYTES = 67_108_864;
-/** Bytes. Each length that a peer uses costs a lookup per message. */
-export const MAX_PREFIX_LENGTH = 1_024;
 /** Prefixes removed in one turn, in some 3 ms. */
 export const LEAVE_STEP = 1_024;
 /** Departed peers with untaken messages or prefixes; beyond, none joins while the queue is full. */
