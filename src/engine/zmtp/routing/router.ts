@@ -77,6 +77,9 @@ export class RouterRouting extends FairRouting {
     return OfferResult.Accepted;
   }
 
+  /** The one peer that a send waits for is unknown here, and the others keep their marks. */
+  override awaited(): void {}
+
   override get relaySource(): RelaySource | undefined {
     return this.effects.relays?.fairSource(this.in, true);
   }

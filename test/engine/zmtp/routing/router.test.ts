@@ -139,3 +139,19 @@ test("with handover an answer to a message of who had the name goes to the peer 
   second.reads();
   expect(second.messages).toEqual([["answer"]]);
 });
+
+test("a send that waits for one peer leaves the room of another as it is", () => {
+  const world = new RoutingWorld({ type: "Router" });
+  const peer = world.joined("other");
+  const body = Buffer.alloc(1_000_000);
+  const fills = (): number => {
+    let accepted = 0;
+    while (world.routing.offer([Buffer.from("other"), body]) === OfferResult.Accepted) accepted += 1;
+    return accepted;
+  };
+  const first = fills();
+  expect(first).toBeGreaterThan(50);
+  world.routing.awaited();
+  peer.reads();
+  expect(fills()).toBe(first);
+});
