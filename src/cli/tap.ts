@@ -2,6 +2,8 @@
 
 import { isUtf8 } from "node:buffer";
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { TimeoutError } from "../core/errors.js";
+import { timeLeft } from "../core/waiter.js";
 import type { ReceiveManyOptions, Socket } from "../index.js";
 import { EspressoListener, type EspressoRecord } from "../patterns/espresso/listener.js";
 import { watchPeers, withEndpoints } from "./endpoints.js";
@@ -81,10 +83,17 @@ async function tap(given: TapSettings): Promise<void> {
     const peers = watchPeers({ events: listener.events } as unknown as Socket, settings, log);
     const asJson = settings.json === true;
     const socket = {
-      receiveMany: async (options: ReceiveManyOptions) =>
-        (await listener.receiveMany(options))
-          .filter(isPrinted)
-          .map((record) => [Buffer.from(`${asJson ? jsonOf(record) : textOf(record)}\n`)]),
+      /** Records that are not printed do not count. */
+      async receiveMany(options: ReceiveManyOptions): Promise<Buffer[][]> {
+        const begun = performance.now();
+        for (;;) {
+          const timeout = timeLeft(options.timeout ?? -1, begun);
+          const records = (await listener.receiveMany({ ...options, timeout })).filter(isPrinted);
+          if (records.length > 0)
+            return records.map((record) => [Buffer.from(`${asJson ? jsonOf(record) : textOf(record)}\n`)]);
+          if (timeout === 0) throw new TimeoutError("EAGAIN", "No message came in time");
+        }
+      },
     };
     try {
       await printing(LINES, async (output, stop) => {

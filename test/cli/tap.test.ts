@@ -71,6 +71,21 @@ describe("shoal tap", () => {
     expect((await command.stop()).stderr).toMatch(/shoal tap: 1 message\n$/);
   });
 
+  it("takes other messages than it prints for none: it stops, and fails when none comes in time", async () => {
+    const endpoint = await startTap();
+    const command = startWithout("tap", "--connect", endpoint, "--from", "frontend");
+    await pass(["frontend", "one"]);
+    await command.until("stdout", /one\n/);
+    const others = setInterval(() => tap.capture("backend", [Buffer.from("other")]), 5);
+    try {
+      expect((await command.stop()).code).toBe(0);
+      const why = /^shoal tap: no message came within 200 ms\n$/;
+      await fails(1, why, ["tap", "--connect", endpoint, "--from", "frontend", "--timeout", "200"]);
+    } finally {
+      clearInterval(others);
+    }
+  });
+
   it("shows the capture of a proxy that names no side", async () => {
     await startTap();
     const capture = new Publisher();
