@@ -147,6 +147,8 @@ export class ThreadNames {
         break;
       case "bound":
         for (const { name, post } of [...this.#seeks.values()]) if (name === word.name) post();
+        // A thread that claimed it later, and did not hear so in time from this one.
+        for (const { name, end } of [...this.#claims.values()]) if (name === word.name) end(false);
         break;
       case "seek":
         if (this.#names.has(word.name)) this.#reply(word);

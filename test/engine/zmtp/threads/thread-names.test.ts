@@ -110,3 +110,13 @@ test("of threads that bind at the same time, in every order, exactly one gets th
     { numRuns: 15 },
   );
 });
+
+test("a thread that computes while it claims a name yields to the one that has bound it meanwhile", async () => {
+  const name = freeName();
+  const late = one.bind(name);
+  await settle();
+  // The other has heard of the claim, and did not hear in time that its own came later.
+  two.bound.add(name);
+  two.names.announce(name);
+  expect(await late).toBe(false);
+});
