@@ -28,7 +28,7 @@ type Word =
   | { readonly kind: "hello" | "here" }
   | { readonly kind: "claim"; readonly claim: Claim }
   | { readonly kind: "taken"; readonly id: string }
-  | { readonly kind: "bound"; readonly name: string }
+  | { readonly kind: "bound"; readonly name: string; readonly at: bigint }
   | {
       readonly kind: "seek";
       readonly thread: number;
@@ -119,7 +119,7 @@ export class ThreadNames {
   }
 
   announce(name: string): void {
-    this.#post({ kind: "bound", name });
+    this.#post({ kind: "bound", name, at: process.hrtime.bigint() });
   }
 
   /** @param describe called for each word @param onReply a port ends the seek @returns cancels the seek */
@@ -147,8 +147,9 @@ export class ThreadNames {
         break;
       case "bound":
         for (const { name, post } of [...this.#seeks.values()]) if (name === word.name) post();
-        // A thread that claimed it later, and did not hear so in time from this one.
-        for (const { name, end } of [...this.#claims.values()]) if (name === word.name) end(false);
+        // By a thread that claimed it later, and did not hear so in time from this one.
+        for (const { name, at, end } of [...this.#claims.values()])
+          if (name === word.name && at < word.at) end(false);
         break;
       case "seek":
         if (this.#names.has(word.name)) this.#reply(word);
