@@ -147,6 +147,7 @@ function withFilters(
   try {
     for (const filter of filters) table.add(filter, filter);
   } catch {
+    // EFSM: too many shapes.
     return undefined;
   }
   return table.size > ROUTE_LIMITS.nodeWanted ? undefined : table;

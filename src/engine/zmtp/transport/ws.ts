@@ -172,7 +172,8 @@ function answer(stream: HttpStream, request: IncomingMessage, head: Buffer, user
 function refuse(stream: HttpStream, refusal: UpgradeRefusal, user: PathUser | undefined): void {
   const { socket, address } = stream;
   socket.end(refusalResponse(refusal), () => socket.destroy());
-  setTimeout(() => socket.destroy(), REFUSAL_TIMEOUT).unref();
+  const timer = setTimeout(() => socket.destroy(), REFUSAL_TIMEOUT).unref();
+  socket.once("close", () => clearTimeout(timer));
   socket.resume();
   const message = `refused the upgrade to WebSocket with status ${refusal.status}: ${refusal.reason}`;
   user?.acceptor.refused?.(address, { kind: "protocol", code: "ERR_ZMTP_UNSPECIFIED", message });
