@@ -1,11 +1,14 @@
 /** Runs the dispatch state machine between a store and the services. */
 
+import { setMaxListeners } from "node:events";
+import timers from "node:timers/promises";
 import { thrownText } from "../../core/arguments.js";
 import { ClosedError, InvalidStateError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
-import { DriverTimer } from "../../core/timers.js";
+import { backOff, DriverTimer } from "../../core/timers.js";
 import { ENDPOINT_SOURCE_EVENTS } from "../../kit/endpoint-list.js";
 import { type FailureReason, ServiceError } from "../../kit/errors.js";
+import { StoreError } from "../../store/store.js";
 import type { MajordomoClient } from "../majordomo/index.js";
 import { type DeliveryEnd, DispatchRules, type TitanicSettings } from "./dispatch-rules.js";
 import { formatUuid } from "./protocol.js";
@@ -41,7 +44,7 @@ export type TitanicEvent = EventsOf<typeof EVENTS>;
 
 /** ms that a request may wait behind others at its service, about: a broker's queueTimeout is that long. */
 export const MAX_QUEUED = 25_000;
-/** ms by which a lease outlasts a call's timeout: to wait at the service, and to store the reply. */
+/** ms by which a lease outlasts a call's timeout: to wait, and to store the reply. */
 const LEASE_MARGIN = 30_000;
 
 /** The service did not have the request. */
@@ -68,6 +71,7 @@ export class Dispatcher {
   readonly #timer = new DriverTimer(MAX_STEP);
   readonly #rules: DispatchRules;
   readonly #running = new Set<Promise<void>>();
+  readonly #stop = new AbortController();
   /** Of calls in flight. */
   readonly #calls = new Map<TitanicClaimedRequest, (error: ShoalError) => void>();
   /** Of the attempt that is settled now. */
@@ -83,6 +87,7 @@ export class Dispatcher {
     options: TitanicSettings,
     emit: (event: TitanicEvent) => void,
   ) {
+    setMaxListeners(0, this.#stop.signal); // Each answer that waits for the store has a listener.
     this.#store = store;
     this.#client = client;
     this.#options = options;
@@ -127,6 +132,7 @@ export class Dispatcher {
   /** Settles when calls in flight have ended; closing the client ends them. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#stop.abort();
     this.#rules.stop();
     this.#timer.stop();
     clearTimeout(this.#expiry);
@@ -165,11 +171,7 @@ export class Dispatcher {
       const started = (endCall: (error: ShoalError) => void): unknown => this.#calls.set(request, endCall);
       const service = request.service.toString();
       const reply = await this.#client.requestAs(service, [...request.body], (frames) => frames, { started });
-      const expires = Date.now() + this.#options.replyTtl;
-      const taken = await this.#attempt(() => this.#store.answer(request.uuid, reply, expires));
-      // Not taken: closed, expired, or answered before. Not kept: the service does the work again.
-      end = taken === undefined ? "undelivered" : "answered";
-      if (taken === true) this.#counters.answered += 1;
+      end = await this.#keep(request, reply);
     } catch (error) {
       end = this.#stopped ? "undelivered" : endOf(error);
       // Without workers it is unknown whether one had the request.
@@ -180,6 +182,30 @@ export class Dispatcher {
     this.#rules.settled(request, end, this.#timer.now());
     this.#error = undefined;
     this.#calls.delete(request);
+  }
+
+  /** Stores a reply, with retries: calling the service again would repeat the work. */
+  async #keep(request: TitanicClaimedRequest, reply: readonly Buffer[]): Promise<DeliveryEnd> {
+    const { retryDelay, maxRetryDelay, replyTtl } = this.#options;
+    const deadline = this.#timer.now() + LEASE_MARGIN;
+    let unsure = false;
+    for (let attempts = 0; ; attempts++) {
+      try {
+        // Not taken: closed, expired, or answered before.
+        const taken = await this.#store.answer(request.uuid, reply, Date.now() + replyTtl);
+        if (taken || (unsure && (await this.#store.look(request.uuid)).state === "answered"))
+          this.#counters.answered += 1;
+        return "answered";
+      } catch (error) {
+        this.#storeFailed(error);
+        if (!(error instanceof StoreError) || error.reason === "taken") return "undelivered";
+        unsure ||= error.reason === "outcome-unknown";
+      }
+      const pause = backOff(attempts, retryDelay, maxRetryDelay, Math.random);
+      if (this.#stopped || this.#timer.now() + pause > deadline) return "undelivered";
+      // Aborted: the loop ends by `#stopped`.
+      await timers.setTimeout(pause, undefined, { signal: this.#stop.signal }).catch(() => undefined);
+    }
   }
 
   async #release(request: TitanicClaimedRequest, delay: number, failed: boolean): Promise<void> {
@@ -227,9 +253,13 @@ export class Dispatcher {
     try {
       return await action();
     } catch (error) {
-      if (!(error instanceof ClosedError)) this.#emit({ type: "store:failed", error });
+      this.#storeFailed(error);
       return undefined;
     }
+  }
+
+  #storeFailed(error: unknown): void {
+    if (!(error instanceof ClosedError)) this.#emit({ type: "store:failed", error });
   }
 
   #run(work: Promise<void>): void {
