@@ -364,13 +364,13 @@ export class RouteDriver {
     const message = decodeRouteItem(item);
     if (message === undefined) return "malformed";
     if (message === "ask") {
-      // A list that is on its way is the answer.
-      if (member.progress.sent < 0 || (member.progress.isWhole && member.inFlight === 0))
-        member.isAsked = true;
+      // A list that is on its way is the answer; if its beginning was forgotten, its later parts make the reader ask.
+      if (member.progress.sent < 0 || member.progress.isWhole) member.isAsked = true;
       this.#feed(member);
       return undefined;
     }
     const taken = member.take(message);
+    if (taken === "sequence") this.#ask(from);
     if (typeof taken === "string") return taken;
     this.#changed();
     if (!member.isReading) this.#settled(member.id);

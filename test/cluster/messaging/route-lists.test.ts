@@ -265,6 +265,19 @@ it("what a link has given up is sent again, as a snapshot", () => {
   expect(b.stats().refused).toEqual({});
 });
 
+it("a reader that forgot the owner at any time of its list, unnoticed by the owner, has it again in the end", () => {
+  const filters = Array.from({ length: 1_000 }, (_, i) => `${"x".repeat(20)}${i}`).sort();
+  for (let ms = 0; ms < 30; ms++) {
+    const world = new Lists();
+    const [a, b] = [world.add("a"), world.add("b")];
+    for (const filter of filters) a.subscribe(filter);
+    world.run(ms);
+    for (const state of ["gone", "alive"] as const) b.onMember("a", state);
+    world.run(3_000);
+    expect(world.routes("b", "a").sort(), `after ${ms} ms`).toEqual(filters);
+  }
+});
+
 it("a member that begins its list over and over takes no other one's place", () => {
   const store = new RouteTable();
   const member = (id: string): RouteMember => {
