@@ -2,12 +2,13 @@
  * Millions of filters with some words of payload each, and which of them match a topic (docs/internals/messaging.md,
  * Routes). No object is made for a filter.
  *
+ *   part      one of 64, by the first bits of the hash
  *   places    each [hash, ref of the record], by the last bits of the hash, else the next one that is free
  *   record    header, payload, text          (record-arena.ts)
  *
- * Places have whole hashes: the table grows without touching a record, a million filters in some 20 ms. A bitmap says
- * which hashes are missing, as most are, in an eighth of the memory: without it a topic among a million filters of sixty
- * shapes takes a fifth longer (bench/micro/routes.js).
+ * Places have whole hashes: a part grows without touching a record, and each at its own time, so that a million filters
+ * grow in pauses below 1 ms in place of one of 20. A bitmap says which hashes are missing, as most are, in an eighth of
+ * the memory: without it a topic among a million filters of sixty shapes takes a fifth longer (bench/micro/routes.js).
  */
 import { Buffer } from "node:buffer";
 import { CHUNK_SHIFT, DEAD, RecordArena, WORD_MASK } from "./record-arena.js";
@@ -19,8 +20,66 @@ const PLACES_OF_WORD = 4;
 /** In a place without a hash: that of a deleted filter, which does not end a search. */
 const DELETED = 1;
 
-/** Past the last place. */
-export const WALKED = 0x1_0000_0000;
+/** Bits of a hash that do not choose its part. */
+const PART_SHIFT = 26;
+/** Positions of a walk in a part. */
+export const PART = 2 ** PART_SHIFT;
+/** Past the last place of the last part. */
+export const WALKED = 2 ** 32;
+
+class Part {
+  places = new Int32Array(2 * 16);
+  bitmap = new Int32Array(16 / PLACES_OF_WORD);
+  /** Number of places, a power of two, less 1; those that are not empty; those of filters. */
+  mask = 15;
+  used = 0;
+  size = 0;
+
+  get isFull(): boolean {
+    return this.used >= 0.8 * this.mask;
+  }
+
+  put(hash: number, ref: number): void {
+    const { places, bitmap, mask } = this;
+    let place = hash & mask;
+    while (places[place << 1] !== 0) place = (place + 1) & mask;
+    const at = place << 1;
+    if (places[at + 1] !== DELETED) this.used++;
+    places[at] = hash;
+    places[at + 1] = ref;
+    const word = (hash >>> 5) & (bitmap.length - 1);
+    bitmap[word] = (bitmap[word] as number) | (1 << hash);
+    this.size++;
+  }
+
+  /** Empties a place. The bits of deleted filters stay until the part is rehashed, and cost a probe. */
+  remove(place: number): void {
+    const { places } = this;
+    const at = place << 1;
+    const next = ((place + 1) & this.mask) << 1;
+    const isEnd = places[next] === 0 && places[next + 1] !== DELETED;
+    places[at] = 0;
+    places[at + 1] = isEnd ? 0 : DELETED;
+    if (isEnd) this.used--;
+    this.size--;
+  }
+
+  /** Without deleted places; twice as large if half of the others are used. */
+  rehash(): void {
+    const before = this.places;
+    const isLarge = this.size >= 0.4 * this.mask;
+    const count = (this.mask + 1) * (isLarge ? 2 : 1);
+    this.places = new Int32Array(2 * count);
+    this.bitmap = new Int32Array(count / PLACES_OF_WORD);
+    this.mask = count - 1;
+    this.used = 0;
+    this.size = 0;
+    for (let at = 0; at < before.length; at += 2) {
+      const hash = before[at] as number;
+      if (hash !== 0) this.put(hash, before[at + 1] as number);
+    }
+  }
+}
 
 export class FilterIndex {
   /** Refs found by the last match. */
@@ -28,12 +87,8 @@ export class FilterIndex {
   readonly shapes = new FilterShapes();
   readonly #scan: TopicScan;
   readonly #arena = new RecordArena();
-  #places = new Int32Array(2 * 64);
-  #bitmap = new Int32Array(64 / PLACES_OF_WORD);
-  /** Number of places, a power of two, less 1; and those that are not empty. */
-  #mask = 63;
-  #used = 0;
-  /** Rises when all places change: a walk begins again. */
+  readonly #parts = Array.from({ length: WALKED / PART }, () => new Part());
+  /** Rises when all places of a part change: a walk begins with the part again. */
   generation = 0;
   size = 0;
 
@@ -48,6 +103,7 @@ export class FilterIndex {
   #read = 0;
 
   /** Of the located record. */
+  #part = this.#parts[0] as Part;
   #place = 0;
 
   /** -1: none. */
@@ -95,7 +151,12 @@ export class FilterIndex {
   insert(payloadWords: number): number {
     const scan = this.#scan;
     const ref = this.#allocate(scan.bytes, 0, scan.length, payloadWords);
-    this.#insertPlace(this.#hash, ref);
+    const part = this.#partOf(this.#hash);
+    if (part.isFull) {
+      part.rehash();
+      this.generation++;
+    }
+    part.put(this.#hash, ref);
     this.size++;
     return ref;
   }
@@ -104,7 +165,7 @@ export class FilterIndex {
   delete(ref: number): void {
     this.#locate(ref);
     this.#arena.free(ref, recordWords(this.words(ref)[ref & WORD_MASK] as number));
-    this.#unplace();
+    this.#part.remove(this.#place);
     this.size--;
   }
 
@@ -115,7 +176,7 @@ export class FilterIndex {
     const start = this.#textStart(ref, header);
     const moved = this.#allocate(this.#bytesOf(ref), start, start + (header & 0xffff), payloadWords);
     this.#arena.free(ref, recordWords(header));
-    this.#places[(this.#place << 1) + 1] = moved;
+    this.#part.places[(this.#place << 1) + 1] = moved;
     return moved;
   }
 
@@ -165,10 +226,13 @@ export class FilterIndex {
    * @returns the next position; `WALKED` at the end
    */
   walk(from: number, into: number[]): number {
-    const end = Math.min(from + 1_024, this.#mask + 1);
-    for (let place = from; place < end; place++)
-      if (this.#places[place << 1] !== 0) into.push((this.#places[(place << 1) + 1] as number) >>> 0);
-    return end > this.#mask ? WALKED : end;
+    const number = Math.floor(from / PART);
+    const { places, mask } = this.#parts[number] as Part;
+    const begin = from % PART;
+    const end = Math.min(begin + 1_024, mask + 1);
+    for (let place = begin; place < end; place++)
+      if (places[place << 1] !== 0) into.push((places[(place << 1) + 1] as number) >>> 0);
+    return end > mask ? (number + 1) * PART : from - begin + end;
   }
 
   /** The number of matching filters, the first ones of `hits`; 0 for an invalid topic. */
@@ -184,12 +248,12 @@ export class FilterIndex {
     let candidates = this.#candidates;
     if (candidates > 1) {
       // Most are absent. Without a branch in the loop, the processor prefetches the next reads.
-      const bitmap = this.#bitmap;
-      const mask = bitmap.length - 1;
+      const parts = this.#parts;
       let kept = 0;
       for (let i = 0; i < candidates; i++) {
         const hash = hashes[i] as number;
-        const word = bitmap[(hash >>> 5) & mask] as number;
+        const { bitmap } = parts[hash >>> PART_SHIFT] as Part;
+        const word = bitmap[(hash >>> 5) & (bitmap.length - 1)] as number;
         hashes[kept] = hash;
         shapes[kept] = shapes[i] as Shape;
         kept += (word >>> hash) & 1;
@@ -205,8 +269,7 @@ export class FilterIndex {
   bytes(): number {
     return (
       this.#arena.memory() +
-      this.#places.byteLength +
-      this.#bitmap.byteLength +
+      this.#parts.reduce((sum, { places, bitmap }) => sum + places.byteLength + bitmap.byteLength, 0) +
       this.hits.byteLength * 4 +
       this.#scan.bytes.length
     );
@@ -247,13 +310,17 @@ export class FilterIndex {
     const hashes = this.#hashes;
     const shapes = this.#shapes;
     const refs = this.#refs;
-    const places = this.#places;
-    const mask = this.#mask;
+    const parts = this.#parts;
     let read = 0;
-    for (let i = 0; i < candidates; i++) read |= places[((hashes[i] as number) & mask) << 1] as number;
+    for (let i = 0; i < candidates; i++) {
+      const hash = hashes[i] as number;
+      const { places, mask } = parts[hash >>> PART_SHIFT] as Part;
+      read |= places[(hash & mask) << 1] as number;
+    }
     let kept = 0;
     for (let i = 0; i < candidates; i++) {
       const hash = hashes[i] as number;
+      const { places, mask } = parts[hash >>> PART_SHIFT] as Part;
       for (let place = hash & mask; ; place = (place + 1) & mask) {
         const there = places[place << 1] as number;
         if (there === hash) {
@@ -287,8 +354,7 @@ export class FilterIndex {
 
   /** @param shape `undefined`: the current text's @returns the record of the text, or of the topic in a shape; 0: none */
   #search(hash: number, shape: Shape | undefined): number {
-    const places = this.#places;
-    const mask = this.#mask;
+    const { places, mask } = this.#partOf(hash);
     for (let place = hash & mask; ; place = (place + 1) & mask) {
       const there = places[place << 1] as number;
       if (there === hash) {
@@ -333,6 +399,10 @@ export class FilterIndex {
     return at === end;
   }
 
+  #partOf(hash: number): Part {
+    return this.#parts[hash >>> PART_SHIFT] as Part;
+  }
+
   #bytesOf(ref: number): Uint8Array {
     return this.#arena.bytes[ref >>> CHUNK_SHIFT] as Uint8Array;
   }
@@ -360,7 +430,7 @@ export class FilterIndex {
     const from = ref & WORD_MASK;
     this.words(moved).set(this.words(ref).subarray(from, from + length), moved & WORD_MASK);
     this.#arena.free(ref, length);
-    this.#places[(this.#place << 1) + 1] = moved;
+    this.#part.places[(this.#place << 1) + 1] = moved;
   }
 
   /** Also sets the current text to the record's. */
@@ -371,58 +441,16 @@ export class FilterIndex {
     return this.#scan.hashOfLevels();
   }
 
-  /** Sets `#place`, and the current text to the record's. */
+  /** Sets `#part` and `#place`, and the current text to the record's. */
   #locate(ref: number): void {
     const hash = this.#hashOf(ref);
-    const places = this.#places;
-    let place = hash & this.#mask;
+    const part = this.#partOf(hash);
+    const { places, mask } = part;
+    let place = hash & mask;
     while (places[place << 1] !== hash || (places[(place << 1) + 1] as number) >>> 0 !== ref)
-      place = (place + 1) & this.#mask;
+      place = (place + 1) & mask;
+    this.#part = part;
     this.#place = place;
-  }
-
-  #insertPlace(hash: number, ref: number): void {
-    if (this.#used >= 0.8 * this.#mask) this.#rehash();
-    this.#put(hash, ref);
-  }
-
-  #put(hash: number, ref: number): void {
-    const places = this.#places;
-    let place = hash & this.#mask;
-    while (places[place << 1] !== 0) place = (place + 1) & this.#mask;
-    const at = place << 1;
-    if (places[at + 1] !== DELETED) this.#used++;
-    places[at] = hash;
-    places[at + 1] = ref;
-    const word = (hash >>> 5) & (this.#bitmap.length - 1);
-    this.#bitmap[word] = (this.#bitmap[word] as number) | (1 << hash);
-  }
-
-  /** Empties the located place. The bits of deleted filters stay until the table is rehashed, and cost a probe. */
-  #unplace(): void {
-    const places = this.#places;
-    const at = this.#place << 1;
-    const next = ((this.#place + 1) & this.#mask) << 1;
-    const isEnd = places[next] === 0 && places[next + 1] !== DELETED;
-    places[at] = 0;
-    places[at + 1] = isEnd ? 0 : DELETED;
-    if (isEnd) this.#used--;
-  }
-
-  /** Without deleted places; twice as large if half of the others are used. */
-  #rehash(): void {
-    const before = this.#places;
-    const isLarge = this.size >= 0.4 * this.#mask;
-    const count = (this.#mask + 1) * (isLarge ? 2 : 1);
-    this.#places = new Int32Array(2 * count);
-    this.#bitmap = new Int32Array(count / PLACES_OF_WORD);
-    this.#mask = count - 1;
-    this.#used = 0;
-    this.generation++;
-    for (let at = 0; at < before.length; at += 2) {
-      const hash = before[at] as number;
-      if (hash !== 0) this.#put(hash, before[at + 1] as number);
-    }
   }
 }
 

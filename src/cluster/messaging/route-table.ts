@@ -6,7 +6,7 @@
  * records; then the number is free.
  */
 import { MAX_NODE_ROUTES, MAX_SHAPES, MAX_SHAPES_OF_NODE } from "./bounds.js";
-import { doubled, FilterIndex, payloadWords, WALKED } from "./filter-index.js";
+import { doubled, FilterIndex, PART, payloadWords, WALKED } from "./filter-index.js";
 import { WORD_MASK } from "./record-arena.js";
 import type { Shape, TopicScan } from "./topic-scan.js";
 import type { TopicFault } from "./topics.js";
@@ -307,7 +307,7 @@ export class RouteTable {
     }
     if (this.#generation !== this.#index.generation) {
       this.#generation = this.#index.generation;
-      this.#cursor = 0;
+      this.#cursor -= this.#cursor % PART;
     }
     const refs = this.#refs;
     refs.length = 0;
