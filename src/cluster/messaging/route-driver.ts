@@ -392,7 +392,8 @@ export class RouteDriver {
       routes: size,
       bytes: filterBytes,
       nodes: members.length,
-      snapshots: members.filter(({ progress }) => progress.sent >= 0 && !progress.isWhole).length,
+      snapshots: members.filter(({ isAlive, progress }) => isAlive && progress.sent >= 0 && !progress.isWhole)
+        .length,
       refused: { ...this.#refused },
     };
   }
