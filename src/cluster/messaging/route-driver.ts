@@ -225,7 +225,9 @@ export class RouteDriver {
 
   /** Without an answer everything is sent to it until it has settled. */
   #ask(id: string): void {
-    this.#links.send(id, MessageKind.ROUTES, ASK);
+    const member = this.#members.get(id) as RouteMember;
+    member.asks = true;
+    this.#feed(member);
   }
 
   #settled(id: string): void {
@@ -279,6 +281,10 @@ export class RouteDriver {
   #feed(member: RouteMember): void {
     if (!member.isAlive || this.#full.has(member.id)) return;
     if (member.session >= 0 && member.session !== this.#links.session(member.id)) member.restart();
+    if (member.asks) {
+      if (!this.#offer(member.id, ASK)) return;
+      member.asks = false;
+    }
     const now = this.#timer.now();
     if (member.isAsked && member.progress.isWhole) {
       // A peer may ask over and over.
@@ -305,11 +311,16 @@ export class RouteDriver {
   }
 
   /** @returns whether the link has it; without room the member is fed again when there is some */
-  #send(member: RouteMember, { item, version }: NonNullable<RouteMember["unsent"]>): boolean {
-    const { id, epoch } = member;
+  #offer(id: string, item: Buffer): boolean {
     const result = this.#links.send(id, MessageKind.ROUTES, item);
     if (result === "full") this.#waitForRoom(id, item.length);
-    if (result !== "sent") return false;
+    return result === "sent";
+  }
+
+  /** @returns as `#offer` */
+  #send(member: RouteMember, { item, version }: NonNullable<RouteMember["unsent"]>): boolean {
+    const { id, epoch } = member;
+    if (!this.#offer(id, item)) return false;
     member.session = this.#links.session(id);
     member.unsent = undefined;
     member.inFlight += 1;

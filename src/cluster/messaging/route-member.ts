@@ -45,6 +45,8 @@ export class RouteMember {
   /** Undelivered items; the count of restarts, since late reports are ignored. */
   inFlight = 0;
   epoch = 0;
+  /** Whether the member's list is to be asked for. */
+  asks = false;
   /** Whether the member has asked for the list: it gets an empty one, too. */
   isAsked = false;
   /** When it got its last snapshot. */
