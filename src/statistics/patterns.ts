@@ -227,10 +227,10 @@ export const BINARY_STAR_GATE = {
   served: counter("Served requests."),
   /** `refused`: not serving; `overflow`: a bound was reached. */
   dropped: byReason<"refused" | "overflow">(
-    "Requests dropped because the server does not serve, or too many were held.",
+    "Requests dropped because the server does not serve, or too many were queued.",
   ),
-  held: gauge("Requests held while the servers decide which one serves.", "held_requests"),
-  heldBytes: gauge("Bytes of held requests."),
+  queued: gauge("Requests queued while the servers decide which one serves.", "queued_requests"),
+  queuedBytes: gauge("Bytes of queued requests."),
 };
 
 export const BINARY_STAR_SERVER = {

@@ -19,13 +19,13 @@ import type { BinaryStarAdmission } from "./rules.js";
 import { BinaryStar, type BinaryStarEvent } from "./star.js";
 
 const OPTIONS = {
-  /** Kept requests; 0: none. Default 1,000. */
+  /** Queued requests; 0: none. Default 1,000. */
   maxQueue: integer({ default: 1_000, min: 0 }),
   /** Bytes of their frames. Default 64 MiB. */
   maxQueueBytes: bytes({ default: 67_108_864 }),
 };
 
-/** Bounds of kept requests; the oldest are dropped first. */
+/** Bounds of queued requests; the oldest are dropped first. */
 export type BinaryStarGateOptions = Given<typeof OPTIONS>;
 
 export const GATE_EVENTS = {
@@ -38,21 +38,21 @@ export const GATE_EVENTS = {
 
 export type BinaryStarGateEvent = EventsOf<typeof GATE_EVENTS>;
 
-/** Statistics: received = served + dropped + held. */
+/** Statistics: received = served + dropped + queued. */
 export type BinaryStarGateStats = StatisticsOf<typeof BINARY_STAR_GATE>;
 
 /**
  * Makes a server half of a pair: option `gate` of `MajordomoBroker`, `PirateQueue`, `LoadBalancer`, `FederatedBroker`,
  * `FreelanceServer`, `LastValueCache` and `SequencedPublisher`, or called by your own server. One gate per server.
  *
- * `drain` refuses new requests, as before a hand-over; answers may still leave. `close` drops kept requests.
+ * `drain` refuses new requests, as before a hand-over; answers may still leave. `close` drops queued requests.
  * {@link BinaryStar} has an example.
  */
 export class BinaryStarGate extends Driver<BinaryStarGateEvent, BinaryStarGateStats> {
   readonly #star: BinaryStar;
   readonly #settings: Settings<typeof OPTIONS>;
-  readonly #held = new RingBuffer<Buffer[]>();
-  #heldBytes = 0;
+  readonly #queue = new RingBuffer<Buffer[]>();
+  #queuedBytes = 0;
   #serve: (message: Buffer[]) => void = () => undefined;
   readonly #onServing: (() => void)[] = [];
   readonly #counts = { received: 0, served: 0, refused: 0, overflow: 0 };
@@ -67,7 +67,7 @@ export class BinaryStarGate extends Driver<BinaryStarGateEvent, BinaryStarGateSt
     star.events.on("state:changed", this.#starOnState).on("votes:dropped", this.#dropHeld);
   }
 
-  /** @param serve gets kept requests after a failover; its errors are uncaught */
+  /** @param serve gets queued requests after a failover; its errors are uncaught */
   passTo(serve: (message: Buffer[]) => void): void {
     this.#serve = serve;
   }
@@ -81,7 +81,7 @@ export class BinaryStarGate extends Driver<BinaryStarGateEvent, BinaryStarGateSt
     return !this.stopping && this.#star.admit() === "serve";
   }
 
-  /** @param listener called after kept requests were served */
+  /** @param listener called after queued requests were served */
   onServing(listener: () => void): void {
     this.#onServing.push(listener);
   }
@@ -105,7 +105,7 @@ export class BinaryStarGate extends Driver<BinaryStarGateEvent, BinaryStarGateSt
 
   stats(): BinaryStarGateStats {
     const { received, served, ...dropped } = this.#counts;
-    return { received, served, held: this.#held.length, heldBytes: this.#heldBytes, dropped };
+    return { received, served, queued: this.#queue.length, queuedBytes: this.#queuedBytes, dropped };
   }
 
   /** @internal */
@@ -125,12 +125,12 @@ export class BinaryStarGate extends Driver<BinaryStarGateEvent, BinaryStarGateSt
   }
 
   #hold(message: Buffer[]): void {
-    this.#held.push(message);
-    this.#heldBytes += costOf(message);
+    this.#queue.push(message);
+    this.#queuedBytes += costOf(message);
     const { maxQueue, maxQueueBytes } = this.#settings;
     let dropped = 0;
-    for (; this.#held.length > maxQueue || this.#heldBytes > maxQueueBytes; dropped++)
-      this.#heldBytes -= costOf(this.#held.shift() as Buffer[]);
+    for (; this.#queue.length > maxQueue || this.#queuedBytes > maxQueueBytes; dropped++)
+      this.#queuedBytes -= costOf(this.#queue.shift() as Buffer[]);
     if (dropped === 0) return;
     this.#counts.overflow += dropped;
     this.events.emit({ type: "request:dropped", reason: "overflow", messages: dropped });
@@ -147,19 +147,19 @@ export class BinaryStarGate extends Driver<BinaryStarGateEvent, BinaryStarGateSt
       this.#dropHeld();
       return;
     }
-    for (let held = this.#held.shift(); held !== undefined; held = this.#held.shift()) {
-      this.#heldBytes -= costOf(held);
+    for (let message = this.#queue.shift(); message !== undefined; message = this.#queue.shift()) {
+      this.#queuedBytes -= costOf(message);
       this.#counts.served += 1;
-      this.#serve(held);
+      this.#serve(message);
     }
     for (const listener of this.#onServing) listener();
   };
 
   #dropHeld = (): void => {
-    const { length } = this.#held;
+    const { length } = this.#queue;
     if (length === 0) return;
-    this.#held.clear();
-    this.#heldBytes = 0;
+    this.#queue.clear();
+    this.#queuedBytes = 0;
     this.#counts.refused += length;
     this.events.emit({ type: "request:dropped", reason: "not-serving", messages: length });
   };

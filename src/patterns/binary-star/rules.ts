@@ -127,7 +127,7 @@ export interface BinaryStarReplica {
 
 export interface BinaryStarEffects {
   publish(state: BinaryStarState): void;
-  /** The state, the fence or the doubt has changed. Called before kept requests are served. */
+  /** The state, the fence or the doubt has changed. Called before queued requests are served. */
   changed(reason: BinaryStarReason | BinaryStarFenceReason): void;
   votesDropped(): void;
   /** Neither will serve. Called once per occurrence. */

@@ -105,7 +105,7 @@ export type BinaryStarStateName = StatisticsOf<typeof BINARY_STAR>["state"];
 
 export const BINARY_STAR_EVENTS = {
   /**
-   * With the state `fenced` this server serves no one until `resolve`. Listeners of `active` run before kept requests
+   * With the state `fenced` this server serves no one until `resolve`. Listeners of `active` run before queued requests
    * are served. Reason `stalled`: `doubting` for about a heartbeat, then `active` without an interruption if the peer did
    * not take over.
    */

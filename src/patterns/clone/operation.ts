@@ -67,7 +67,7 @@ const MAX_COMMIT = 4_096;
 /**
  * Updates in flight: one commit at a time, and durable ones that may not be acknowledged yet.
  *
- *   push ──> waiting ──take──> a place in the order ──> commit ──> taken ──> held ──release──>
+ *   push ──> waiting ──take──> a place in the order ──> commit ──> taken ──> unconfirmed ──release──>
  *               ^                                         │ failed
  *               └──────────── deletes, once ──────────────┴──> refused, with all that waits
  */
@@ -76,13 +76,13 @@ export class CommitQueue {
   #bytes = 0;
   #committing: Operation[] | undefined;
   #committingBytes = 0;
-  readonly held: Operation[] = [];
-  #heldBytes = 0;
+  readonly unconfirmed: Operation[] = [];
+  #unconfirmedBytes = 0;
   /** Sequence of the last ordered update. */
   ordered = 0;
 
   get size(): number {
-    return this.#waiting.length + (this.#committing?.length ?? 0) + this.held.length;
+    return this.#waiting.length + (this.#committing?.length ?? 0) + this.unconfirmed.length;
   }
 
   get waiting(): number {
@@ -90,7 +90,7 @@ export class CommitQueue {
   }
 
   get bytes(): number {
-    return this.#bytes + this.#committingBytes + this.#heldBytes;
+    return this.#bytes + this.#committingBytes + this.#unconfirmedBytes;
   }
 
   get committing(): boolean {
@@ -98,7 +98,7 @@ export class CommitQueue {
   }
 
   operations(): Operation[] {
-    return [...this.held, ...(this.#committing ?? []), ...this.#waiting];
+    return [...this.unconfirmed, ...(this.#committing ?? []), ...this.#waiting];
   }
 
   push(operation: Operation): void {
@@ -131,16 +131,17 @@ export class CommitQueue {
   }
 
   hold(operation: Operation): void {
-    this.held.push(operation);
-    this.#heldBytes += sizeOf(operation);
+    this.unconfirmed.push(operation);
+    this.#unconfirmedBytes += sizeOf(operation);
   }
 
-  /** @param last sequence. Default: all. @returns the held updates up to it */
+  /** @param last sequence. Default: all. @returns the unconfirmed updates up to it */
   release(last: number = Number.POSITIVE_INFINITY): Operation[] {
     let count = 0;
-    while (count < this.held.length && (this.held[count] as Operation).sequence <= last) count += 1;
-    const released = count === 0 ? [] : this.held.splice(0, count);
-    for (const operation of released) this.#heldBytes -= sizeOf(operation);
+    while (count < this.unconfirmed.length && (this.unconfirmed[count] as Operation).sequence <= last)
+      count += 1;
+    const released = count === 0 ? [] : this.unconfirmed.splice(0, count);
+    for (const operation of released) this.#unconfirmedBytes -= sizeOf(operation);
     return released;
   }
 

@@ -155,7 +155,7 @@ export class Leader {
       // Updates in flight are not in the snapshot, and may never follow.
       end: encodeEnd(map.sequence, standing.wanted, map.seen(queue.operations())),
     });
-    for (const operation of queue.held) this.update(operation, now);
+    for (const operation of queue.unconfirmed) this.update(operation, now);
   }
 
   update(operation: Operation, now: number): void {
@@ -275,7 +275,7 @@ export class Standby {
   #term = 0;
   /** Sequence of the last update. */
   #last = 0;
-  /** Requests since a map held for {@link MAX_RELOAD_PAUSE}, or the other server began a term. */
+  /** Requests since a map was in use for {@link MAX_RELOAD_PAUSE}, or the other server began a term. */
   #requests = 0;
   #followsSince = 0;
   /** ms that the other server may be silent while it sends the map: an entry may be large for the link. */

@@ -3,7 +3,7 @@
  *
  *   KVSET ──> in flight ──order──> store ──> other server ──> applied and published (KVPUB)
  *               │     bounded        │            │
- *               └ refused            └ refused    └ held until it has them, while it is in step,
+ *               └ refused            └ refused    └ unconfirmed until it has them, while it is in step,
  *                                                 or until the store has "alone" (standing.ts)
  *
  *   active    orders and publishes updates, sends snapshots (snapshots.ts), deletes ephemeral keys, and keeps the
@@ -152,7 +152,7 @@ export class ServerRules implements ServerState {
       this.#snapshots.clear();
       this.#leader.leave();
       this.map.forget(this.queue.drop());
-      // Held updates are durable, so they took effect.
+      // Unconfirmed updates are durable, so they took effect.
       for (const operation of this.queue.release()) this.map.apply(operation, now);
       this.flush(now);
     }
@@ -417,7 +417,7 @@ export class ServerRules implements ServerState {
       if (kind === "set" || kind === "delete")
         revisions.set(key.toString("latin1"), kind === "set" ? sequence : 0);
     };
-    for (const operation of queue.held) note(operation);
+    for (const operation of queue.unconfirmed) note(operation);
     for (const [index, operation] of batch.entries()) {
       const { kind, key, uuid, condition } = operation;
       if (condition !== undefined) {
@@ -446,7 +446,7 @@ export class ServerRules implements ServerState {
       return;
     }
     for (const operation of batch) {
-      // It may find the follower gone, and release held updates.
+      // It may find the follower gone, and release unconfirmed updates.
       this.#leader.update(operation, now);
       if (this.#leader.inStep || this.#suspended || !this.standing.alone) this.queue.hold(operation);
       else this.#apply(operation, now);
@@ -467,7 +467,7 @@ export class ServerRules implements ServerState {
     this.#leader.snapshot?.beforeChange(id);
   };
 
-  /** Applies and publishes held updates that may be acknowledged. */
+  /** Applies and publishes unconfirmed updates that may be acknowledged. */
   #release(now: number): void {
     const { standing } = this;
     let last = -1;

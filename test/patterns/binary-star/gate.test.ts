@@ -91,7 +91,7 @@ describe("a pair of Majordomo brokers", () => {
     monitor.connect(endpoint);
     await monitor.send(["", "MDPC01", "mmi.stats", ""]);
     await until(() => gate.stats().dropped.refused === 1, "the question is dropped");
-    expect(gate.stats()).toMatchObject({ received: 1, held: 0 });
+    expect(gate.stats()).toMatchObject({ received: 1, queued: 0 });
     expect(star.state).toBe("primary");
     const client = kept(new MajordomoClient(endpoint, TIMES));
     expect(String(await client.request("echo", "x"))).toBe("x");
@@ -156,11 +156,11 @@ it("keeps a bounded number of requests while their vote is undecided", async () 
   const gate = new BinaryStarGate(star, { maxQueue: 2 });
   gate.passTo(([n]) => served.push(Number(n)));
   expect([1, 2, 3].map((n) => gate.admit([Buffer.from(`${n}`)], true))).toEqual([false, false, false]);
-  expect(gate.stats()).toMatchObject({ received: 3, held: 2, dropped: { refused: 0, overflow: 1 } });
+  expect(gate.stats()).toMatchObject({ received: 3, queued: 2, dropped: { refused: 0, overflow: 1 } });
   star.resolve("active");
   await until(() => served.length === 2, "what was kept is served");
   expect(served).toEqual([2, 3]);
-  expect(gate.stats()).toMatchObject({ received: 3, served: 2, held: 0 });
+  expect(gate.stats()).toMatchObject({ received: 3, served: 2, queued: 0 });
   await gate.drain();
   // A draining broker still answers.
   expect([true, false].map((votes) => gate.admit([Buffer.from("4")], votes))).toEqual([false, true]);
@@ -174,13 +174,13 @@ it("keeps a bounded number of bytes, and reports each request that it drops", as
   gate.events.on("request:dropped", ({ reason, messages }) => dropped.push(`${messages} ${reason}`));
   for (const size of [40, 40, 150]) gate.admit([Buffer.alloc(size)], true);
   expect(gate.stats()).toMatchObject({
-    held: 1,
-    heldBytes: frameCost(150),
+    queued: 1,
+    queuedBytes: frameCost(150),
     dropped: { refused: 0, overflow: 2 },
   });
   gate.admit([Buffer.from("no request")], false);
   await gate.drain();
   gate.admit([Buffer.from("too late")], true);
-  expect(gate.stats()).toMatchObject({ received: 5, served: 0, held: 0, heldBytes: 0 });
+  expect(gate.stats()).toMatchObject({ received: 5, served: 0, queued: 0, queuedBytes: 0 });
   expect(dropped).toEqual(["2 overflow", "1 not-serving", "1 not-serving", "1 not-serving"]);
 });

@@ -56,7 +56,7 @@ describe("a pair", () => {
     expect(backup.stats()).toMatchObject({
       received: 1,
       served: 0,
-      held: 0,
+      queued: 0,
       dropped: { refused: 1, overflow: 0 },
     });
   });
