@@ -54,14 +54,13 @@ export interface HookContext {
   /** `ipc`, `tcp`, `udp`, `self`, or the name of a custom protocol; "" before it is known. */
   readonly protocol: string;
   /**
-   * A hook returns this to answer; no later hook or handler is called. It answers a received query; the sender of a
-   * received message gets it as a message on its channel and with its ruid. A query is not sent and has it as its
-   * response; `send` has it as `answer`.
+   * A hook returns this to answer; no later hook or handler is called. It answers a received query. A query is not sent
+   * and has it as its response; `send` has it as `answer`. Throws for a received message, and for a reply.
    */
   answer(data: string | Uint8Array): HookAnswer;
   /**
-   * Throws: no later hook or handler is called. Unlike those of other errors, its reason goes to the sender, up to 256
-   * bytes.
+   * Throws: no later hook or handler is called. Unlike those of other errors, its reason goes to the sender of a query,
+   * up to 256 bytes.
    */
   veto(reason: string): never;
 }
@@ -283,7 +282,8 @@ function contextOf(stage: HookStage, { kind, members, protocol }: HookAbout): Ho
     },
     protocol,
     answer: (data) => {
-      if (kind === "reply") throw new InvalidStateError("EFSM", "a reply is not answered");
+      if (kind === "reply" || (kind === "message" && !isSending(stage)))
+        throw new InvalidStateError("EFSM", `a ${kind} is not answered: send a message to its member`);
       return new HookAnswer(data);
     },
     veto: (reason) => {

@@ -27,7 +27,7 @@ import { type Member as KnownMember, MemberState } from "../membership/members.j
 import type { Membership } from "../membership/membership.js";
 import type { Member } from "../node/member.js";
 import type { NamespaceSettings } from "../node/options.js";
-import { MAX_FAILURE_TEXT, MAX_HANDLING, MAX_HANDLING_BYTES, MAX_VETO_REASON } from "./bounds.js";
+import { MAX_FAILURE_TEXT, MAX_HANDLING, MAX_HANDLING_BYTES } from "./bounds.js";
 import { type ClusterChannel, ClusterChannels, channelSet } from "./channels.js";
 import {
   type HookAbout,
@@ -74,9 +74,6 @@ export const SELF = "self";
 
 const MESSAGE_STAGES: readonly MessageStage[] = [...UNWRAPPING, "member:evaluate", "event"];
 const QUERY_STAGES: readonly MessageStage[] = [...UNWRAPPING, "member:evaluate", "query"];
-
-/** An answer before the hooks of sending. */
-type Reply = HookPayload & { readonly op: MemberOp; readonly id: number };
 
 interface Handler<H> {
   readonly channels: ReadonlySet<ClusterChannel> | undefined;
@@ -190,7 +187,7 @@ export class MemberReceiver {
   #take(from: string, item: MemberItem, protocol: string): void {
     const { channels, counts, hooks } = this;
     const { op, channel } = item;
-    const isRequest = op === MemberOp.MESSAGE || op === MemberOp.QUERY || op === MemberOp.ANSWER;
+    const isRequest = op === MemberOp.MESSAGE || op === MemberOp.QUERY;
     if (isRequest && !channels.has(channel)) {
       counts.notJoined += 1;
       return;
@@ -202,13 +199,7 @@ export class MemberReceiver {
       this.refuse("member:validate");
     } else if (isRequest) this.#onRequest(member, item, protocol);
     else if (op === MemberOp.REPLY || op === MemberOp.FAILURE) this.#onResponse(member, item, protocol);
-    else if (op === MemberOp.NOTICE) this.#onNotice(member, item);
     else this.refuse("member:op");
-  }
-
-  #onNotice(member: Member, { channel, ruid, data }: MemberItem): void {
-    if (typeof data !== "string" || Buffer.byteLength(data) > MAX_VETO_REASON) this.refuse("member:notice");
-    else this.runtime.report({ type: "message:vetoed", member, channel, ruid, reason: data });
   }
 
   #onRequest(member: Member, item: MemberItem, protocol: string): void {
@@ -218,22 +209,16 @@ export class MemberReceiver {
       this.refuse("member:id");
       return;
     }
-    // An answer is not answered: two nodes with such hooks would never end.
-    const kind = isQuery ? "query" : op === MemberOp.ANSWER ? "reply" : "message";
+    const kind = isQuery ? "query" : "message";
     const ruid = isQuery && item.ruid === "" ? String(id) : item.ruid;
     const stages = isQuery ? QUERY_STAGES : MESSAGE_STAGES;
     const payload = { data: ownData(item.data), channel, ruid };
     const passed = this.#pass(stages, payload, { kind, members: [member], protocol });
     if (passed instanceof Error) {
-      const { reason } = passed;
-      if (isQuery) this.#fail(member, channel, id, "vetoed", reason ?? "");
-      else if (reason !== undefined)
-        this.#transmit(member, { op: MemberOp.NOTICE, channel, id: 0, ruid, data: reason });
+      if (isQuery) this.#fail(member, channel, id, "vetoed", passed.reason ?? "");
     } else if (passed instanceof HookAnswer) {
-      const { data } = passed;
       this.counts.answered += 1;
-      if (isQuery) this.#reply(member, { op: MemberOp.REPLY, id, data, channel, ruid: "" });
-      else this.#reply(member, { op: MemberOp.ANSWER, id: 0, data, channel, ruid });
+      this.#reply(member, channel, id, passed.data);
     } else if (passed !== undefined) {
       const message = messageOf(member, protocol, passed);
       if (isQuery) void this.#answerQuery(message, id, context);
@@ -307,8 +292,7 @@ export class MemberReceiver {
     this.counts.received += 1;
     try {
       const answer = await this.#run("query", handler, query, context);
-      const data = checkedData("an answer", answer ?? "");
-      this.#reply(member, { op: MemberOp.REPLY, id, data, channel, ruid: "" });
+      this.#reply(member, channel, id, checkedData("an answer", answer ?? ""));
     } catch (error) {
       this.runtime.report({ type: "handler:failed", member, error });
       this.#fail(member, channel, id, "handler-failed", exposedText(error) ?? "");
@@ -335,21 +319,19 @@ export class MemberReceiver {
   }
 
   /** Its protocol may differ from its query's. */
-  #reply(member: Member, reply: Reply): void {
-    const { op, id, channel } = reply;
+  #reply(member: Member, channel: ClusterChannel, id: number, answer: string | Buffer): void {
     const protocol = this.protocolOf(member.id);
     if (protocol === "" && !this.hooks.isEmpty("protocol:send")) {
       this.refuse("member:reply");
-      if (op === MemberOp.REPLY) this.#fail(member, channel, id, "handler-failed", "no link for the answer");
+      this.#fail(member, channel, id, "handler-failed", "no link for the answer");
       return;
     }
-    const passed = this.#pass(SENDING, reply, { kind: "reply", members: [member], protocol });
+    const payload = { data: answer, channel, ruid: "" };
+    const passed = this.#pass(SENDING, payload, { kind: "reply", members: [member], protocol });
     // A hook cannot answer a reply.
     if (passed === undefined || passed instanceof HookAnswer) return;
-    if (!(passed instanceof Error)) {
-      const { data, ruid } = passed;
-      this.#transmit(member, { op, id, channel, ruid, data });
-    } else if (op === MemberOp.REPLY) this.#fail(member, channel, id, "vetoed", passed.reason ?? "");
+    if (passed instanceof Error) this.#fail(member, channel, id, "vetoed", passed.reason ?? "");
+    else this.#transmit(member, { op: MemberOp.REPLY, channel, id, ruid: passed.ruid, data: passed.data });
   }
 
   /** Answers a query by a failure, which passes no hooks. */

@@ -112,13 +112,6 @@ export const HANDLER_OPTIONS = {
 export type HandlerOptions = Given<typeof HANDLER_OPTIONS>;
 
 export const MEMBER_MESSAGES_EVENTS = {
-  /** A hook of another member vetoed a message of this node. */
-  "message:vetoed": event<{
-    readonly member: Member;
-    readonly channel: ClusterChannel;
-    readonly ruid: string;
-    readonly reason: string;
-  }>(),
   /** A hook of this node threw, or vetoed a received message. */
   "hook:failed": event<{ readonly member: Member; readonly error: VetoError }>(),
   /** A handler of this node threw. */

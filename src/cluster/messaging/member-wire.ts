@@ -2,7 +2,7 @@
  * Items of the kind MEMBER (docs/spec/messaging.md), on links and in datagrams. A missing field takes no byte.
  *
  *   item      head 1 | channel | id | ruid | context | data
- *   head      bits 0 to 2  what it is: MESSAGE, QUERY, REPLY, FAILURE, NOTICE, ANSWER
+ *   head      bits 0 to 2  what it is: MESSAGE, QUERY, REPLY, FAILURE
  *             bit 3        data is a text in UTF-8, else bytes
  *             bit 4        there is a channel, else it is 0
  *             bit 5        there is an id
@@ -30,10 +30,6 @@ export const MemberOp = {
   REPLY: 3,
   /** `ruid` is the reason, `data` the details. */
   FAILURE: 4,
-  /** A message was vetoed: `ruid` is that of the message, `data` the reason. */
-  NOTICE: 5,
-  /** A hook's answer to a MESSAGE, which is not answered itself. */
-  ANSWER: 7,
 } as const;
 export type MemberOp = (typeof MemberOp)[keyof typeof MemberOp];
 

@@ -331,18 +331,6 @@ describe("query", () => {
     });
   });
 
-  it("drops notices of vetoes that are not texts of at most 256 bytes", () =>
-    onOneHost(["a", "b"], async ({ a, b }, world) => {
-      const vetoed = eventsOf(a, "message:vetoed");
-      for (const data of ["é".repeat(128), "é".repeat(129), Buffer.from("no")]) {
-        const item = encodeMemberItem({ op: MemberOp.NOTICE, channel: 0, id: 0, ruid: "r", data });
-        b.parts.messages.links.send(a.id, MessageKind.MEMBER, item);
-      }
-      await world.advance(SETTLED);
-      expect(vetoed.map(({ reason }) => reason)).toEqual(["é".repeat(128)]);
-      expect(statsOf(a).refused).toEqual({ "member:notice": 2 });
-    }));
-
   it("drops late, double and foreign replies, and counts them", () =>
     onOneHost(["a", "b", "c"], async ({ a, b, c }, world) => {
       for (const node of [b, c]) node.onQuery(never);

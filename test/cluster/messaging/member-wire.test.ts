@@ -84,10 +84,6 @@ const SAMPLES: Readonly<Record<string, MemberItem>> = {
     ...message({ id: 70_000, ruid: "handler-failed", data: "no stock" }),
     op: MemberOp.FAILURE,
   },
-  "the notice of a veto": {
-    ...message({ channel: 2, ruid: "a7f3", data: "not before noon" }),
-    op: MemberOp.NOTICE,
-  },
 };
 
 function message(fields: Partial<MemberItem>): MemberItem {
