@@ -64,17 +64,11 @@ export class DirectMessages {
     if (result === "unreachable")
       throw new UnroutableError(`${this.#messaging.nameOf(node)} does not take messages, or is out of reach`);
     this.sent += 1;
-    return this.#whenDelivered(node, timeout);
-  }
-
-  /** Settles when a node has acknowledged the message just given to its link. */
-  async #whenDelivered(id: string, timeout: number): Promise<void> {
-    const { links } = this.#messaging;
     const late = (): TimeoutError =>
       new TimeoutError("ETIMEDOUT", "the recipient's node did not acknowledge it in time");
     this.pending += 1;
     try {
-      await waitFor(links.delivered({ id, name: this.#messaging.nameOf(id) }), { timeout }, late);
+      await waitFor(links.delivered(node, this.#messaging.nameOf(node)), { timeout }, late);
     } finally {
       this.pending -= 1;
     }

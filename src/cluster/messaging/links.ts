@@ -16,7 +16,6 @@ import { HELD_TIME, LINK_IDLE_LOOKS, LISTEN_TIMEOUT, MIN_ITEM_LIMIT, OPEN_TIMEOU
 import type { LinkProtocol, LinkResponder, LinkWay, PairStream, PairStreams } from "./pair-streams.js";
 import {
   type IncomingLink,
-  type LinkMember,
   MessageKind,
   type MessageLinkStats,
   type MessageLinksStats,
@@ -265,7 +264,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   }
 
   /** @throws of the item just sent: UnroutableError `EHOSTUNREACH`, ClosedError `EAGAIN`: it is given up */
-  delivered({ id, name }: Pick<LinkMember, "id" | "name">): Promise<void> {
+  delivered(id: string, name: string): Promise<void> {
     const sending = this.#sending.get(id);
     return new Promise((resolve, reject) => {
       const done = (isDelivered: boolean): void => {

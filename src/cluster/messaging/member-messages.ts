@@ -44,8 +44,7 @@ import {
   TRANSMITTING,
 } from "./hooks.js";
 import { dataBytes } from "./items.js";
-import type { NodeLinks } from "./links.js";
-import { MemberReceiver, type MembersNamespace, type MembersRuntime, SELF } from "./member-receiver.js";
+import { MemberReceiver, type MembersNamespace, SELF } from "./member-receiver.js";
 import {
   type MemberMessagesStats,
   type MemberQueryOptions,
@@ -58,7 +57,7 @@ import {
 } from "./member-types.js";
 import { DATAGRAM_HEADER, encodeDatagrams, encodeMemberItem, MemberOp } from "./member-wire.js";
 import { checkedData, checkRuid } from "./options.js";
-import { MessageKind, type SendResult } from "./parts.js";
+import type { SendResult } from "./parts.js";
 import { Query } from "./query.js";
 
 type Hook = MessageHook | MemberHook;
@@ -100,8 +99,8 @@ export class MemberMessages extends MemberReceiver {
   /** Valid names in `protocols`. */
   readonly #protocols: readonly string[];
 
-  constructor(namespace: MembersNamespace, runtime: MembersRuntime, links: NodeLinks) {
-    super(namespace, runtime, links);
+  constructor(namespace: MembersNamespace) {
+    super(namespace);
     const { protocols = [] } = namespace.settings.messaging;
     const names = protocols.map((each) => (typeof each === "string" ? each : each.name));
     // A protocol that this node does not have reaches no member.
@@ -310,15 +309,15 @@ export class MemberMessages extends MemberReceiver {
 
   /** The live member with an id or a name; may be this node. */
   #find(nameOrId: string): Member | undefined {
-    const member = this.runtime.membership && this.runtime.find(nameOrId);
-    return member?.isLive === true ? this.runtime.snapshotOf(member) : undefined;
+    const member = this.namespace.membership && this.namespace.find(nameOrId);
+    return member?.isLive === true ? this.namespace.snapshotOf(member) : undefined;
   }
 
   /** Live members that match, including this node. */
   #resolve(steps: readonly ResolverStep[]): Member[] {
-    const { self, live } = this.runtime.rules;
+    const { self, live } = this.namespace.rules;
     const found = new CompiledResolver(steps).select([self, ...live], self);
-    return found.map((member) => this.runtime.snapshotOf(member));
+    return found.map((member) => this.namespace.snapshotOf(member));
   }
 
   #meansOf(
@@ -403,7 +402,7 @@ export class MemberMessages extends MemberReceiver {
     else if (this.#fitsDatagram(outcome.length)) {
       const isForAll = message.isForAll && admitted.length === members.length;
       for (const datagram of encodeDatagrams(outcome, isForAll ? [] : admitted, this.room))
-        this.runtime.membership?.multicastMessage(datagram);
+        this.namespace.membership?.multicastMessage(datagram);
       for (const member of admitted) message.settle(member, "datagram");
     } else for (const member of admitted) this.#giveByLink(member, message);
   }
@@ -415,11 +414,9 @@ export class MemberMessages extends MemberReceiver {
   #sendItem(member: Member, item: Buffer): ShoalError | undefined {
     const { links, queues } = this;
     const { id, name } = member;
-    const isOwn = id === this.id;
-    if (isOwn && (this.isBusy || queues.isOwnFull))
+    if (id === this.id && (this.isBusy || queues.isOwnFull))
       return new TimeoutError("EAGAIN", "too many messages are handled, or wait for this node itself");
-    const send = () => (isOwn ? queues.send(id, item) : links.send(id, MessageKind.MEMBER, item));
-    const result = this.closed ? "unreachable" : send();
+    const result = this.closed ? "unreachable" : queues.send(id, item);
     if (result === "full") links.drop(id);
     return result === "sent" ? undefined : this.#errorOf(result, name, item.length);
   }

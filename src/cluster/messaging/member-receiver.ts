@@ -85,9 +85,7 @@ interface Handler<H> {
 export interface MembersNamespace {
   readonly identity: { readonly id: string };
   readonly settings: Pick<NamespaceSettings, "hasMessages" | "messaging">;
-}
-
-export interface MembersRuntime {
+  readonly messages: { readonly links: NodeLinks };
   readonly membership: Membership | undefined;
   readonly rules: Membership;
   /** Bytes of a datagram to the group; 0: none. */
@@ -100,7 +98,7 @@ export interface MembersRuntime {
 export class MemberReceiver {
   /** Of this node. */
   readonly id: string;
-  readonly runtime: MembersRuntime;
+  readonly namespace: MembersNamespace;
   readonly links: NodeLinks;
   readonly channels: ClusterChannels;
   readonly hooks: Hooks;
@@ -124,16 +122,14 @@ export class MemberReceiver {
   handlingBytes = 0;
   /** Whether dropped messages were reported since nothing was handled. */
   #isOverloaded = false;
-  readonly #hasMessages: boolean;
 
-  constructor({ identity, settings }: MembersNamespace, runtime: MembersRuntime, links: NodeLinks) {
-    const { channels } = settings.messaging;
-    this.id = identity.id;
-    this.runtime = runtime;
+  constructor(namespace: MembersNamespace) {
+    const { links } = namespace.messages;
+    this.id = namespace.identity.id;
+    this.namespace = namespace;
     this.links = links;
-    this.#hasMessages = settings.hasMessages;
-    this.channels = new ClusterChannels(channels);
-    this.hooks = new Hooks((member, error) => runtime.report({ type: "hook:failed", member, error }));
+    this.channels = new ClusterChannels(namespace.settings.messaging.channels);
+    this.hooks = new Hooks((member, error) => namespace.report({ type: "hook:failed", member, error }));
     // Answers to an earlier life match no query.
     this.pending = new PendingQueries(Math.floor(Math.random() * 2 ** 20));
     this.queues = new NodeQueues(links, MessageKind.MEMBER, {
@@ -251,14 +247,14 @@ export class MemberReceiver {
 
   #handleMessage(message: MemberMessage, context: Buffer | undefined): void {
     const { member } = message;
-    const { counts, runtime } = this;
+    const { counts, namespace } = this;
     // Those of this node itself were counted when they were sent.
     if (this.isBusy && member.id !== this.id) {
       this.refuse("member:overloaded");
       const text = `${this.handling} messages and queries are handled, and further ones are dropped`;
       const error = new TimeoutError("EAGAIN", text);
       // One event until nothing is handled any more.
-      if (!this.#isOverloaded) runtime.report({ type: "handler:failed", member, error });
+      if (!this.#isOverloaded) namespace.report({ type: "handler:failed", member, error });
       this.#isOverloaded = true;
       return;
     }
@@ -270,7 +266,7 @@ export class MemberReceiver {
     counts.received += 1;
     for (const handler of handlers)
       this.#run("message", handler, message, context).catch((error: unknown) =>
-        runtime.report({ type: "handler:failed", member, error }),
+        namespace.report({ type: "handler:failed", member, error }),
       );
   }
 
@@ -294,7 +290,7 @@ export class MemberReceiver {
       const answer = await this.#run("query", handler, query, context);
       this.#reply(member, channel, id, checkedData("an answer", answer ?? ""));
     } catch (error) {
-      this.runtime.report({ type: "handler:failed", member, error });
+      this.namespace.report({ type: "handler:failed", member, error });
       this.#fail(member, channel, id, "handler-failed", exposedText(error) ?? "");
     }
   }
@@ -361,14 +357,14 @@ export class MemberReceiver {
     payload: HookPayload,
     about: HookAbout,
   ): Passed | VetoError | undefined {
-    const { hooks, counts, runtime } = this;
+    const { hooks, counts, namespace } = this;
     try {
       const passed = hooks.pass(stages, payload, about);
       return this.closed ? undefined : passed;
     } catch (thrown) {
       const error = thrown as VetoError;
       counts.vetoed += 1;
-      runtime.report({ type: "hook:failed", member: about.members[0] as Member, error });
+      namespace.report({ type: "hook:failed", member: about.members[0] as Member, error });
       return error;
     }
   }
@@ -379,15 +375,15 @@ export class MemberReceiver {
 
   /** A live or lost member: a lost one may only have paused. */
   sender(id: string): Member | undefined {
-    const member = this.runtime.membership?.get(id);
+    const member = this.namespace.membership?.get(id);
     return member === undefined || member.state === MemberState.LEFT
       ? undefined
-      : this.runtime.snapshotOf(member);
+      : this.namespace.snapshotOf(member);
   }
 
   /** Whether a member's details are known. */
   isKnown(id: string): boolean {
-    const member = this.runtime.membership?.get(id);
+    const member = this.namespace.membership?.get(id);
     return member?.isLive !== true || member.hasDetails;
   }
 
@@ -398,7 +394,7 @@ export class MemberReceiver {
 
   /** Bytes of a datagram to the cluster's group; 0: none. */
   get room(): number {
-    return this.#hasMessages ? this.runtime.messageRoom : 0;
+    return this.namespace.settings.hasMessages ? this.namespace.messageRoom : 0;
   }
 
   get isBusy(): boolean {

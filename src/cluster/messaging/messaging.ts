@@ -28,7 +28,7 @@ import {
 import { DirectMessages } from "./direct-messages.js";
 import type { PairStreams } from "./pair-streams.js";
 import { type IncomingLink, MessageKind, type MessageLinksStats, type MessageRoutesStats } from "./parts.js";
-import { type MessagingNamespace, type MessagingRuntime, MessagingState } from "./state.js";
+import { type MessagingNamespace, MessagingState } from "./state.js";
 import {
   type ClusterAddress,
   type ClusterSubscription,
@@ -75,8 +75,8 @@ export class Messaging extends MessagingState {
   readonly directs: DirectMessages;
   #isStarted = false;
 
-  constructor(namespace: MessagingNamespace, runtime: MessagingRuntime) {
-    super(namespace, runtime);
+  constructor(namespace: MessagingNamespace) {
+    super(namespace);
     this.self = new MessageClient(this, Object.freeze({ node: this.id, id: SELF_ID }), "");
     this.clients.set(SELF_ID, this.self);
     this.topics = new TopicMessages(this);
@@ -208,7 +208,7 @@ export class Messaging extends MessagingState {
     if (type === "removed" || type === "admitted") {
       // While this node is removed, no other one acknowledges its subscriptions.
       if (change.id === this.id)
-        for (const { id } of this.runtime.membership?.live ?? [])
+        for (const { id } of this.namespace.membership?.live ?? [])
           this.routes.onMember(id, type === "removed" ? "lost" : "alive");
       else if (type === "removed") this.onMember(change.id, "gone");
       return;
@@ -372,7 +372,7 @@ export class MessageClient extends LocalClient {
   /** @internal */
   onFailed({ filter }: Subscription, error: unknown): void {
     this.#messaging.failed += 1;
-    this.#messaging.runtime.report({ type: "subscription:failed", filter, error });
+    this.#messaging.namespace.report({ type: "subscription:failed", filter, error });
   }
 
   /** @internal */

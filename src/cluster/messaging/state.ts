@@ -37,9 +37,6 @@ export interface MessagingNamespace {
   readonly details: Pick<OwnDetails, "setAdvert">;
   readonly memberMessages: Pick<MemberMessages, "onBytes" | "onForgotten">;
   readonly requests: Pick<Requests, "onItem" | "onForgotten" | "onRoutes">;
-}
-
-export interface MessagingRuntime {
   readonly codec: NamespaceCodec;
   readonly membership: Membership | undefined;
   run(call: (rules: Membership, now: number) => void): void;
@@ -51,7 +48,6 @@ export abstract class MessagingState implements NodeLinksEffects {
   readonly id: string;
   readonly settings: MessagingSettings;
   readonly namespace: MessagingNamespace;
-  readonly runtime: MessagingRuntime;
   readonly links: NodeLinks;
   readonly routes: RouteDriver;
   /** Of this node, by id. */
@@ -72,16 +68,15 @@ export abstract class MessagingState implements NodeLinksEffects {
   /** Handlers' errors. */
   failed = 0;
 
-  constructor(namespace: MessagingNamespace, runtime: MessagingRuntime) {
-    const { identity, sockets, settings } = namespace;
+  constructor(namespace: MessagingNamespace) {
+    const { identity, sockets, settings, codec } = namespace;
     const { id } = identity;
     const { messaging } = settings;
     this.id = id;
     this.settings = messaging;
     this.namespace = namespace;
-    this.runtime = runtime;
-    this.pairStreams = new PairStreams(sockets.streams, runtime.codec, messaging.maxItem, {
-      cluster: runtime.codec.name,
+    this.pairStreams = new PairStreams(sockets.streams, codec, messaging.maxItem, {
+      cluster: codec.name,
       id,
       host: hostToBind(sockets.settings),
       ports: sockets.settings.ports,
@@ -97,7 +92,7 @@ export abstract class MessagingState implements NodeLinksEffects {
     this.plans = new TopicPlans(this.routes, this.table);
     this.pending = { items: messaging.maxPending, bytes: messaging.maxPendingBytes };
     this.retained = new RetainedValues(this);
-    this.drops = new DropReports((event) => runtime.report(event));
+    this.drops = new DropReports((event) => namespace.report(event));
   }
 
   abstract onItem(link: IncomingLink, item: PlacedItem): Promise<void> | undefined;
@@ -117,12 +112,12 @@ export abstract class MessagingState implements NodeLinksEffects {
 
   /** Another node, live or gone; `undefined`: not known, or forgotten. */
   member(id: string): Member | undefined {
-    return id === this.id ? undefined : this.runtime.membership?.get(id);
+    return id === this.id ? undefined : this.namespace.membership?.get(id);
   }
 
   /** Ids of the live members that take messages, without this node. */
   peers(): string[] {
-    const live = this.runtime.membership?.live ?? [];
+    const live = this.namespace.membership?.live ?? [];
     return live.filter(({ details }) => details.props[MESSAGES_PROP] !== undefined).map(({ id }) => id);
   }
 
@@ -146,11 +141,11 @@ export abstract class MessagingState implements NodeLinksEffects {
   }
 
   ping(id: string): void {
-    this.runtime.run((rules, now) => void rules.expect(now, id));
+    this.namespace.run((rules, now) => void rules.expect(now, id));
   }
 
   onHeard(id: string): void {
-    this.runtime.membership?.onHeard(performance.now(), id);
+    this.namespace.membership?.onHeard(performance.now(), id);
   }
 
   onUp(id: string): void {
@@ -162,13 +157,13 @@ export abstract class MessagingState implements NodeLinksEffects {
   }
 
   onKeyRefused(address: string): void {
-    this.namespace.sockets.refuseIdentity(address, this.runtime.codec);
+    this.namespace.sockets.refuseIdentity(address, this.namespace.codec);
   }
 
   onProtocolFailed(peer: string, protocol: string, reason: string): void {
     const node = peer === "" ? undefined : peer;
     if (node === undefined) this.namespace.sockets.count("messages:listen");
-    this.runtime.report({ type: "protocol:failed", node, protocol, reason });
+    this.namespace.report({ type: "protocol:failed", node, protocol, reason });
   }
 
   // --- For its parts ---------------------------------------------------------------------------------------------------

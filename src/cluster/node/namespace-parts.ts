@@ -107,8 +107,8 @@ export class NamespaceParts {
       (event) => this.#emit(event),
       (member) => this.memberOf(member),
     );
-    this.messages = new Messaging(this, this);
-    this.memberMessages = new MemberMessages(this, this, this.messages.links);
+    this.messages = new Messaging(this);
+    this.memberMessages = new MemberMessages(this);
     this.requests = this.#createRequests(this.messages);
     this.details = new OwnDetails(settings, sockets.settings.ipv6, {
       address: () => sockets.address,
