@@ -9,7 +9,13 @@
  */
 import { randomBytes } from "node:crypto";
 import { invalidArgument, thrownText } from "../../core/arguments.js";
-import { ClosedError, InvalidArgumentError, TimeoutError, UnroutableError } from "../../core/errors.js";
+import {
+  ClosedError,
+  InvalidArgumentError,
+  TimeoutError,
+  TransportError,
+  UnroutableError,
+} from "../../core/errors.js";
 import { IdleWaits, ignore, neverLate, waitFor, withTimeout } from "../../core/waiter.js";
 import { MAX_ADDRESS } from "../bounds.js";
 import { HELD_TIME, LINK_IDLE_LOOKS, LISTEN_TIMEOUT, MIN_ITEM_LIMIT, OPEN_TIMEOUT } from "./bounds.js";
@@ -301,6 +307,8 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     const late = (): TimeoutError => new TimeoutError("ETIMEDOUT", "timeout");
     try {
       const stream = await waitFor(this.streams.open(way), { timeout: OPEN_TIMEOUT }, late);
+      // It may end before this turn.
+      if (!stream.isOpen) throw new TransportError("ERR_TRANSPORT", "the stream has ended");
       if (!this.streams.answer(stream, encodeLooseHead(id, this.effects.id), item)) return "full";
       stream.expectAnswer(this.heartbeat);
       return "sent";

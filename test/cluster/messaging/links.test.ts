@@ -19,6 +19,7 @@ import {
   LinkFrame,
   MESSAGES_PROP,
 } from "../../../src/cluster/messaging/wire.js";
+import type { NodeStream } from "../../../src/cluster/net/stream.js";
 import { ignore } from "../../../src/core/waiter.js";
 import { curveKeyPair } from "../../../src/index.js";
 import { simulate, type World } from "../../../src/testing/index.js";
@@ -468,6 +469,22 @@ describe("protocols", () => {
       const [way] = links.waysBy(b.id, ["wire"]);
       if (way === undefined) throw new Error("there is no way");
       expect(await links.sendBy(way, Buffer.alloc(links.maxItem + 1))).toBe("too-large");
+    }));
+
+  it("that a message names have it fail, or go by the next one, where the stream ends as it opens", () =>
+    named(async ({ a, b, came, send }, world) => {
+      const { streams } = a.parts.messages.links;
+      const open = streams.open.bind(streams);
+      vi.spyOn(streams, "open").mockImplementation(async (way) => {
+        const stream = await open(way);
+        if (way.protocol.name === "wire") (stream as NodeStream).destroy();
+        return stream;
+      });
+      const ended = `EHOSTUNREACH: ${b.self.name} is not reached by wire: wire: the stream has ended`;
+      expect(await send("1", ["wire"])).toBe(ended);
+      expect(await send("2", ["wire", "tcp"])).toBeUndefined();
+      await world.advance(SETTLED);
+      expect(came).toEqual(["2 tcp"]);
     }));
 
   it("give way to a better one that works again while nothing waits, without a failure, and without a message lost or repeated", () => {
