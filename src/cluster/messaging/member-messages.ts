@@ -401,14 +401,14 @@ export class MemberMessages extends MemberReceiver {
     if (!Buffer.isBuffer(outcome)) for (const member of admitted) this.#settle(member, outcome, message);
     else if (this.#fitsDatagram(outcome.length)) {
       const isForAll = message.isForAll && admitted.length === members.length;
-      for (const datagram of encodeDatagrams(outcome, isForAll ? [] : admitted, this.room))
+      for (const datagram of encodeDatagrams(outcome, isForAll ? [] : admitted, this.namespace.messageRoom))
         this.namespace.membership?.multicastMessage(datagram);
       for (const member of admitted) message.settle(member, "datagram");
     } else for (const member of admitted) this.#giveByLink(member, message);
   }
 
   #fitsDatagram(size: number): boolean {
-    return size + DATAGRAM_HEADER <= this.room;
+    return size + DATAGRAM_HEADER <= this.namespace.messageRoom;
   }
 
   #sendItem(member: Member, item: Buffer): ShoalError | undefined {

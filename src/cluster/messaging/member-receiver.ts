@@ -84,7 +84,7 @@ interface Handler<H> {
 /** The cluster on this node. */
 export interface MembersNamespace {
   readonly identity: { readonly id: string };
-  readonly settings: Pick<NamespaceSettings, "hasMessages" | "messaging">;
+  readonly settings: Pick<NamespaceSettings, "messaging">;
   readonly messages: { readonly links: NodeLinks };
   readonly membership: Membership | undefined;
   readonly rules: Membership;
@@ -390,11 +390,6 @@ export class MemberReceiver {
   /** Its protocol, or the first to be tried; empty: none. */
   protocolOf(id: string): string {
     return id === this.id ? SELF : this.links.protocolFor(id);
-  }
-
-  /** Bytes of a datagram to the cluster's group; 0: none. */
-  get room(): number {
-    return this.namespace.settings.hasMessages ? this.namespace.messageRoom : 0;
   }
 
   get isBusy(): boolean {
