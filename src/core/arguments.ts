@@ -37,17 +37,6 @@ export function checkCallOptions(call: string, options: unknown, known: readonly
   checkKeys(call, options as object, known);
 }
 
-/**
- * `undefined` counts as not given. @param takes such as "an endpoint" @param from the first argument beyond them
- * @throws InvalidArgumentError `EINVAL`
- */
-export function refuseExtra(call: string, takes: string, given: ArrayLike<unknown>, from = 0): void {
-  let first: unknown;
-  for (let at = from; at < given.length && first === undefined; at++) first = given[at];
-  if (first !== undefined)
-    throw new InvalidArgumentError(`${call} takes ${takes}, and nothing else; got ${describe(first)}, too`);
-}
-
 /** @throws InvalidArgumentError `EINVAL` */
 export function checkInteger(name: string, value: unknown, min = 1, max = Number.MAX_SAFE_INTEGER): number {
   if (Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max)

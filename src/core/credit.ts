@@ -6,6 +6,7 @@
  *
  * A part that begins within the credit is sent whole, so that one larger than the window passes.
  */
+import { withTimeout } from "./waiter.js";
 
 export class SendCredit {
   #parts: number;
@@ -38,12 +39,10 @@ export class SendCredit {
 
   /** Settles when there is room, after the timeout, or at `wake`. */
   async room(): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    await new Promise<void>((resolve) => {
+    const isThere = new Promise<void>((resolve) => {
       this.#onRoom = resolve;
-      if (this.#timeout > 0) timer = setTimeout(resolve, this.#timeout);
     });
-    clearTimeout(timer);
+    await withTimeout(isThere, this.#timeout === 0 ? -1 : this.#timeout);
   }
 
   wake(): void {

@@ -61,21 +61,14 @@ export class Operation {
   }
 
   /** Runs each step inside the wrapper. @internal */
-  runEach<T>(parts: AsyncIterable<T>): AsyncGenerator<T, unknown, undefined> {
+  runEach<T>(parts: AsyncIterable<T>): AsyncIterable<T> {
     const iterator = parts[Symbol.asyncIterator]();
-    const steps: Omit<AsyncGenerator<T, unknown, undefined>, typeof Symbol.asyncDispose> = {
-      next: async () => this.run(() => iterator.next()),
-      return: async (value) =>
-        iterator.return === undefined
-          ? { done: true, value: await value }
-          : this.run(() => iterator.return?.(value) as Promise<IteratorResult<T>>),
-      throw: async (error) => {
-        if (iterator.throw === undefined) throw error;
-        return this.run(() => iterator.throw?.(error) as Promise<IteratorResult<T>>);
-      },
-      [Symbol.asyncIterator]: () => steps as AsyncGenerator<T, unknown, undefined>,
+    const steps: AsyncIterator<T> = {
+      next: () => this.run(() => iterator.next()),
+      return: async () =>
+        this.run(() => iterator.return?.() ?? Promise.resolve({ done: true, value: undefined })),
     };
-    return steps as AsyncGenerator<T, unknown, undefined>;
+    return { [Symbol.asyncIterator]: () => steps };
   }
 
   /** Further calls do nothing. @internal */

@@ -19,38 +19,51 @@ const LEAST_HOLD = 10;
 /** ms; timers hold at most 24 days. */
 const LONGEST_HOLD = 60_000;
 
-class Bucket {
-  rate: number;
-  level = 1;
+/** Allows `most` at once, and then `rate` per second. Pure. */
+export class TokenBucket {
+  readonly #most: number;
+  readonly #rate: number;
+  level: number;
+  #at: number;
 
-  constructor(rate: number) {
-    this.rate = rate;
+  constructor(most: number, rate: number, now: number, level = most) {
+    this.#most = most;
+    this.#rate = rate;
+    this.level = level;
+    this.#at = now;
   }
 
-  fill(ms: number): void {
-    this.level = Math.min(this.rate, this.level + (ms * this.rate) / 1_000);
+  fill(now: number): void {
+    this.level = Math.min(this.#most, this.level + (Math.max(0, now - this.#at) * this.#rate) / 1_000);
+    this.#at = now;
+  }
+
+  /** @returns whether one was left */
+  take(now: number): boolean {
+    this.fill(now);
+    if (this.level < 1) return false;
+    this.level -= 1;
+    return true;
   }
 
   /** ms until the level is 1. */
   get wait(): number {
-    return this.level >= 1 - SLACK ? 0 : ((1 - this.level) * 1_000) / this.rate;
+    return this.level >= 1 - SLACK ? 0 : ((1 - this.level) * 1_000) / this.#rate;
   }
 }
 
 export class RateMeter {
-  #messages: Bucket | undefined = undefined;
-  #bytes: Bucket | undefined = undefined;
-  #last: number;
+  #messages: TokenBucket | undefined = undefined;
+  #bytes: TokenBucket | undefined = undefined;
 
   constructor(rate: Rate, now: number) {
-    this.#last = now;
     this.change(rate, now);
   }
 
   change({ messages, bytes }: Rate, now: number): void {
     this.#fill(now);
-    this.#messages = changed(this.#messages, messages);
-    this.#bytes = changed(this.#bytes, bytes);
+    this.#messages = changed(this.#messages, messages, now);
+    this.#bytes = changed(this.#bytes, bytes, now);
   }
 
   /** Infinite without a limit. */
@@ -82,41 +95,17 @@ export class RateMeter {
   }
 
   #fill(now: number): void {
-    const ms = Math.max(0, now - this.#last);
-    this.#last = now;
-    this.#messages?.fill(ms);
-    this.#bytes?.fill(ms);
+    this.#messages?.fill(now);
+    this.#bytes?.fill(now);
   }
 }
 
-function changed(bucket: Bucket | undefined, rate: number | undefined): Bucket | undefined {
+function changed(
+  bucket: TokenBucket | undefined,
+  rate: number | undefined,
+  now: number,
+): TokenBucket | undefined {
   if (rate === undefined) return undefined;
-  if (bucket === undefined) return new Bucket(rate);
-  bucket.rate = rate;
-  bucket.fill(0);
-  return bucket;
-}
-
-/** Allows `most` at once, and then `perSecond`. Pure. */
-export class TokenBucket {
-  readonly #most: number;
-  readonly #perSecond: number;
-  #tokens: number;
-  #at: number;
-
-  constructor(most: number, perSecond: number, now: number) {
-    this.#most = most;
-    this.#perSecond = perSecond;
-    this.#tokens = most;
-    this.#at = now;
-  }
-
-  /** @returns whether one was left */
-  take(now: number): boolean {
-    this.#tokens = Math.min(this.#most, this.#tokens + ((now - this.#at) * this.#perSecond) / 1_000);
-    this.#at = now;
-    if (this.#tokens < 1) return false;
-    this.#tokens -= 1;
-    return true;
-  }
+  const level = bucket === undefined ? 1 : Math.min(rate, bucket.level);
+  return new TokenBucket(rate, rate, now, level);
 }

@@ -157,8 +157,7 @@ export class FrameBatch {
   }
 
   refused(): Buffer[] {
-    const frames = this.messageAt(this.refusedAt, this.start);
-    return this.first === undefined ? frames : [Buffer.from(this.first), ...frames];
+    return this.#message(this.refusedAt, this.start);
   }
 
   messageAt(start: number, end: number): Buffer[] {
@@ -168,22 +167,18 @@ export class FrameBatch {
 
   /** Views of the remaining messages. */
   decode(): Buffer[][] {
-    this.#pin();
-    const { buffer, byteOffset } = this.bytes;
     const messages: Buffer[][] = [];
     for (let position = this.start; position < this.end; ) {
-      const frames: Buffer[] = this.first === undefined ? [] : [Buffer.from(this.first)];
-      let more = true;
-      while (more) {
-        const body = bodyAt(this.bytes, position);
-        const end = frameEnd(this.bytes, position);
-        more = ((this.bytes[position] as number) & MORE) !== 0;
-        frames.push(slice(buffer, byteOffset + body, end - body));
-        position = end;
-      }
-      messages.push(frames);
+      const end = skipMessages(this.bytes, position, 1);
+      messages.push(this.#message(position, end));
+      position = end;
     }
     return messages;
+  }
+
+  #message(start: number, end: number): Buffer[] {
+    const frames = this.messageAt(start, end);
+    return this.first === undefined ? frames : [Buffer.from(this.first), ...frames];
   }
 }
 

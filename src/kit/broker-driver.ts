@@ -1,6 +1,6 @@
 /** Base of the brokers: a ROUTER for clients, one for workers, and a timer around a state machine. */
 
-import { invalidArgument, refuseExtra } from "../core/arguments.js";
+import { invalidArgument } from "../core/arguments.js";
 import { type EventNames, type EventsOf, event, type TypedEvent } from "../core/event-stream.js";
 import { DriverTimer, type TimedRules } from "../core/timers.js";
 import { IdleWaits, withTimeout } from "../core/waiter.js";
@@ -155,10 +155,8 @@ export abstract class BrokerDriver<
    * @throws InvalidArgumentError `EINVAL` for a bad side or endpoint; ClosedError `EBADF`, `EAGAIN`; otherwise as a
    *   socket's `bind`
    */
-  bind(side: keyof Endpoints & string, endpoint: string): Promise<string>;
-  async bind(side: keyof Endpoints & string, endpoint: string, ...extra: unknown[]): Promise<string> {
+  async bind(side: keyof Endpoints & string, endpoint: string): Promise<string> {
     this.assertOpen();
-    refuseExtra("bind", "a side and an endpoint", extra);
     const { sides } = this;
     const socket = Object.hasOwn(sides, side) ? sides[side] : undefined;
     if (socket === undefined)

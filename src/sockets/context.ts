@@ -1,4 +1,4 @@
-import { invalidArgument, refuseExtra, suggest } from "../core/arguments.js";
+import { invalidArgument, suggest } from "../core/arguments.js";
 import { InvalidArgumentError, TransportError } from "../core/errors.js";
 import { INT32, type OptionSpec } from "../core/option-spec.js";
 import { CONTEXT_OPTIONS, type OptionValues, type ValuesOf } from "../core/option-table.js";
@@ -75,7 +75,6 @@ export class Context {
 
   /** @throws InvalidArgumentError `EINVAL` */
   constructor(options: ContextOptions = {}) {
-    refuseExtra("Context", "options", arguments, 1);
     if (typeof options !== "object" || options === null) {
       throw new InvalidArgumentError(`Context options must be an object; got ${String(options)}`);
     }

@@ -30,7 +30,7 @@ export type PairOptions<T = Raw> = OptionsFor<"Pair"> & ConstructionOptions & Co
 export class Pair<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` */
   constructor(options?: PairOptions<T>) {
-    super(SocketType.Pair, options, shapeFor("body", options?.codec), arguments);
+    super(SocketType.Pair, options, shapeFor("body", options?.codec));
   }
 }
 export interface Pair<T = Raw>

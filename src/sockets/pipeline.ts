@@ -33,7 +33,7 @@ export type PullOptions<T = Raw> = OptionsFor<"Pull"> & ConstructionOptions & Co
 export class Push<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` */
   constructor(options?: PushOptions<T>) {
-    super(SocketType.Push, options, shapeFor("body", options?.codec), arguments);
+    super(SocketType.Push, options, shapeFor("body", options?.codec));
   }
 }
 export interface Push<T = Raw> extends Writable<BodyOut<Settled<T>>>, Properties<OptionsFor<"Push">> {}
@@ -60,7 +60,7 @@ defineSocket(Push, "Push", routings.Push);
 export class Pull<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` */
   constructor(options?: PullOptions<T>) {
-    super(SocketType.Pull, options, shapeFor("body", options?.codec), arguments);
+    super(SocketType.Pull, options, shapeFor("body", options?.codec));
   }
 }
 export interface Pull<T = Raw> extends Readable<BodyIn<Settled<T>>>, Properties<OptionsFor<"Pull">> {}

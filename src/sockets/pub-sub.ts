@@ -1,6 +1,6 @@
 /** PUB, SUB, XPUB and XSUB (29/PUBSUB). */
 
-import { checkCallOptions, checkInteger, refuseExtra } from "../core/arguments.js";
+import { checkCallOptions, checkInteger } from "../core/arguments.js";
 import { isBytes } from "../core/bytes.js";
 import { SteadyMap } from "../core/collections/steady-map.js";
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
@@ -66,7 +66,7 @@ export class Publisher<T = Raw> extends Socket {
 
   /** @throws InvalidArgumentError `EINVAL` */
   constructor(options?: PublisherOptions<T>) {
-    super(SocketType.Publisher, options, shapeFor("topic", options?.codec), arguments);
+    super(SocketType.Publisher, options, shapeFor("topic", options?.codec));
     const subscriptions = this.#subscriptions;
     this[CORE].events.listen((event) => {
       if (event.type === "subscribe") subscriptions.add(event.topic);
@@ -84,7 +84,6 @@ export class Publisher<T = Raw> extends Socket {
    */
   waitForSubscribers(options: WaitForSubscribersOptions = {}): Promise<void> {
     return this[CORE].run(async () => {
-      refuseExtra("waitForSubscribers", "options", arguments, 1);
       checkCallOptions("waitForSubscribers", options, WAIT_FOR_OPTIONS);
       await this.#waitForSubscribers(options);
     });
@@ -135,7 +134,7 @@ defineSocket(Publisher, "Publisher", routings.Publisher);
 export class Subscriber<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` */
   constructor(options?: SubscriberOptions<T>) {
-    super(SocketType.Subscriber, options, shapeFor("topic", options?.codec), arguments);
+    super(SocketType.Subscriber, options, shapeFor("topic", options?.codec));
   }
 
   /**
@@ -179,7 +178,7 @@ defineSocket(Subscriber, "Subscriber", routings.Subscriber);
 export class XPublisher extends Socket {
   /** @throws InvalidArgumentError `EINVAL` */
   constructor(options?: XPublisherOptions) {
-    super(SocketType.XPublisher, options, FRAMES, arguments);
+    super(SocketType.XPublisher, options, FRAMES);
   }
 
   /**
@@ -240,7 +239,7 @@ defineSocket(XPublisher, "XPublisher", routings.XPublisher);
 export class XSubscriber extends Socket {
   /** @throws InvalidArgumentError `EINVAL` */
   constructor(options?: XSubscriberOptions) {
-    super(SocketType.XSubscriber, options, FRAMES, arguments);
+    super(SocketType.XSubscriber, options, FRAMES);
   }
 }
 export interface XSubscriber

@@ -1,5 +1,5 @@
 /** The calls by which sockets receive: single messages, several together, and loops over both. */
-import { checkCallOptions, checkInteger, refuseExtra } from "../core/arguments.js";
+import { checkCallOptions, checkInteger } from "../core/arguments.js";
 import { ClosedError, InvalidStateError } from "../core/errors.js";
 import { rejectNextTurn, WAIT_OPTIONS, type WaitOptions } from "../core/waiter.js";
 import { Lease } from "../engine/engine.js";
@@ -92,11 +92,6 @@ export interface Readable<M = Message[]> extends Required<ReadableOptions> {
 const MANY_OPTIONS: readonly string[] = ["max", ...WAIT_OPTIONS];
 const BATCHES_OPTIONS: readonly (keyof BatchesOptions)[] = ["max", "signal"];
 
-function check(call: string, options: unknown, known: readonly string[], extra: unknown): void {
-  if (extra !== undefined) refuseExtra(call, "options", [extra]);
-  checkCallOptions(call, options, known);
-}
-
 function checkMax(max = 1_000): number {
   return checkInteger("max", max);
 }
@@ -163,31 +158,30 @@ function toResult<M>(value: M): IteratorResult<M, undefined> {
 /** @internal */
 export const RECEIVING: Omit<Readable<unknown>, keyof ReadableOptions> &
   ThisType<HasCore & Readable<unknown>> = {
-  // Rest parameters would allocate an array per message.
-  receive(options, extra?: unknown) {
+  receive(options) {
     try {
       this[CORE].assertFree();
-      if (options !== undefined || extra !== undefined) check("receive", options, WAIT_OPTIONS, extra);
+      if (options !== undefined) checkCallOptions("receive", options, WAIT_OPTIONS);
       return this[CORE].inbox.receive(options);
     } catch (error) {
       return rejectNextTurn(error);
     }
   },
-  receiveMany(options, extra?: unknown) {
+  receiveMany(options) {
     try {
       this[CORE].assertFree();
-      if (options !== undefined || extra !== undefined) check("receiveMany", options, MANY_OPTIONS, extra);
+      if (options !== undefined) checkCallOptions("receiveMany", options, MANY_OPTIONS);
       return this[CORE].inbox.receiveMany(checkMax(options?.max), options);
     } catch (error) {
       return rejectNextTurn(error);
     }
   },
-  batches(options, extra?: unknown) {
-    check("batches", options, BATCHES_OPTIONS, extra);
+  batches(options) {
+    checkCallOptions("batches", options, BATCHES_OPTIONS);
     return new BatchIterator(this[CORE], checkMax(options?.max), options?.signal);
   },
-  messages(options, extra?: unknown) {
-    check("messages", options, ["signal"], extra);
+  messages(options) {
+    checkCallOptions("messages", options, ["signal"]);
     return new MessageIterator(this, options);
   },
   [Symbol.asyncIterator]() {

@@ -1,5 +1,5 @@
 /** REQ, REP, DEALER and ROUTER (28/REQREP). */
-import { checkCallOptions, checkInteger, refuseExtra } from "../core/arguments.js";
+import { checkCallOptions, checkInteger } from "../core/arguments.js";
 import {
   ClosedError,
   InvalidArgumentError,
@@ -104,7 +104,7 @@ export class Request<T = Raw> extends Socket {
 
   /** @throws InvalidArgumentError `EINVAL` */
   constructor(options?: RequestOptions<T>) {
-    super(SocketType.Request, options, shapeFor("body", options?.codec), arguments);
+    super(SocketType.Request, options, shapeFor("body", options?.codec));
   }
 
   /**
@@ -125,7 +125,6 @@ export class Request<T = Raw> extends Socket {
    */
   request(body: BodyOut<T>, options: RequestCallOptions = {}): Promise<BodyIn<T>> {
     return this[CORE].run(async () => {
-      refuseExtra("request", "a message and options", arguments, 2);
       checkCallOptions("request", options, REQUEST_OPTIONS);
       return this.#request(body, options);
     });
@@ -257,7 +256,7 @@ defineSocket(Request, "Request", routings.Request);
 export class Reply<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` */
   constructor(options?: ReplyOptions<T>) {
-    super(SocketType.Reply, options, shapeFor("body", options?.codec), arguments);
+    super(SocketType.Reply, options, shapeFor("body", options?.codec));
   }
 }
 export interface Reply<T = Raw>
@@ -286,7 +285,7 @@ defineSocket(Reply, "Reply", routings.Reply);
 export class Dealer<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` */
   constructor(options?: DealerOptions<T>) {
-    super(SocketType.Dealer, options, shapeFor("body", options?.codec), arguments);
+    super(SocketType.Dealer, options, shapeFor("body", options?.codec));
   }
 }
 export interface Dealer<T = Raw>
@@ -319,7 +318,7 @@ defineSocket(Dealer, "Dealer", routings.Dealer);
 export class Router<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` */
   constructor(options?: RouterOptions<T>) {
-    super(SocketType.Router, options, shapeFor("routed", options?.codec), arguments);
+    super(SocketType.Router, options, shapeFor("routed", options?.codec));
   }
 
   /**
@@ -328,7 +327,7 @@ export class Router<T = Raw> extends Socket {
    * @throws InvalidArgumentError `EINVAL`; otherwise as `connect` of {@link Socket}
    */
   override connect(endpoint: string | EndpointSource, options: RouterConnectOptions = {}): void {
-    this[CORE].endpoints.connectNamed(endpoint, options, arguments);
+    this[CORE].endpoints.connectNamed(endpoint, options);
   }
 
   /**

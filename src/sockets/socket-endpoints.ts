@@ -1,5 +1,5 @@
 /** A socket's endpoints, checked so that all engines report the same errors. */
-import { checkCallOptions, quoted, refuseExtra } from "../core/arguments.js";
+import { checkCallOptions, quoted } from "../core/arguments.js";
 import { InvalidArgumentError, type ShoalError, TransportError } from "../core/errors.js";
 import { checkServer, type EndpointUse, type HttpServerEndpoint } from "../core/schemes/grammar.js";
 import type { SocketTypeName } from "../core/socket-type.js";
@@ -165,12 +165,7 @@ export class SocketEndpoints {
   }
 
   /** `connect` of a ROUTER or STREAM, whose options may name the peer. */
-  connectNamed(
-    endpoint: string | EndpointSource,
-    options: { readonly routingId?: string },
-    given: ArrayLike<unknown>,
-  ): void {
-    refuseExtra("connect", "an endpoint and options", given, 2);
+  connectNamed(endpoint: string | EndpointSource, options: { readonly routingId?: string }): void {
     checkCallOptions("connect", options, ["routingId"]);
     const { routingId } = options;
     if (!isEndpointSource(endpoint)) this.connect(endpoint, routingId);

@@ -1,11 +1,5 @@
 /** The base of all sockets, and the observer of a socket's events. */
-import {
-  checkCallOptions,
-  checkInteger,
-  invalidArgument,
-  isThenable,
-  refuseExtra,
-} from "../core/arguments.js";
+import { checkCallOptions, checkInteger, invalidArgument, isThenable } from "../core/arguments.js";
 import { InvalidArgumentError, NotSupportedError, type ShoalError } from "../core/errors.js";
 import { EventStream } from "../core/event-stream.js";
 import { OPTIONS } from "../core/option-table.js";
@@ -74,13 +68,8 @@ export abstract class Socket {
   declare readonly [CORE]: SocketCore;
   #observer: Observer | undefined = undefined;
 
-  /** @internal @param passed the arguments of the class of the type */
-  protected constructor(
-    type: SocketType,
-    options: object | undefined,
-    shape: MessageShape,
-    passed: ArrayLike<unknown>,
-  ) {
+  /** @internal */
+  protected constructor(type: SocketType, options: object | undefined, shape: MessageShape) {
     if (shape === undefined)
       throw new InvalidArgumentError(
         "A socket must be of a class of its type, such as Dealer; got Socket itself",
@@ -88,7 +77,6 @@ export abstract class Socket {
     const name = socketTypeName(type) as SocketTypeName;
     if (options !== undefined && (typeof options !== "object" || options === null || Array.isArray(options)))
       throw invalidArgument(`The options of ${name} must be an object`, options);
-    refuseExtra(name, "options", passed, 1);
     const {
       context = globalContext,
       authenticate,
@@ -121,17 +109,11 @@ export abstract class Socket {
    */
   bind(endpoint: string | HttpServerEndpoint): Promise<string> {
     const core = this[CORE];
-    return core.run(() =>
-      core.endpoints.settled(async () => {
-        refuseExtra("bind", "an endpoint", arguments, 1);
-        return core.endpoints.bind(endpoint);
-      }),
-    );
+    return core.run(() => core.endpoints.settled(async () => core.endpoints.bind(endpoint)));
   }
 
   /** Binds synchronously; otherwise as {@link bind}. */
   bindSync(endpoint: string): string {
-    refuseExtra("bindSync", "an endpoint", arguments, 1);
     return this[CORE].endpoints.bindSync(endpoint);
   }
 
@@ -144,17 +126,11 @@ export abstract class Socket {
    */
   unbind(endpoint: string): Promise<void> {
     const core = this[CORE];
-    return core.run(() =>
-      core.endpoints.settled(async () => {
-        refuseExtra("unbind", "an endpoint", arguments, 1);
-        return core.endpoints.unbind(endpoint);
-      }),
-    );
+    return core.run(() => core.endpoints.settled(async () => core.endpoints.unbind(endpoint)));
   }
 
   /** Unbinds without waiting until the endpoint is free; `close:error` reports a failure. Otherwise as {@link unbind}. */
   unbindSync(endpoint: string): void {
-    refuseExtra("unbindSync", "an endpoint", arguments, 1);
     const { endpoints, events } = this[CORE];
     // Invalid calls throw at once.
     endpoints
@@ -175,7 +151,6 @@ export abstract class Socket {
    * @throws InvalidArgumentError `EINVAL`; TransportError `EPROTONOSUPPORT`, `ENAMETOOLONG` (ipc); ClosedError `EBADF`
    */
   connect(endpoint: string | EndpointSource): void {
-    refuseExtra("connect", "an endpoint", arguments, 1);
     const { endpoints } = this[CORE];
     if (isEndpointSource(endpoint)) endpoints.connectSource(endpoint);
     else endpoints.connect(endpoint, undefined);
@@ -189,7 +164,6 @@ export abstract class Socket {
    * @throws InvalidArgumentError `EINVAL`; TransportError `ENOENT` when not connected; ClosedError `EBADF`
    */
   disconnect(endpoint: string | EndpointSource): void {
-    refuseExtra("disconnect", "an endpoint", arguments, 1);
     const { endpoints } = this[CORE];
     if (isEndpointSource(endpoint)) endpoints.disconnectSource(endpoint);
     else endpoints.disconnect(endpoint);
@@ -208,7 +182,6 @@ export abstract class Socket {
    */
   ready(options: ReadyOptions = {}): Promise<void> {
     return this[CORE].run(async () => {
-      refuseExtra("ready", "options", arguments, 1);
       checkCallOptions("ready", options, READY_OPTIONS);
       await this.#ready(options);
     });
@@ -271,7 +244,6 @@ export abstract class Socket {
    */
   close(options?: CloseOptions): Promise<CloseResult> {
     try {
-      refuseExtra("close", "options", arguments, 1);
       checkCallOptions("close", options, CLOSE_OPTIONS);
       const linger = options?.linger;
       if (linger !== undefined) checkInteger("linger", linger, -1, MAX_LINGER);

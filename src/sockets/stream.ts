@@ -52,7 +52,7 @@ const STREAM_FRAMES: MessageShape = {
 export class Stream extends Socket {
   /** @throws InvalidArgumentError `EINVAL` */
   constructor(options?: StreamOptions) {
-    super(SocketType.Stream, options, STREAM_FRAMES, arguments);
+    super(SocketType.Stream, options, STREAM_FRAMES);
   }
 
   /**
@@ -61,7 +61,7 @@ export class Stream extends Socket {
    * @throws InvalidArgumentError `EINVAL`; otherwise as `connect` of {@link Socket}
    */
   override connect(endpoint: string | EndpointSource, options: StreamConnectOptions = {}): void {
-    this[CORE].endpoints.connectNamed(endpoint, options, arguments);
+    this[CORE].endpoints.connectNamed(endpoint, options);
   }
 }
 export interface Stream

@@ -34,20 +34,16 @@ export interface Writable<M = MessageLike | MessageLike[]> extends Required<Writ
   trySend(message: M, options?: Pick<SendOptions, "copy" | "transfer">): boolean;
 }
 
-/** Refuses a frame as second argument, a likely mistake. */
-function refuse(call: string, given: unknown): never {
-  throw new InvalidArgumentError(
-    `${call} takes one message: the frames of one must be an array, [frame, frame]; got ${describe(given)}, too`,
-  );
-}
-
 /** Last frozen options with only booleans, checked once for many messages. */
 let checked: object | undefined;
 
 /** @throws InvalidArgumentError `EINVAL` */
-function check(call: string, options: unknown, known: readonly string[], extra: unknown): void {
-  if (extra !== undefined) refuse(call, extra);
-  if (typeof options !== "object" || options === null || ArrayBuffer.isView(options)) refuse(call, options);
+function check(call: string, options: unknown, known: readonly string[]): void {
+  // A likely mistake: a frame as second argument.
+  if (typeof options !== "object" || options === null || ArrayBuffer.isView(options))
+    throw new InvalidArgumentError(
+      `${call} takes one message: the frames of one must be an array, [frame, frame]; got ${describe(options)}, too`,
+    );
   checkCallOptions(call, options, known);
   checkMemory(options);
   if (known !== TRY_OPTIONS || !Object.isFrozen(options)) return;
@@ -56,25 +52,22 @@ function check(call: string, options: unknown, known: readonly string[], extra: 
 
 /** @internal */
 export const SENDING: Omit<Writable<unknown>, keyof WritableOptions> & ThisType<HasCore> = {
-  // Rest parameters would allocate an array per message.
-  send(message, options, extra?: unknown) {
+  send(message, options) {
     const core = this[CORE];
     let encoded: ReturnType<typeof core.encode>;
     try {
       core.assertFree();
-      if ((options !== undefined && options !== checked) || extra !== undefined)
-        check("send", options, SEND_OPTIONS, extra);
+      if (options !== undefined && options !== checked) check("send", options, SEND_OPTIONS);
       encoded = core.encode(message);
     } catch (error) {
       return Promise.reject(error);
     }
     return core.send(encoded, options, false);
   },
-  trySend(message, options, extra?: unknown) {
+  trySend(message, options) {
     const core = this[CORE];
     core.assertFree();
-    if ((options !== undefined && options !== checked) || extra !== undefined)
-      check("trySend", options, TRY_OPTIONS, extra);
+    if (options !== undefined && options !== checked) check("trySend", options, TRY_OPTIONS);
     return core.trySend(core.encode(message), options);
   },
 };

@@ -72,12 +72,12 @@ describe("an operation", () => {
         inside.push(storage.getStore());
       }
     }
-    const steps = operation.runEach(parts());
+    const steps = operation.runEach(parts())[Symbol.asyncIterator]();
     expect([await steps.next(), await steps.next()]).toEqual([
       { done: false, value: 1 },
       { done: false, value: 2 },
     ]);
-    expect(await steps.return("left")).toEqual({ done: true, value: "left" });
+    expect(await steps.return?.()).toEqual({ done: true, value: undefined });
     expect(inside).toEqual(["within", "within", "within"]);
   });
 });

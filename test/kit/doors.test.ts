@@ -154,44 +154,6 @@ test("the linger of close is a number", async () => {
   await broker.close({ linger: 0 });
 });
 
-test("bind and connect refuse arguments that they do not take, and stay as they were", async () => {
-  const pair = { role: "primary", peer: AT } as const;
-  const [at, side, extra] = ["tcp://127.0.0.1:*", "frontend", 5];
-  const drivers = {
-    BinaryStar: [new patterns.BinaryStar(pair), at],
-    BinaryStarServer: [new patterns.BinaryStarServer(handler, { star: pair }), "clients", at],
-    CloneServer: [new patterns.CloneServer(), at],
-    EspressoTap: [new patterns.EspressoTap(), at],
-    FederatedBroker: [new patterns.FederatedBroker("site"), "frontend", at],
-    FreelanceServer: [new patterns.FreelanceServer(handler), at],
-    LastValueCache: [new patterns.LastValueCache(), side, at],
-    LoadBalancer: [new patterns.LoadBalancer(), side, at],
-    MajordomoBroker: [new patterns.MajordomoBroker(), at],
-    PirateQueue: [new patterns.PirateQueue(), side, at],
-    SequencedPublisher: [new patterns.SequencedPublisher(), at],
-  } as const;
-  const refusal = { code: "EINVAL", message: expect.stringContaining("nothing else; got 5") };
-  for (const [name, [driver, ...rest]] of Object.entries(drivers)) {
-    const bind = (...parameters: unknown[]): Promise<unknown> =>
-      (driver.bind as (...all: unknown[]) => Promise<unknown>).apply(driver, parameters);
-    await expect(bind(...rest, extra), name).rejects.toMatchObject(refusal);
-    await expect(bind(...rest, undefined), name).resolves.toMatch(/^tcp:/);
-    await driver.close({ linger: 0 });
-  }
-  const connecting = [
-    [new patterns.LastValueCache(), side, AT],
-    [new patterns.SequencedPublisher(), AT],
-    [new patterns.SequencedSubscriber(), AT, AT],
-    [new patterns.SuicidalSnail(), AT],
-  ] as const;
-  for (const [driver, ...rest] of connecting) {
-    const connect = (...parameters: unknown[]): void =>
-      (driver.connect as (...all: unknown[]) => void).apply(driver, parameters);
-    expect(() => connect(...rest, extra)).toThrow(expect.objectContaining(refusal));
-    await driver.close({ linger: 0 });
-  }
-});
-
 test("what a call takes is refused as an invalid argument, and never by an error of the platform's", async () => {
   const server = new patterns.CloneServer();
   const site = new patterns.FederatedBroker("site");

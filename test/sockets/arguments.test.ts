@@ -3,7 +3,6 @@ import { describe, expect, it } from "vitest";
 import {
   Context,
   curvePublicKey,
-  Dealer,
   Envelope,
   formatCertificate,
   Observer,
@@ -20,7 +19,6 @@ import {
 } from "../../src/index.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { FakeEngine } from "../support/fake-engine.js";
-import { SOCKET_CLASSES } from "../support/socket-classes.js";
 
 const context = new Context({ engine: new FakeEngine() });
 const own = closeAfterEach();
@@ -51,7 +49,7 @@ async function expectRefused(
 // biome-ignore lint/suspicious/noExplicitAny: the calls are wrong on purpose
 type Wrong = any;
 
-const [A, B] = ["inproc://a", "inproc://b"];
+const A = "inproc://a";
 
 describe("an unknown option is refused, with the nearest known one", () => {
   const routed = Envelope.parse([Buffer.from("id"), Buffer.alloc(0)]).envelope;
@@ -120,27 +118,11 @@ describe("an argument too many, or of another kind, is refused", () => {
       Pull,
       (s) => s.receive(new AbortController().signal),
     ],
-    ["receive takes options, and nothing else; got 1, too", Pull, (s) => s.receive({}, 1)],
     ["The options of receiveMany must be an object; got 10", Pull, (s) => s.receiveMany(10)],
     ["The options of close must be an object; got 100", Push, (s) => s.close(100)],
     ["The options of ready must be an object; got 1000", Push, (s) => s.ready(1000)],
     ["The options of request must be an object; got 1000", Request, (s) => s.request("x", 1000)],
-    [
-      'request takes a message and options, and nothing else; got "y", too',
-      Request,
-      (s) => s.request("x", {}, "y"),
-    ],
-    ['bind takes an endpoint, and nothing else; got "inproc://b", too', Push, (s) => s.bind(A, B)],
-    ["bindSync takes an endpoint, and nothing else; got 1, too", Push, (s) => s.bindSync(A, 1)],
-    ["unbind takes an endpoint, and nothing else; got 1, too", Push, (s) => s.unbind(A, 1)],
-    ['connect takes an endpoint, and nothing else; got "inproc://b", too', Dealer, (s) => s.connect(A, B)],
-    [
-      "connect takes an endpoint, and nothing else; got an object, too",
-      Dealer,
-      (s) => s.connect(A, { routingId: "x" }),
-    ],
     ['The options of connect must be an object; got "x"', Router, (s) => s.connect(A, "x")],
-    ["disconnect takes an endpoint, and nothing else; got 1, too", Push, (s) => s.disconnect(A, 1)],
     ['An endpoint must be a string such as "tcp://127.0.0.1:5555"; got 5', Push, (s) => s.connect(5)],
     [
       "routingId must be a string of 1 to 255 bytes that does not begin with a zero byte; got 5",
@@ -155,15 +137,15 @@ describe("an argument too many, or of another kind, is refused", () => {
 
   it("but undefined counts as not given", async () => {
     const push = own(new Push({ context })) as Wrong;
-    expect(await push.bind("inproc://arguments", undefined)).toBe("inproc://arguments");
+    await push.bind("inproc://arguments");
     await push.send("a", undefined, undefined);
     expect(push.trySend("b", undefined)).toBe(true);
     const engine = new FakeEngine();
     const pull = own(new Pull({ context: new Context({ engine }) })) as Wrong;
-    pull.connect("inproc://arguments", undefined);
+    pull.connect("inproc://arguments");
     engine.last.arrive([Buffer.from("a")]);
-    expect((await pull.receive(undefined, undefined)).map(String)).toEqual(["a"]);
-    await push.close(undefined, undefined);
+    expect((await pull.receive(undefined)).map(String)).toEqual(["a"]);
+    await push.close(undefined);
   });
 });
 
@@ -209,22 +191,5 @@ describe("a value of another type is an invalid argument", () => {
       expect(await refusal(() => new Context({ blocky: other }))).toMatch(/^Context option blocky must be/);
       if (other !== -1) await refusal(() => new Context({ threadPriority: other }));
     }
-  });
-});
-
-describe("a constructor given one argument too many", () => {
-  it.each([...SOCKET_CLASSES, ["Context", Context] as const])("refuses it: %s", async (name, of) => {
-    const Wrong = of as unknown as new (...given: unknown[]) => unknown;
-    const engine = new FakeEngine();
-    const options = name === "Context" ? {} : { context: new Context({ engine }) };
-    expect(await refusal(() => new Wrong(options, { linger: 0 }))).toBe(
-      `${name} takes options, and nothing else; got an object, too`,
-    );
-    expect(engine.sockets).toEqual([]);
-  });
-
-  it("but not undefined", () => {
-    const Wrong = Push as unknown as new (...given: unknown[]) => Push;
-    expect(own(new Wrong({ context }, undefined)).closed).toBe(false);
   });
 });

@@ -7,7 +7,7 @@
  * After a break of the service no reply is sent: the other server does not know the request's effects. A passive server
  * is silent, for `attemptTimeout` of a client; a lost connection ends an attempt at once.
  */
-import { quoted, refuseExtra } from "../../core/arguments.js";
+import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import type { EventsOf } from "../../core/event-stream.js";
 import { withTimeout } from "../../core/waiter.js";
@@ -146,10 +146,8 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
    * @throws InvalidArgumentError `EINVAL` for a bad side or endpoint; InvalidStateError `EFSM` when `state` is already
    *   bound; ClosedError `EBADF`; TransportError as a socket's `bind`
    */
-  bind(side: BinaryStarSide, endpoint: string): Promise<string>;
-  async bind(side: BinaryStarSide, endpoint: string, ...extra: unknown[]): Promise<string> {
+  async bind(side: BinaryStarSide, endpoint: string): Promise<string> {
     this.assertOpen();
-    refuseExtra("bind", "a side and an endpoint", extra);
     checkEndpoint("endpoint", endpoint, "bind");
     if (side === "state") return this.star.bind(endpoint);
     if (side !== "clients")

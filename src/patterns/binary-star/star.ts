@@ -4,7 +4,7 @@
  *   PUB bound by `bind`           ── state, each heartbeat ──>  the peer's SUB
  *   SUB connected to `peer`      <── state ──                   the peer's PUB
  */
-import { invalidArgument, refuseExtra } from "../../core/arguments.js";
+import { invalidArgument } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { INT32 } from "../../core/option-spec.js";
@@ -254,10 +254,8 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
    * @throws InvalidStateError `EFSM` when already bound; InvalidArgumentError `EINVAL`; ClosedError `EBADF`;
    *   TransportError as a socket's `bind`
    */
-  bind(endpoint: string): Promise<string>;
-  async bind(endpoint: string, ...extra: unknown[]): Promise<string> {
+  async bind(endpoint: string): Promise<string> {
     this.assertOpen();
-    refuseExtra("bind", "an endpoint", extra);
     checkEndpoint("endpoint", endpoint, "bind");
     if (this.#binding !== undefined) throw new InvalidStateError("EFSM", "BinaryStar is bound already");
     this.#binding = this.#bind(endpoint);

@@ -11,7 +11,6 @@
  *   ROUTER    P + 4                         the other one follows this one
  *   DEALER    to the other's P + 4          this one follows the other
  */
-import { refuseExtra } from "../../core/arguments.js";
 import { ClosedError, InvalidStateError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { DriverTimer } from "../../core/timers.js";
@@ -132,11 +131,9 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
    * @throws InvalidStateError `EFSM` when bound already; TransportError as in a socket's `bind`; StoreError
    *   `ERR_STORE` for an unreadable store
    */
-  bind(endpoint: string): Promise<string>;
-  bind(endpoint: string, ...extra: unknown[]): Promise<string> {
+  bind(endpoint: string): Promise<string> {
     try {
       this.assertOpen();
-      refuseExtra("bind", "an endpoint", extra);
       if (this.#started !== undefined) throw new InvalidStateError("EFSM", "CloneServer is bound already");
       if (typeof endpoint !== "string" || !endpoint.endsWith(":*")) endpointAt(endpoint, 0);
     } catch (error) {

@@ -6,7 +6,6 @@
  *                          EspressoTap ── XPUB ──> EspressoListener, any SUB
  */
 
-import { refuseExtra } from "../../core/arguments.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { Driver } from "../../kit/driver.js";
 import { checkOptions, type Given, integer, object } from "../../kit/options.js";
@@ -98,10 +97,8 @@ export class EspressoTap extends Driver<EspressoTapEvent, EspressoTapStats> {
    * @throws InvalidArgumentError `EINVAL` for a bad endpoint; TransportError as a socket's `bind`
    * @returns the endpoint, wildcards filled in
    */
-  bind(endpoint: string): Promise<string>;
-  async bind(endpoint: string, ...extra: unknown[]): Promise<string> {
+  async bind(endpoint: string): Promise<string> {
     this.assertOpen();
-    refuseExtra("bind", "an endpoint", extra);
     return this.#socket.bind(endpoint);
   }
 

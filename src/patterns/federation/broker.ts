@@ -11,7 +11,7 @@
  * that a late reply can only end its own request.
  */
 import crypto from "node:crypto";
-import { invalidArgument, refuseExtra } from "../../core/arguments.js";
+import { invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import {
   BROKER_OPTIONS,
@@ -196,10 +196,8 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
    * Connects to another site, or to all of a source. They must join this one, too.
    * @throws InvalidArgumentError `EINVAL` for a bad name or endpoint
    */
-  join(site: SiteEndpoints | SiteSources): void;
-  join(site: SiteEndpoints | SiteSources, ...extra: unknown[]): void {
+  join(site: SiteEndpoints | SiteSources): void {
     this.assertOpen();
-    refuseExtra("join", "a site", extra);
     if (typeof site !== "object" || site === null)
       throw invalidArgument("A site must have a name, cloud and state", site);
     if (isSources(site)) {

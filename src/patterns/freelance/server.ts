@@ -5,7 +5,6 @@
  * neither, so model 3's clients consider it dead.
  */
 
-import { refuseExtra } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { EventsOf } from "../../core/event-stream.js";
 import { Mutex, withTimeout } from "../../core/waiter.js";
@@ -101,10 +100,8 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
    * @returns the endpoint, wildcards filled in
    * @throws InvalidArgumentError `EINVAL`; ClosedError `EBADF`; TransportError as a socket's `bind`
    */
-  bind(endpoint: string): Promise<string>;
-  async bind(endpoint: string, ...extra: unknown[]): Promise<string> {
+  async bind(endpoint: string): Promise<string> {
     this.assertOpen();
-    refuseExtra("bind", "an endpoint", extra);
     checkEndpoint("endpoint", endpoint, "bind");
     // A Router has one Identity.
     const done = await this.#binding.take();

@@ -21,7 +21,7 @@
  * A message for a connected subscriber is a vote: publishers and subscribers both reach this cache.
  */
 
-import { invalidArgument, refuseExtra } from "../../core/arguments.js";
+import { invalidArgument } from "../../core/arguments.js";
 import { isBytes } from "../../core/bytes.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { INT32 } from "../../core/option-spec.js";
@@ -250,10 +250,8 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
    * @returns the endpoint, wildcards filled in
    * @throws InvalidArgumentError `EINVAL` for a bad side or endpoint; otherwise as a socket's `bind`
    */
-  bind(side: ProxySide, endpoint: string): Promise<string>;
-  async bind(side: ProxySide, endpoint: string, ...extra: unknown[]): Promise<string> {
+  async bind(side: ProxySide, endpoint: string): Promise<string> {
     this.assertOpen();
-    refuseExtra("bind", "a side and an endpoint", extra);
     return this.#socket(side).bind(endpoint);
   }
 
@@ -261,10 +259,8 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
    * Connects one side to a bound peer or a source of them.
    * @throws InvalidArgumentError `EINVAL` for a bad side or endpoint
    */
-  connect(side: ProxySide, endpoint: string | EndpointSource): void;
-  connect(side: ProxySide, endpoint: string | EndpointSource, ...extra: unknown[]): void {
+  connect(side: ProxySide, endpoint: string | EndpointSource): void {
     this.assertOpen();
-    refuseExtra("connect", "a side and an endpoint", extra);
     this.#socket(side).connect(endpoint);
   }
 

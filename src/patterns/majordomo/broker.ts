@@ -1,7 +1,6 @@
 /** A broker: a ROUTER, a timer and a gate around broker-rules.ts. */
 
 import crypto from "node:crypto";
-import { refuseExtra } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/timers.js";
 import { IdleWaits, withTimeout } from "../../core/waiter.js";
 import { Driver } from "../../kit/driver.js";
@@ -116,10 +115,8 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
    * @returns the endpoint, wildcards filled in
    * @throws ClosedError `EBADF`; otherwise as `bind` of a socket
    */
-  bind(endpoint: string): Promise<string>;
-  async bind(endpoint: string, ...extra: unknown[]): Promise<string> {
+  async bind(endpoint: string): Promise<string> {
     this.assertOpen();
-    refuseExtra("bind", "an endpoint", extra);
     return this.#router.bind(endpoint);
   }
 

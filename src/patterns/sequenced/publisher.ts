@@ -1,7 +1,6 @@
 /** A PUB, and a ROUTER for replays, around publisher-rules.ts. */
 
 import crypto from "node:crypto";
-import { refuseExtra } from "../../core/arguments.js";
 import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { type BodyFor, BodyShape } from "../../kit/body.js";
@@ -97,10 +96,8 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
    * Binds the endpoint for subscribers.
    * @returns the endpoint, wildcards filled in
    */
-  bind(endpoint: string): Promise<string>;
-  async bind(endpoint: string, ...extra: unknown[]): Promise<string> {
+  async bind(endpoint: string): Promise<string> {
     this.assertOpen();
-    refuseExtra("bind", "an endpoint", extra);
     return this.#publisher.bind(endpoint);
   }
 
@@ -108,10 +105,8 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
    * Connects to a proxy or cache, or a source of them.
    * @throws InvalidArgumentError `EINVAL` for a bad endpoint
    */
-  connect(endpoint: string | EndpointSource): void;
-  connect(endpoint: string | EndpointSource, ...extra: unknown[]): void {
+  connect(endpoint: string | EndpointSource): void {
     this.assertOpen();
-    refuseExtra("connect", "an endpoint", extra);
     this.#publisher.connect(endpoint);
   }
 

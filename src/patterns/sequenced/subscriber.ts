@@ -1,6 +1,6 @@
 /** A SUB, and a ROUTER for replays, around subscriber-rules.ts. */
 
-import { invalidArgument, refuseExtra } from "../../core/arguments.js";
+import { invalidArgument } from "../../core/arguments.js";
 import { TimeoutError } from "../../core/errors.js";
 import { DriverTimer } from "../../core/timers.js";
 import type { WaitOptions } from "../../core/waiter.js";
@@ -130,10 +130,8 @@ export class SequencedSubscriber<T = Raw> extends Driver<SequencedSubscriberEven
    * @param replay endpoint for replays, if any; a source if `endpoint` is one
    * @throws InvalidArgumentError `EINVAL` for a bad endpoint
    */
-  connect(endpoint: string | EndpointSource, replay?: string | EndpointSource): void;
-  connect(endpoint: string | EndpointSource, replay?: string | EndpointSource, ...extra: unknown[]): void {
+  connect(endpoint: string | EndpointSource, replay?: string | EndpointSource): void {
     this.assertOpen();
-    refuseExtra("connect", "an endpoint and that of its replays", extra);
     if (replay !== undefined && !isEndpointSource(replay)) checkEndpoint("replay", replay);
     if (replay !== undefined) this.#router ??= this.#openRouter();
     this.#subscriber.connect(endpoint);

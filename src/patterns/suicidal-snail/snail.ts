@@ -6,7 +6,6 @@
  *                                    event  handed over
  *                                    die    closed; the call rejects with SuicidalSnailError
  */
-import { refuseExtra } from "../../core/arguments.js";
 import { readUint64 } from "../../core/bytes.js";
 import { RingBuffer } from "../../core/collections/queues.js";
 import { InvalidStateError, TimeoutError } from "../../core/errors.js";
@@ -195,10 +194,8 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
    * Connects to a publisher or proxy, or a source of them.
    * @throws InvalidArgumentError `EINVAL` for a bad endpoint
    */
-  connect(endpoint: string | EndpointSource): void;
-  connect(endpoint: string | EndpointSource, ...extra: unknown[]): void {
+  connect(endpoint: string | EndpointSource): void {
     this.assertOpen();
-    refuseExtra("connect", "an endpoint", extra);
     this.#socket.connect(endpoint);
   }
 

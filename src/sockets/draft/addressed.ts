@@ -1,5 +1,5 @@
 /** Methods with addresses: a peer (Server, Peer) or a group (Radio). */
-import { checkCallOptions, describe, invalidArgument } from "../../core/arguments.js";
+import { checkCallOptions, invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError, UnroutableError } from "../../core/errors.js";
 import type { OutgoingFrame } from "../../engine/engine.js";
 import { MAX_DATAGRAM } from "../../engine/frame.js";
@@ -36,9 +36,7 @@ export interface AddressedWritable<M, A> extends Required<WritableOptions> {
 
 type FrameOf = (options: Readonly<Record<string, unknown>>) => Buffer;
 
-function checkOptions(call: string, options: unknown, known: readonly string[], extra: unknown): void {
-  if (extra !== undefined)
-    throw new InvalidArgumentError(`${call} takes a message and options; got ${describe(extra)}, too`);
+function checkOptions(call: string, options: unknown, known: readonly string[]): void {
   const given = typeof options === "object" && options !== null && !ArrayBuffer.isView(options);
   if (!given) {
     throw invalidArgument(`${call} takes a message and an object with its ${known[0]}`, options);
@@ -63,12 +61,12 @@ function methodsOf(
   const known = [name, ...SEND_OPTIONS];
   const knownAtOnce = [name, ...TRY_OPTIONS];
   return {
-    send(message, options, extra?: unknown) {
+    send(message, options) {
       const core = this[CORE];
       let addressed: OutgoingFrame[];
       try {
         core.assertFree();
-        checkOptions("send", options, known, extra);
+        checkOptions("send", options, known);
         addressed = [frameOf(options as Record<string, unknown>), core.encode(message) as OutgoingFrame];
         if (core.endpoints.datagrams) checkDatagram(addressed);
       } catch (error) {
@@ -76,10 +74,10 @@ function methodsOf(
       }
       return core.send(addressed, options, false);
     },
-    trySend(message, options, extra?: unknown) {
+    trySend(message, options) {
       const core = this[CORE];
       core.assertFree();
-      checkOptions("trySend", options, knownAtOnce, extra);
+      checkOptions("trySend", options, knownAtOnce);
       const addressed = [frameOf(options as Record<string, unknown>), core.encode(message) as OutgoingFrame];
       if (core.endpoints.datagrams) checkDatagram(addressed);
       if (name === "group") return core.trySend(addressed, options);

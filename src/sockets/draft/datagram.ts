@@ -61,7 +61,7 @@ const DATAGRAM_FRAMES: MessageShape = {
 export class Datagram extends Socket {
   /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
   constructor(options?: DatagramOptions) {
-    super(SocketType.Datagram, options, DATAGRAM_FRAMES, arguments);
+    super(SocketType.Datagram, options, DATAGRAM_FRAMES);
   }
 }
 export interface Datagram

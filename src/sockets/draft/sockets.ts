@@ -2,7 +2,6 @@
  * CLIENT, SERVER and PEER (41/CLISRV, 51/P2P), RADIO and DISH (48/RADIO-DISH), SCATTER and GATHER (49/SCATTER-GATHER), CHANNEL
  * (52/CHANNEL): single-frame messages; draft.
  */
-import { refuseExtra } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import type { OptionsFor } from "../../core/option-table.js";
 import { SocketType } from "../../core/socket-type.js";
@@ -53,7 +52,7 @@ export type PeerOptions<T = Raw> = BothWays & ConstructionOptions & CodecOptions
 export class Client<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
   constructor(options?: ClientOptions<T>) {
-    super(SocketType.Client, options, singleFrameShape(options?.codec), arguments);
+    super(SocketType.Client, options, singleFrameShape(options?.codec));
   }
 }
 export interface Client<T = Raw>
@@ -82,7 +81,7 @@ defineSocket(Client, "Client", routings.Client);
 export class Server<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
   constructor(options?: ServerOptions<T>) {
-    super(SocketType.Server, options, peerShape(options?.codec), arguments);
+    super(SocketType.Server, options, peerShape(options?.codec));
   }
 }
 export interface Server<T = Raw>
@@ -110,7 +109,7 @@ defineSocket(Server, "Server", routings.Server, TO_PEER);
 export class Peer<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
   constructor(options?: PeerOptions<T>) {
-    super(SocketType.Peer, options, peerShape(options?.codec), arguments);
+    super(SocketType.Peer, options, peerShape(options?.codec));
   }
 
   /**
@@ -121,7 +120,6 @@ export class Peer<T = Raw> extends Socket {
    * @throws as `connect`
    */
   connectPeer(endpoint: string): number {
-    refuseExtra("connectPeer", "an endpoint", arguments, 1);
     const core = this[CORE];
     if (typeof endpoint !== "string")
       throw new InvalidArgumentError(`connectPeer takes an endpoint; got ${typeof endpoint}`);
@@ -159,7 +157,7 @@ export type DishOptions<T = Raw> = OptionsFor<"Dish"> & ConstructionOptions & Co
 export class Radio<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
   constructor(options?: RadioOptions<T>) {
-    super(SocketType.Radio, options, singleFrameShape(options?.codec), arguments);
+    super(SocketType.Radio, options, singleFrameShape(options?.codec));
   }
 }
 export interface Radio<T = Raw>
@@ -188,7 +186,7 @@ export class Dish<T = Raw> extends Socket {
 
   /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
   constructor(options?: DishOptions<T>) {
-    super(SocketType.Dish, options, groupShape(options?.codec), arguments);
+    super(SocketType.Dish, options, groupShape(options?.codec));
   }
 
   /**
@@ -250,7 +248,7 @@ export type GatherOptions<T = Raw> = OptionsFor<"Gather"> & ConstructionOptions 
 export class Scatter<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
   constructor(options?: ScatterOptions<T>) {
-    super(SocketType.Scatter, options, singleFrameShape(options?.codec), arguments);
+    super(SocketType.Scatter, options, singleFrameShape(options?.codec));
   }
 }
 export interface Scatter<T = Raw>
@@ -275,7 +273,7 @@ defineSocket(Scatter, "Scatter", routings.Scatter);
 export class Gather<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
   constructor(options?: GatherOptions<T>) {
-    super(SocketType.Gather, options, singleFrameShape(options?.codec), arguments);
+    super(SocketType.Gather, options, singleFrameShape(options?.codec));
   }
 }
 export interface Gather<T = Raw> extends Readable<SingleIn<Settled<T>>>, Properties<OptionsFor<"Gather">> {}
@@ -301,7 +299,7 @@ export type ChannelOptions<T = Raw> = OptionsFor<"Channel"> & ConstructionOption
 export class Channel<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
   constructor(options?: ChannelOptions<T>) {
-    super(SocketType.Channel, options, singleFrameShape(options?.codec), arguments);
+    super(SocketType.Channel, options, singleFrameShape(options?.codec));
   }
 }
 export interface Channel<T = Raw>
