@@ -427,8 +427,12 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     if (rest.length > 0) this.#onFrames(rest, rest.length, false);
   }
 
-  /** Whether PINGs may be sent between messages: not to a peer of version 3.0 (23/ZMTP). */
+  /**
+   * Whether PINGs may be sent between messages: not to a peer of version 3.0 (23/ZMTP), or to a thread, which may compute
+   * for long and whose end is noticed.
+   */
   get pings(): boolean {
+    if (this.stream.inProcess === true) return false;
     return this.#framing === undefined ? this.commands : this.#framing.pings !== false;
   }
 

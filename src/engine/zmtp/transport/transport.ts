@@ -30,6 +30,8 @@ export interface Stream {
   /** The system takes a write at once while it has room. */
   readonly prompt?: boolean;
   readonly certificate?: X509Certificate | undefined;
+  /** The peer is a thread of this program: without mechanism, authentication and heartbeats. */
+  readonly inProcess?: boolean;
   /** The transport's handshake is in flight; writes wait for it. */
   readonly opening?: boolean;
   /** Call it only while `opening`. */
