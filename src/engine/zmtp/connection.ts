@@ -40,7 +40,7 @@ import {
 import { heartbeatOptions } from "./options.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
 import type { ByteStream, ReadTarget, Sink, StreamReader } from "./transport/reader.js";
-import type { Framing, FramingClose, Stream } from "./transport/transport.js";
+import type { Framing, Stream } from "./transport/transport.js";
 import { HANG_UP_TIMEOUT, PipeWriter, type WriterEffects } from "./writer.js";
 
 const NOTHING = Buffer.alloc(0);
@@ -512,7 +512,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   #endHalf(): void {
-    this.#sendCloseFrame("done");
+    this.#sendCloseFrame(true);
     this.#endStream();
   }
 
@@ -525,10 +525,10 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     }
   }
 
-  #sendCloseFrame(why: FramingClose): void {
+  #sendCloseFrame(isRegular: boolean): void {
     if (this.#framing?.closeFrame === undefined || this.#sentCloseFrame) return;
     this.#sentCloseFrame = true;
-    this.socket.write(this.#framing.closeFrame(why));
+    this.socket.write(this.#framing.closeFrame(isRegular));
   }
 
   #timerOnLate(): void {
@@ -584,12 +584,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     return this.#tooLarge;
   }
 
-  #framingCloseOf(reason: DisconnectReason): FramingClose {
-    if (this.#tooLarge !== undefined) return "too-long";
-    if (reason === "protocol") return "protocol";
-    return this.#pipe === undefined && reason === "local" ? "refused" : "done";
-  }
-
   #enter(next: State): void {
     if (!TRANSITIONS[this.#state].includes(next)) throw new Error(`No transition ${this.#state} -> ${next}`);
     this.#state = next;
@@ -605,7 +599,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     this.#heartbeat?.stop();
     // A libzmq client hangs up like this if the greeting names another mechanism.
     const fault = reason === "remote" && this.#pipe === undefined ? this.#cutShort() : given;
-    if (reason !== "heartbeat") this.#sendCloseFrame(this.#framingCloseOf(reason));
+    if (reason !== "heartbeat") this.#sendCloseFrame(reason !== "protocol" && given === undefined);
     // Bytes already written, such as an ERROR, still leave.
     const leaves = this.#pipe === undefined && this.stream.opening !== true && !this.#isBroken;
     if (this.socket.writableLength === 0 || !leaves) this.socket.destroy();
