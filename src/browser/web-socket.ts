@@ -32,13 +32,20 @@ import {
   DialFault,
   type FramePiece,
   type Framing,
-  type FramingClose,
   type Listener,
   type Stream,
   type Transport,
   type TransportOptions,
 } from "../engine/zmtp/transport/transport.js";
-import { browserOffersOf, END, FIRST_LIMIT, isStream, WS_COMMAND, WS_MORE } from "../engine/zmtp/ws/zws.js";
+import {
+  browserOffersOf,
+  CLOSE_NORMAL,
+  END,
+  FIRST_LIMIT,
+  isStream,
+  WS_COMMAND,
+  WS_MORE,
+} from "../engine/zmtp/ws/zws.js";
 import { hostOf } from "./endpoints.js";
 
 /** No close frame came (RFC 6455, Reserved Status Codes). */
@@ -296,7 +303,7 @@ class WebSocketStream implements Stream, ByteStream, StreamReader {
     this.#ended = true;
     if (this.#closed) return;
     this.#closed = true;
-    this.#socket.close(this.framing.closeCode);
+    this.#socket.close(CLOSE_NORMAL);
   }
 
   start(_: ByteStream, sink: Sink): void {
@@ -412,14 +419,6 @@ const MAX_HEADER = 9;
 
 const NOTHING = Buffer.alloc(0);
 
-/** Close codes. Among RFC 6455's codes a page may only use 1000. */
-const CODES: Readonly<Record<FramingClose, number>> = {
-  done: 1_000,
-  protocol: 4_002,
-  refused: 4_008,
-  "too-long": 4_009,
-};
-
 let scratch: Uint8Array | undefined;
 
 /** A WebSocket copies the memory within `send`. */
@@ -438,13 +437,8 @@ class WebSocketFraming implements Framing {
   /** Whether the peer answers ZMTP's PING. */
   readonly pings: boolean;
   fault: Fault | undefined = undefined;
-  /** Code for `close`. */
-  closeCode: number = CODES.done;
-
-  /** Whether to ask a faultless peer to close after its last message. */
-  get asksForEnd(): boolean {
-    return this.stream && this.closeCode === CODES.done;
-  }
+  /** Whether to ask the peer to close after its last message. */
+  asksForEnd: boolean;
 
   /** @param protocol the negotiated one */
   constructor(mechanism: MechanismName, protocol: string) {
@@ -452,6 +446,7 @@ class WebSocketFraming implements Framing {
     this.stream = isStream(protocol);
     this.bare = !this.stream;
     this.pings = this.stream;
+    this.asksForEnd = this.stream;
   }
 
   /** @returns in the mode "frames" a copy, which `send` overwrites, since other peers may share the pieces */
@@ -518,8 +513,8 @@ class WebSocketFraming implements Framing {
     return commandFrame(pingCommand(0));
   }
 
-  closeFrame(why: FramingClose): Uint8Array {
-    this.closeCode = CODES[why];
+  closeFrame(isRegular: boolean): Uint8Array {
+    this.asksForEnd &&= isRegular;
     return NOTHING;
   }
 }

@@ -86,7 +86,7 @@ describe("inproc between threads", () => {
     "copies a large message once: the receiver has the memory that was transferred, and it is not to be transferred on",
     TIMEOUT,
     async () => {
-      expect(await saidBy("copiesOnce")).toEqual(["8000000 false 17 true", "8000000", "done"]);
+      expect(await saidBy("copiesOnce")).toEqual(["8000000 false 9 true", "8000000", "done"]);
     },
   );
 });

@@ -227,7 +227,7 @@ export class WsDuplex extends Duplex implements Sink {
   }
 
   override _final(done: () => void): void {
-    this.#stream.socket.write(this.#framing.closeFrame("done"));
+    this.#stream.socket.write(this.#framing.closeFrame(true));
     this.#stream.socket.end(done);
   }
 

@@ -53,12 +53,17 @@ export class Admission {
   /** @throws ShoalError for options that make every handshake fail */
   check(): void {
     // NULL works with any options.
-    if (this.mechanismName !== "NULL") this.mechanism(false);
+    if (this.mechanismName !== "NULL") this.mechanism();
   }
 
-  /** @param isBare for a stream without a handshake (45/ZWS, No Mechanism) @throws as `check` */
-  mechanism(isBare: boolean): Mechanism {
+  /**
+   * @param isBare for a stream without a handshake (45/ZWS, No Mechanism)
+   * @param isTrusted for a peer in this process
+   * @throws as `check`
+   */
+  mechanism(isBare = false, isTrusted = false): Mechanism {
     const { options } = this.#state;
+    if (isTrusted) return new NullMechanism({ properties: this.#properties, asks: false });
     const chosen = chosenMechanism(options);
     const asks = this.#authenticator(chosen) !== undefined;
     if (isBare && chosen.name === "NULL") return new BareMechanism({ asks }, identityOf(options));

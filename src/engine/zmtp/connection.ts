@@ -40,7 +40,7 @@ import {
 import { heartbeatOptions } from "./options.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
 import type { ByteStream, ReadTarget, Sink, StreamReader } from "./transport/reader.js";
-import type { Framing, FramingClose, Stream } from "./transport/transport.js";
+import type { Framing, Stream } from "./transport/transport.js";
 import { HANG_UP_TIMEOUT, PipeWriter, type WriterEffects } from "./writer.js";
 
 const NOTHING = Buffer.alloc(0);
@@ -427,8 +427,12 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     if (rest.length > 0) this.#onFrames(rest, rest.length, false);
   }
 
-  /** Whether PINGs may be sent between messages: not to a peer of version 3.0 (23/ZMTP). */
+  /**
+   * Whether PINGs may be sent between messages: not to a peer of version 3.0 (23/ZMTP), or to a thread, which may compute
+   * for long and whose end is noticed.
+   */
   get pings(): boolean {
+    if (this.stream.inProcess === true) return false;
     return this.#framing === undefined ? this.commands : this.#framing.pings !== false;
   }
 
@@ -508,7 +512,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   #endHalf(): void {
-    this.#sendCloseFrame("done");
+    this.#sendCloseFrame(true);
     this.#endStream();
   }
 
@@ -521,10 +525,10 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     }
   }
 
-  #sendCloseFrame(why: FramingClose): void {
+  #sendCloseFrame(isRegular: boolean): void {
     if (this.#framing?.closeFrame === undefined || this.#sentCloseFrame) return;
     this.#sentCloseFrame = true;
-    this.socket.write(this.#framing.closeFrame(why));
+    this.socket.write(this.#framing.closeFrame(isRegular));
   }
 
   #timerOnLate(): void {
@@ -580,12 +584,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     return this.#tooLarge;
   }
 
-  #framingCloseOf(reason: DisconnectReason): FramingClose {
-    if (this.#tooLarge !== undefined) return "too-long";
-    if (reason === "protocol") return "protocol";
-    return this.#pipe === undefined && reason === "local" ? "refused" : "done";
-  }
-
   #enter(next: State): void {
     if (!TRANSITIONS[this.#state].includes(next)) throw new Error(`No transition ${this.#state} -> ${next}`);
     this.#state = next;
@@ -601,7 +599,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     this.#heartbeat?.stop();
     // A libzmq client hangs up like this if the greeting names another mechanism.
     const fault = reason === "remote" && this.#pipe === undefined ? this.#cutShort() : given;
-    if (reason !== "heartbeat") this.#sendCloseFrame(this.#framingCloseOf(reason));
+    if (reason !== "heartbeat") this.#sendCloseFrame(reason !== "protocol" && given === undefined);
     // Bytes already written, such as an ERROR, still leave.
     const leaves = this.#pipe === undefined && this.stream.opening !== true && !this.#isBroken;
     if (this.socket.writableLength === 0 || !leaves) this.socket.destroy();

@@ -106,7 +106,7 @@ export class Connections implements ConnectionEffects, Policing {
     let mechanism: Mechanism;
     try {
       // The options may have changed since the bind or connect.
-      mechanism = this.#raw?.mechanism ?? this.#admission.mechanism(framing?.bare === true);
+      mechanism = this.#raw?.mechanism ?? this.#admission.mechanism(framing?.bare, stream.inProcess);
     } catch (cause) {
       const error = cause as ShoalError;
       stream.socket.destroy();

@@ -60,7 +60,7 @@ export class Endpoints implements EngineEndpoints {
   }
 
   get #inprocPeers(): InprocPeers {
-    this.#inproc ??= this.#names()?.peersOf(this.state, this.peers);
+    this.#inproc ??= this.#names()?.peersOf(this.state, this.peers, this.connections);
     if (this.#inproc === undefined) throw noTransport("inproc", "inproc://");
     return this.#inproc;
   }

@@ -1,11 +1,12 @@
 /**
- * Peers in the same process. Within a thread, a message is written to the sender's slab, and read in place;
- * another thread gets a copy (threads/port-link.ts). Both sides share one queue with the sum of their
- * high-water marks.
+ * Peers in the same process. Within a thread, a message is written to the sender's slab, and read in place, and both
+ * sides share one queue with the sum of their high-water marks. Another thread is reached by a stream
+ * (threads/port-stream.ts).
  */
 import { TransportError } from "../../core/errors.js";
 import { copyRange } from "../../core/memory.js";
 import type { StreamFault } from "./codec/in-stream.js";
+import type { Connections } from "./connections.js";
 import { Dialer } from "./dialer.js";
 import { faultEvents, tooLargeText } from "./errors.js";
 import type { Fault } from "./mechanism/mechanism.js";
@@ -14,9 +15,8 @@ import type { Peers } from "./peers.js";
 import { type CloseReason, type Link, limitOf, type Peer, type Pipe, type ReceiveMarks } from "./pipe.js";
 import { wireNameOf } from "./routing/routing.js";
 import type { SocketState } from "./socket-state.js";
-import { type Description, type MessagePortLike, PortLink } from "./threads/port-link.js";
-import type { Sought, ThreadNames, ThreadReply } from "./threads/thread-names.js";
-import type { Binder, Listener } from "./transport/transport.js";
+import type { ThreadNames } from "./threads/thread-names.js";
+import type { Binder, Listener, Stream } from "./transport/transport.js";
 import { ZAP_ENDPOINT } from "./zap.js";
 
 /** Types that send one encoded message to many peers. */
@@ -185,8 +185,8 @@ export class InprocNames {
     this.#makeThreads = makeThreads;
   }
 
-  peersOf(state: SocketState, peers: Peers): InprocPeers {
-    return new InprocPeers(state, this, peers);
+  peersOf(state: SocketState, peers: Peers, connections: Connections): InprocPeers {
+    return new InprocPeers(state, this, peers, connections);
   }
 
   /** `undefined`: no other thread shares the name. */
@@ -235,11 +235,7 @@ export class InprocNames {
     if (waiting === undefined) this.#waiting.set(name, new Set([dial]));
     else waiting.add(dial);
     const { from } = dial;
-    const endSeek = this.#threadsOf(name)?.seek(
-      name,
-      () => from.describe(),
-      (reply) => from.inprocOnReply(dial, reply),
-    );
+    const endSeek = this.#threadsOf(name)?.seek(name, (stream) => from.inprocOnFound(dial, stream));
     return () => {
       this.disconnect(name, dial);
       endSeek?.();
@@ -264,8 +260,8 @@ export class InprocNames {
     return true;
   }
 
-  sought(name: string, socket: unknown): Sought | undefined {
-    return this.#bound.get(name)?.inprocOnSeek(name, socket as Description);
+  accept(name: string, stream: Stream): void {
+    this.#bound.get(name)?.accept(name, stream);
   }
 }
 
@@ -279,11 +275,13 @@ export class InprocPeers implements Binder {
   readonly #state: SocketState;
   readonly #names: InprocNames;
   readonly #peers: Peers;
+  readonly #connections: Connections;
 
-  constructor(state: SocketState, names: InprocNames, peers: Peers) {
+  constructor(state: SocketState, names: InprocNames, peers: Peers, connections: Connections) {
     this.#state = state;
     this.#names = names;
     this.#peers = peers;
+    this.#connections = connections;
   }
 
   async listen(name: string): Promise<Listener> {
@@ -348,65 +346,15 @@ export class InprocPeers implements Binder {
     theirs.#leaveIfOver(dial);
   }
 
-  /** For another thread. */
-  describe(): Description {
-    const { options, type } = this.#state;
-    const { receiveHighWaterMark, receiveHighWaterMarkBytes } = this.#marks;
-    return {
-      socketType: wireNameOf(type),
-      // Posting a view to another thread copies its whole memory.
-      identity: Uint8Array.from(identityOf(options)),
-      marks: { receiveHighWaterMark, receiveHighWaterMarkBytes },
-    };
+  accept(name: string, stream: Stream): void {
+    this.#connections.accept(stream, name);
   }
 
-  inprocOnSeek(name: string, theirs: Description): Sought | undefined {
-    const peer = this.#peerOf(theirs);
-    const fault = this.#peers.refuse(peer, undefined);
-    if (fault !== undefined) {
-      this.#report(fault, name);
-      const { kind, code, message, status } = fault;
-      return { fault: { kind, code, message, status } };
-    }
-    this.#state.effects.event({ type: "accept", address: name });
-    // A listener of the event may have closed the socket.
-    if (this.#state.closing) return undefined;
-    const { port1, port2 } = new MessageChannel();
-    const pipe = this.#peers.make(name, false);
-    const port = port1 as unknown as MessagePortLike;
-    const link = new PortLink(port, pipe, this.#marks, theirs.marks, this.#endOf(pipe));
-    pipe.linked(link, peer);
-    this.#peers.add(pipe);
-    this.#peers.joined(pipe);
-    link.open();
-    return { port: port2 as unknown as MessagePortLike, socket: this.describe(), near: port1 };
-  }
-
-  inprocOnReply(dial: InprocDial, { port, socket, fault }: ThreadReply): void {
-    if (port === undefined) {
-      this.#refuse(dial, fault as Fault);
-      return;
-    }
+  inprocOnFound(dial: InprocDial, stream: Stream): void {
     const { dialer } = dial;
     // A socket of this thread may have bound the name meanwhile.
-    if (dialer.stopped || !this.#names.disconnect(dialer.endpoint, dial)) {
-      port.close();
-      return;
-    }
-    const theirs = socket as Description;
-    const peer = this.#peerOf(theirs);
-    const refused = this.#peers.refuse(peer, dial.pipe);
-    if (refused !== undefined) {
-      port.close();
-      this.#refuse(dial, refused);
-      return;
-    }
-    dialer.connected();
-    const link = new PortLink(port, dial.pipe, this.#marks, theirs.marks, this.#endOf(dial.pipe, dial));
-    dial.pipe.linked(link, peer);
-    this.#peers.joined(dial.pipe);
-    link.open();
-    this.#leaveIfOver(dial);
+    if (!dialer.attempted() || !this.#names.disconnect(dialer.endpoint, dial)) stream.socket.destroy();
+    else this.#connections.open(stream, dialer.endpoint, dialer)?.start();
   }
 
   /** @param dial looks for the name again */
@@ -418,11 +366,6 @@ export class InprocPeers implements Binder {
       if (!pipe.ended) dial?.dialer.lost();
       this.#state.effects.changed();
     };
-  }
-
-  #refuse(dial: InprocDial, fault: Fault): void {
-    dial.dialer.retry();
-    this.#report(fault, dial.dialer.endpoint);
   }
 
   #report(fault: Fault, name: string): void {
@@ -442,10 +385,7 @@ export class InprocPeers implements Binder {
   }
 
   #asPeer(): Peer {
-    return this.#peerOf(this.describe());
-  }
-
-  #peerOf({ socketType, identity }: Description): Peer {
-    return { socketType, identity: Buffer.from(identity), commands: true };
+    const { options, type } = this.#state;
+    return { socketType: wireNameOf(type), identity: Buffer.from(identityOf(options)), commands: true };
   }
 }

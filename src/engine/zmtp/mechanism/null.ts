@@ -33,14 +33,16 @@ function openingOf(properties: Uint8Array): Buffer {
   return opening;
 }
 
+type NullOptions = Pick<MechanismOptions, "properties" | "asks">;
+
 export class NullMechanism extends MechanismSide implements Mechanism {
   readonly name = "NULL";
   readonly asServer = false;
   readonly opening: Buffer | undefined;
   protected readonly expected = "READY";
-  readonly #options: MechanismOptions;
+  readonly #options: NullOptions;
 
-  constructor(options: MechanismOptions) {
+  constructor(options: NullOptions) {
     super();
     this.#options = options;
     this.opening = options.asks ? undefined : openingOf(options.properties);

@@ -5,14 +5,15 @@
  *   bind      claim(name) --> a thread that has the name, or claimed it earlier, objects within CLAIM_TIME
  *             bound(name) --> threads that look for the name seek again
  *
- *   connect   seek(name, the connecting socket) --> the thread that has bound it
- *             <== to that thread alone: a MessagePort with the bound socket, or a refusal
+ *   connect   seek(name) --> the thread that has bound it
+ *             <== to the seeking thread alone: a MessagePort, both ends of which become streams
  */
 import type { BroadcastChannel } from "node:worker_threads";
 import { randomId } from "../../../core/bytes.js";
-import type { MessagePortLike } from "./port-link.js";
+import type { Stream } from "../transport/transport.js";
+import { type PortEnd, PortStream } from "./port-stream.js";
 
-const CHANNEL = "shoal.inproc/6";
+const CHANNEL = "shoal.inproc/7";
 
 /** ms for objections to a claim. */
 const CLAIM_TIME = 50;
@@ -29,37 +30,23 @@ type Word =
   | { readonly kind: "claim"; readonly claim: Claim }
   | { readonly kind: "taken"; readonly id: string }
   | { readonly kind: "bound"; readonly name: string; readonly at: bigint }
-  | {
-      readonly kind: "seek";
-      readonly thread: number;
-      readonly name: string;
-      readonly seek: string;
-      readonly socket: unknown;
-    };
+  | { readonly kind: "seek"; readonly thread: number; readonly name: string; readonly seek: string };
 
-/** To the thread that seeks: the other end of a port with the bound socket, or the fault. */
-export interface ThreadReply {
+/** To the thread that seeks. */
+interface Reply {
   readonly seek: string;
-  readonly port?: MessagePortLike;
-  readonly socket?: unknown;
-  readonly fault?: unknown;
-}
-
-/** What the connecting thread gets, and this thread's end of the port. */
-export interface Sought extends Omit<ThreadReply, "seek"> {
-  readonly near?: Pick<MessagePortLike, "close" | "addEventListener">;
+  readonly end: PortEnd;
 }
 
 interface Names {
   has(name: string): boolean;
-  /** @param socket the connecting one, in another thread */
-  sought(name: string, socket: unknown): Sought | undefined;
+  /** @param stream to a connecting socket in another thread */
+  accept(name: string, stream: Stream): void;
 }
 
 interface Seek {
   readonly name: string;
-  readonly post: () => void;
-  readonly onReply: (reply: ThreadReply) => void;
+  readonly onFound: (stream: Stream) => void;
 }
 
 /** Missing on Bun and Deno, where each thread has its own names. */
@@ -89,7 +76,7 @@ export class ThreadNames {
     this.#channel.onmessage = (event) => this.#channelOnWord((event as { data: Word }).data);
     this.#channel.unref();
     // Other programs may use these messages, too.
-    process.on("workerMessage", (value: { readonly [CHANNEL]?: ThreadReply } | null) => {
+    process.on("workerMessage", (value: { readonly [CHANNEL]?: Reply } | null) => {
       const reply = value?.[CHANNEL];
       if (reply !== undefined) this.#replied(reply);
     });
@@ -122,14 +109,16 @@ export class ThreadNames {
     this.#post({ kind: "bound", name, at: process.hrtime.bigint() });
   }
 
-  /** @param describe called for each word @param onReply a port ends the seek @returns cancels the seek */
-  seek(name: string, describe: () => unknown, onReply: (reply: ThreadReply) => void): () => void {
+  /** @param onFound called once @returns cancels the seek */
+  seek(name: string, onFound: (stream: Stream) => void): () => void {
     const seek = this.#nextId();
-    const { threadId: thread } = this.#threads;
-    const post = (): void => this.#post({ kind: "seek", thread, name, seek, socket: describe() });
-    this.#seeks.set(seek, { name, post, onReply });
-    post();
+    this.#seeks.set(seek, { name, onFound });
+    this.#postSeek(seek, name);
     return () => this.#seeks.delete(seek);
+  }
+
+  #postSeek(seek: string, name: string): void {
+    this.#post({ kind: "seek", thread: this.#threads.threadId, name, seek });
   }
 
   #channelOnWord(word: Word): void {
@@ -146,7 +135,7 @@ export class ThreadNames {
         this.#claims.get(word.id)?.end(false);
         break;
       case "bound":
-        for (const { name, post } of [...this.#seeks.values()]) if (name === word.name) post();
+        for (const [seek, { name }] of this.#seeks) if (name === word.name) this.#postSeek(seek, name);
         // By a thread that claimed it later, and did not hear so in time from this one.
         for (const { name, at, end } of [...this.#claims.values()])
           if (name === word.name && at < word.at) end(false);
@@ -164,33 +153,26 @@ export class ThreadNames {
     return false;
   }
 
-  #reply({ name, socket, thread, seek }: Extract<Word, { kind: "seek" }>): void {
+  #reply({ name, thread, seek }: Extract<Word, { kind: "seek" }>): void {
     if (this.#given.has(seek)) return;
-    const sought = this.#names.sought(name, socket);
-    if (sought === undefined) return;
-    const { near, ...rest } = sought;
-    if (near !== undefined) {
-      this.#given.add(seek);
-      near.addEventListener("close", () => this.#given.delete(seek));
-    }
-    const value = { [CHANNEL]: { ...rest, seek } };
+    const { port1, port2 } = new this.#threads.MessageChannel();
+    const counts = new Int32Array(new SharedArrayBuffer(8));
+    this.#given.add(seek);
+    port1.on("close", () => this.#given.delete(seek));
+    this.#names.accept(name, new PortStream({ port: port1, counts, own: 0 }, name));
+    const value = { [CHANNEL]: { seek, end: { port: port2, counts, own: 1 } } };
     // Another copy of this package in the same thread.
     if (thread === this.#threads.threadId) process.emit("workerMessage", value, thread);
-    else
-      this.#threads
-        .postMessageToThread(thread, value, rest.port === undefined ? [] : [rest.port as never])
-        .catch(() => near?.close()); // The thread has ended.
+    else this.#threads.postMessageToThread(thread, value, [port2]).catch(() => port1.close()); // The thread has ended.
   }
 
   /** Replies to other copies of this package in the thread are theirs. */
-  #replied(reply: ThreadReply): void {
-    if (reply.seek.split(" ", 1)[0] !== this.#id) return;
-    const seek = this.#seeks.get(reply.seek);
-    if (seek === undefined) reply.port?.close();
-    else {
-      if (reply.port !== undefined) this.#seeks.delete(reply.seek);
-      seek.onReply(reply);
-    }
+  #replied({ seek, end }: Reply): void {
+    if (seek.split(" ", 1)[0] !== this.#id) return;
+    const sought = this.#seeks.get(seek);
+    this.#seeks.delete(seek);
+    if (sought === undefined) end.port.close();
+    else sought.onFound(new PortStream(end, sought.name));
   }
 
   #post(word: Word): void {

@@ -30,6 +30,8 @@ export interface Stream {
   /** The system takes a write at once while it has room. */
   readonly prompt?: boolean;
   readonly certificate?: X509Certificate | undefined;
+  /** The peer is a thread of this program: without mechanism, authentication and heartbeats. */
+  readonly inProcess?: boolean;
   /** The transport's handshake is in flight; writes wait for it. */
   readonly opening?: boolean;
   /** Call it only while `opening`. */
@@ -114,8 +116,6 @@ export interface DecodedFrames {
   readonly assembled?: Buffer;
 }
 
-export type FramingClose = "done" | "protocol" | "refused" | "too-long";
-
 /**
  * How frames travel on a stream with frame borders, such as a WebSocket. Its handshake agrees on the
  * mechanism and replaces the greeting. The bytes of a STREAM have no frames (RAW): they leave as they are.
@@ -149,7 +149,8 @@ export interface Framing {
   /** `false`: the peer does not answer pings. */
   readonly pings?: boolean;
   ping?(): Uint8Array;
-  closeFrame?(why: FramingClose): Uint8Array;
+  /** @param isRegular whether neither side has a fault */
+  closeFrame?(isRegular: boolean): Uint8Array;
 }
 
 const NOTHING = Buffer.alloc(0);

@@ -14,12 +14,13 @@ import type { StreamFault } from "../codec/in-stream.js";
 import { acquire } from "../codec/pooled-buffer.js";
 import { DIRECT } from "../codec/split-frame.js";
 import type { Fault, MechanismName } from "../mechanism/mechanism.js";
-import type { DecodedFrames, FramePiece, Framing, FramingClose } from "../transport/transport.js";
+import type { DecodedFrames, FramePiece, Framing } from "../transport/transport.js";
 import { decodedSize, WsDecoder } from "./ws-decoder.js";
 import {
   BINARY,
   CLOSE,
-  CloseCode,
+  CLOSE_NORMAL,
+  CLOSE_PROTOCOL,
   copyMasked,
   FIN,
   FIRST_LIMIT,
@@ -41,13 +42,6 @@ import {
 } from "./zws.js";
 
 const NOTHING = Buffer.alloc(0);
-
-const CLOSE_CODES: Readonly<Record<FramingClose, CloseCode>> = {
-  done: CloseCode.normal,
-  protocol: CloseCode.protocol,
-  refused: CloseCode.refused,
-  "too-long": CloseCode.tooLong,
-};
 
 /** For small chunks: the pipe copies their frames. */
 let shared: Words | undefined;
@@ -123,8 +117,8 @@ export class WsFraming implements Framing {
     return this.control(PING, NOTHING);
   }
 
-  closeFrame(why: FramingClose): Uint8Array {
-    const code = CLOSE_CODES[why];
+  closeFrame(isRegular: boolean): Uint8Array {
+    const code = isRegular ? CLOSE_NORMAL : CLOSE_PROTOCOL;
     return this.control(CLOSE, Buffer.of(code >>> 8, code & 0xff));
   }
 

@@ -85,8 +85,8 @@ export function headerSize(length: number): number {
 }
 
 /** RFC 6455, Status Codes. */
-export const CloseCode = { normal: 1_000, protocol: 1_002, refused: 1_008, tooLong: 1_009 } as const;
-export type CloseCode = (typeof CloseCode)[keyof typeof CloseCode];
+export const CLOSE_NORMAL = 1_000;
+export const CLOSE_PROTOCOL = 1_002;
 
 /** Bytes up to which words beat `set`, which needs a view. */
 const COPY_BY_WORDS = 128;

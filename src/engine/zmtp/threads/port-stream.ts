@@ -1,0 +1,127 @@
+/**
+ * A stream to a socket in another thread, over a MessagePort.
+ *
+ *   write   bytes, copied once into memory that is transferred: one post for each write. The stream is full while the
+ *           other thread has not read WINDOW posts: 2 MiB of small messages, or as many large ones
+ *   read    this memory as it is: frames are views of it
+ *
+ * The words on the port, both ways:
+ *
+ *   ArrayBuffer, transferred   bytes
+ *   true                       a part of the posts was read
+ *   null                       the sender ends its half
+ *
+ * All threads of the process are one program, so words are not checked.
+ */
+import { Duplex } from "node:stream";
+import type { MessagePort } from "node:worker_threads";
+import { allocateTransferable, forbidTransfer } from "../../../core/memory.js";
+import { DuplexStream } from "../transport/custom.js";
+
+/** A window of 4 MiB lets threads wait for each other with messages of 1 MiB; 16 MiB of small ones leave the caches. */
+const WINDOW = 32;
+const PART = WINDOW / 4;
+
+type Done = (error?: Error | null) => void;
+
+/** One end of a port. */
+export interface PortEnd {
+  readonly port: MessagePort;
+  /** Posts that each end has read, modulo 2^32: a sender that never waits does not take words. */
+  readonly counts: Int32Array;
+  /** Which of the counts is this end's. */
+  readonly own: 0 | 1;
+}
+
+class PortDuplex extends Duplex {
+  readonly #end: PortEnd;
+  #sent = 0;
+  /** Of a write into a full stream. */
+  #done: Done | undefined = undefined;
+  #came = 0;
+  #reported = 0;
+
+  constructor(end: PortEnd) {
+    super();
+    this.#end = end;
+    const { port } = end;
+    port.on("message", (word: ArrayBuffer | true | null) => this.#portOnWord(word));
+    // Received bytes are still read.
+    port.on("close", () => this.push(null));
+    port.unref();
+  }
+
+  override _write(chunk: Uint8Array, _: string, done: Done): void {
+    this.#post([{ chunk }], done);
+  }
+
+  override _writev(chunks: readonly { readonly chunk: Uint8Array }[], done: Done): void {
+    this.#post(chunks, done);
+  }
+
+  override _final(done: Done): void {
+    this.#end.port.postMessage(null);
+    done();
+  }
+
+  override _read(): void {
+    const { port, counts, own } = this.#end;
+    Atomics.store(counts, own, this.#came);
+    if (this.#came - this.#reported < PART) return;
+    this.#reported = this.#came;
+    port.postMessage(true);
+  }
+
+  override _destroy(error: Error | null, done: Done): void {
+    this.#end.port.close();
+    done(error);
+  }
+
+  get #isFull(): boolean {
+    const { counts, own } = this.#end;
+    return ((this.#sent - Atomics.load(counts, 1 - own)) | 0) >= WINDOW;
+  }
+
+  #post(chunks: readonly { readonly chunk: Uint8Array }[], done: Done): void {
+    const size = chunks.reduce((sum, { chunk }) => sum + chunk.length, 0);
+    const memory = allocateTransferable(size);
+    let at = 0;
+    for (const { chunk } of chunks) {
+      memory.set(chunk, at);
+      at += chunk.length;
+    }
+    const buffer = memory.buffer as ArrayBuffer;
+    this.#end.port.postMessage(buffer, [buffer]);
+    this.#sent += 1;
+    if (this.#isFull) this.#done = done;
+    else done();
+  }
+
+  #portOnWord(word: ArrayBuffer | true | null): void {
+    if (word === null) this.push(null);
+    else if (word === true) this.#partWasRead();
+    else {
+      const bytes = Buffer.from(word);
+      // Frames share this memory.
+      forbidTransfer(bytes);
+      this.#came += 1;
+      this.push(bytes);
+    }
+  }
+
+  #partWasRead(): void {
+    if (this.#isFull) return;
+    const done = this.#done;
+    this.#done = undefined;
+    done?.();
+  }
+}
+
+export class PortStream extends DuplexStream {
+  readonly inProcess = true;
+
+  /** @param name the inproc endpoint */
+  constructor(end: PortEnd, name: string) {
+    super({ stream: new PortDuplex(end), remote: name });
+  }
+}
