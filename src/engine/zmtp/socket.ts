@@ -232,7 +232,6 @@ class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects, SocketS
     return new Promise((resolve) => {
       this.#closing = new Closing(this.endpoints, linger, (result) => {
         this.#closing = undefined;
-        this.routing.close();
         this.#processEnd?.forget();
         this.eventLoop.end();
         resolve(result);

@@ -99,8 +99,6 @@ export abstract class Routing {
     return undefined;
   }
 
-  close(): void {}
-
   add(pipe: Pipe): void {
     this.pipes.add(pipe);
   }
