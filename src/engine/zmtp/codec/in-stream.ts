@@ -478,12 +478,19 @@ export class InStream implements SplitFrameEffects {
     this.outer?.cut();
     this.outer = undefined;
     this.fragments = 0;
-    this.#kept -= this.#begun;
+    if (this.#frames === 0) return;
+    // The next connection's frames must not complete those of the incomplete message.
+    const whole: [frames: Buffer[], cost: number][] = [];
+    while (this.messages > 0) {
+      const before = this.#kept;
+      const frames = this.take();
+      whole.push([frames, before - this.#kept]);
+    }
     this.#frames = 0;
     this.#size = 0;
     this.#begun = 0;
-    if (this.messages === 0) this.clear();
-    else this.#dropTail();
+    this.clear();
+    for (const [frames, cost] of whole) this.#addArray(frames, cost);
   }
 
   /** An incomplete message continues. @returns the number of dropped messages */
@@ -500,27 +507,6 @@ export class InStream implements SplitFrameEffects {
     this.#arrays?.clear();
     this.#arraysRun = undefined;
     return messages;
-  }
-
-  /** The next connection's frames must not complete these. */
-  #dropTail(): void {
-    const runs: Run[] = [];
-    let left = this.messages;
-    for (let run = this.#head; run !== undefined; run = this.#runs.shift()) {
-      let position = run.position;
-      if (run.arrays > 0) {
-        left -= run.arrays;
-        runs.push(run);
-        continue;
-      }
-      while (left > 0 && position < run.end) {
-        if (((run.bytes[position] as number) & MORE) === 0) left -= 1;
-        position = frameEnd(run.bytes, position);
-      }
-      if (position > run.position) runs.push(position === run.end ? run : run.before(position));
-    }
-    this.#head = undefined;
-    for (const run of runs) this.#keep(run);
   }
 
   /** Copies if a view would retain more than twice the frames' size. */
@@ -636,9 +622,5 @@ export class Run {
     }
     pooled.pin();
     this.pooled = undefined;
-  }
-
-  before(end: number): Run {
-    return new Run(this.bytes, this.position, end, this.pooled, this.own);
   }
 }
