@@ -64,8 +64,8 @@ export class InStream implements SplitFrameEffects {
   /** Cost of all whole frames. */
   #kept = 0;
   #wholeFrames = 0;
-  /** The stream of sealed frames, with their incomplete one. */
-  outer: InStream | undefined = undefined;
+  /** The incomplete sealed frame. */
+  outer: SplitFrame | undefined = undefined;
   /** Bytes that the transport assembles from fragments. */
   fragments = 0;
   readonly #split: SplitFrame;
@@ -75,13 +75,7 @@ export class InStream implements SplitFrameEffects {
   }
 
   get unfinished(): number {
-    const outer = this.outer === undefined ? 0 : this.outer.unfinished;
-    return this.#begun + this.#split.bytes + this.fragments + outer;
-  }
-
-  /** Least number of missing bytes of the incomplete frame, or 0. */
-  get lacks(): number {
-    return this.#split.lacks;
+    return this.#begun + this.#split.bytes + this.fragments + (this.outer?.bytes ?? 0);
   }
 
   get maxMessageSize(): number {
@@ -475,7 +469,7 @@ export class InStream implements SplitFrameEffects {
   /** Drops a lost connection's incomplete message. */
   cut(): void {
     this.#split.drop();
-    this.outer?.cut();
+    this.outer?.drop();
     this.outer = undefined;
     this.fragments = 0;
     if (this.#frames === 0) return;
