@@ -114,8 +114,6 @@ export class RadioRouting extends Routing {
 }
 
 export class DishRouting extends SubscribeRouting implements EngineSubscriptions {
-  override isRelayed = false;
-
   constructor(effects: RoutingEffects) {
     super(effects, true);
   }

@@ -56,8 +56,6 @@ export abstract class Routing {
   overflowed = 0;
   /** Each ended its connection. */
   tooLarge = 0;
-  /** Whether messages may pass in wire format (relaying.ts): not single frames, raw bytes or requests of a REQ. */
-  isRelayed = true;
   /** A message that was taken from its pipe before the program takes it. */
   protected held: unknown = undefined;
   /** Departed peers' pipes with untaken messages. */
