@@ -275,8 +275,8 @@ export class PublishRouting extends Routing implements Matching, EngineSubscript
     session.gone = true;
     const { manual, verbosity } = this.effects.options;
     // A listener may publish, so all are removed before the first event.
-    const ended = [...this.#index.removeEach(session)];
-    const asked = [...this.#asked.removeEach(session)];
+    const ended = this.#index.removeAll(session);
+    const asked = this.#asked.removeAll(session);
     for (const [prefix, outcome] of ended)
       this.#ended(prefix, session, manual !== true && (verbosity === "allSubsUnsubs" || outcome === "last"));
     for (const [prefix] of asked) this.#ended(prefix, session, true);
