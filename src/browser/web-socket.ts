@@ -17,7 +17,15 @@
  */
 import { isBytes, isMemory } from "../core/bytes.js";
 import { NotSupportedError } from "../core/errors.js";
-import { bodyAt, COMMAND, commandFrame, frameEnd, MORE, writeHeader } from "../engine/frame.js";
+import {
+  bodyAt,
+  COMMAND,
+  commandFrame,
+  type FramePiece,
+  frameEnd,
+  MORE,
+  writeHeader,
+} from "../engine/frame.js";
 import { pingCommand } from "../engine/zmtp/heartbeat.js";
 import {
   chosenMechanism,
@@ -30,7 +38,6 @@ import type { ByteStream, Sink, StreamReader } from "../engine/zmtp/transport/re
 import {
   type DecodedFrames,
   DialFault,
-  type FramePiece,
   type Framing,
   type Listener,
   type Stream,

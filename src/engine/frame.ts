@@ -26,6 +26,13 @@ export const MAX_DATAGRAM = 8_192;
 
 const TWO_32 = 0x1_0000_0000;
 
+/** Frames, or a part of one, in wire format. */
+export interface FramePiece {
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  readonly end: number;
+}
+
 export function headerSize(length: number): number {
   return length <= MAX_SHORT ? SHORT_HEADER : LONG_HEADER;
 }

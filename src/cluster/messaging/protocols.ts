@@ -14,17 +14,11 @@ import { checkKeys, invalidArgument } from "../../core/arguments.js";
 import { NotSupportedError } from "../../core/errors.js";
 import { optionValues } from "../../core/option-table.js";
 import { ignore } from "../../core/waiter.js";
-import { LONG, LONG_HEADER, readLongSize, SHORT_HEADER } from "../../engine/frame.js";
+import { type FramePiece, LONG, LONG_HEADER, readLongSize, SHORT_HEADER } from "../../engine/frame.js";
 import { renewedOptions } from "../../engine/zmtp/options.js";
 import { disown, own } from "../../engine/zmtp/transport/ipc.js";
 import type { Sink } from "../../engine/zmtp/transport/reader.js";
-import type {
-  FramePiece,
-  Framing,
-  Stream,
-  Transport,
-  TransportOptions,
-} from "../../engine/zmtp/transport/transport.js";
+import type { Framing, Stream, Transport, TransportOptions } from "../../engine/zmtp/transport/transport.js";
 import type { TransportTable } from "../../engine/zmtp/transport/transports.js";
 import type { NodeTls } from "../admission/tls.js";
 import { joinAddress } from "../net/addresses.js";

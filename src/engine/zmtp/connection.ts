@@ -22,7 +22,6 @@ import type { DisconnectReason } from "../events.js";
 import { commandFrame } from "../frame.js";
 import { parseCommand } from "./codec/command.js";
 import type { StreamFault } from "./codec/in-stream.js";
-import type { Segment } from "./codec/out-queue.js";
 import type { PooledBuffer } from "./codec/pooled-buffer.js";
 import { noMemory, tooLargeText } from "./errors.js";
 import { COMMAND_TOO_LONG, Handshake, MAX_HANDSHAKE_COMMAND } from "./handshake.js";
@@ -41,7 +40,7 @@ import { heartbeatOptions } from "./options.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
 import type { ByteStream, ReadTarget, Sink, StreamReader } from "./transport/reader.js";
 import type { Framing, Stream } from "./transport/transport.js";
-import { HANG_UP_TIMEOUT, PipeWriter, type WriterEffects } from "./writer.js";
+import { HANG_UP_TIMEOUT, PipeWriter, type Seal, type WriterEffects } from "./writer.js";
 
 const NOTHING = Buffer.alloc(0);
 /** Queued bytes that stop answers to PINGs. */
@@ -616,16 +615,12 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 }
 
-function sealOf(
-  sealer: FrameSealer | undefined,
-  framing: Framing | undefined,
-): ((segments: readonly Segment[]) => Uint8Array) | undefined {
+function sealOf(sealer: FrameSealer | undefined, framing: Framing | undefined): Seal | undefined {
   const encode = framing?.encode?.bind(framing);
-  if (encode === undefined) return sealer === undefined ? undefined : (segments) => sealer.seal(segments);
-  if (sealer === undefined) return encode;
-  return (segments) => {
-    const bytes = sealer.seal(segments);
-    return encode([{ bytes, start: 0, end: bytes.length }]);
+  if (encode === undefined) return sealer === undefined ? undefined : (pieces) => sealer.seal(pieces);
+  return (pieces) => {
+    const bytes = encode(sealer?.seal(pieces) ?? pieces);
+    return [{ bytes, start: 0, end: bytes.length }];
   };
 }
 

@@ -21,6 +21,13 @@ export const MAX_UPSTREAM_FRAME = 65_536;
 /** Types with messages of one frame (41/CLISRV, 49/SCATTERGATHER, 51/P2P, 52/CHANNEL). */
 const SINGLE_FRAMES: readonly SocketTypeName[] = ["Client", "Server", "Peer", "Scatter", "Gather", "Channel"];
 
+/** Single frames, raw bytes, groups, and requests do not pass in wire format (routing/relaying.ts). */
+const NOT_RELAYED: readonly SocketTypeName[] = [...SINGLE_FRAMES, "Stream", "Dish", "Request"];
+
+export function isRelayed({ conflate }: Readonly<OptionValues>, type: SocketTypeName): boolean {
+  return !conflate && !NOT_RELAYED.includes(type);
+}
+
 export function pipeOptions(options: Readonly<OptionValues>, type: SocketTypeName): PipeOptions {
   return {
     sendHighWaterMark: options.sendHighWaterMark,

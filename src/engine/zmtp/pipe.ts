@@ -37,7 +37,10 @@ const FLUSH_LARGE_BYTES = 262_144;
  * without.
  */
 const SHORT_BYTES = 2_000_000;
-/** Messages that may exceed the mark to fill a write. */
+/**
+ * Messages that may exceed the mark to fill a write: over TLS the first write blocks the link, so a publisher would drop the
+ * rest of a burst.
+ */
 const GATHER = 64;
 
 export interface Link {

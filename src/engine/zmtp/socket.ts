@@ -37,6 +37,7 @@ import {
   assertAllSupported,
   assertSupported,
   closeTimeoutOf,
+  isRelayed,
   UNSUPPORTED_OPTIONS,
   warnOfOption,
 } from "./options.js";
@@ -111,11 +112,11 @@ class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects, SocketS
   }
 
   get relaySource(): RelaySource | undefined {
-    return this.options.conflate || !this.routing.isRelayed ? undefined : this.routing.relaySource;
+    return isRelayed(this.options, this.type) ? this.routing.relaySource : undefined;
   }
 
   get relaySink(): RelaySink | undefined {
-    return this.options.conflate || !this.routing.isRelayed ? undefined : this.routing.relaySink;
+    return isRelayed(this.options, this.type) ? this.routing.relaySink : undefined;
   }
 
   get names(): InprocNames | undefined {
@@ -232,7 +233,6 @@ class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects, SocketS
     return new Promise((resolve) => {
       this.#closing = new Closing(this.endpoints, linger, (result) => {
         this.#closing = undefined;
-        this.routing.close();
         this.#processEnd?.forget();
         this.eventLoop.end();
         resolve(result);

@@ -7,6 +7,7 @@
  */
 
 import { forbidTransfer } from "../../core/memory.js";
+import type { FramePiece } from "../frame.js";
 import type { Segment } from "./codec/out-queue.js";
 import type { Pipe } from "./pipe.js";
 import type { ByteStream } from "./transport/reader.js";
@@ -20,6 +21,8 @@ const MAX_WRITE = 262_144;
  */
 export const HANG_UP_TIMEOUT = 30_000;
 
+export type Seal = (pieces: readonly FramePiece[]) => readonly FramePiece[];
+
 export interface WriterEffects {
   writerOnEmpty(): void;
   /** Called once, in a later turn. */
@@ -29,7 +32,7 @@ export interface WriterEffects {
 export class PipeWriter {
   readonly #socket: ByteStream;
   readonly #pipe: Pipe;
-  readonly #seal: ((segments: readonly Segment[]) => Uint8Array) | undefined;
+  readonly #seal: Seal | undefined;
   readonly #framing: Framing | undefined;
   readonly #effects: WriterEffects;
   #blocked = false;
@@ -42,7 +45,7 @@ export class PipeWriter {
   constructor(
     socket: ByteStream,
     pipe: Pipe,
-    seal: ((segments: readonly Segment[]) => Uint8Array) | undefined,
+    seal: Seal | undefined,
     framing: Framing | undefined,
     effects: WriterEffects,
   ) {
@@ -95,10 +98,8 @@ export class PipeWriter {
   #write(): boolean {
     this.#isWriting = true;
     try {
-      const { out } = this.#pipe;
-      const before = out.bytes;
       const segments = this.#pipe.takeOut(MAX_WRITE);
-      if (segments.length > 0) this.#give(segments, before - out.bytes);
+      if (segments.length > 0) this.#give(this.#seal?.(segments) ?? segments);
       return true;
     } catch (error) {
       this.#stopped = true;
@@ -111,15 +112,16 @@ export class PipeWriter {
     }
   }
 
-  #give(segments: readonly Segment[], bytes: number): void {
-    if (this.#seal === undefined) {
-      this.given += bytes;
-      writePlain(this.#socket, segments, this.#socketOnWritten);
-    } else {
-      const sealed = this.#seal(segments);
-      this.given += sealed.length;
-      this.#socket.write(sealed, this.#socketOnWritten);
+  #give(pieces: readonly FramePiece[]): void {
+    const socket = this.#socket;
+    const last = pieces.length - 1;
+    if (last > 0) socket.cork();
+    for (let i = 0; i <= last; i++) {
+      const { bytes, start, end } = pieces[i] as FramePiece;
+      this.given += end - start;
+      socket.write(bytes.subarray(start, end), i === last ? this.#socketOnWritten : undefined);
     }
+    if (last > 0) socket.uncork();
   }
 
   #pin(): void {
@@ -142,20 +144,6 @@ export class PipeWriter {
   }
 
   #socketOnWritten = (): void => this.relieve();
-}
-
-function writePlain(
-  socket: ByteStream,
-  segments: readonly Segment[],
-  onWritten: (error?: Error | null) => void,
-): void {
-  const last = segments.length - 1;
-  if (last > 0) socket.cork();
-  for (let i = 0; i <= last; i++) {
-    const { bytes, start, end } = segments[i] as Segment;
-    socket.write(bytes.subarray(start, end), i === last ? onWritten : undefined);
-  }
-  if (last > 0) socket.uncork();
 }
 
 /** Forbids transfers of memory the kernel still reads: freed memory could hold other data when sent. */

@@ -8,7 +8,7 @@ import { RawServer, shaken } from "./support/raw-server.js";
 
 const world = new HostileWorld();
 /** Of 10,000 subscriptions each. */
-const BATCHES = LONG ? 100 : 4;
+const BATCHES = LONG ? 25 : 4;
 /** Of 4,000 PINGs, 100 kB, each. */
 const FLOOD = LONG ? 300 : 100;
 /** Subscriptions of 10 kB that come and go: the first of them fill what the system takes. */
@@ -37,7 +37,7 @@ describe("a flood", () => {
     expect(await collect(pull, 1)).toEqual(["now reading"]);
   }, 30_000);
 
-  it(`of ${LONG ? "a million" : "40,000"} SUBSCRIBEs fits, and the other subscribers get their messages`, async () => {
+  it(`of ${LONG ? "250,000" : "40,000"} SUBSCRIBEs fits, and the other subscribers get their messages`, async () => {
     const publisher = world.publisher({ heartbeatInterval: 0 });
     const endpoint = await world.bind(publisher);
     const subscriber = world.connect(world.subscriber(), endpoint);
@@ -65,7 +65,6 @@ describe("a flood", () => {
     let gone = 0;
     publisher.events.on("unsubscribe", () => void gone++);
     peer.destroy();
-    // They are taken back in turns of the event loop.
     await until(() => gone === 10_000 * BATCHES + 1, "the end of its subscriptions", 60_000);
     await publisher.send(["news", "end"]);
     expect((await subscriber.receive({ timeout: 8_000 })).map(String)).toEqual(["news", "end"]);

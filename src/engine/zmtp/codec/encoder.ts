@@ -137,17 +137,13 @@ export class Encoder {
     if (this.slab.refs === 0) this.slab.used = 0;
     this.start = this.slab.used;
     this.frames = (Array.isArray(message) ? message.length - from : 1) + (prefix?.length ?? 0);
-    if (prefix === undefined && !Array.isArray(message)) {
-      this.#frame(message as OutgoingFrame, 0);
-    } else {
-      if (prefix !== undefined)
-        for (let i = 0; i < prefix.length; i++) this.#frame(prefix[i] as OutgoingFrame, MORE);
-      if (Array.isArray(message)) {
-        const last = message.length - 1;
-        for (let i = from; i < last; i++) this.#frame(message[i] as OutgoingFrame, MORE);
-        this.#frame(message[last] as OutgoingFrame, 0);
-      } else this.#frame(message as OutgoingFrame, 0);
-    }
+    if (prefix !== undefined)
+      for (let i = 0; i < prefix.length; i++) this.#frame(prefix[i] as OutgoingFrame, MORE);
+    if (Array.isArray(message)) {
+      const last = message.length - 1;
+      for (let i = from; i < last; i++) this.#frame(message[i] as OutgoingFrame, MORE);
+      this.#frame(message[last] as OutgoingFrame, 0);
+    } else this.#frame(message as OutgoingFrame, 0);
     this.#close();
   }
 

@@ -57,11 +57,6 @@ export class SplitFrame {
     return this.#have - this.#at;
   }
 
-  /** Missing bytes of the header, or of the whole frame. */
-  get lacks(): number {
-    return this.#need - this.#have;
-  }
-
   get isLarge(): boolean {
     return this.#body !== undefined && this.#need >= LARGE;
   }

@@ -28,7 +28,7 @@ export interface CurveBox {
   publicKeyOf(secretKey: Uint8Array): Buffer;
   /** Memory for short frames; absent in pages. */
   readonly frames?: FrameMemory;
-  /** Bytes of the longest short body; negative: none. */
+  /** Bytes of the longest body that `frames` seals and opens; less than half of its input. */
   readonly mostShort: number;
 }
 

@@ -18,16 +18,19 @@ import { allocate, slice } from "../../../core/memory.js";
 import {
   bodyAt,
   COMMAND,
+  type FramePiece,
   frameEnd,
   headerSize,
   LONG,
   LONG_HEADER,
   MORE,
+  RESERVED,
   SHORT_HEADER,
   writeHeader,
 } from "../../frame.js";
-import { InStream, MAX_COMMAND, type StreamFault } from "../codec/in-stream.js";
-import type { Segment } from "../codec/out-queue.js";
+import { type InStream, MAX_COMMAND } from "../codec/in-stream.js";
+import type { PooledBuffer } from "../codec/pooled-buffer.js";
+import { SplitFrame, type SplitFrameEffects, type StreamFault } from "../codec/split-frame.js";
 import { type CurveBox, type FrameMemory, TAG_LENGTH } from "./curve-box.js";
 import { type Fault, type FrameSealer, protocolFault } from "./mechanism.js";
 
@@ -49,8 +52,19 @@ function nonceOf(side: "C" | "S"): Buffer {
   return Buffer.concat([Buffer.from(`CurveZMQMESSAGE${side}`, "latin1"), Buffer.alloc(8)]);
 }
 
-/** One connection's cipher. */
-export class Sealer implements FrameSealer {
+/** Adjacent whole frames, all short and processed in the box's memory, or none of them. */
+interface FrameGroup {
+  readonly end: number;
+  /** Bytes of the result. */
+  readonly size: number;
+  readonly memory: FrameMemory | undefined;
+}
+
+/**
+ * One connection's cipher. All connections of the thread share the box's memory, where short frames are processed many at
+ * a time.
+ */
+export class Sealer implements FrameSealer, SplitFrameEffects {
   readonly #box: CurveBox;
   readonly #key: Uint8Array;
   readonly #sendNonce: Buffer;
@@ -60,8 +74,11 @@ export class Sealer implements FrameSealer {
   #sentLow: number;
   #receivedHigh: number;
   #receivedLow: number;
-  #sealed: InStream | undefined;
-  #opened = 0;
+  /** Gets the plain frames. */
+  #stream: InStream | undefined = undefined;
+  readonly #split = new SplitFrame(this);
+  /** Of the frame that was opened last. */
+  #fault: StreamFault | Fault | undefined = undefined;
 
   /** @param sent this side's counter in its last handshake command @param received the peer's */
   constructor(box: CurveBox, key: Uint8Array, isServer: boolean, sent: number, received: Buffer) {
@@ -99,7 +116,7 @@ export class Sealer implements FrameSealer {
     writeUint32(target, at + COUNTER + 4, low);
     const inner = (flags & MORE ? INNER_MORE : 0) | (flags & COMMAND ? INNER_COMMAND : 0);
     const { frames } = this.#box;
-    if (frames !== undefined && target === frames.bytes) {
+    if (target === frames?.bytes) {
       // The flags overwrite the last byte of the frame's own header.
       target[from - 1] = inner;
       frames.sealFrame(from - 1, 1 + to - from, at + BOX, high, low);
@@ -158,8 +175,7 @@ export class Sealer implements FrameSealer {
     low: number,
   ): boolean {
     const { frames } = this.#box;
-    if (frames !== undefined && sealed === frames.bytes)
-      return frames.openFrame(from + BOX, to - from - BOX, at, high, low);
+    if (sealed === frames?.bytes) return frames.openFrame(from + BOX, to - from - BOX, at, high, low);
     writeUint32(this.#receiveNonce, NONCE_COUNTER, high);
     writeUint32(this.#receiveNonce, NONCE_COUNTER + 4, low);
     const box = slice(sealed.buffer, sealed.byteOffset + from + BOX, to - from - BOX);
@@ -167,259 +183,170 @@ export class Sealer implements FrameSealer {
     return this.#box.open(opened, box, this.#receiveNonce, this.#key);
   }
 
-  /** All connections of the thread share the box's memory, where short frames are sealed many at a time. */
-  seal(segments: readonly Segment[]): Buffer {
-    const { frames } = this.#box;
-    const size = this.#sizeOfShort(segments);
-    return frames === undefined || size === 0
-      ? this.#sealEach(segments)
-      : this.#sealShort(segments, size, frames);
-  }
-
-  #sealEach(segments: readonly Segment[]): Buffer {
-    const frames = framesOf(segments);
-    let size = 0;
-    for (const { body } of frames) size += sealedSize(body.length);
-    const wire = Buffer.allocUnsafeSlow(size);
-    let position = 0;
-    for (const { flags, body } of frames) {
-      const length = OVERHEAD + body.length;
-      position = writeHeader(wire, position, 0, length);
-      this.sealFrame(flags, body, 0, body.length, wire, position);
-      position += length;
-    }
-    return wire;
-  }
-
-  /** 0 if a frame is long, or not whole in its segment. */
-  #sizeOfShort(segments: readonly Segment[]): number {
-    const most = this.#box.mostShort;
-    let size = 0;
-    for (const { bytes, start, end } of segments) {
-      for (let position = start; position < end; ) {
-        const next = frameEnd(bytes, position);
-        const length = next - bodyAt(bytes, position);
-        if (next > end || length > most) return 0;
-        size += sealedSize(length);
-        position = next;
+  /** @param pieces of whole messages; the body of a frame sent by reference is a piece (codec/encoder.ts) */
+  seal(pieces: readonly FramePiece[]): FramePiece[] {
+    const sealed: FramePiece[] = [];
+    /** The flags of a frame whose body is the next piece. */
+    let begun: number | undefined;
+    for (const { bytes, start, end } of pieces) {
+      let position = start;
+      if (begun !== undefined) {
+        sealed.push(this.#sealAlone(begun, bytes, start, end));
+        begun = undefined;
+        position = end;
+      }
+      while (position < end) {
+        const group = this.#groupAt(bytes, position, end, OVERHEAD);
+        if (group.end > position) sealed.push(this.#sealGroup(bytes, position, group));
+        else begun = (bytes[position] as number) & ~LONG;
+        position = group.end > position ? group.end : end;
       }
     }
-    return size;
+    return sealed;
   }
 
-  #sealShort(segments: readonly Segment[], size: number, memory: FrameMemory): Buffer {
-    memory.use(this.#key, this.#sendNonce);
-    const wire = Buffer.allocUnsafeSlow(size);
-    let at = 0;
-    for (const { bytes, start, end } of segments) {
-      for (let position = start; position < end; ) {
-        const next = this.#lastFitting(bytes, position, end, memory);
-        memory.bytes.set(bytes.subarray(position, next), memory.input);
-        const inputEnd = memory.input + next - position;
-        let output = memory.output;
-        for (let from = memory.input; from < inputEnd; ) {
-          // Sealing overwrites the header's last byte.
-          const flags = memory.bytes[from] as number;
-          const to = frameEnd(memory.bytes, from);
-          const body = bodyAt(memory.bytes, from);
-          const length = OVERHEAD + to - body;
-          output = writeHeader(memory.bytes, output, 0, length);
-          this.sealFrame(flags & ~LONG, memory.bytes, body, to, memory.bytes, output);
-          output += length;
-          from = to;
-        }
-        wire.set(memory.bytes.subarray(memory.output, output), at);
-        at += output - memory.output;
-        position = next;
-      }
+  #sealAlone(flags: number, plain: Uint8Array, from: number, to: number): FramePiece {
+    const length = OVERHEAD + to - from;
+    const end = headerSize(length) + length;
+    const bytes = Buffer.allocUnsafeSlow(end);
+    this.sealFrame(flags, plain, from, to, bytes, writeHeader(bytes, 0, 0, length));
+    return { bytes, start: 0, end };
+  }
+
+  #sealGroup(bytes: Uint8Array, start: number, { end, size, memory }: FrameGroup): FramePiece {
+    const sealed = Buffer.allocUnsafeSlow(size);
+    const plain = memory?.bytes ?? bytes;
+    const target = memory?.bytes ?? sealed;
+    const first = memory?.input ?? start;
+    const begin = memory?.output ?? 0;
+    memory?.use(this.#key, this.#sendNonce);
+    memory?.bytes.set(bytes.subarray(start, end), memory.input);
+    let at = begin;
+    for (let from = first; from < first + end - start; ) {
+      // Sealing overwrites the header's last byte.
+      const flags = plain[from] as number;
+      const to = frameEnd(plain, from);
+      const body = bodyAt(plain, from);
+      const length = OVERHEAD + to - body;
+      at = writeHeader(target, at, 0, length);
+      this.sealFrame(flags & ~LONG, plain, body, to, target, at);
+      at += length;
+      from = to;
     }
-    return wire;
+    if (memory !== undefined) sealed.set(target.subarray(begin, at));
+    return { bytes: sealed, start: 0, end: size };
   }
 
-  /** At least one frame. */
-  #lastFitting(bytes: Uint8Array, start: number, end: number, memory: FrameMemory): number {
+  /** @param grows bytes by which a body becomes longer */
+  #groupAt(bytes: Uint8Array, start: number, end: number, grows: number): FrameGroup {
+    const { frames, mostShort } = this.#box;
+    let memory: FrameMemory | undefined;
     let size = 0;
     let position = start;
-    while (position < end) {
+    while (isHeaderAt(bytes, position, end)) {
       const next = frameEnd(bytes, position);
-      size += sealedSize(next - bodyAt(bytes, position));
-      if (size > memory.outputSize || next - start > memory.inputSize) break;
+      if (next > end) break;
+      const length = next - bodyAt(bytes, position);
+      const after = Math.max(0, length + grows);
+      const its = Math.min(length, after) <= mostShort ? frames : undefined;
+      if (position === start) memory = its;
+      if (its !== memory) break;
+      const grown = size + headerSize(after) + after;
+      if (its !== undefined && (grown > its.outputSize || next - start > its.inputSize)) break;
+      size = grown;
       position = next;
     }
-    return position;
+    return { end: position, size, memory };
   }
 
   open(bytes: Uint8Array, stream: InStream, length = bytes.length): StreamFault | Fault | undefined {
-    this.#sealed ??= new InStream(-1, () => undefined);
-    const sealed = this.#sealed;
-    stream.outer = sealed;
+    const split = this.#split;
+    this.#stream = stream;
+    stream.outer = split;
     let position = 0;
-    // A started frame is completed alone, so that later frames are opened in place.
-    while (sealed.lacks > 0 && position < length) {
-      const next = Math.min(length, position + sealed.lacks);
-      const fault = sealed.push(bytes, position, next);
-      if (fault !== undefined) return fault;
+    // A command may end the connection.
+    while (position < length && stream.outer === split) {
+      this.#fault = undefined;
+      let next: number | StreamFault;
+      if (split.active) next = split.continue(bytes, position, length);
+      else next = this.#openAt(bytes, position, length);
+      if (typeof next === "string") return next;
+      if (this.#fault !== undefined) return this.#fault;
+      if (next === position) return split.begin(bytes, position, length) ?? this.#fault;
       position = next;
     }
-    const whole = sealed.unfinished > 0 ? position : this.#wholeEnd(bytes, position, length);
-    const broken = this.#openWhole(bytes, position, whole, stream);
-    if (broken !== undefined) return broken;
-    // A command may have ended the connection.
-    if (whole === length || stream.outer !== sealed) return undefined;
-    sealed.limit(Math.max(stream.room, MAX_COMMAND) + OVERHEAD);
-    const fault = sealed.push(bytes, whole, length); // Not copied.
-    return this.#openWhole(bytes, whole, whole, stream) ?? fault;
+    return undefined;
   }
 
-  #wholeEnd(bytes: Uint8Array, start: number, length: number): number {
-    let whole = start;
-    while (isMessageAt(bytes, whole, length)) {
-      const to = frameEnd(bytes, whole);
-      if (to > length) break;
-      whole = to;
-    }
-    return whole;
+  splitOnHeader(flags: number, size: number): StreamFault | undefined {
+    if ((flags & RESERVED) !== 0) return "reserved-bits";
+    const { room } = this.#stream as InStream;
+    return size > Math.max(room, MAX_COMMAND) + OVERHEAD ? "too-long" : undefined;
   }
 
-  #openWhole(
+  splitOnWhole(bytes: Buffer, at: number, end: number, pooled: PooledBuffer | undefined): void {
+    this.#openAt(bytes, at, end);
+    pooled?.release();
+  }
+
+  /** @returns the end of the frames that were opened; `start` if the first one is not whole */
+  #openAt(bytes: Uint8Array, start: number, end: number): number {
+    const group = this.#groupAt(bytes, start, end, -OVERHEAD);
+    if (group.end > start) this.#fault = this.#openGroup(bytes, start, group);
+    return group.end;
+  }
+
+  #openGroup(
     bytes: Uint8Array,
     start: number,
-    end: number,
-    stream: InStream,
+    { end, size, memory }: FrameGroup,
   ): StreamFault | Fault | undefined {
-    const sealed = this.#sealed as InStream;
-    const frames: Buffer[] = [];
-    let size = 0;
-    while (sealed.messages > 0) {
-      for (const frame of sealed.take()) {
-        frames.push(frame);
-        size += plainSize(frame.length);
-      }
-    }
-    for (let position = start; position < end; ) {
-      const next = frameEnd(bytes, position);
-      size += plainSize(next - bodyAt(bytes, position));
-      position = next;
-    }
-    if (size === 0) return undefined;
     let plain: Buffer;
     try {
       plain = allocate(size);
     } catch {
       return "no-memory"; // The caller closes the connection with an event.
     }
-    this.#opened = 0;
-    const { mostShort, frames: shared } = this.#box;
-    let fault: Fault | undefined;
-    for (const frame of frames) fault ??= this.#openInto(frame, 0, frame.length, plain);
-    for (let position = start; position < end && fault === undefined; ) {
-      const to = frameEnd(bytes, position);
-      const isShort = to - bodyAt(bytes, position) <= OVERHEAD + mostShort;
-      if (isShort && shared !== undefined) {
-        const next = this.#shortEnd(bytes, position, end, shared);
-        fault = this.#openShort(bytes, position, next, plain, shared);
-        position = next;
-      } else {
-        fault = this.#openInto(bytes, bodyAt(bytes, position), to, plain);
-        position = to;
-      }
-    }
-    return (this.#opened > 0 ? stream.push(plain, 0, this.#opened) : undefined) ?? fault;
-  }
-
-  #openShort(
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    plain: Uint8Array,
-    memory: FrameMemory,
-  ): Fault | undefined {
-    // A long frame may have used the memory.
-    memory.use(this.#key, this.#receiveNonce);
-    const inner = memory.bytes;
-    inner.set(bytes.subarray(start, end), memory.input);
-    const inputEnd = memory.input + end - start;
-    let output = memory.output;
-    let fault: Fault | undefined;
-    for (let from = memory.input; from < inputEnd && fault === undefined; ) {
-      const to = frameEnd(inner, from);
-      const next = this.#openOne(inner, bodyAt(inner, from), to, inner, output);
-      if (typeof next === "number") output = next;
+    const sealed = memory?.bytes ?? bytes;
+    const target = memory?.bytes ?? plain;
+    const first = memory?.input ?? start;
+    const begin = memory?.output ?? 0;
+    memory?.use(this.#key, this.#receiveNonce);
+    memory?.bytes.set(bytes.subarray(start, end), memory.input);
+    let at = begin;
+    let fault: StreamFault | Fault | undefined;
+    for (let from = first; from < first + end - start && fault === undefined; ) {
+      const to = frameEnd(sealed, from);
+      const next = this.#openOne(sealed, from, to, target, at);
+      if (typeof next === "number") at = next;
       else fault = next;
       from = to;
     }
-    plain.set(inner.subarray(memory.output, output), this.#opened);
-    this.#opened += output - memory.output;
-    return fault;
+    if (at === begin) return fault;
+    if (memory !== undefined) plain.set(target.subarray(begin, at));
+    return this.#stream?.push(plain, 0, at - begin) ?? fault;
   }
 
-  #openInto(bytes: Uint8Array, from: number, to: number, plain: Uint8Array): Fault | undefined {
-    const next = this.#openOne(bytes, from, to, plain, this.#opened);
-    if (typeof next !== "number") return next;
-    this.#opened = next;
-    return undefined;
-  }
-
-  #shortEnd(bytes: Uint8Array, start: number, end: number, memory: FrameMemory): number {
-    const most = OVERHEAD + this.#box.mostShort;
-    let position = start;
-    while (position < end) {
-      const next = frameEnd(bytes, position);
-      if (next - bodyAt(bytes, position) > most || next - start > memory.inputSize) break;
-      position = next;
-    }
-    return position;
-  }
-
-  #openOne(sealed: Uint8Array, from: number, to: number, plain: Uint8Array, at: number): number | Fault {
-    const length = to - from - OVERHEAD;
+  /** @returns the end of the plain frame */
+  #openOne(
+    sealed: Uint8Array,
+    start: number,
+    end: number,
+    plain: Uint8Array,
+    at: number,
+  ): number | StreamFault | Fault {
+    if (((sealed[start] as number) & RESERVED) !== 0) return "reserved-bits";
+    const body = bodyAt(sealed, start);
+    const length = end - body - OVERHEAD;
     // The header's last byte is written after the flags are known.
-    const opened = this.openFrame(sealed, from, to, plain, at + headerSize(length) - 1);
+    const opened = this.openFrame(sealed, body, end, plain, at + headerSize(length) - 1);
     if (typeof opened !== "number") return opened;
     return writeHeader(plain, at, (opened & COMMAND) !== 0 ? COMMAND : opened, length) + length;
   }
 }
 
-function sealedSize(length: number): number {
-  return headerSize(OVERHEAD + length) + OVERHEAD + length;
-}
-
-function plainSize(length: number): number {
-  const body = Math.max(0, length - OVERHEAD);
-  return headerSize(body) + body;
-}
-
-/** Whether there is the whole header of a message. */
-function isMessageAt(bytes: Uint8Array, position: number, end: number): boolean {
-  const flags = bytes[position] as number;
-  return (flags & ~LONG) === 0 && position + (flags === 0 ? SHORT_HEADER : LONG_HEADER) <= end;
-}
-
-interface Frame {
-  /** MORE and COMMAND; never LONG. */
-  readonly flags: number;
-  readonly body: Uint8Array;
-}
-
-/** @param segments of whole messages; the body of a frame sent by reference is a segment (codec/encoder.ts) */
-export function framesOf(segments: readonly Segment[]): Frame[] {
-  const frames: Frame[] = [];
-  /** The flags of a frame whose body is the next segment. */
-  let begun: number | undefined;
-  for (const { bytes, start, end } of segments) {
-    const { buffer, byteOffset } = bytes;
-    if (begun !== undefined) {
-      frames.push({ flags: begun, body: slice(buffer, byteOffset + start, end - start) });
-      begun = undefined;
-      continue;
-    }
-    for (let position = start; position < end; ) {
-      const flags = (bytes[position] as number) & ~LONG;
-      const body = bodyAt(bytes, position);
-      position = frameEnd(bytes, position);
-      if (position > end) begun = flags;
-      else frames.push({ flags, body: slice(buffer, byteOffset + body, position - body) });
-    }
-  }
-  return frames;
+function isHeaderAt(bytes: Uint8Array, position: number, end: number): boolean {
+  if (position >= end) return false;
+  const isLong = ((bytes[position] as number) & LONG) !== 0;
+  return position + (isLong ? LONG_HEADER : SHORT_HEADER) <= end;
 }

@@ -9,9 +9,9 @@
  */
 import type { ErrorCode } from "../../../core/errors.js";
 import type { OptionValues } from "../../../core/option-table.js";
+import type { FramePiece } from "../../frame.js";
 import { type Command, decodeMetadata, encodeCommand, parseCommand } from "../codec/command.js";
 import type { InStream, StreamFault } from "../codec/in-stream.js";
-import type { Segment } from "../codec/out-queue.js";
 
 /** By lower-case name (37/ZMTP, Connection Metadata). */
 export type Metadata = ReadonlyMap<string, Buffer>;
@@ -57,7 +57,8 @@ export interface Step {
 }
 
 export interface FrameSealer {
-  seal(segments: readonly Segment[]): Buffer;
+  /** @returns whole frames; may be more pieces */
+  seal(pieces: readonly FramePiece[]): readonly FramePiece[];
   open(bytes: Uint8Array, stream: InStream, length?: number): StreamFault | Fault | undefined;
 }
 

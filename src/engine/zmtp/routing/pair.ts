@@ -10,14 +10,12 @@ import { FairRouting, type RoutingEffects } from "./routing.js";
 
 export class PairRouting extends FairRouting {
   #pipe: Pipe | undefined = undefined;
-  readonly #single: boolean;
+  readonly #type: "PAIR" | "CHANNEL";
 
-  /** @param single CHANNEL: the types with single-frame messages are not relayed */
-  constructor(effects: RoutingEffects, single = false) {
+  constructor(effects: RoutingEffects, type: "PAIR" | "CHANNEL" = "PAIR") {
     // Messages of a departed peer come before those of its successor.
     super(effects, false);
-    this.#single = single;
-    this.isRelayed = !single;
+    this.#type = type;
   }
 
   get writable(): boolean {
@@ -27,8 +25,7 @@ export class PairRouting extends FairRouting {
   /** libzmq completes a second peer's handshake and ignores the peer. */
   override refuse(_peer: Peer, pipe: Pipe | undefined): Fault | undefined {
     if (this.#pipe === undefined || this.#pipe === pipe || this.#pipe.released) return undefined;
-    const type = this.#single ? "CHANNEL" : "PAIR";
-    return handshakeFault(`a ${type} socket has one peer, and it is there already`);
+    return handshakeFault(`a ${this.#type} socket has one peer, and it is there already`);
   }
 
   override add(pipe: Pipe): void {

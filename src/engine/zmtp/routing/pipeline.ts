@@ -13,10 +13,8 @@ export class PipelineRouting extends FairRouting {
   readonly #sends: boolean;
   readonly #receives: boolean;
 
-  /** @param single the types with single-frame messages are not relayed */
-  constructor(effects: RoutingEffects, sends: boolean, receives: boolean, single = false) {
+  constructor(effects: RoutingEffects, sends: boolean, receives: boolean) {
     super(effects);
-    this.isRelayed = !single;
     this.#sends = sends;
     this.#receives = receives;
   }

@@ -9,8 +9,6 @@
  *   "allSubs"               every subscription, the last cancellation
  *   "allSubsUnsubs"         all
  *   manual                  all, and only what the program then sets takes effect
- *
- * A departed peer's prefixes are removed in steps, while the program's queue has room for cancellations.
  */
 import { RingBuffer } from "../../../core/collections/queues.js";
 import { costOf, keyOf } from "../../../core/memory.js";
@@ -36,28 +34,21 @@ const NO_TOPIC = Buffer.alloc(0);
 const SUBSCRIBE = 1;
 const CANCEL = 0;
 
-/** Of one peer; beyond, its connection ends. */
-export const MAX_PREFIXES = 1_048_576;
-export const MAX_PREFIX_BYTES = 67_108_864;
-/** Prefixes removed in one turn, in some 3 ms. */
-export const LEAVE_STEP = 1_024;
-/** Departed peers with untaken messages or prefixes; beyond, none joins while the queue is full. */
+/** Of one peer; beyond, its connection ends. They are removed in one turn, in some 0.2 s. */
+const MAX_PREFIXES = 262_144;
+const MAX_PREFIX_BYTES = 67_108_864;
+/** Departed peers with untaken messages; beyond, none joins while the queue is full. */
 export const MAX_DEPARTED = 16;
 
 interface Notice {
   readonly frames: Buffer[];
-  /** `undefined` for the cancellation of a departed peer's prefix. */
-  readonly from: Subscriber | undefined;
+  readonly from: Subscriber;
   readonly cost: number;
 }
 
 export class PublishRouting extends Routing implements Matching, EngineSubscriptions {
   readonly #index = new SubscriptionIndex<Subscriber>();
   readonly #sessions = new Map<Pipe, Subscriber>();
-  /** Prefixes of departed peers, and whether the program is told. */
-  readonly #leaving = new RingBuffer<Iterator<[prefix: string, isReported: boolean], void>>(2);
-  #toRemove = 0;
-  #stepIsDue = false;
   /** Requested by peers while the program decides (manual). */
   readonly #asked = new SubscriptionIndex<Subscriber>();
   readonly #fanOuts = new FanOuts();
@@ -93,7 +84,7 @@ export class PublishRouting extends Routing implements Matching, EngineSubscript
 
   /** Bounds the memory of peers that come and go while the program takes nothing. */
   override refuse(): Fault | undefined {
-    if (!this.#isFull || this.#departed + this.#leaving.length < MAX_DEPARTED) return undefined;
+    if (!this.#isFull || this.#departed < MAX_DEPARTED) return undefined;
     return handshakeFault(
       "the program has not taken the subscriptions of departed peers, and its queue is full",
     );
@@ -111,10 +102,6 @@ export class PublishRouting extends Routing implements Matching, EngineSubscript
   override removed(pipe: Pipe): void {
     super.removed(pipe);
     this.#leave(pipe);
-  }
-
-  override close(): void {
-    this.#leaving.clear();
   }
 
   override room(pipe: Pipe): void {
@@ -168,11 +155,9 @@ export class PublishRouting extends Routing implements Matching, EngineSubscript
     this.#last = from;
     this.#noticesCost -= cost;
     this.effects.routingOnKept(-cost);
-    if (from !== undefined) {
-      from.unread -= 1;
-      if (from.gone && from.unread === 0) this.#departed -= 1;
-    }
-    if (this.#held.size > 0 || this.#leaving.length > 0) this.#relieve();
+    from.unread -= 1;
+    if (from.gone && from.unread === 0) this.#departed -= 1;
+    if (this.#held.size > 0) this.#relieve();
     return frames;
   }
 
@@ -211,7 +196,6 @@ export class PublishRouting extends Routing implements Matching, EngineSubscript
 
   #relieve(): void {
     if (this.#notices.length > this.#limit / 2 || this.#noticesCost > this.#limitBytes / 2) return;
-    if (!this.#stepIsDue) this.#removeStep();
     const held = [...this.#held];
     this.#held.clear(); // A pipe may be stopped again within the loop.
     for (const pipe of held) pipe.setBackPressure(false);
@@ -228,9 +212,7 @@ export class PublishRouting extends Routing implements Matching, EngineSubscript
     if (this.#everybodyAt === version && !inverted) return this.#everybody;
     if (this.#index.isUniform && !inverted) {
       const everybody: Pipe[] = [];
-      this.#index.match(NO_TOPIC, ({ pipe, gone }) => {
-        if (!gone) everybody.push(pipe);
-      });
+      this.#index.match(NO_TOPIC, ({ pipe }) => everybody.push(pipe));
       this.#everybody = everybody;
       this.#everybodyAt = version;
       return everybody;
@@ -248,8 +230,8 @@ export class PublishRouting extends Routing implements Matching, EngineSubscript
     return others;
   }
 
-  #visit = ({ pipe, gone }: Subscriber): void => {
-    if (gone || pipe.mark === this.#epoch) return;
+  #visit = ({ pipe }: Subscriber): void => {
+    if (pipe.mark === this.#epoch) return;
     pipe.mark = this.#epoch;
     this.#matched.push(pipe);
   };
@@ -291,14 +273,22 @@ export class PublishRouting extends Routing implements Matching, EngineSubscript
   #forget(session: Subscriber): void {
     this.#sessions.delete(session.pipe);
     session.gone = true;
+    const { manual, verbosity } = this.effects.options;
+    // A listener may publish, so all are removed before the first event.
+    const ended = this.#index.removeAll(session);
+    const asked = this.#asked.removeAll(session);
+    for (const [prefix, outcome] of ended)
+      this.#ended(prefix, session, manual !== true && (verbosity === "allSubsUnsubs" || outcome === "last"));
+    for (const [prefix] of asked) this.#ended(prefix, session, true);
     if (session.unread > 0) this.#departed += 1;
-    this.#index.version += 1;
-    const count = this.#index.countOf(session) + this.#asked.countOf(session);
-    if (count === 0) return;
-    this.#toRemove += count;
-    this.#leaving.push(this.#prefixesOf(session));
-    do this.#removeStep();
-    while (this.#toRemove > MAX_PREFIXES && !this.#isFull);
+    if (this.#notices.length > 0) this.effects.routingOnReadable();
+  }
+
+  /** The queue may exceed its marks by the prefixes of departed peers. */
+  #ended(prefix: string, session: Subscriber, isReported: boolean): void {
+    const topic = Buffer.from(prefix, "latin1");
+    if (!this.#givesNotices) this.effects.event({ type: "unsubscribe", topic });
+    else if (isReported) this.#push([Buffer.concat([Buffer.of(CANCEL), topic])], session);
   }
 
   #sessionOf(pipe: Pipe): Subscriber {
@@ -310,48 +300,16 @@ export class PublishRouting extends Routing implements Matching, EngineSubscript
     return session;
   }
 
-  *#prefixesOf(session: Subscriber): Generator<[prefix: string, isReported: boolean], void> {
-    const { manual, verbosity } = this.effects.options;
-    const each = verbosity === "allSubsUnsubs";
-    for (const [prefix, outcome] of this.#index.removeEach(session))
-      yield [prefix, manual !== true && (each || outcome === "last")];
-    for (const [prefix] of this.#asked.removeEach(session)) yield [prefix, true];
-  }
-
-  #removeStep(): void {
-    for (let left = LEAVE_STEP; left > 0 && !this.#isFull; left--) {
-      const next = this.#leaving.peek()?.next();
-      if (next === undefined) break;
-      if (next.done === true) {
-        this.#leaving.shift();
-        continue;
-      }
-      this.#toRemove -= 1;
-      const [key, isReported] = next.value;
-      const topic = Buffer.from(key, "latin1");
-      if (!this.#givesNotices) this.effects.event({ type: "unsubscribe", topic });
-      else if (isReported) this.#push([Buffer.concat([Buffer.of(CANCEL), topic])], undefined);
-    }
-    if (this.#notices.length > 0) this.effects.routingOnReadable();
-    if (this.#leaving.length === 0 || this.#stepIsDue || this.#isFull) return;
-    this.#stepIsDue = true;
-    setImmediate(() => {
-      this.#stepIsDue = false;
-      this.#removeStep();
-    });
-  }
-
-  #push(frames: Buffer[], from: Subscriber | undefined): void {
+  #push(frames: Buffer[], from: Subscriber): void {
     const cost = costOf(frames);
+    from.unread += 1;
     this.#notices.push({ frames, from, cost });
     this.#noticesCost += cost;
     this.effects.routingOnKept(cost);
   }
 
   #give(frames: Buffer[], pipe: Pipe): void {
-    const from = this.#sessionOf(pipe);
-    from.unread += 1;
-    this.#push(frames, from);
+    this.#push(frames, this.#sessionOf(pipe));
     if (this.#isFull && pipe.link !== undefined) {
       this.#held.add(pipe);
       pipe.setBackPressure(true);
@@ -372,7 +330,6 @@ function markOf(mark: unknown): number {
 /** One connection with its subscriptions; of an XPUB also as a target. */
 class Subscriber implements EngineSubscriber {
   readonly pipe: Pipe;
-  /** Gets no more messages; its prefixes are being removed. */
   gone = false;
   /** Untaken messages from it. */
   unread = 0;
@@ -385,7 +342,7 @@ class Subscriber implements EngineSubscriber {
   }
 
   has(prefix: string): boolean {
-    return !this.gone && this.#index.has(prefix, this);
+    return this.#index.has(prefix, this);
   }
 
   offer(message: OutgoingMessage): OfferResult {

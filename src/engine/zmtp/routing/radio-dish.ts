@@ -105,7 +105,7 @@ export class RadioRouting extends Routing {
 
   #forget(pipe: Pipe): void {
     this.#datagrams.delete(pipe);
-    for (const [key] of this.#members.removeEach(pipe)) this.#left(key);
+    for (const [key] of this.#members.removeAll(pipe)) this.#left(key);
   }
 
   #left(key: string): void {
@@ -114,8 +114,6 @@ export class RadioRouting extends Routing {
 }
 
 export class DishRouting extends SubscribeRouting implements EngineSubscriptions {
-  override isRelayed = false;
-
   constructor(effects: RoutingEffects) {
     super(effects, true);
   }

@@ -31,7 +31,6 @@ export class RequestRouting extends PipelineRouting {
   #id = randomStart();
   #idFrame: Buffer | undefined = undefined;
   #late = 0;
-  override isRelayed = false;
 
   constructor(effects: RoutingEffects) {
     super(effects, true, true);

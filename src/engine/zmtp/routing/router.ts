@@ -137,9 +137,6 @@ export class RouterRouting extends FairRouting {
  * has joined or left (`notify`). Sending an empty one closes the connection.
  */
 export class StreamRouting extends RouterRouting {
-  /** Raw bytes have no frames. */
-  override isRelayed = false;
-
   override offer(message: OutgoingMessage): OfferResult {
     if (!Array.isArray(message) || message.length < 2) return OfferResult.Unroutable;
     const pipe = this.find(message[0] as OutgoingFrame);
@@ -163,8 +160,6 @@ export class StreamRouting extends RouterRouting {
  * connections.
  */
 export class ServerRouting extends RouterRouting {
-  override isRelayed = false;
-
   /** Peers do not name themselves. */
   override refuse(): undefined {
     return undefined;

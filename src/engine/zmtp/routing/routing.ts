@@ -56,8 +56,6 @@ export abstract class Routing {
   overflowed = 0;
   /** Each ended its connection. */
   tooLarge = 0;
-  /** Whether messages may pass in wire format (relaying.ts): not single frames, raw bytes or requests of a REQ. */
-  isRelayed = true;
   /** A message that was taken from its pipe before the program takes it. */
   protected held: unknown = undefined;
   /** Departed peers' pipes with untaken messages. */
@@ -98,8 +96,6 @@ export abstract class Routing {
   refuse(_peer: Peer, _pipe: Pipe | undefined): Fault | undefined {
     return undefined;
   }
-
-  close(): void {}
 
   add(pipe: Pipe): void {
     this.pipes.add(pipe);

@@ -86,13 +86,10 @@ export class SubscriptionIndex<S extends object> {
     return "last";
   }
 
-  /**
-   * Removes a subscriber's prefixes one by one, since a million take seconds. `match` finds it until then.
-   */
-  *removeEach(subscriber: S): Generator<[prefix: string, outcome: "last" | "removed"], void> {
+  removeAll(subscriber: S): [prefix: string, outcome: "last" | "removed"][] {
     const own = this.#bySubscriber.get(subscriber);
     this.#bySubscriber.delete(subscriber);
-    for (const prefix of own?.keys() ?? []) yield [prefix, this.#drop(prefix, subscriber)];
+    return [...(own?.keys() ?? [])].map((prefix) => [prefix, this.#drop(prefix, subscriber)]);
   }
 
   /** Visits the subscribers of every prefix of `topic`, some more than once. */

@@ -10,7 +10,7 @@ import type { ShoalError } from "../../../core/errors.js";
 import { allocate } from "../../../core/memory.js";
 import type { OptionValues } from "../../../core/option-table.js";
 import type { EndpointUse, HttpServerEndpoint } from "../../../core/schemes/grammar.js";
-import { LONG_HEADER, writeHeader } from "../../frame.js";
+import { type FramePiece, LONG_HEADER, writeHeader } from "../../frame.js";
 import type { StreamFault } from "../codec/in-stream.js";
 import { acquire, type PooledBuffer } from "../codec/pooled-buffer.js";
 import { DIRECT } from "../codec/split-frame.js";
@@ -98,12 +98,6 @@ export interface Transport {
 
 /** What binds an endpoint: a transport, datagrams, or inproc. */
 export type Binder = Pick<Transport, "assertUsable" | "listen" | "listenSync">;
-
-export interface FramePiece {
-  readonly bytes: Uint8Array;
-  readonly start: number;
-  readonly end: number;
-}
 
 export interface DecodedFrames {
   readonly bytes: Buffer;

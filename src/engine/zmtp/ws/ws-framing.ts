@@ -9,12 +9,20 @@
  * 0.04, 0.28 and 15 each.
  */
 import { allocate } from "../../../core/memory.js";
-import { COMMAND, LONG, LONG_HEADER, MORE, readLongSize, SHORT_HEADER } from "../../frame.js";
+import {
+  COMMAND,
+  type FramePiece,
+  LONG,
+  LONG_HEADER,
+  MORE,
+  readLongSize,
+  SHORT_HEADER,
+} from "../../frame.js";
 import type { StreamFault } from "../codec/in-stream.js";
 import { acquire } from "../codec/pooled-buffer.js";
 import { DIRECT } from "../codec/split-frame.js";
 import type { Fault, MechanismName } from "../mechanism/mechanism.js";
-import type { DecodedFrames, FramePiece, Framing } from "../transport/transport.js";
+import type { DecodedFrames, Framing } from "../transport/transport.js";
 import { decodedSize, WsDecoder } from "./ws-decoder.js";
 import {
   BINARY,

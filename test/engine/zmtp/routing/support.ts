@@ -129,6 +129,7 @@ export class RoutingWorld implements RoutingEffects, PipeEffects {
   /** Bytes that the routing keeps. */
   kept = 0;
   onDrop: (() => void) | undefined = undefined;
+  onEvent: ((event: SocketEvent) => void) | undefined = undefined;
   readonly relays = RELAYS;
   readonly #marks: { sendHighWaterMark: number; receiveHighWaterMark: number };
 
@@ -201,7 +202,10 @@ export class RoutingWorld implements RoutingEffects, PipeEffects {
   readonly routingOnReadable = (): void => void this.readable++;
   readonly routingOnWritable = (): void => undefined;
   readonly routingOnReplyLost = (): void => void this.repliesLost++;
-  readonly event = (event: SocketEvent): void => void this.events.push(event);
+  readonly event = (event: SocketEvent): void => {
+    this.events.push(event);
+    this.onEvent?.(event);
+  };
   dropped(reason: string, messages: number, pipe?: Pipe): void {
     if (reason === "conflated") return;
     const peer = this.peers.findIndex((one) => one.pipe === pipe);
