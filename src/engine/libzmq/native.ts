@@ -147,19 +147,7 @@ export function assertSupported(name: string, value: unknown): void {
 
 const NOT_NATIVE = new Set(["sendTimeout", "receiveTimeout", "mandatory", "noDrop", ...UNSUPPORTED_OPTIONS]);
 
-/**
- * libzmq adds no jitter to a doubling interval. Each socket starts at 1 to 1.5 times the interval, so that
- * clients of a restarted server do not reconnect in step.
- */
 export function nativeValue(name: string, value: unknown, options: EngineOptions): unknown {
-  if (
-    name === "reconnectInterval" &&
-    typeof value === "number" &&
-    value > 0 &&
-    Number(options.reconnectMaxInterval) > 0
-  ) {
-    return Math.round(value * (1 + Math.random() / 2));
-  }
   if (name === "heartbeatTimeout")
     return heartbeatTimeoutOf({
       heartbeatInterval: Number(options.heartbeatInterval),

@@ -243,7 +243,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   stats(): EngineStats {
     return {
       peers: this.#peers.connected,
-      reconnects: this.#peers.reconnects,
+      reconnects: undefined,
       queuedIn: this.#isPublisher ? 0 : this.#receiver.length,
       queuedOut: this.#sender.queued === 0 ? undefined : this.#sender.queued,
     };
