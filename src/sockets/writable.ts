@@ -68,13 +68,13 @@ export const SENDING: Omit<Writable<unknown>, keyof WritableOptions> & ThisType<
     } catch (error) {
       return Promise.reject(error);
     }
-    return core.send(encoded, options, false);
+    return core.outbox.send(encoded, options, false);
   },
   trySend(message, options, extra?: unknown) {
     const core = this[CORE];
     core.assertFree();
     if ((options !== undefined && options !== checked) || extra !== undefined)
       check("trySend", options, TRY_OPTIONS, extra);
-    return core.trySend(core.encode(message), options);
+    return core.outbox.trySend(core.encode(message), options);
   },
 };
