@@ -19,10 +19,8 @@ import { ignore } from "../../core/waiter.js";
 import { OfferResult, type OutgoingMessage } from "../engine.js";
 import type { NativeSocket } from "./native.js";
 
-/** ms of one native wait for room. */
+/** ms of one native wait for room, which a first bind or connect over inproc may not wake. */
 const SLICE = 50;
-/** ms before the first bind or connect, which may not wake the wait (inproc). */
-const SLICE_ALONE = 20;
 /** ms between checks of an XPUB with `noDrop`, which always seems writable. */
 const NO_DROP_RETRY = 1;
 const MAX_CREDIT = 256;
@@ -68,7 +66,6 @@ export class Sender {
   #mode: SendMode;
   #credit = 0;
   #waiting = false;
-  #alone = true;
   #closed = false;
 
   /** @param mostCredit most unchecked sends; 0 for REQ and REP */
@@ -108,10 +105,6 @@ export class Sender {
     this.#mode = mode;
   }
 
-  attached(): void {
-    this.#alone = false;
-  }
-
   turn(): void {
     this.#credit = 1;
   }
@@ -142,7 +135,7 @@ export class Sender {
       setTimeout(this.#nativeOnWritable, NO_DROP_RETRY);
       return;
     }
-    this.#native.sendTimeout = this.#alone ? SLICE_ALONE : SLICE;
+    this.#native.sendTimeout = SLICE;
     this.#native.send([]).then(this.#nativeOnWritable, this.#nativeOnWritable);
     this.#native.sendTimeout = 0;
   }

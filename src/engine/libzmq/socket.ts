@@ -374,7 +374,6 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
       this.#inproc = true;
       touchSoon();
     }
-    this.#sender.attached();
     this.#observe();
   }
 
