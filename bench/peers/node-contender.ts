@@ -76,6 +76,8 @@ function shoalContender(engine: string, api: keyof typeof APIS): Contender {
     supports(scenario) {
       if (scenario.startsWith("cluster-") && engine !== "zmtp") return false;
       if (OWN_SCENARIOS.includes(scenario) && engine !== "zmtp") return false;
+      // The engine libzmq does not run in worker threads.
+      if (scenario === "threads" && engine !== "zmtp") return false;
       return (plays as readonly string[]).includes(scenario);
     },
     command: (side) =>

@@ -18,13 +18,11 @@ export interface OperationChannels {
   readonly end: Channel;
 }
 
-export const SEND = channelsOf("shoal.send");
 export const REQUEST = channelsOf("shoal.request");
 export const PROCESS = channelsOf("shoal.process");
 export const MESSAGE_SEND = channelsOf("shoal.message.send");
 export const MESSAGE_PROCESS = channelsOf("shoal.message.process");
 /** Single moments have one channel. */
-export const RECEIVE: Channel = channel("shoal.receive");
 export const MESSAGE_RECEIVE: Channel = channel("shoal.message.receive");
 export const MESSAGE_ACKNOWLEDGE: Channel = channel("shoal.message.acknowledge");
 

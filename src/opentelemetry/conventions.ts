@@ -33,7 +33,6 @@ export const DURATION_BUCKETS: number[] = [
 /** The conventions' list of systems is open. */
 export const SYSTEM = "zeromq";
 
-export const SHOAL_SOCKET_TYPE = "shoal.socket.type";
 export const SHOAL_SERVICE_SYSTEM = "shoal.service.system";
 export const SHOAL_SERVICE_METHOD = "shoal.service.method";
 /** Id of the node that sent a message. */

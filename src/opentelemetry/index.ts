@@ -19,8 +19,7 @@ export type {
   MessageSystem,
   ObservedMessage,
 } from "../core/message-operations.js";
-export type { ReceivedMessage, SendOperation } from "../sockets/observation.js";
 export { SEMANTIC_CONVENTIONS_VERSION } from "./conventions.js";
 export { type Observation, type ObserveOptions, observeDrivers } from "./drivers.js";
 export { type Instrumentation, type InstrumentOptions, instrument } from "./instrument.js";
-export { contextOf, processMessage, traceSocket } from "./messages.js";
+export { contextOf, processMessage } from "./messages.js";

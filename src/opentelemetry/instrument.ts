@@ -1,6 +1,5 @@
 /**
- * Connects diagnostics channels to OpenTelemetry: spans of requests and handlers, linked by headers, and of traced
- * sockets.
+ * Connects diagnostics channels to OpenTelemetry: spans of requests and handlers, linked by headers.
  *
  *   request ── span ── headers: traceparent ──> handler ── span, its child
  */
@@ -24,10 +23,8 @@ import {
   type Operation,
   PROCESS,
   type ProcessOperation,
-  RECEIVE,
   REQUEST,
   type RequestOperation,
-  SEND,
 } from "../core/diagnostics.js";
 import { InvalidStateError } from "../core/errors.js";
 import type {
@@ -35,22 +32,12 @@ import type {
   MessageSendOperation,
   ObservedMessage,
 } from "../core/message-operations.js";
-import type { ReceivedMessage, SendOperation } from "../sockets/observation.js";
-import {
-  MESSAGING_MESSAGE_BODY_SIZE,
-  SHOAL_MESSAGE_RECIPIENTS,
-  SHOAL_SERVICE_METHOD,
-  SHOAL_SERVICE_SYSTEM,
-  SHOAL_SOCKET_TYPE,
-} from "./conventions.js";
+import { SHOAL_MESSAGE_RECIPIENTS, SHOAL_SERVICE_METHOD, SHOAL_SERVICE_SYSTEM } from "./conventions.js";
 import {
   beginMessageSend,
   beginReceived,
-  keepContext,
-  onFirstTraced,
   reportMessageAcknowledge,
   reportMessageReceive,
-  tracedName,
 } from "./messages.js";
 import {
   activeTelemetry,
@@ -83,8 +70,8 @@ export interface Instrumentation extends Disposable {
 const OPTIONS: readonly (keyof InstrumentOptions)[] = ["tracerProvider", "meterProvider", "messages"];
 
 /**
- * Reports requests to services (clusters, Majordomo), their handlers, and messages of sockets given to `traceSocket`,
- * as spans and metrics by the messaging conventions.
+ * Reports requests to services (clusters, Majordomo) and their handlers as spans and metrics by the messaging
+ * conventions.
  *
  * The program's propagator puts a request's context into at most 8 headers and 1,024 bytes. A broker or node that does
  * not forward headers loses it. `messages` adds messages between cluster nodes, whose receivers get the context.
@@ -162,36 +149,10 @@ function observe(of: Telemetry, messages: boolean | ((destination: string) => bo
       if (isWanted(each.destination)) reportMessageAcknowledge(of, each);
     }),
   ];
-  const onSockets = [
-    guarded<SendOperation>(SEND.start, (operation) => {
-      const destination = tracedName(operation.socket);
-      if (destination === undefined) return;
-      const attributes = {
-        [MESSAGING_MESSAGE_BODY_SIZE]: operation.bytes,
-        [SHOAL_SOCKET_TYPE]: operation.socketType,
-      };
-      started(operation, of.begin("send", destination, context.active(), attributes));
-    }),
-    guarded(SEND.end, ended),
-    guarded<ReceivedMessage>(RECEIVE, ({ socket, socketType, message, bytes }) => {
-      const destination = tracedName(socket);
-      if (destination === undefined) return;
-      const attributes = { [MESSAGING_MESSAGE_BODY_SIZE]: bytes, [SHOAL_SOCKET_TYPE]: socketType };
-      // The active context belongs to the call that triggered the read.
-      const begun = of.begin("receive", destination, ROOT_CONTEXT, attributes);
-      keepContext(message, begun.context, destination);
-      begun.end(undefined);
-    }),
-  ];
-  const always = messages === false ? onServices : [...onServices, ...onMessages];
-  for (const [channel, listener] of always) channel.subscribe(listener);
-  // Only while a socket is traced, since the channel has every socket's messages.
-  onFirstTraced(() => {
-    for (const [channel, listener] of onSockets) channel.subscribe(listener);
-  });
+  const subscribed = messages === false ? onServices : [...onServices, ...onMessages];
+  for (const [channel, listener] of subscribed) channel.subscribe(listener);
   return () => {
-    onFirstTraced(undefined);
-    for (const [channel, listener] of [...always, ...onSockets]) channel.unsubscribe(listener);
+    for (const [channel, listener] of subscribed) channel.unsubscribe(listener);
   };
 }
 

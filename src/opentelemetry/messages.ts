@@ -1,5 +1,5 @@
 /**
- * Spans of messages and their handlers: of traced sockets, of clusters and of sessions.
+ * Spans of messages and their handlers: of clusters and of sessions.
  *
  *   publish ── one span, the producer ── its context, with each copy ──> process ── a span at each subscription: the producer's child,
  *                                                                                  with a link to it
@@ -7,7 +7,6 @@
  * The store keeps a session message's producer context, which links the client's receive at any later time.
  */
 import { type Context, context, ROOT_CONTEXT, trace } from "@opentelemetry/api";
-import { invalidArgument } from "../core/arguments.js";
 import { observed } from "../core/diagnostics.js";
 import {
   decodeContext,
@@ -16,7 +15,6 @@ import {
   type MessageSystem,
   type ObservedMessage,
 } from "../core/message-operations.js";
-import { Socket } from "../sockets/socket.js";
 import {
   MESSAGING_MESSAGE_BODY_SIZE,
   MESSAGING_SUBSCRIPTION,
@@ -34,9 +32,6 @@ import {
   type Telemetry,
 } from "./telemetry.js";
 
-/** Characters of a name. */
-const MAX_TRACED_NAME = 128;
-
 const CALLS: Readonly<Record<MessageSendOperation["call"], OperationName>> = {
   publish: "publish",
   sendTo: "send",
@@ -50,7 +45,6 @@ const SENDERS: Readonly<Record<MessageSystem, string>> = {
   sessions: SHOAL_SESSION_PUBLISHER,
 };
 
-const traced = new WeakMap<object, string>();
 interface Received {
   readonly context: Context;
   readonly destination: string;
@@ -59,47 +53,8 @@ interface Received {
 /** Kept while the program holds the message. */
 const received = new WeakMap<object, Received>();
 
-let isAnyTraced = false;
-let onTraced: (() => void) | undefined;
-
-/** Called now if a socket is traced already. */
-export function onFirstTraced(listener: (() => void) | undefined): void {
-  onTraced = isAnyTraced ? undefined : listener;
-  if (isAnyTraced) listener?.();
-}
-
-export function tracedName(socket: object): string | undefined {
-  return traced.get(socket);
-}
-
-export function keepContext(message: unknown, of: Context, destination: string): void {
-  if (typeof message === "object" && message !== null) received.set(message, { context: of, destination });
-}
-
 /**
- * Reports a span for each send and receive of a socket during an instrumentation. ZMTP has no headers: send the context
- * as a frame to join both ends (docs/tracing.md).
- *
- * @param name low-cardinality destination in spans and metrics, 1 to 128 characters, such as "orders"
- * @returns the socket
- * @throws InvalidArgumentError `EINVAL` for anything but a socket, or an invalid name
- */
-export function traceSocket<S extends Socket>(socket: S, name: string): S {
-  if (!(socket instanceof Socket)) throw invalidArgument("traceSocket must be given a socket", socket);
-  if (typeof name !== "string" || name === "" || name.length > MAX_TRACED_NAME)
-    throw invalidArgument(
-      `the name of a traced socket must be a text of 1 to ${MAX_TRACED_NAME} characters`,
-      name,
-    );
-  traced.set(socket, name);
-  isAnyTraced = true;
-  onTraced?.();
-  onTraced = undefined;
-  return socket;
-}
-
-/**
- * Trace context of a message received by a traced socket, a node or a session: its sender's, else its receive span's.
+ * Trace context of a message received by a node or a session: its sender's, else its receive span's.
  *
  * @param message as returned by `receive`
  * @returns `undefined` for other values, and messages received without an instrumentation
@@ -112,7 +67,7 @@ export function contextOf(message: unknown): Context | undefined {
  * Calls a message handler within a span, a child of {@link contextOf}'s context, which its sends and requests join.
  * Without an instrumentation, or for an untraced message, only calls the handler.
  *
- * @param message as a traced socket's `receive` returns it
+ * @param message as a subscription's or a session's `receive` returns it
  * @returns the handler's result; the span ends when it settles
  */
 export function processMessage<M, R>(message: M, handle: (message: M) => R): R {
@@ -145,7 +100,8 @@ export function beginMessageSend(telemetry: Telemetry, operation: MessageSendOpe
 export function reportMessageReceive(telemetry: Telemetry, message: ObservedMessage): void {
   const running = beginReceived(telemetry, "receive", message);
   const name = nameOf(telemetry, message) ?? message.destination;
-  keepContext(message.message, running.remote ?? running.context, name);
+  if (typeof message.message === "object" && message.message !== null)
+    received.set(message.message, { context: running.remote ?? running.context, destination: name });
   running.end(undefined);
 }
 

@@ -4,7 +4,7 @@
  * A message leaves the engine only for a call that gets it at once, so aborted and timed-out calls lose nothing.
  * Messages refused by the codec are counted, reported and skipped.
  */
-import { RingBuffer } from "../core/collections/queues.js";
+import { Link, LinkedList } from "../core/collections/queues.js";
 import { ClosedError, InvalidStateError, type ShoalError, TimeoutError } from "../core/errors.js";
 import { costOf } from "../core/memory.js";
 import type { OptionValues } from "../core/option-table.js";
@@ -15,9 +15,6 @@ import type { Counters } from "./stats.js";
 
 /** Cost of messages (core/memory.ts) for one `receiveMany`; more exceeds the processor's cache and is slower. */
 const MAX_MANY_COST = 524_288;
-
-/** Settled calls that may stay queued. */
-const SLACK = 16;
 
 export interface InboxRules<T> {
   readonly options: Readonly<Pick<OptionValues, "receiveTimeout" | "maxPendingReceives">>;
@@ -45,10 +42,9 @@ export class Inbox<T> {
   readonly #engine: EngineSocket;
   readonly #rules: InboxRules<T>;
   readonly #counters: Counters;
-  readonly #pending = new RingBuffer<Pending<T>>(2);
+  readonly #pending = new LinkedList<Pending<T>>();
   readonly #budget = new TurnBudget();
   readonly share = new BatchShare();
-  #waiting = 0;
   /** Messages of a call that its codec aborted. */
   #kept: T[] | undefined = undefined;
   /** Waiting calls are served after the next turn of the event loop. */
@@ -61,13 +57,13 @@ export class Inbox<T> {
   }
 
   get waiting(): number {
-    return this.#waiting;
+    return this.#pending.length;
   }
 
   receive(options: WaitOptions | undefined): Promise<T> {
     const refused = refusedWait(options);
     if (refused !== undefined) return refused;
-    if (this.#waiting === 0) {
+    if (this.waiting === 0) {
       const message = this.next();
       if (message !== undefined) return this.#handOver(message, 1);
     }
@@ -76,7 +72,7 @@ export class Inbox<T> {
 
   /** @returns `undefined` without a message, while calls wait, or if the event loop has to turn first */
   tryReceive(): T | undefined {
-    if (this.#waiting > 0 || this.#budget.exhausted) return undefined;
+    if (this.waiting > 0 || this.#budget.exhausted) return undefined;
     const message = this.next();
     if (message !== undefined) this.#budget.note();
     return message;
@@ -86,7 +82,7 @@ export class Inbox<T> {
   receiveMany(max: number, options: WaitOptions | undefined, lease?: Lease): Promise<T[]> {
     const refused = refusedWait(options);
     if (refused !== undefined) return refused;
-    if (this.#waiting === 0) {
+    if (this.waiting === 0) {
       const messages = this.#takeUpTo(max, lease);
       if (messages.length > 0) return this.#handOver(messages, messages.length);
     }
@@ -95,10 +91,8 @@ export class Inbox<T> {
 
   /** Ends a waiting call, so that it takes no message. */
   withdraw(call: Promise<unknown>): void {
-    for (let i = 0; i < this.#pending.length; i++) {
-      const { waiter } = this.#pending.at(i);
+    for (const { waiter } of this.#pending)
       if (waiter.promise === call) return void waiter.withdraw(closedMeanwhile());
-    }
   }
 
   pump(): void {
@@ -112,12 +106,8 @@ export class Inbox<T> {
 
   #serve(): void {
     for (;;) {
-      const head = this.#pending.peek();
+      const head = this.#pending.first;
       if (head === undefined) return;
-      if (head.waiter.settled) {
-        this.#pending.shift();
-        continue;
-      }
       const value = head.max === 0 ? this.next() : this.#takeUpTo(head.max, head.lease);
       if (value === undefined || (head.max > 0 && (value as T[]).length === 0)) {
         this.#engine.wantReadable(Math.max(1, head.max));
@@ -130,7 +120,6 @@ export class Inbox<T> {
         continue;
       }
       this.#pending.shift();
-      this.#waiting -= 1;
       head.waiter.resolve(value);
       // A busy engine would serve calls within this turn forever.
       if (this.#budget.spend(head.max === 0 ? 1 : (value as T[]).length)) {
@@ -146,11 +135,8 @@ export class Inbox<T> {
   }
 
   fail(make: () => ShoalError): void {
-    for (let head = this.#pending.shift(); head !== undefined; head = this.#pending.shift()) {
-      if (head.waiter.settled) continue;
-      this.#waiting -= 1;
+    for (let head = this.#pending.shift(); head !== undefined; head = this.#pending.shift())
       head.waiter.abandon(make());
-    }
   }
 
   #wait(max: number, options: WaitOptions | undefined, lease: Lease | undefined): Promise<T | T[]> {
@@ -161,32 +147,23 @@ export class Inbox<T> {
       refused.catch(ignore);
       return refused;
     }
-    if (this.#waiting >= this.#rules.options.maxPendingReceives) {
+    if (this.waiting >= this.#rules.options.maxPendingReceives) {
       return rejectNextTurn(
         new InvalidStateError(
           "ERR_TOO_MANY_PENDING",
-          `${this.#waiting} receives wait already (maxPendingReceives)`,
+          `${this.waiting} receives wait already (maxPendingReceives)`,
         ),
       );
     }
-    const waiter = new Waiter<T | T[]>(timeout, options?.signal, this.#timedOut, this.#waiterOnGivenUp);
-    this.#waiting += 1;
-    this.#pending.push({ max, lease, waiter });
-    if (this.#waiting === 1) this.#engine.wantReadable(Math.max(1, max));
+    const waiter = new Waiter<T | T[]>(timeout, options?.signal, this.#timedOut, () => {
+      link.unlink();
+      if (this.waiting === 0) this.#engine.wantReadable(0);
+    });
+    const link = new Link<Pending<T>>({ max, lease, waiter });
+    this.#pending.push(link);
+    if (this.waiting === 1) this.#engine.wantReadable(Math.max(1, max));
     return waiter.promise;
   }
-
-  #waiterOnGivenUp = (): void => {
-    this.#waiting -= 1;
-    if (this.#waiting > 0) {
-      if (this.#pending.length > 2 * this.#waiting + SLACK) {
-        this.#pending.retain((pending) => !pending.waiter.settled);
-      }
-      return;
-    }
-    this.#pending.clear();
-    this.#engine.wantReadable(0);
-  };
 
   #handOver<V>(value: V, messages: number): Promise<V> {
     if (!this.#budget.spend(messages)) return Promise.resolve(value);

@@ -13,7 +13,6 @@ import {
 import { SOCKET_EVENTS, type SocketEvent } from "../engine/events.js";
 import type { FrameBatch } from "../engine/frame-batch.js";
 import { FRAMES } from "./message.js";
-import { isReceiveObserved } from "./observation.js";
 import type { DeliveryResult } from "./outbox.js";
 import type { Subscriber, XPublisher } from "./pub-sub.js";
 import type { Readable } from "./readable.js";
@@ -125,24 +124,14 @@ export function whenWritable(socket: Socket): Promise<void> {
  * Passes a Subscriber's messages in undecoded batches, without an object each.
  *
  * @param reader must not keep an unpinned batch, because its memory is reused
- * @param each gets single messages while receives are observed
  * @returns `false` if the engine cannot
  */
-export function readBatches(
-  socket: Subscriber,
-  reader: (batch: FrameBatch) => void,
-  each: (message: Buffer[]) => void,
-): boolean {
+export function readBatches(socket: Subscriber, reader: (batch: FrameBatch) => void): boolean {
   const core = socket[CORE];
   const source = core.closed ? undefined : core.engine.relaySource;
   if (source === undefined) return false;
   const { counters } = core;
   void readAll(core, () => {
-    if (isReceiveObserved()) {
-      const message = core.inbox.next();
-      if (message !== undefined) each(message as Buffer[]);
-      return message === undefined ? 0 : 1;
-    }
     const batch = source.takeBatch(MAX_READ);
     if (batch === undefined) return 0;
     const { messages } = batch;

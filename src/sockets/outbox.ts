@@ -14,7 +14,7 @@
  */
 import { invalidArgument } from "../core/arguments.js";
 import { copyOf } from "../core/bytes.js";
-import { RingBuffer } from "../core/collections/queues.js";
+import { Link, LinkedList } from "../core/collections/queues.js";
 import {
   ClosedError,
   InvalidArgumentError,
@@ -52,9 +52,6 @@ export interface SendOptions extends WaitOptions {
   readonly transfer?: boolean | undefined;
 }
 
-/** Withdrawn messages that may stay queued. */
-const SLACK = 16;
-
 const SENT = Promise.resolve();
 
 /**
@@ -89,9 +86,8 @@ export class Outbox {
   readonly #engine: EngineSocket;
   readonly #rules: OutboxRules;
   readonly #counters: Counters;
-  readonly #pending = new RingBuffer<Pending>(2);
+  readonly #pending = new LinkedList<Pending>();
   readonly #budget = new TurnBudget();
-  #waiting = 0;
   #waitingCost = 0;
   #isOffering = false;
   /** Sends rejected by `abandon`, without those that the engine took all the same. */
@@ -105,14 +101,14 @@ export class Outbox {
   }
 
   get waiting(): number {
-    return this.#waiting;
+    return this.#pending.length;
   }
 
   /** @param strict an unroutable message is an error, whatever `mandatory` is */
   send(message: OutgoingMessage, options: SendOptions | undefined, strict: boolean): Promise<void> {
     const refused = refusedWait(options);
     if (refused !== undefined) return refused;
-    if (this.#waiting === 0) {
+    if (this.waiting === 0) {
       let result: OfferResult;
       try {
         result = this.#offer(message, options);
@@ -145,12 +141,11 @@ export class Outbox {
     const waiter = new Waiter<void>(timeout, options?.signal, this.#timedOut, (why) => {
       pending.givenUp = why;
       this.#counters.dropped[why] += 1;
+      link.unlink();
       this.#left(cost);
-      this.#prune();
       // The next message may fit other peers, and if all have room nothing else asks again.
-      if (this.#waiting > 0) queueMicrotask(() => this.pump());
+      if (this.waiting > 0) queueMicrotask(() => this.pump());
     });
-    this.#waiting += 1;
     this.#waitingCost += cost;
     const pending: Pending = {
       message: waiting,
@@ -161,14 +156,15 @@ export class Outbox {
       waiter,
       givenUp: undefined,
     };
-    this.#pending.push(pending);
+    const link = new Link(pending);
+    this.#pending.push(link);
     this.#engine.wantWritable(true);
     return waiter.promise;
   }
 
   /** @returns `false`, without effect, if there is no room */
   trySend(message: OutgoingMessage, memory?: MessageMemory): boolean {
-    if (this.#waiting > 0) return false;
+    if (this.waiting > 0) return false;
     const result = this.#offer(message, memory);
     if (result === OfferResult.Mute) return false;
     this.#countSent(message);
@@ -180,7 +176,7 @@ export class Outbox {
 
   /** @returns `full` and `gone` are not counted */
   tryDeliver(message: OutgoingMessage, memory?: MessageMemory): DeliveryResult {
-    if (this.#waiting > 0) return "full";
+    if (this.waiting > 0) return "full";
     const result = this.#offer(message, memory);
     if (result === OfferResult.Unroutable) return "gone";
     if (result !== OfferResult.Accepted) return "full";
@@ -191,11 +187,7 @@ export class Outbox {
   pump(): void {
     // A listener that an offer calls may send, and find room: the message in hand would be offered twice.
     if (this.#isOffering) return;
-    for (let head = this.#pending.peek(); head !== undefined; head = this.#pending.peek()) {
-      if (head.waiter.settled) {
-        this.#pending.shift();
-        continue;
-      }
+    for (let head = this.#pending.first; head !== undefined; head = this.#pending.first) {
       let result: OfferResult;
       this.#isOffering = true;
       try {
@@ -228,7 +220,7 @@ export class Outbox {
 
   /** Settles when no waiting message can leave; messages out of turn never can. */
   drained(): Promise<void> {
-    if (this.#waiting === 0 || this.#rules.sendsOutOfTurn) return Promise.resolve();
+    if (this.waiting === 0 || this.#rules.sendsOutOfTurn) return Promise.resolve();
     return new Promise((resolve) => {
       this.#onDrained = resolve;
     });
@@ -236,7 +228,6 @@ export class Outbox {
 
   abandon(): void {
     for (let head = this.#pending.shift(); head !== undefined; head = this.#pending.shift()) {
-      if (head.waiter.settled) continue;
       this.abandoned += 1;
       head.givenUp = "closed";
       this.#counters.dropped.closed += 1;
@@ -301,9 +292,9 @@ export class Outbox {
   /** The first send may wait whatever its size. */
   #tooMany(cost: number): ShoalError | undefined {
     const { maxPendingSends, maxPendingSendBytes } = this.#rules.options;
-    if (this.#waiting === 0) return undefined;
+    if (this.waiting === 0) return undefined;
     const most =
-      this.#waiting >= maxPendingSends
+      this.waiting >= maxPendingSends
         ? "maxPendingSends"
         : this.#waitingCost + cost > maxPendingSendBytes
           ? "maxPendingSendBytes"
@@ -311,21 +302,16 @@ export class Outbox {
     if (most === undefined) return undefined;
     return new InvalidStateError(
       "ERR_TOO_MANY_PENDING",
-      `${this.#waiting} sends that count ${this.#waitingCost} bytes wait for room already (${most}): await send, or look at its result`,
+      `${this.waiting} sends that count ${this.#waitingCost} bytes wait for room already (${most}): await send, or look at its result`,
     );
   }
 
+  /** One has left the queue. */
   #left(cost: number): void {
-    this.#waiting -= 1;
     this.#waitingCost -= cost;
-    if (this.#waiting > 0) return;
+    if (this.waiting > 0) return;
     if (!this.#rules.isRoomAwaited) this.#engine.wantWritable(false);
     this.#onDrained?.();
-  }
-
-  #prune(): void {
-    if (this.#waiting === 0) this.#pending.clear();
-    else if (this.#pending.length > 2 * this.#waiting + SLACK) this.#pending.retain(isWaiting);
   }
 
   #timedOut = (): ShoalError =>
@@ -347,10 +333,6 @@ function refusal(reason: DropReason): ShoalError {
   return reason === "unroutable"
     ? new UnroutableError("No peer with this routing id is connected")
     : new TimeoutError("EAGAIN", "The peer with this routing id is at its high-water mark");
-}
-
-function isWaiting(pending: Pending): boolean {
-  return !pending.waiter.settled;
 }
 
 // --- Options about the ownership of memory ---------------------------------------------------------------------------

@@ -177,7 +177,7 @@ export class Request<T = Raw> extends Socket {
     const over = Math.min(end, performance.now() + time);
     // Otherwise late replies to an earlier request would be taken for this reply.
     core.counters.late += core.engine.discard();
-    await core.send(message, { timeout: msUntil(over), signal }, false);
+    await core.outbox.send(message, { timeout: msUntil(over), signal }, false);
     this.#asked = core.engine.asked;
     if (core.closed) throw new ClosedError("EAGAIN", "The socket closed before the reply came");
     try {
@@ -341,7 +341,7 @@ export class Router<T = Raw> extends Socket {
    */
   tryDeliver(message: RoutedOut<Settled<T>>): DeliveryResult {
     const core = this[CORE];
-    return core.closed ? "gone" : core.tryDeliver(core.encode(message));
+    return core.closed ? "gone" : core.outbox.tryDeliver(core.encode(message));
   }
 
   /**
@@ -357,7 +357,7 @@ export class Router<T = Raw> extends Socket {
       checkCallOptions("reply", options, SEND_OPTIONS);
       checkMemory(options);
       const message = this[CORE].encode(envelope.wrap(body as MessageLike | MessageLike[]));
-      await this[CORE].send(message, options, true);
+      await this[CORE].outbox.send(message, options, true);
     });
   }
 }

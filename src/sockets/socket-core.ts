@@ -7,7 +7,7 @@
  *           sends refused          leaves, what waits for room, too
  */
 import { isBytes } from "../core/bytes.js";
-import { IS_DEBUG } from "../core/diagnostics.js";
+import { DEBUG, IS_DEBUG } from "../core/diagnostics.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError, type ShoalError } from "../core/errors.js";
 import { MAX_FRAMES } from "../core/memory.js";
 import {
@@ -22,7 +22,6 @@ import { IdleWaits, Once, withTimeout } from "../core/waiter.js";
 import type {
   EngineListener,
   EngineSocket,
-  MessageMemory,
   OutgoingFrame,
   OutgoingMessage,
   PeerCredentials,
@@ -38,15 +37,7 @@ import { checkOption, owned, readableOptions, resolveOptions } from "./check-opt
 import type { Context } from "./context.js";
 import { Inbox, type InboxRules } from "./inbox.js";
 import { byteLengthOf, FRAMES, type MessageShape } from "./message.js";
-import {
-  isReceiveObserved,
-  isSendObserved,
-  logEvent,
-  observeReceive,
-  observeSend,
-  observeTrySend,
-} from "./observation.js";
-import { type DeliveryResult, Outbox, type OutboxRules, type SendOptions } from "./outbox.js";
+import { Outbox, type OutboxRules } from "./outbox.js";
 import { SocketEndpoints } from "./socket-endpoints.js";
 import { SocketEvents } from "./socket-events.js";
 import type { Authenticate } from "./socket-options.js";
@@ -86,9 +77,12 @@ function mostFramesOf(type: SocketTypeName): number {
   return ROUTES.includes(type) ? MAX_FRAMES + 1 : MAX_FRAMES;
 }
 
+function logEvent(socketType: string, event: SocketEvent): void {
+  const { type, ...details } = { error: undefined, ...event };
+  DEBUG("%s %s %j", socketType, type, { ...details, error: details.error?.message });
+}
+
 export class SocketCore implements EngineListener, OutboxRules, InboxRules<unknown> {
-  /** The socket, for observation.ts. Weak, because a connection in progress holds this core but must not hold a dropped socket. */
-  declare owner: WeakRef<object>;
   readonly typeName: SocketTypeName;
   readonly context: Context;
   /** Its `maxSockets` counts this socket. */
@@ -170,17 +164,12 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   }
 
   get isPlain(): boolean {
-    return !this.#takesTurns && this.shape === FRAMES && !isReceiveObserved();
+    return !this.#takesTurns && this.shape === FRAMES;
   }
 
   decode(frames: Buffer[], delivered: number): unknown {
     this.#deliveredAtTake = delivered;
-    const message = this.shape.decode(frames, this.#invalid);
-    if (isReceiveObserved() && message !== undefined) {
-      const socket = this.owner.deref();
-      if (socket !== undefined) observeReceive(socket, this.typeName, frames, message);
-    }
-    return message;
+    return this.shape.decode(frames, this.#invalid);
   }
 
   /** Whether a REQ or REP must send next. */
@@ -222,32 +211,6 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     const attached = this.endpoints.any || this.endpoints.settling > 0;
     if (spec.local !== true) this.engine.setOption(name, own, attached);
     else setOption(this.options, name, own);
-  }
-
-  // Sends of the program, which can be observed; those of the library call the outbox.
-
-  send(message: OutgoingMessage, options: SendOptions | undefined, strict: boolean): Promise<void> {
-    if (!isSendObserved()) return this.outbox.send(message, options, strict);
-    return observeSend(this.#socket, this.typeName, message, () =>
-      this.outbox.send(message, options, strict),
-    );
-  }
-
-  trySend(message: OutgoingMessage, memory: MessageMemory | undefined): boolean {
-    if (!isSendObserved()) return this.outbox.trySend(message, memory);
-    return observeTrySend(this.#socket, this.typeName, message, () => this.outbox.trySend(message, memory));
-  }
-
-  tryDeliver(message: OutgoingMessage, memory?: MessageMemory): DeliveryResult {
-    if (!isSendObserved()) return this.outbox.tryDeliver(message, memory);
-    return observeTrySend(this.#socket, this.typeName, message, () =>
-      this.outbox.tryDeliver(message, memory),
-    );
-  }
-
-  /** The program holds it during a call. */
-  get #socket(): object {
-    return this.owner.deref() as object;
   }
 
   forward(): void {

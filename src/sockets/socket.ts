@@ -90,7 +90,6 @@ export abstract class Socket {
       throw new InvalidArgumentError(`${name} has no option codec: its messages are frames as they are`);
     }
     const core = new SocketCore(name, context, given, shape, authenticate);
-    core.owner = new WeakRef(this);
     Object.defineProperty(this, CORE, { value: core });
     // A program's classes may add fields.
     if (Object.getPrototypeOf(Object.getPrototypeOf(this)) === Socket.prototype)

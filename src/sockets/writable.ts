@@ -62,12 +62,12 @@ export const SENDING: Omit<Writable<unknown>, keyof WritableOptions> & ThisType<
     } catch (error) {
       return Promise.reject(error);
     }
-    return core.send(encoded, options, false);
+    return core.outbox.send(encoded, options, false);
   },
   trySend(message, options) {
     const core = this[CORE];
     core.assertFree();
     if (options !== undefined && options !== checked) check("trySend", options, TRY_OPTIONS);
-    return core.trySend(core.encode(message), options);
+    return core.outbox.trySend(core.encode(message), options);
   },
 };

@@ -196,7 +196,8 @@ describeTransports("close", (world) => {
       endpoint = pull.lastEndpoint as string;
       if (i % 2 === 0) await pull.unbind(endpoint);
       const closed = pull.close({ linger: 0 });
-      if (i % 3 !== 0) await closed; // The next bind waits for it by itself.
+      // zmtp's next bind needs no wait.
+      if (i % 3 !== 0 || world.engine === "libzmq") await closed;
     }
     const [pull, push] = [world.pull(), world.push()];
     await pull.bind(endpoint);

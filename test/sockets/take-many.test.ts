@@ -1,5 +1,4 @@
 /** Receives that take messages of the engine together. */
-import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { expect, test } from "vitest";
 import { Context, Publisher, Pull, Push, type Socket, Subscriber } from "../../src/index.js";
 import { closeAfterEach } from "../support/close-after-each.js";
@@ -27,19 +26,5 @@ test.each<[string, (message: string[]) => string[]]>([
   for (let count = 0; count < 20; count += sizes.at(-1) as number)
     sizes.push((await to.receiveMany()).length);
   // 524,288 bytes: four times 165,000, of which the last may go past them.
-  expect(Math.max(...sizes)).toBe(4);
-});
-
-test("one that takes them one by one stops there, too", async () => {
-  const listener = (): void => undefined;
-  subscribe("shoal.receive", listener);
-  const [from, to] = [own(new Push({ context })), own(new Pull({ context }))];
-  await linked(to, from);
-  for (let i = 0; i < 20; i++) await from.send(Array.from({ length: 2_500 }, () => ""));
-  const sizes: number[] = [];
-  const batches = to.batches();
-  for (let count = 0; count < 20; count += sizes.at(-1) as number)
-    sizes.push((await batches.next()).value?.length ?? 0);
-  unsubscribe("shoal.receive", listener);
   expect(Math.max(...sizes)).toBe(4);
 });

@@ -36,10 +36,8 @@ class LibzmqContext implements EngineContext {
 
   constructor(native: Native, options: EngineOptions, shared: boolean) {
     const context = shared ? native.context : new native.Context();
-    this.#shared = { native, context, releases: new Map() };
-    // The process-wide context's limit may have been raised by a thread.
-    const room = Math.floor((context.maxSockets - NATIVE_SOCKETS_SPARE) / NATIVE_SOCKETS_PER_SOCKET);
-    this.setOption("maxSockets", Math.max(this.#maxSockets, shared ? room : 0));
+    this.#shared = { native, context };
+    this.setOption("maxSockets", this.#maxSockets);
     for (const [name, value] of Object.entries(options)) this.setOption(name, value);
   }
 

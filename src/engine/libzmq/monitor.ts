@@ -7,8 +7,6 @@
  * drained on each tick. Then a new observer replaces the old one, which ends with an `end` event.
  * 3. An observer fails if libzmq has no socket left for it, but its monitor has started without a reader (1).
  * So the engine reserves sockets (engine.ts).
- * 4. In a worker thread, an inproc socket may end long after the thread and the observer (1). libzmq reports
- * no inproc peers, so such a socket has no monitor (socket.ts).
  *
  *        hold(true)                   close of the socket
  *   loose ---------> held -----------------------+----> ended
@@ -115,11 +113,6 @@ function observe(native: Native, socket: NativeSocket): NativeObserver {
   }
 }
 
-/** ms of linger at a worker thread's end. */
-const LAST_LINGER = 50;
-/** ms */
-const LAST_WAIT = LAST_LINGER + 25;
-
 export interface NativePair {
   readonly socket: NativeSocket;
   observer: NativeObserver | undefined;
@@ -134,44 +127,14 @@ const forgotten = new FinalizationRegistry<NativePair>((pair) => {
   else void readToEnd(observer, () => undefined).then(() => kept.delete(pair));
 });
 
-/**
- * Closes native sockets before their observers when the owner cannot (1).
- *
- * - Sockets dropped by the program are collected in any order.
- * - A worker thread may end with open sockets; a pending native read then ends the process, too
- *   ("Napi::Error"). This relies on the worker's `exit` event, which `Worker.terminate()` does not emit
- *   (docs/engines.md).
- *
- * @returns call it once the pair is closed
- */
+/** Closes a native socket that the program dropped before its observer (1). @returns call it once the pair is closed */
 export function closeWithOwner(owner: object, pair: NativePair): () => void {
-  if (kept.size === 0 && inWorker()) process.once("exit", closeAll);
   kept.add(pair);
   forgotten.register(owner, pair, pair);
   return () => {
     forgotten.unregister(pair);
     kept.delete(pair);
-    if (kept.size === 0 && inWorker()) process.off("exit", closeAll);
   };
-}
-
-/** A worker thread may end long before the process. */
-export function inWorker(): boolean {
-  return !process.getBuiltinModule("node:worker_threads").isMainThread;
-}
-
-function closeAll(): void {
-  let observed = false;
-  for (const { socket, observer } of kept) {
-    if (observer !== undefined) observed = true;
-    if (socket.closed) continue;
-    const { linger } = socket;
-    if (linger < 0 || linger > LAST_LINGER) socket.linger = LAST_LINGER;
-    socket.close();
-  }
-  if (observed) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LAST_WAIT);
-  for (const { observer } of kept) observer?.close();
-  kept.clear();
 }
 
 async function readToEnd(observer: NativeObserver, emit: (event: NativeEvent) => void): Promise<void> {

@@ -1,6 +1,7 @@
 /** The npm package `zeromq`: the used part of its interface, its options for shoal's, and its errors as shoal's. */
 import { createRequire } from "node:module";
 import { join } from "node:path";
+import { isMainThread } from "node:worker_threads";
 import {
   ClosedError,
   ERROR_CODES,
@@ -93,14 +94,20 @@ function requirePackage(id: string): unknown {
   }
 }
 
-/** @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` if the package does not load, and on Bun and Deno */
+/** A worker thread that ends with open sockets, or a pending native read, ends the process, too ("Napi::Error"). */
+function unfitPlace(): string | undefined {
+  if (process.versions.bun !== undefined) return "on Bun";
+  if (process.versions.deno !== undefined) return "on Deno";
+  return isMainThread ? undefined : "in a worker thread";
+}
+
+/** @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` if the package does not load; on Bun, Deno and in worker threads */
 export function loadNative(require: (id: string) => unknown = requirePackage): Native {
   if (loaded !== undefined) return loaded;
-  const runtime =
-    process.versions.bun !== undefined ? "Bun" : process.versions.deno !== undefined ? "Deno" : undefined;
-  if (runtime !== undefined) {
+  const place = unfitPlace();
+  if (place !== undefined) {
     throw new NotSupportedError(
-      `The libzmq engine does not run on ${runtime}: the addon of the npm package zeromq ends its process. ` +
+      `The libzmq engine does not run ${place}: the addon of the npm package zeromq ends its process. ` +
         "Use the engine zmtp, which is the default",
       "ERR_ENGINE_UNAVAILABLE",
     );
@@ -140,19 +147,7 @@ export function assertSupported(name: string, value: unknown): void {
 
 const NOT_NATIVE = new Set(["sendTimeout", "receiveTimeout", "mandatory", "noDrop", ...UNSUPPORTED_OPTIONS]);
 
-/**
- * libzmq adds no jitter to a doubling interval. Each socket starts at 1 to 1.5 times the interval, so that
- * clients of a restarted server do not reconnect in step.
- */
 export function nativeValue(name: string, value: unknown, options: EngineOptions): unknown {
-  if (
-    name === "reconnectInterval" &&
-    typeof value === "number" &&
-    value > 0 &&
-    Number(options.reconnectMaxInterval) > 0
-  ) {
-    return Math.round(value * (1 + Math.random() / 2));
-  }
   if (name === "heartbeatTimeout")
     return heartbeatTimeoutOf({
       heartbeatInterval: Number(options.heartbeatInterval),

@@ -2,59 +2,48 @@
  * Counts connected peers from the monitor's events.
  *
  * libzmq's events name the endpoint rather than the peer, and a failed handshake is remembered until its
- * `disconnect`, which peers have, too. For unfit metadata libzmq reports only that: one soon after an `accept`
- * counts as the end of that handshake. If it later succeeds, a peer's leave is reported late.
+ * `disconnect`, which peers have, too. For unfit metadata libzmq reports only that: one during a handshake counts as
+ * its end. If the handshake later succeeds or fails, a peer's leave is reported late.
  */
 
 import { ProtocolError, TransportError } from "../../core/errors.js";
-import { type Clock, systemClock } from "../../core/timers.js";
 import type { DisconnectReason, SocketEvent } from "../events.js";
 import { eventError, type NativeEvent } from "./native.js";
 
 interface Endpoint {
   peers: number;
   failed: number;
-  readonly shaking: number[];
+  shaking: number;
   /** Ends counted for handshakes that may have been peers'. */
   doubtful: number;
-  connecting: boolean;
-  lost: number;
 }
 
-/** ms within which a handshake with unfit metadata fails. */
-const HANDSHAKE_TIME = 1_000;
-
 export class PeerTable {
-  readonly #clock: Clock;
   readonly #raw: boolean;
   readonly #endpoints = new Map<string, Endpoint>();
+  readonly #dialled = new Set<string>();
   #connected = 0;
-  #reconnects = 0;
 
   /** @param raw connections count as peers at once (STREAM) */
-  constructor(raw = false, clock: Clock = systemClock) {
+  constructor(raw = false) {
     this.#raw = raw;
-    this.#clock = clock;
   }
 
   get connected(): number {
     return this.#connected;
   }
 
-  get reconnects(): number {
-    return this.#reconnects;
-  }
-
   connecting(address: string): void {
-    this.#at(address).connecting = true;
+    this.#dialled.add(address);
   }
 
   isConnecting(address: string): boolean {
-    return this.#endpoints.get(address)?.connecting === true;
+    return this.#dialled.has(address);
   }
 
   /** libzmq has no event for this side's disconnect. */
   disconnecting(address: string): SocketEvent[] {
+    this.#dialled.delete(address);
     const endpoint = this.#endpoints.get(address);
     if (endpoint === undefined) return [];
     this.#endpoints.delete(address);
@@ -83,10 +72,8 @@ export class PeerTable {
           endpoint.failed -= 1;
           return [{ type: "disconnect", address, reason: "unknown" }];
         }
-        const began = endpoint.shaking.at(-1);
-        const recent = began !== undefined && this.#clock.now() - began <= HANDSHAKE_TIME;
-        if (began !== undefined && (recent || endpoint.peers === 0)) {
-          endpoint.shaking.pop();
+        if (endpoint.shaking > 0) {
+          endpoint.shaking -= 1;
           if (endpoint.peers === 0)
             return [unfit(address), { type: "disconnect", address, reason: "protocol" }];
           endpoint.doubtful += 1;
@@ -105,7 +92,7 @@ export class PeerTable {
       case "accept":
       case "connect":
         if (this.#raw) return [{ type: event.type, address }, this.#joined(address)];
-        this.#at(address).shaking.push(this.#clock.now());
+        this.#at(address).shaking += 1;
         return [{ type: event.type, address }];
       case "bind":
       case "connect:delay":
@@ -119,7 +106,11 @@ export class PeerTable {
   /** @returns the leave of a peer that was counted for the handshake */
   #shaken(address: string): SocketEvent[] {
     const endpoint = this.#at(address);
-    if (endpoint.shaking.shift() !== undefined || endpoint.doubtful === 0) return [];
+    if (endpoint.shaking > 0) {
+      endpoint.shaking -= 1;
+      return [];
+    }
+    if (endpoint.doubtful === 0) return [];
     endpoint.doubtful -= 1;
     return this.#lose(endpoint, address).slice(1);
   }
@@ -128,7 +119,6 @@ export class PeerTable {
     endpoint.peers -= 1;
     endpoint.doubtful = Math.min(endpoint.doubtful, endpoint.peers);
     this.#connected -= 1;
-    if (endpoint.connecting) endpoint.lost += 1;
     return this.#left(address, "unknown");
   }
 
@@ -136,10 +126,6 @@ export class PeerTable {
     const endpoint = this.#at(address);
     endpoint.peers += 1;
     this.#connected += 1;
-    if (endpoint.lost > 0) {
-      endpoint.lost -= 1;
-      this.#reconnects += 1;
-    }
     return { type: "peer:join", address };
   }
 
@@ -153,7 +139,7 @@ export class PeerTable {
   #at(address: string): Endpoint {
     let endpoint = this.#endpoints.get(address);
     if (endpoint === undefined) {
-      endpoint = { peers: 0, failed: 0, shaking: [], doubtful: 0, connecting: false, lost: 0 };
+      endpoint = { peers: 0, failed: 0, shaking: 0, doubtful: 0 };
       this.#endpoints.set(address, endpoint);
     }
     return endpoint;

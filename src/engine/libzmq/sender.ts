@@ -10,28 +10,20 @@
  *   until it is sent.
  *
  * An empty message only waits until the socket is writable (`wantWritable`).
- *
- * The package keeps sent memory for a turn, so one turn accepts at most `MAX_TURN_BYTES`.
  */
 
 import { type InspectOptions, inspect } from "node:util";
-import { copyOf, isBytes } from "../../core/bytes.js";
+import { copyOf } from "../../core/bytes.js";
 import { RingBuffer } from "../../core/collections/queues.js";
 import { ignore } from "../../core/waiter.js";
-import { OfferResult, type OutgoingFrame, type OutgoingMessage } from "../engine.js";
+import { OfferResult, type OutgoingMessage } from "../engine.js";
 import type { NativeSocket } from "./native.js";
 
-/** ms of one native wait for room. */
+/** ms of one native wait for room, which a first bind or connect over inproc may not wake. */
 const SLICE = 50;
-/** ms before the first bind or connect, which may not wake the wait (inproc). */
-const SLICE_ALONE = 20;
 /** ms between checks of an XPUB with `noDrop`, which always seems writable. */
 const NO_DROP_RETRY = 1;
 const MAX_CREDIT = 256;
-/** With a high-water mark. 1 and 64 MiB cost the same. */
-const MAX_TURN_BYTES = 67_108_864;
-/** Bytes from which the next turn resets the count. */
-const COUNTED_BYTES = 1_048_576;
 
 /** Programs can change inspect's defaults. */
 const LOOK: InspectOptions = {
@@ -65,18 +57,6 @@ export type SendMode =
   /** XPUB with `noDrop`: refuses a message if any peer is full. */
   | "looks";
 
-/** Text is copied. */
-function bytesOf(message: OutgoingMessage): number {
-  if (typeof message === "string") return 0;
-  if (isBytes(message)) return message.length;
-  let bytes = 0;
-  for (let i = 0; i < message.length; i++) {
-    const frame = message[i] as OutgoingFrame;
-    if (typeof frame !== "string") bytes += frame.length;
-  }
-  return bytes;
-}
-
 export class Sender {
   readonly #native: NativeSocket;
   readonly #notify: () => void;
@@ -85,12 +65,7 @@ export class Sender {
   #maxCredit = 0;
   #mode: SendMode;
   #credit = 0;
-  #maxTurnBytes = 0;
-  #turnBytes = 0;
-  #counting = false;
-  #wantsTurn = false;
   #waiting = false;
-  #alone = true;
   #closed = false;
 
   /** @param mostCredit most unchecked sends; 0 for REQ and REP */
@@ -111,7 +86,6 @@ export class Sender {
   set highWaterMark(highWaterMark: number) {
     this.#maxCredit = Math.min(this.#mostCredit, highWaterMark >> 1);
     this.#credit = Math.min(this.#credit, this.#maxCredit);
-    this.#maxTurnBytes = highWaterMark > 0 ? MAX_TURN_BYTES : Number.POSITIVE_INFINITY;
   }
 
   get queued(): number {
@@ -124,15 +98,11 @@ export class Sender {
   }
 
   get writable(): boolean {
-    return this.#refused.length === 0 && !this.#isTurnFull && this.#native.writable;
+    return this.#refused.length === 0 && this.#native.writable;
   }
 
   set mode(mode: SendMode) {
     this.#mode = mode;
-  }
-
-  attached(): void {
-    this.#alone = false;
   }
 
   turn(): void {
@@ -143,16 +113,11 @@ export class Sender {
   offer(message: OutgoingMessage, copies = false): OfferResult {
     switch (this.#mode) {
       case "waits": {
-        if (this.#waiting || this.#refused.length > 0 || this.#isTurnFull) return OfferResult.Mute;
+        if (this.#waiting || this.#refused.length > 0) return OfferResult.Mute;
         if (this.#credit === 0 && !this.#native.writable) return OfferResult.Mute;
         const own = copies ? copyOf(message) : message;
         if (this.#credit > 0) this.#credit -= 1;
         this.#native.send(own).catch(() => this.#keep(own));
-        this.#turnBytes += bytesOf(own);
-        if (this.#turnBytes >= COUNTED_BYTES && !this.#counting) {
-          this.#counting = true;
-          setImmediate(this.#turned);
-        }
         return OfferResult.Accepted;
       }
       case "drops":
@@ -165,16 +130,12 @@ export class Sender {
 
   want(): void {
     if (this.#waiting || this.#closed) return;
-    if (this.#isTurnFull && this.#refused.length === 0) {
-      this.#wantsTurn = true;
-      return;
-    }
     this.#waiting = true;
     if (this.#mode === "looks") {
       setTimeout(this.#nativeOnWritable, NO_DROP_RETRY);
       return;
     }
-    this.#native.sendTimeout = this.#alone ? SLICE_ALONE : SLICE;
+    this.#native.sendTimeout = SLICE;
     this.#native.send([]).then(this.#nativeOnWritable, this.#nativeOnWritable);
     this.#native.sendTimeout = 0;
   }
@@ -183,18 +144,6 @@ export class Sender {
     this.#closed = true;
     return this.#refused.length;
   }
-
-  get #isTurnFull(): boolean {
-    return this.#turnBytes >= this.#maxTurnBytes;
-  }
-
-  #turned = (): void => {
-    this.#counting = false;
-    this.#turnBytes = 0;
-    if (!this.#wantsTurn) return;
-    this.#wantsTurn = false;
-    if (!this.#closed && !this.#waiting) this.#notify();
-  };
 
   #offerAndLook(message: OutgoingMessage): OfferResult {
     // libzmq silently drops a routing id without further frames.

@@ -19,7 +19,6 @@ import {
 import { Endpoints } from "./endpoints.js";
 import {
   closeWithOwner,
-  inWorker,
   Monitor,
   type NativePair,
   startTicking,
@@ -48,8 +47,6 @@ import { Sender } from "./sender.js";
 export interface Shared {
   readonly native: Native;
   readonly context: NativeContext;
-  /** Of all sockets of this process. */
-  readonly releases: Map<string, Promise<void>>;
 }
 
 /**
@@ -83,10 +80,8 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   readonly #isPublisher: boolean;
   readonly #requests: boolean;
   readonly #answers: boolean;
+  /** Missing before the first endpoint. */
   #monitor: Monitor | undefined;
-  /** Inproc endpoints of worker threads have no monitor (monitor.ts). */
-  #monitored = !inWorker();
-  #keepAlive: NodeJS.Timeout | undefined;
   #stopTicking: () => void = ignore;
   #holdsBound = true;
   #referenced = false;
@@ -139,19 +134,16 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
       alternates ? 0 : undefined,
     );
     this.#peers = new PeerTable(type === SocketType.Stream);
-    this.#nativeEndpoints = new Endpoints(this.#native, shared.releases);
+    this.#nativeEndpoints = new Endpoints(this.#native);
   }
 
   async bind(endpoint: string): Promise<string> {
-    this.#startMonitor(endpoint);
-    const resolved = await this.#nativeEndpoints.bind(endpoint);
-    this.#updateRef();
-    return resolved;
+    return this.bindSync(endpoint);
   }
 
   bindSync(endpoint: string): string {
     this.#startMonitor(endpoint);
-    const resolved = this.#nativeEndpoints.bindSync(endpoint);
+    const resolved = this.#nativeEndpoints.bind(endpoint);
     this.#updateRef();
     return resolved;
   }
@@ -251,7 +243,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   stats(): EngineStats {
     return {
       peers: this.#peers.connected,
-      reconnects: this.#peers.reconnects,
+      reconnects: undefined,
       queuedIn: this.#isPublisher ? 0 : this.#receiver.length,
       queuedOut: this.#sender.queued === 0 ? undefined : this.#sender.queued,
     };
@@ -259,7 +251,6 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
 
   close(linger: number): Promise<EngineCloseResult> {
     this.#closed = true;
-    clearInterval(this.#keepAlive);
     this.#receiver.close();
     return this.#close(linger < 0 && this.#requests ? XSUB_LINGER : linger);
   }
@@ -268,7 +259,6 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   #close(linger: number): Promise<EngineCloseResult> {
     const native = this.#native;
     const endpoints = this.#nativeEndpoints;
-    // Missing without endpoints, and in worker threads with inproc endpoints only.
     const monitor = this.#monitor;
     const inproc = this.#inproc;
     /** Accepted messages that libzmq never took. */
@@ -277,9 +267,6 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     native.linger = "sendTimeout" in native ? linger : 0;
     const started = performance.now();
     const bound = endpoints.bound > 0;
-    // Nothing else reports the end.
-    if (monitor === undefined) endpoints.releaseNames();
-    const released = endpoints.releaseAll();
     const stopTouching = inproc ? touchUntilDone() : undefined;
     return new Promise((resolve) => {
       let finished = false;
@@ -289,7 +276,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
         finished = true;
         clearTimeout(limit);
         stopTouching?.();
-        released();
+        endpoints.end();
         this.#stopTicking();
         const inTime = linger < 0 ? isGone : linger > 0 && performance.now() - started < linger;
         resolve({ drained: refused === 0 && inTime, discarded: undefined });
@@ -386,16 +373,14 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     if (endpoint.startsWith("inproc:")) {
       this.#inproc = true;
       touchSoon();
-    } else this.#monitored = true;
-    this.#sender.attached();
+    }
     this.#observe();
   }
 
   #observe(): void {
     if (this.#closed) return;
     if (this.#stopTicking === ignore) this.#stopTicking = startTicking(this);
-    if (this.#monitored && this.#monitor === undefined)
-      this.#monitor = new Monitor(this.#shared.native, this.#pair, this.#monitorOnEvent);
+    this.#monitor ??= new Monitor(this.#shared.native, this.#pair, this.#monitorOnEvent);
     this.#updateRef();
   }
 
@@ -403,9 +388,6 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     const isReferenced = this.#referenced || (this.#holdsBound && this.#nativeEndpoints.bound > 0);
     if (isReferenced || this.#closed) this.#monitor?.ref();
     else this.#monitor?.unref();
-    clearInterval(this.#keepAlive);
-    const alive = isReferenced && !this.#closed && this.#monitor === undefined;
-    this.#keepAlive = alive ? setInterval(ignore, MAX_TIMEOUT) : undefined;
   }
 
   #monitorOnEvent = (event: NativeEvent): void => {

@@ -371,9 +371,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   #readUpdates(socket: Subscriber, attempt: number, endpoint: string): void {
     const take = (batch: FrameBatch): void =>
       this.#timer.run((now) => this.#rules.updates(attempt, batch, now));
-    const takeOne = (message: Buffer[]): void =>
-      this.#timer.run((now) => this.#rules.update(attempt, message, now));
-    if (!endpoint.startsWith("inproc:") && readBatches(socket, take, takeOne)) return;
+    if (!endpoint.startsWith("inproc:") && readBatches(socket, take)) return;
     this.#read(socket, (message, now) => this.#rules.update(attempt, message, now));
   }
 

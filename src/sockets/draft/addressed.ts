@@ -72,7 +72,7 @@ function methodsOf(
       } catch (error) {
         return Promise.reject(error);
       }
-      return core.send(addressed, options, false);
+      return core.outbox.send(addressed, options, false);
     },
     trySend(message, options) {
       const core = this[CORE];
@@ -80,8 +80,8 @@ function methodsOf(
       checkOptions("trySend", options, knownAtOnce);
       const addressed = [frameOf(options as Record<string, unknown>), core.encode(message) as OutgoingFrame];
       if (core.endpoints.datagrams) checkDatagram(addressed);
-      if (name === "group") return core.trySend(addressed, options);
-      const result = core.tryDeliver(addressed, options);
+      if (name === "group") return core.outbox.trySend(addressed, options);
+      const result = core.outbox.tryDeliver(addressed, options);
       if (result === "gone") throw new UnroutableError("No peer with this routing id is connected");
       return result === "sent";
     },

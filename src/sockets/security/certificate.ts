@@ -114,17 +114,12 @@ const GIVEN_PIPE = /^\/(?:dev\/(?:fd\/|stdin$)|proc\/)/;
  */
 export async function readCertificate(path: string): Promise<Certificate> {
   checkPath(path);
-  const { constants, open } = await fileSystem();
-  const isGiven = GIVEN_PIPE.test(path);
-  const handle = await open(path, isGiven ? constants.O_RDONLY : constants.O_RDONLY | constants.O_NONBLOCK);
-  try {
-    const found = await handle.stat();
-    if (!isGiven && found.isFIFO()) throw new InvalidArgumentError(`${path} is a pipe; expected a file`);
-    if (found.size > MAX_FILE) throw new InvalidArgumentError(`${path} is too large for a certificate`);
-    return parseCertificate(await handle.readFile("utf8"));
-  } finally {
-    await handle.close();
-  }
+  const { readFile, stat } = await fileSystem();
+  const found = await stat(path);
+  if (found.isFIFO() && !GIVEN_PIPE.test(path))
+    throw new InvalidArgumentError(`${path} is a pipe; expected a file`);
+  if (found.size > MAX_FILE) throw new InvalidArgumentError(`${path} is too large for a certificate`);
+  return parseCertificate(await readFile(path, "utf8"));
 }
 
 /**

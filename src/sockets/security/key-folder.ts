@@ -17,8 +17,6 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import { isKey } from "../../core/z85.js";
 import { MAX_FILE, parseCertificate } from "./certificate.js";
 
-type KeyFile = { readonly name: string } & ({ readonly text: string } | { readonly unreadable: string });
-
 export interface FolderKeys {
   /** Z85. */
   readonly keys: ReadonlySet<string>;
@@ -30,21 +28,7 @@ function isKeyFile(name: string): boolean {
   return !name.startsWith(".") && !name.endsWith("~") && !name.endsWith("_secret");
 }
 
-export function keysOf(files: readonly KeyFile[]): FolderKeys {
-  const keys = new Set<string>();
-  const problems: string[] = [];
-  for (const file of files) {
-    if ("unreadable" in file) {
-      problems.push(`${file.name}: ${file.unreadable}`);
-      continue;
-    }
-    const found = parseKeys(file.text);
-    if (typeof found === "string") problems.push(`${file.name}: ${found}`);
-    else for (const key of found) keys.add(key);
-  }
-  return { keys, problems };
-}
-
+/** @returns the keys of a file, or its problem */
 export function parseKeys(text: string): readonly string[] | string {
   if (/^\s*(?:public|secret)-key\s*=/m.test(text)) {
     try {
@@ -133,15 +117,16 @@ export class KeyFolder {
     const started = performance.now();
     try {
       const names = (await readdir(this.path)).filter(isKeyFile).sort();
-      const files: KeyFile[] = [];
+      const keys = new Set<string>();
+      const problems: string[] = [];
       for (const name of names.slice(0, MAX_FILES)) {
-        const file = await this.#readFile(name);
-        if (file !== undefined) files.push(file);
+        const found = await this.#readFile(name);
+        if (typeof found === "string") problems.push(`${name}: ${found}`);
+        else for (const key of found) keys.add(key);
       }
-      const { keys, problems } = keysOf(files);
       const more = names.length - MAX_FILES;
-      const rest = more > 0 ? [`${more} files behind the first ${MAX_FILES} are not read`] : [];
-      return { keys, problems: [...problems, ...rest] };
+      if (more > 0) problems.push(`${more} files behind the first ${MAX_FILES} are not read`);
+      return { keys, problems };
     } finally {
       const interval = SHARE * (performance.now() - started);
       const bounded = Math.min(MOST_INTERVAL, Math.max(LEAST_INTERVAL, interval));
@@ -149,19 +134,19 @@ export class KeyFolder {
     }
   }
 
-  /** @returns `undefined` for a folder or a removed file @throws the system's faults: they would revoke valid keys */
-  async #readFile(name: string): Promise<KeyFile | undefined> {
+  /** @returns its keys, or its problem @throws the system's faults: they would revoke valid keys */
+  async #readFile(name: string): Promise<readonly string[] | string> {
     const path = join(this.path, name);
     try {
       const entry = await stat(path);
-      if (entry.isDirectory()) return undefined;
-      if (!entry.isFile()) return { name, unreadable: "it is not a file" };
-      if (entry.size > MAX_FILE) return { name, unreadable: "it is too large for a key" };
-      return { name, text: await readFile(path, "utf8") };
+      if (entry.isDirectory()) return [];
+      if (!entry.isFile()) return "it is not a file";
+      if (entry.size > MAX_FILE) return "it is too large for a key";
+      return parseKeys(await readFile(path, "utf8"));
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      if (code === "ENOENT") return undefined;
-      if (FILE_FAULTS.includes(code)) return { name, unreadable: reasonOf(error) };
+      if (code === "ENOENT") return []; // Removed meanwhile.
+      if (FILE_FAULTS.includes(code)) return reasonOf(error);
       throw error;
     }
   }

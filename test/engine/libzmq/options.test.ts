@@ -6,7 +6,6 @@ import {
   loadNative,
   nativeClassOf,
   nativeOptions,
-  nativeValue,
   optionNames,
 } from "../../../src/engine/libzmq/native.js";
 import { resolveOptions } from "../../../src/sockets/check-options.js";
@@ -53,15 +52,3 @@ function isReadable(socket: Record<string, unknown>, name: string): boolean {
     return false;
   }
 }
-
-test("the reconnect interval is spread where it grows, so that peers do not come back in step", () => {
-  const seen = new Set<number>();
-  for (let i = 0; i < 200; i++) {
-    const value = nativeValue("reconnectInterval", 100, { reconnectMaxInterval: 5_000 }) as number;
-    expect(value).toBeGreaterThanOrEqual(100);
-    expect(value).toBeLessThanOrEqual(150);
-    expect(Number.isInteger(value)).toBe(true);
-    seen.add(value);
-  }
-  expect(seen.size).toBeGreaterThan(10);
-});

@@ -51,32 +51,6 @@ describe("a sender that waits", () => {
     expect(made.queued).toBe(0);
   });
 
-  test("takes 64 MiB of large messages in one turn of the event loop, and more in the next", async () => {
-    const body = Buffer.alloc(1_048_576);
-    const taken = (made: Sender, most: number): number => {
-      for (let count = 0; count < most; count++) if (made.offer(body) !== OfferResult.Accepted) return count;
-      return most;
-    };
-    const { native, made, notify } = sender("waits", 1_000);
-    native.room = 1_000;
-    expect([taken(made, 100), made.writable]).toEqual([64, false]);
-    expect(made.offer("x")).toBe(OfferResult.Mute);
-    made.want();
-    made.want();
-    expect([native.waitsForRoom, made.waiting]).toEqual([false, false]);
-    await turn();
-    expect(notify).toHaveBeenCalledTimes(1);
-    expect([taken(made, 100), native.sent.length]).toEqual([64, 128]);
-    await turn();
-    // Nobody asked.
-    expect(notify).toHaveBeenCalledTimes(1);
-    expect([made.writable, made.offer(Buffer.alloc(100_000_000)), made.offer("x")]).toEqual([
-      true,
-      OfferResult.Accepted,
-      OfferResult.Mute,
-    ]);
-  });
-
   test("that closes says how many accepted messages it still had, and notifies nothing", async () => {
     const { native, made, notify } = sender("waits");
     made.want();

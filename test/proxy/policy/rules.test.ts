@@ -11,7 +11,7 @@ import {
 } from "../../../src/proxy/policy/policy.js";
 import { TopicGate, TopicRules } from "../../../src/proxy/policy/topics.js";
 import { formatCertificate } from "../../../src/sockets/security/certificate.js";
-import { keysOf, parseKeys } from "../../../src/sockets/security/key-folder.js";
+import { parseKeys } from "../../../src/sockets/security/key-folder.js";
 import fc from "../../support/properties.js";
 
 /** An address as its bits. */
@@ -201,20 +201,16 @@ describe("files of keys", () => {
     ]);
   });
 
-  it("that are garbage are reported by name, line and reason, and never by what they have", () => {
+  it("that are garbage are reported by line and reason, and never by what they have", () => {
     const secret = one.secretKey.slice(0, 39);
-    const files = [
-      { name: "good", text: two.publicKey },
-      { name: "empty", text: "" },
-      { name: "short", text: `${one.publicKey}\n${secret}\n` },
-      { name: "zpl", text: `curve\n    public-key = "${secret}"\n` },
-      { name: "binary", text: "\u0000\ufffd\ufffd" },
-      { name: "locked", unreadable: "EACCES" },
+    const texts = [
+      "",
+      `${one.publicKey}\n${secret}\n`,
+      `curve\n    public-key = "${secret}"\n`,
+      "\u0000\ufffd",
     ];
-    const { keys, problems } = keysOf(files);
-    expect([...keys]).toEqual([two.publicKey]);
-    const named = problems.map((problem) => problem.split(":")[0]);
-    expect(named).toEqual(["empty", "short", "zpl", "binary", "locked"]);
+    const problems = texts.map(parseKeys);
+    for (const problem of problems) expect(problem).toBeTypeOf("string");
     expect(problems[1]).toMatch(/line 2/);
     expect(problems.join()).not.toContain(secret);
   });
