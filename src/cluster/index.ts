@@ -155,7 +155,6 @@ export type { ServeOptions, ServiceManyOptions } from "./requests/options.js";
 export type {
   RequestsEvent,
   RequestsStats,
-  ServeMiddleware,
   Service,
   ServiceHandler,
   ServiceManyResult,

@@ -44,7 +44,6 @@ import { checkAddress, splitIpAddress } from "../net/addresses.js";
 import type { Profile } from "../profiles.js";
 import type { ServeOptions, ServiceManyOptions } from "../requests/options.js";
 import type {
-  ServeMiddleware,
   Service,
   ServiceHandler,
   ServiceManyResult,
@@ -560,11 +559,6 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     defaults?: ServiceRequestOptions,
   ): ServiceClient<C, ServiceRequestOptions> {
     return this.#running.requests.outgoing.service(contract, defaults);
-  }
-
-  /** Adds middleware around the handlers of this node; the first one is the outermost. @returns removes it */
-  middleware(call: ServeMiddleware): () => void {
-    return this.#supported.requests.middleware(call);
   }
 
   /**
