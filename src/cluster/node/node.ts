@@ -260,51 +260,12 @@ export class ClusterNode extends ClusterNamespace {
     return super.member(nameOrId) ?? this.#zre?.find(nameOrId);
   }
 
-  /** Joined ZRE groups. */
-  get groups(): readonly string[] {
-    return this.#zre?.plane.groups ?? [];
-  }
-
   /**
-   * Joins a ZRE group, whose shouts are events. May be called before the start.
+   * The ZRE plane: groups, shouts and whispers, unencrypted. Groups may be joined before the start.
    *
-   * @param group 1 to 255 bytes
-   * @throws NotSupportedError `NOT_SUPPORTED` without `zre`; InvalidArgumentError `EINVAL`, also for more than 256
-   * groups
+   * @throws NotSupportedError `NOT_SUPPORTED` without `zre`; ClosedError `EBADF`
    */
-  joinGroup(group: string): void {
-    this.#plane.join(group);
-  }
-
-  /** Leaves a ZRE group. @throws as `joinGroup` */
-  leaveGroup(group: string): void {
-    this.#plane.leave(group);
-  }
-
-  /**
-   * Sends an unencrypted message to the ZRE peers in a group, including nodes of the cluster with `zre`.
-   *
-   * @param frames at most 1,024; do not change bytes afterwards
-   * @returns the number of peers
-   * @throws as `joinGroup`; InvalidStateError `EFSM` before the start
-   */
-  shout(group: string, ...frames: (string | Uint8Array)[]): number {
-    return this.#plane.shout(group, ...frames);
-  }
-
-  /**
-   * Sends an unencrypted message to one ZRE peer, which may be a node of the cluster with `zre`.
-   *
-   * @param frames at most 1,024; do not change bytes afterwards
-   * @throws UnroutableError `EHOSTUNREACH` unless exactly one peer has this id or name; otherwise as `shout`
-   */
-  whisper(nameOrId: string, ...frames: (string | Uint8Array)[]): void {
-    const plane = this.#plane;
-    const known = typeof nameOrId === "string" && plane.peer(nameOrId) === undefined;
-    plane.whisper(known ? (super.member(nameOrId)?.id ?? nameOrId) : nameOrId, ...frames);
-  }
-
-  get #plane(): ZrePlane {
+  get zre(): Pick<ZrePlane, "groups" | "join" | "leave" | "shout" | "whisper"> {
     this.assertOpen();
     if (this.#zre === undefined)
       throw new NotSupportedError("the node has no ZRE plane: give it the option zre");
