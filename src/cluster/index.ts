@@ -139,7 +139,7 @@ export type { ClusterEvent, LostReason } from "./node/events.js";
 export type { Member, MemberState } from "./node/member.js";
 export { MemberResolver } from "./node/member-resolver.js";
 export { ClusterNamespace } from "./node/namespace.js";
-export type { ClusterStats } from "./node/namespace-stats.js";
+export type { ClusterStats } from "./node/namespace-parts.js";
 export { ClusterNode } from "./node/node.js";
 export type {
   ClusterListener,

@@ -56,8 +56,7 @@ import { type AnnouncedProgram, Announcement } from "./announcements.js";
 import { CLUSTER_EVENTS, type ClusterEvent } from "./events.js";
 import { type Member, shownProps } from "./member.js";
 import { MemberResolver } from "./member-resolver.js";
-import { NamespaceParts, type NodeIdentity } from "./namespace-parts.js";
-import { type ClusterStats, statsOf } from "./namespace-stats.js";
+import { type ClusterStats, NamespaceParts, type NodeIdentity } from "./namespace-parts.js";
 import type { NodeSockets } from "./node-sockets.js";
 import { type NamespaceSettings, type PropValue, passwordKeys } from "./options.js";
 
@@ -792,7 +791,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
   }
 
   stats(): ClusterStats {
-    return statsOf(performance.now(), this.parts);
+    return this.parts.stats();
   }
 
   // --- Inside --------------------------------------------------------------------------------------------------------
