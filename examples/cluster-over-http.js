@@ -18,11 +18,11 @@ await once(server, "listening");
 const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
 shop.serve("price", (/** @type {string} */ what) => (what === "tea" ? 4 : 5));
 
-// A till somewhere else, which may reach the web server alone; `dialLink` also goes through a proxy. The link is dialled
-// again when it breaks.
+// A till somewhere else, which may reach the web server alone; `dialLink` also goes through a proxy. docs/clusters.md shows
+// how to dial again when the stream closes.
 const till = new ClusterNode({ name: "till", ...options });
 await till.start();
-till.keepLinked(() => dialLink(`http://127.0.0.1:${port}/cluster`));
+await till.link(await dialLink(`http://127.0.0.1:${port}/cluster`));
 assert.equal(await till.request("price", "tea", { waitForReady: true }), 4);
 console.log("the till asks the shop over HTTP: tea costs 4");
 

@@ -121,7 +121,7 @@ export async function startNode(settings: StartSettings): Promise<void> {
           ? new Failure(`too many open files: this process may have no more (ulimit -n): ${describe(error)}`)
           : error;
       });
-      if (zre !== false && cluster !== undefined) node.joinGroup(cluster);
+      if (zre !== false && cluster !== undefined) node.zre.join(cluster);
       if (clients !== undefined) server = await asUsage(() => serveClients(node, clients, log));
       if (sessionsSettings !== undefined) {
         sessions = await NodeSessions.start(node, sessionsSettings, log);

@@ -139,7 +139,7 @@ export type { ClusterEvent, LostReason } from "./node/events.js";
 export type { Member, MemberState } from "./node/member.js";
 export { MemberResolver } from "./node/member-resolver.js";
 export { ClusterNamespace } from "./node/namespace.js";
-export type { ClusterStats } from "./node/namespace-stats.js";
+export type { ClusterStats } from "./node/namespace-parts.js";
 export { ClusterNode } from "./node/node.js";
 export type {
   ClusterListener,
@@ -155,7 +155,6 @@ export type { ServeOptions, ServiceManyOptions } from "./requests/options.js";
 export type {
   RequestsEvent,
   RequestsStats,
-  ServeMiddleware,
   Service,
   ServiceHandler,
   ServiceManyResult,

@@ -206,7 +206,6 @@ export abstract class Driver<E extends TypedEvent, S> {
 const FAILURE_EVENTS: ReadonlySet<string> = new Set([
   "handler:failed",
   "subscription:failed",
-  "link:failed",
   "worker:crashed",
 ]);
 /** Clients can cause failures as fast as they send. */

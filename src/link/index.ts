@@ -9,11 +9,6 @@ export {
 export type { OpenChannelOptions } from "./options.js";
 export type { LinkRole } from "./security.js";
 export {
-  type LinkSource,
-  LinkTransport,
-  type LinkTransportOptions,
-} from "./sockets.js";
-export {
   type AcceptLinksOptions,
   acceptLinks,
   type DialLinkOptions,

@@ -31,16 +31,6 @@ const PROGRAMS: Readonly<Record<string, string>> = {
     await box.start();
     await box.close();
     await publisher.close();`,
-  LinkTransport: `
-    import { duplexPair } from "node:stream";
-    import { LinkTransport, openLink } from "shoal/link";
-    const [here, there] = duplexPair();
-    const transport = new LinkTransport();
-    const options = { password: "correct horse battery staple" };
-    const accepted = openLink(there, { ...options, role: "responder", onChannel: transport.onChannel });
-    const link = await openLink(here, { ...options, role: "initiator" });
-    await link.close();
-    await (await accepted).close();`,
 };
 
 /** Classes that nothing here makes, and why. */

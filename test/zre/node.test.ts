@@ -58,11 +58,11 @@ describe("a node on the ZRE plane", () => {
     expect({ ...z.peer("a")?.headers }).toEqual({ "X-A": "a" });
     // ZRE's programs see no group that the program did not join.
     expect(z.peer("a")?.groups).toEqual([]);
-    a.node.joinGroup("G");
+    a.node.zre.join("G");
     z.join("G");
     await eventually(() => expect([a.said().length, z.peer("a")?.groups]).toEqual([2, ["G"]]));
-    expect(a.node.shout("G", "to all")).toBe(1);
-    a.node.whisper("z", "to z");
+    expect(a.node.zre.shout("G", "to all")).toBe(1);
+    a.node.zre.whisper("z", "to z");
     z.shout("G", "from z");
     z.whisper("a", "for a");
     await eventually(() => expect(a.events).toHaveLength(4));
@@ -75,7 +75,7 @@ describe("a node on the ZRE plane", () => {
       { type: "shout", group: "G", member: 0, frames: ["from z"] },
       { type: "whisper", member: 0, frames: ["for a"] },
     ]);
-    a.node.leaveGroup("G");
+    a.node.zre.leave("G");
     await z.close();
     await eventually(() => expect(a.said().at(-1)).toBe("left"));
     expect(a.node.members({ self: false })).toEqual([]);
@@ -125,8 +125,8 @@ describe("a node on the ZRE plane", () => {
       await eventually(() => expect(new Set(joined()).size).toBe(2));
       expect(joined()).toHaveLength(2);
     }
-    // A whisper to a member goes by its full name, too.
-    a.node.whisper(b.node.name, "hello");
+    // A member's id is that of its peer.
+    a.node.zre.whisper(b.node.id, "hello");
     await eventually(() => expect(b.said()).toContain("whisper"));
     const [whisper] = b.events.filter((event) => event.type === "whisper");
     expect(whisper).toMatchObject({ member: { id: a.node.id } });
@@ -141,7 +141,7 @@ describe("a node on the ZRE plane", () => {
     process.on("uncaughtException", onThrown);
     const a = await node("a");
     const peers = [await plane("x"), await plane("y")];
-    a.node.joinGroup("G");
+    a.node.zre.join("G");
     for (const peer of peers) {
       peer.join("G");
       await eventually(() => expect(peer.peer("a")?.groups).toEqual(["G"]));
@@ -160,16 +160,16 @@ describe("a node on the ZRE plane", () => {
     const early = closing(
       new ClusterNode({ name: "early", multicast: false, zre: { port, interface: "lo" } }),
     );
-    early.joinGroup("G");
-    early.joinGroup("H");
-    early.leaveGroup("H");
-    expect(early.groups).toEqual(["G"]);
+    early.zre.join("G");
+    early.zre.join("H");
+    early.zre.leave("H");
+    expect(early.zre.groups).toEqual(["G"]);
     const p = closing(new Plane({ name: "p", port, interface: "lo" }));
     p.join("P");
     expect(p.groups).toEqual(["P"]);
     await Promise.all([early.start(), p.start()]);
     await eventually(() => expect(p.peer("early")?.groups).toEqual(["G"]));
-    await eventually(() => expect(early.shout("P", "x")).toBe(1));
+    await eventually(() => expect(early.zre.shout("P", "x")).toBe(1));
   });
 
   it("counts malformed packets among those that it drops", async () => {
@@ -188,15 +188,15 @@ describe("a node on the ZRE plane", () => {
     const headers = Object.fromEntries(Array.from({ length: 65 }, (_, i) => [`X-${i}`, ""]));
     expect(() => new ClusterNode({ zre: { headers } })).toThrow(/at most 64/);
     const without = closing(new ClusterNode({ multicast: false }));
-    expect(() => without.shout("G", "x")).toThrow(expect.objectContaining({ code: "NOT_SUPPORTED" }));
-    expect(() => without.whisper("x", "x")).toThrow(expect.objectContaining({ code: "NOT_SUPPORTED" }));
+    expect(() => without.zre.shout("G", "x")).toThrow(expect.objectContaining({ code: "NOT_SUPPORTED" }));
+    expect(() => without.zre.whisper("x", "x")).toThrow(expect.objectContaining({ code: "NOT_SUPPORTED" }));
     const early = closing(new ClusterNode({ multicast: false, zre: { port, interface: "lo" } }));
-    expect(() => early.shout("G", "x")).toThrow(expect.objectContaining({ code: "EFSM" }));
-    expect(() => early.joinGroup("")).toThrow(expect.objectContaining({ code: "EINVAL" }));
+    expect(() => early.zre.shout("G", "x")).toThrow(expect.objectContaining({ code: "EFSM" }));
+    expect(() => early.zre.join("")).toThrow(expect.objectContaining({ code: "EINVAL" }));
     await early.start();
-    expect(() => early.whisper("nobody", "x")).toThrow(expect.objectContaining({ code: "EHOSTUNREACH" }));
+    expect(() => early.zre.whisper("nobody", "x")).toThrow(expect.objectContaining({ code: "EHOSTUNREACH" }));
     await early.close();
-    expect(() => early.joinGroup("G")).toThrow(expect.objectContaining({ code: "EBADF" }));
+    expect(() => early.zre.join("G")).toThrow(expect.objectContaining({ code: "EBADF" }));
     const lost = new ClusterNode({ multicast: false, zre: { port, interface: "no-such" } });
     await expect(lost.start()).rejects.toThrow(/no-such/);
     expect(lost.closed).toBe(true);

@@ -18,8 +18,8 @@ if (role === "join") {
   node.events.on("group:joined", ({ member, group }) => console.log(`* ${member.name} has joined ${group}`));
   node.events.on("shout", ({ member, frames }) => console.log(`${member.name}: ${frames.join("")}`));
   await node.start();
-  node.joinGroup("CHAT");
-  for await (const line of createInterface(process.stdin)) node.shout("CHAT", line);
+  node.zre.join("CHAT");
+  for await (const line of createInterface(process.stdin)) node.zre.shout("CHAT", line);
   await node.close();
 } else {
   const group = `CHAT-${process.pid}`; // Others may be at the same port.
@@ -43,14 +43,14 @@ if (role === "join") {
       );
     });
     await node.start();
-    node.joinGroup(group);
+    node.zre.join(group);
     return { node, other, heard };
   };
   const [ana, joe] = await Promise.all([start("ana"), start("joe")]);
   await Promise.all([ana.other, joe.other]);
-  console.log(`ana shouts to ${ana.node.shout(group, "hello, everybody")} peer`);
+  console.log(`ana shouts to ${ana.node.zre.shout(group, "hello, everybody")} peer`);
   console.log(await joe.heard);
-  joe.node.whisper("ana", "hello, Ana");
+  joe.node.zre.whisper("ana", "hello, Ana");
   console.log(await ana.heard);
   await Promise.all([ana.node.close(), joe.node.close()]);
 }

@@ -1,15 +1,21 @@
 /**
- * States of a member (docs/internals/cluster.md): what updates, failed probes and time make of it, and who owns its name.
+ * States of a member (docs/internals/cluster.md): what updates, failed probes and time make of it, and who owns its name;
+ * and the signs of life by multicast: heartbeats, answers to `discover`, requests for a sign.
  */
 import { NO_DETAILS } from "../details.js";
 import { compareIncarnations, incarnationAfter, MAX_AHEAD } from "../identity.js";
-import { AliveFlag, DeathReason, Update, UpdateKind } from "../wire/packets.js";
+import { AliveFlag, DeathReason, type Packet, PacketType, Update, UpdateKind } from "../wire/packets.js";
 import { type Context, NEVER } from "./context.js";
 import { Member, MemberState, Suspicion } from "./members.js";
 import type { Prober } from "./prober.js";
 
 /** Average number of members that probe a suspect on hearing of it. */
 export const CONFIRMERS = 4;
+
+interface Answer {
+  readonly at: number;
+  readonly address: string;
+}
 
 export class LifeCycle {
   readonly #context: Context;
@@ -21,20 +27,27 @@ export class LifeCycle {
   #counter = 0;
   /** An admission that the members do not know. */
   #unheard: Update | undefined;
+  readonly #answers: Answer[] = [];
+  #nextBeat: number;
 
   constructor(context: Context, prober: Prober, onRemoval: (isRemoved: boolean) => void) {
     this.#context = context;
     this.#prober = prober;
     this.#onRemoval = onRemoval;
+    this.#nextBeat = context.now + context.random() * context.profile.heartbeatInterval;
   }
 
   get wake(): number {
-    return Math.min(this.#suspicionWake, this.#nextClean);
+    let wake = Math.min(this.#suspicionWake, this.#nextClean, this.#nextBeat);
+    for (const { at } of this.#answers) if (at < wake) wake = at;
+    return wake;
   }
 
   tick(now: number): void {
     if (now >= this.#suspicionWake) this.#endSuspicions(now);
     if (now >= this.#nextClean) this.#clean(now);
+    if (now >= this.#nextBeat) this.#onBeatTime(now);
+    if (this.#answers.length > 0) this.#sendAnswers(now);
   }
 
   shift(ms: number): void {
@@ -47,8 +60,11 @@ export class LifeCycle {
   }
 
   stop(): void {
+    const { now, random, profile } = this.#context;
     this.#suspicionWake = NEVER;
     this.#nextClean = NEVER;
+    this.#answers.length = 0;
+    this.#nextBeat = now + random() * profile.heartbeatInterval;
   }
 
   start(): void {
@@ -230,6 +246,68 @@ export class LifeCycle {
   #release(member: Member): void {
     const next = this.#context.members.release(member);
     if (next !== undefined) this.#context.effects.event({ type: "named", member: next });
+  }
+
+  // --- Signs of life ---------------------------------------------------------------------------------------------------
+
+  heartbeat(now: number, channel: number): void {
+    this.#nextBeat = now + this.#context.profile.heartbeatInterval * (0.9 + 0.2 * this.#context.random());
+    if (!this.#context.left && !this.#context.removed)
+      this.#context.effects.multicast(this.#context.heartbeatPacket(channel));
+  }
+
+  /** @param ms by default long enough for one heartbeat to have several changes */
+  heartbeatAfter(ms = 20): void {
+    this.#nextBeat = Math.min(this.#nextBeat, this.#context.now + ms);
+  }
+
+  discover(answers: number): void {
+    const updates = [this.#context.ownAlive()];
+    const target = this.#context.profile.discoverTime;
+    this.#context.effects.multicast(
+      this.#context.packet(PacketType.DISCOVER, { seq: answers, target, updates }),
+    );
+  }
+
+  #onBeatTime(now: number): void {
+    this.heartbeat(now, 0);
+    const { ttl } = this.#context.profile;
+    if (this.#context.profile.probeInterval > 0 || ttl === 0) return;
+    for (const member of [...this.#context.members.live])
+      if (now - member.lastHeard > ttl || now > member.expectedBy) this.die(member, DeathReason.TTL, false);
+  }
+
+  /** Asks all members to expect a sign of life from one that this node cannot reach. */
+  askFor(member: Member): void {
+    const packet = this.#context.packet(PacketType.EXPECT, { about: member.id });
+    this.#context.effects.multicast(packet);
+    // One lost datagram must not make a live member be lost.
+    this.#context.effects.send(member.address, packet, false);
+    this.onExpect(member.id);
+  }
+
+  onExpect(id: string): void {
+    if (id === this.#context.self.id) {
+      this.heartbeatAfter(this.#context.random() * this.#context.profile.discoverTime);
+      return;
+    }
+    const member = this.#context.members.get(id);
+    if (member?.isLive) this.expect(member);
+  }
+
+  onDiscover({ seq: wanted, target: within }: Packet, address: string): void {
+    if (wanted > 0 && this.#context.random() >= wanted / this.#context.members.size) return;
+    if (this.#answers.length >= 256 || this.#answers.some((each) => each.address === address)) return;
+    this.#answers.push({ at: this.#context.now + this.#context.random() * within, address });
+  }
+
+  #sendAnswers(now: number): void {
+    for (let i = this.#answers.length - 1; i >= 0; i--) {
+      const { at, address } = this.#answers[i] as Answer;
+      if (at > now) continue;
+      this.#answers.splice(i, 1);
+      this.#context.effects.send(address, this.#context.heartbeatPacket(0), false);
+    }
   }
 
   // --- Updates --------------------------------------------------------------------------------------------------------

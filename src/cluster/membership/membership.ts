@@ -2,15 +2,14 @@
  * Membership protocol (docs/internals/cluster.md): SWIM with Lifeguard and extensions. Pure: takes time, random
  * numbers, packets and link events; returns packets, changes and the next wake-up.
  *
- *   onPacket ─> sender: known, new member (challenged), removed (refused) ─> by type: prober, synchronization, heartbeats
+ *   onPacket ─> sender: known, new member (challenged), removed (refused) ─> by type: prober, synchronization, signs of life
  *                                                                    └> updates: applied here, and queued to spread
- *   tick     ─> late? ─> probes, dials ─> suspicions ─> gossip ─> synchronization ─> autoclean ─> heartbeats
+ *   tick     ─> late? ─> probes, dials ─> suspicions, autoclean, heartbeats ─> gossip ─> synchronization
  */
 import { createDetails } from "../details.js";
 import { nextIncarnation } from "../identity.js";
 import { AliveFlag, DeathReason, type Packet, PacketType, Update } from "../wire/packets.js";
 import { Context, type MembershipOptions, NEVER, pick } from "./context.js";
-import { Heartbeats } from "./heartbeats.js";
 import { LifeCycle } from "./life-cycle.js";
 import type { Member } from "./members.js";
 import { Prober } from "./prober.js";
@@ -29,9 +28,8 @@ export class Membership extends Context {
     super(options);
     const prober = new Prober(this, (member, deathReason) => lifeCycle.probeFailed(member, deathReason));
     const lifeCycle = new LifeCycle(this, prober, (isRemoved) => this.#onRemoval(isRemoved));
-    const heartbeats = new Heartbeats(this, lifeCycle);
     const synchronizer = new Synchronizer(this, lifeCycle);
-    this.#parts = { prober, lifeCycle, heartbeats, synchronizer };
+    this.#parts = { prober, lifeCycle, synchronizer };
     this.#receiver = new Receiver(this, this.#parts);
   }
 
@@ -155,7 +153,7 @@ export class Membership extends Context {
     this.members.rehash(this.self);
     this.changedAt = now;
     this.spread(this.ownDetails());
-    this.#parts.heartbeats.heartbeatAfter();
+    this.#parts.lifeCycle.heartbeatAfter();
   }
 
   setAddress(now: number, address: string): void {
@@ -163,22 +161,22 @@ export class Membership extends Context {
     if (address === this.self.address) return;
     this.self.address = address;
     this.announce();
-    this.#parts.heartbeats.heartbeatAfter();
+    this.#parts.lifeCycle.heartbeatAfter();
   }
 
   heartbeat(now: number, channel = 0): void {
     this.now = now;
-    this.#parts.heartbeats.heartbeat(now, channel);
+    this.#parts.lifeCycle.heartbeat(now, channel);
   }
 
   heartbeatAfter(now: number, ms: number): void {
     this.now = now;
-    this.#parts.heartbeats.heartbeatAfter(ms);
+    this.#parts.lifeCycle.heartbeatAfter(ms);
   }
 
   discover(now: number, answers: number = this.profile.discoverAnswers): void {
     this.now = now;
-    this.#parts.heartbeats.discover(answers);
+    this.#parts.lifeCycle.discover(answers);
   }
 
   /**
@@ -209,7 +207,7 @@ export class Membership extends Context {
     if (this.removed || this.left) return;
     for (const member of this.live) {
       if (member.address !== address) continue;
-      if (this.profile.probeInterval === 0) this.#parts.heartbeats.expect(member);
+      if (this.profile.probeInterval === 0) this.#parts.lifeCycle.askFor(member);
       else this.#parts.prober.probe(member, DeathReason.CONNECTION);
     }
   }
@@ -219,7 +217,7 @@ export class Membership extends Context {
     this.now = now;
     const member = this.members.get(id);
     if (member === undefined || !member.isLive || this.removed || this.left) return false;
-    this.#parts.heartbeats.expect(member);
+    this.#parts.lifeCycle.askFor(member);
     if (this.profile.probeInterval > 0) this.#parts.prober.probe(member, 0);
     return true;
   }
@@ -260,7 +258,6 @@ export class Membership extends Context {
       this.#parts.lifeCycle.wake,
       this.nextGossip,
       this.#parts.synchronizer.wake,
-      this.#parts.heartbeats.wake,
     );
   }
 
@@ -276,7 +273,6 @@ export class Membership extends Context {
     if (now >= this.#parts.lifeCycle.wake) this.#parts.lifeCycle.tick(now);
     if (now >= this.nextGossip) this.gossip();
     if (now >= this.#parts.synchronizer.wake) this.#parts.synchronizer.tick(now);
-    if (now >= this.#parts.heartbeats.wake) this.#parts.heartbeats.tick(now);
   }
 
   multicastMessage(data: Uint8Array): void {
@@ -286,7 +282,7 @@ export class Membership extends Context {
   // --- Removal -------------------------------------------------------------------------------------------------------
 
   #onRemoval(isRemoved: boolean): void {
-    const { now, random } = this;
+    const { now } = this;
     this.#parts.prober.stop();
     if (isRemoved) {
       this.#asksAt = now;
@@ -294,7 +290,6 @@ export class Membership extends Context {
     }
     this.nextGossip = NEVER;
     this.#parts.lifeCycle.stop();
-    this.#parts.heartbeats.stop(now + random() * this.profile.heartbeatInterval);
     this.#parts.synchronizer.schedule(now + this.profile.redialInterval);
     this.#parts.prober.start();
     this.reachedAt = now;

@@ -14,7 +14,6 @@
 import { LatestMap, MAX_NEW_MEMBERS } from "../bounds.js";
 import { AckFlag, DeathReason, type Packet, PacketType, Update, UpdateKind } from "../wire/packets.js";
 import type { Context } from "./context.js";
-import type { Heartbeats } from "./heartbeats.js";
 import { CONFIRMERS, type LifeCycle } from "./life-cycle.js";
 import { aliveOf, type Member, MemberState } from "./members.js";
 import type { Prober } from "./prober.js";
@@ -31,7 +30,6 @@ interface NewMember {
 export interface Parts {
   readonly prober: Prober;
   readonly lifeCycle: LifeCycle;
-  readonly heartbeats: Heartbeats;
   readonly synchronizer: Synchronizer;
 }
 
@@ -173,10 +171,10 @@ export class Receiver {
           this.#context.effects.event({ type: "heartbeat", member, channel: packet.flags });
         break;
       case PacketType.DISCOVER:
-        this.#parts.heartbeats.onDiscover(packet, address);
+        this.#parts.lifeCycle.onDiscover(packet, address);
         break;
       case PacketType.EXPECT:
-        this.#parts.heartbeats.onExpect(packet.about);
+        this.#parts.lifeCycle.onExpect(packet.about);
         break;
       case PacketType.SYNC:
         if (packet.buckets !== undefined) this.#parts.synchronizer.onSync(packet.buckets, address);

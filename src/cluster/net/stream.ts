@@ -89,7 +89,7 @@ export interface StreamTable {
 /** Of `link`. */
 export interface LinkCaller {
   resolve(address: string): void;
-  end(reason: Error): void;
+  reject(reason: Error): void;
 }
 
 export interface OpenedStream {

@@ -10,7 +10,6 @@ import { takeDuplex } from "../../core/arguments.js";
 import { HandshakeError, NotSupportedError, TransportError } from "../../core/errors.js";
 import { optionValues } from "../../core/option-table.js";
 import { backOff } from "../../core/timers.js";
-import { ignore } from "../../core/waiter.js";
 import type { Fault } from "../../engine/zmtp/mechanism/mechanism.js";
 import { renewedOptions } from "../../engine/zmtp/options.js";
 import { DuplexStream } from "../../engine/zmtp/transport/custom.js";
@@ -244,18 +243,13 @@ export class NodeStreams implements StreamTable, PairStreamTable {
   }
 
   /**
-   * @param onEnd gets the reason when the stream has ended, also before it was proved
    * @returns address of the other node, "host:port", once both have proved themselves
    * @throws HandshakeError `ERR_AUTHENTICATION`, `ERR_HANDSHAKE`; TransportError `ERR_TRANSPORT`
    */
-  link(duplex: Duplex, onEnd: (reason: Error) => void = ignore): Promise<string> {
+  link(duplex: Duplex): Promise<string> {
     return new Promise((resolve, reject) => {
-      const end = (reason: Error): void => {
-        reject(reason);
-        onEnd(reason);
-      };
-      if (!this.open(duplex, { protocol: this.scheme, caller: { resolve, end } }))
-        end(new TransportError("ERR_TRANSPORT", "the node or the stream is closed"));
+      if (!this.open(duplex, { protocol: this.scheme, caller: { resolve, reject } }))
+        reject(new TransportError("ERR_TRANSPORT", "the node or the stream is closed"));
     });
   }
 
@@ -426,7 +420,7 @@ export class NodeStreams implements StreamTable, PairStreamTable {
     }
     const error = fault ?? (end === "failed" && stream.verified ? BROKEN : ENDS[end]);
     const { code, message } = error;
-    stream.caller?.end(
+    stream.caller?.reject(
       code === "ERR_AUTHENTICATION" || code === "ERR_HANDSHAKE"
         ? new HandshakeError(code, message)
         : new TransportError("ERR_TRANSPORT", message),

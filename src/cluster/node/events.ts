@@ -69,10 +69,6 @@ export const CLUSTER_EVENTS = {
    * dialled address. Emitted at most once per minute for each host and reason; `stats().dropped` counts all.
    */
   refused: event<{ readonly address: string; readonly reason: RefusedReason }>(),
-  /**
-   * A link of `keepLinked` could not be made, or its stream ended. Emitted once per reason until a link has stood for 10 s.
-   */
-  "link:failed": event<{ readonly error: unknown }>(),
   /** An advertised socket bound an endpoint that cannot be advertised. */
   "endpoint:refused": event<{
     readonly name: string;

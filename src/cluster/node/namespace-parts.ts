@@ -10,19 +10,23 @@
 import { invalidArgument, quoted } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import { backOff, DriverTimer } from "../../core/timers.js";
+import type { CLUSTER } from "../../statistics/cluster.js";
+import type { StatisticsOf } from "../../statistics/rows.js";
 import { Discovery } from "../discovery/discovery.js";
 import { fullName, isId } from "../identity.js";
 import type { ClusterChange } from "../membership/context.js";
-import type { Member as KnownMember } from "../membership/members.js";
+import { type Member as KnownMember, MemberState } from "../membership/members.js";
 import { Membership } from "../membership/membership.js";
 import { type SplitChange, SplitRules } from "../membership/splits.js";
 import type { MemberChange } from "../messaging/hooks.js";
 import { MemberMessages } from "../messaging/member-messages.js";
-import { Messaging } from "../messaging/messaging.js";
+import type { MemberMessagesStats } from "../messaging/member-types.js";
+import { Messaging, type MessagingStats } from "../messaging/messaging.js";
 import type { PairStreams } from "../messaging/pair-streams.js";
 import { NamespaceCodec } from "../net/namespace-codec.js";
 import type { Candidate } from "../requests/balancer.js";
 import { Requests } from "../requests/requests.js";
+import type { RequestsStats } from "../requests/types.js";
 import { serviceRoute } from "../requests/wire.js";
 import { hostOf } from "../resolver.js";
 import { bodySize } from "../wire/codec.js";
@@ -56,6 +60,16 @@ const STAGES: Readonly<Partial<Record<ClusterEvent["type"], readonly MemberChang
   lost: ["lost"],
   left: ["lost"],
   removed: ["lost"],
+};
+
+/** Statistics of a cluster on a node. */
+export type ClusterStats = StatisticsOf<typeof CLUSTER> & {
+  /** `undefined` before the start, and without messages. */
+  readonly messaging: MessagingStats | undefined;
+  /** For `send` and `query`; `undefined` likewise. */
+  readonly memberMessages: MemberMessagesStats | undefined;
+  /** For `serve` and `request`; `undefined` likewise. */
+  readonly requests: RequestsStats | undefined;
 };
 
 /** Parts may use each other only when called, not while they are constructed. */
@@ -343,6 +357,36 @@ export class NamespaceParts {
     this.#events.report(event);
   }
 
+  stats(): ClusterStats {
+    const { counters, minority, discovery, sockets, messages, memberMessages, requests } = this;
+    const rules = this.#membership;
+    const isStarted = messages.started !== undefined;
+    const sources = discovery.status();
+    const none = { probes: 0, probesFailed: 0, refutations: 0, differsFor: 0 };
+    const counts = rules?.counts(performance.now()) ?? none;
+    const states = statesOf(rules);
+    return {
+      members: rules?.size ?? 0,
+      suspects: states.suspect,
+      gone: states.lost + states.left,
+      states,
+      ...counts,
+      suspicions: counters.suspicions,
+      refuted: counters.refuted,
+      differsFor: Math.round(counts.differsFor),
+      sourcesUp: sources.filter(({ state }) => state === "up").length,
+      sourcesDown: sources.filter(({ state }) => state === "down").length,
+      healthScore: rules?.healthScore ?? 0,
+      minority,
+      ...sockets.counters,
+      links: sockets.streams.verified,
+      dropped: { ...sockets.counters.dropped, ...counters.refused },
+      messaging: messages.started?.stats(),
+      memberMessages: isStarted ? memberMessages.stats() : undefined,
+      requests: isStarted ? requests.stats() : undefined,
+    };
+  }
+
   // --- Input of the sockets ------------------------------------------------------------------------------------------
 
   onPacket(packet: Packet, address: string, overStream: boolean): void {
@@ -477,6 +521,17 @@ function successors(self: string, members: readonly KnownMember[]): string[] {
   const turns = members.map(({ id, address }) => ({ turn: id < self ? `z${id}` : id, address }));
   turns.sort((one, other) => (one.turn < other.turn ? -1 : 1));
   return turns.slice(0, 3).map(({ address }) => address);
+}
+
+function statesOf(rules: Membership | undefined): ClusterStats["states"] {
+  const states = { alive: 0, suspect: 0, draining: 0, lost: 0, left: 0 };
+  if (rules === undefined) return states;
+  for (const member of [rules.self, ...rules.live]) {
+    if (member.suspicion !== undefined) states.suspect += 1;
+    else states[member.draining ? "draining" : "alive"] += 1;
+  }
+  for (const { state } of rules.dead) states[state === MemberState.LEFT ? "left" : "lost"] += 1;
+  return states;
 }
 
 // --- Candidates for requests -----------------------------------------------------------------------------------------

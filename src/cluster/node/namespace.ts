@@ -44,7 +44,6 @@ import { checkAddress, splitIpAddress } from "../net/addresses.js";
 import type { Profile } from "../profiles.js";
 import type { ServeOptions, ServiceManyOptions } from "../requests/options.js";
 import type {
-  ServeMiddleware,
   Service,
   ServiceHandler,
   ServiceManyResult,
@@ -57,8 +56,7 @@ import { type AnnouncedProgram, Announcement } from "./announcements.js";
 import { CLUSTER_EVENTS, type ClusterEvent } from "./events.js";
 import { type Member, shownProps } from "./member.js";
 import { MemberResolver } from "./member-resolver.js";
-import { NamespaceParts, type NodeIdentity } from "./namespace-parts.js";
-import { type ClusterStats, statsOf } from "./namespace-stats.js";
+import { type ClusterStats, NamespaceParts, type NodeIdentity } from "./namespace-parts.js";
 import type { NodeSockets } from "./node-sockets.js";
 import { type NamespaceSettings, type PropValue, passwordKeys } from "./options.js";
 
@@ -562,11 +560,6 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
     return this.#running.requests.outgoing.service(contract, defaults);
   }
 
-  /** Adds middleware around the handlers of this node; the first one is the outermost. @returns removes it */
-  middleware(call: ServeMiddleware): () => void {
-    return this.#supported.requests.middleware(call);
-  }
-
   /**
    * Filters and the live nodes, including this one, that subscribe to them.
    *
@@ -798,7 +791,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
   }
 
   stats(): ClusterStats {
-    return statsOf(performance.now(), this.parts);
+    return this.parts.stats();
   }
 
   // --- Inside --------------------------------------------------------------------------------------------------------

@@ -1,11 +1,8 @@
 import type { Duplex } from "node:stream";
-import { quoted, thrownText } from "../../core/arguments.js";
+import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, NotSupportedError } from "../../core/errors.js";
 import { watchFileLimit } from "../../core/file-system.js";
-import { backOff } from "../../core/timers.js";
-import { ignore } from "../../core/waiter.js";
 import { MACHINE } from "../../engine/zmtp/transport/transports.js";
-import { checkFunction } from "../../kit/options.js";
 import type { ZrePlane } from "../../zre/plane.js";
 import { type ClusterTlsOptions, checkTls } from "../admission/tls.js";
 import { MAX_NAMESPACES } from "../bounds.js";
@@ -149,7 +146,8 @@ export class ClusterNode extends ClusterNamespace {
    * Takes part over a stream of the program: an HTTP upgrade or a proxy's CONNECT (`acceptLinks`, `dialLink` of
    * `shoal/link`), a WebSocket (`webSocketStream`), or any Duplex. Both nodes call it with their end. The stream
    * carries membership and messages of all clusters (`namespace`) that both had joined, while it is open. Linked nodes need
-   * different addresses (option `announce`): a second one with the same address is refused.
+   * different addresses (option `announce`): a second one with the same address is refused. When the stream closes, the
+   * program makes the next one.
    *
    * @returns the other node's address, once both have proved the cluster's key and their own
    * @throws HandshakeError `ERR_AUTHENTICATION` if one end refused the other, `ERR_HANDSHAKE` if the other end is not a
@@ -158,55 +156,6 @@ export class ClusterNode extends ClusterNamespace {
   async link(stream: Duplex): Promise<string> {
     this.checkReachable([]);
     return this.sockets.streams.link(stream);
-  }
-
-  /**
-   * Keeps a link (`link`) over the streams that `dial` makes, such as `() => dialLink("https://shop.example/cluster")`.
-   * When a dial fails, or a stream ends, the next dial follows after 0.1 to 10 s; the event `link:failed` has the reason.
-   *
-   * @returns stops dialling; a stream stays until it ends
-   * @throws InvalidArgumentError `EINVAL` unless `dial` is a function; InvalidStateError `EFSM` before the start;
-   * ClosedError `EBADF`
-   */
-  keepLinked(dial: () => Duplex | Promise<Duplex>): () => void {
-    checkFunction("dial", dial);
-    this.checkReachable([]);
-    const stop = new AbortController();
-    void this.#keepLinked(dial, stop.signal);
-    return () => stop.abort();
-  }
-
-  async #keepLinked(dial: () => Duplex | Promise<Duplex>, stop: AbortSignal): Promise<void> {
-    const reported = new Set<string>();
-    const isOver = (): boolean => stop.aborted || this.closed;
-    for (let attempts = 0; !isOver(); attempts++) {
-      let linkedAt = Number.POSITIVE_INFINITY;
-      const onLinked = (): void => {
-        linkedAt = performance.now();
-      };
-      let error: unknown;
-      try {
-        const stream = await dial();
-        if (isOver()) stream.on("error", ignore).destroy();
-        else
-          error = await new Promise((ended, failed) =>
-            this.sockets.streams.link(stream, ended).then(onLinked, failed),
-          );
-      } catch (thrown) {
-        error = thrown;
-      }
-      if (isOver()) return;
-      // The link was well: the next pause is short again, and its failure is news.
-      if (performance.now() - linkedAt >= 10_000) {
-        attempts = 0;
-        reported.clear();
-      }
-      const text = thrownText(error);
-      if (!reported.has(text)) super.report({ type: "link:failed", error });
-      reported.add(text);
-      const pause = backOff(attempts, 200, 10_000, Math.random);
-      await new Promise((resolve) => setTimeout(resolve, pause).unref());
-    }
   }
 
   // --- The nodes of this host -----------------------------------------------------------------------------------------
@@ -260,51 +209,12 @@ export class ClusterNode extends ClusterNamespace {
     return super.member(nameOrId) ?? this.#zre?.find(nameOrId);
   }
 
-  /** Joined ZRE groups. */
-  get groups(): readonly string[] {
-    return this.#zre?.plane.groups ?? [];
-  }
-
   /**
-   * Joins a ZRE group, whose shouts are events. May be called before the start.
+   * The ZRE plane: groups, shouts and whispers, unencrypted. Groups may be joined before the start.
    *
-   * @param group 1 to 255 bytes
-   * @throws NotSupportedError `NOT_SUPPORTED` without `zre`; InvalidArgumentError `EINVAL`, also for more than 256
-   * groups
+   * @throws NotSupportedError `NOT_SUPPORTED` without `zre`; ClosedError `EBADF`
    */
-  joinGroup(group: string): void {
-    this.#plane.join(group);
-  }
-
-  /** Leaves a ZRE group. @throws as `joinGroup` */
-  leaveGroup(group: string): void {
-    this.#plane.leave(group);
-  }
-
-  /**
-   * Sends an unencrypted message to the ZRE peers in a group, including nodes of the cluster with `zre`.
-   *
-   * @param frames at most 1,024; do not change bytes afterwards
-   * @returns the number of peers
-   * @throws as `joinGroup`; InvalidStateError `EFSM` before the start
-   */
-  shout(group: string, ...frames: (string | Uint8Array)[]): number {
-    return this.#plane.shout(group, ...frames);
-  }
-
-  /**
-   * Sends an unencrypted message to one ZRE peer, which may be a node of the cluster with `zre`.
-   *
-   * @param frames at most 1,024; do not change bytes afterwards
-   * @throws UnroutableError `EHOSTUNREACH` unless exactly one peer has this id or name; otherwise as `shout`
-   */
-  whisper(nameOrId: string, ...frames: (string | Uint8Array)[]): void {
-    const plane = this.#plane;
-    const known = typeof nameOrId === "string" && plane.peer(nameOrId) === undefined;
-    plane.whisper(known ? (super.member(nameOrId)?.id ?? nameOrId) : nameOrId, ...frames);
-  }
-
-  get #plane(): ZrePlane {
+  get zre(): Pick<ZrePlane, "groups" | "join" | "leave" | "shout" | "whisper"> {
     this.assertOpen();
     if (this.#zre === undefined)
       throw new NotSupportedError("the node has no ZRE plane: give it the option zre");

@@ -116,7 +116,7 @@ export class OutgoingRequests {
   }
 
   /**
-   * Streams shoal's own list from one node, without observers and middleware.
+   * Streams shoal's own list from one node, without observers.
    * @param timeout ms
    * @throws InvalidStateError `ERR_TOO_MANY_PENDING`; ClosedError `EBADF`
    */

@@ -19,7 +19,7 @@ import { type CallsEffects, RequestCalls } from "./calls.js";
 import { checkServiceName, type ServeOptions, servingSettings } from "./options.js";
 import { OutgoingRequests } from "./outgoing.js";
 import { RequestServing, type Served, type ServingEffects } from "./service.js";
-import type { RequestsStats, ServeMiddleware, Service, ServiceHandler, ServiceRequest } from "./types.js";
+import type { RequestsStats, Service, ServiceHandler, ServiceRequest } from "./types.js";
 import { decodeRequest } from "./wire.js";
 
 /** `onRoutes` reports changes of the candidates, which do not include this node. */
@@ -97,19 +97,9 @@ export class Requests {
     return this.#serving.serve(of.name, served, settings);
   }
 
-  /** Serves one of shoal's services, without middleware and statistics. @param name begins with `$` */
+  /** Serves one of shoal's services, without statistics. @param name begins with `$` */
   serveInternally(name: string, handler: Served["handler"]): Service {
     return this.#serving.serve(name, { handler, isRaw: false, isInternal: true }, servingSettings({}));
-  }
-
-  /** @returns a function that removes it @throws InvalidArgumentError `EINVAL` */
-  middleware(call: ServeMiddleware): () => void {
-    if (typeof call !== "function") throw invalidArgument("middleware takes a function", call);
-    const serving = this.#serving;
-    serving.middleware = [...serving.middleware, call];
-    return () => {
-      serving.middleware = serving.middleware.filter((each) => each !== call);
-    };
   }
 
   // --- Nodes -----------------------------------------------------------------------------------------------------------

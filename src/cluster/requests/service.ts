@@ -35,7 +35,6 @@ import type { ServeSettings } from "./options.js";
 import {
   MAX_CHECK_AFTER,
   MAX_SERVED,
-  type ServeMiddleware,
   type Service,
   type ServiceRequest,
   type ServiceStats,
@@ -61,7 +60,7 @@ export interface Served {
   readonly handler: (body: unknown, request: ServiceRequest) => unknown;
   /** Gets raw bytes. */
   readonly isRaw: boolean;
-  /** Neither middleware nor observers see its requests. */
+  /** Observers do not see its requests. */
   readonly isInternal?: boolean;
 }
 
@@ -252,20 +251,9 @@ export class ServedService extends HandlerRuntime<Job> implements Service {
     return this.#served.isRaw ? item.body : decodeBody(item.form, item.body);
   }
 
-  /** Through middleware: the first is the outermost. */
   protected override handle(job: Job, body: unknown): unknown {
-    const { handler, isInternal } = this.#served;
-    const { middleware } = this.#host;
     job.body = body;
-    if (isInternal === true || middleware.length === 0) return handler(body, job);
-    return middleware.reduceRight<() => unknown>(
-      (next, each) => () =>
-        each(job, (...given) => {
-          if (given.length > 0) [job.body] = given;
-          return next();
-        }),
-      () => handler(job.body, job),
-    )();
+    return this.#served.handler(body, job);
   }
 
   protected override properties({ service, method, headers }: Job): Observed {
@@ -403,7 +391,6 @@ export class RequestServing {
   readonly queues: Pick<NodeQueues, "sendLater" | "answer">;
   readonly clock: Clock;
   /** Replaced, not changed. */
-  middleware: readonly ServeMiddleware[] = [];
   readonly served = new Map<string, ServedService>();
   /** Closed ones whose handlers still run. */
   readonly #leaving = new Set<ServedService>();

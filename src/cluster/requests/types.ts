@@ -27,7 +27,7 @@ export const MAX_SERVED = 1_024;
 export const STREAM_PARTS = 256;
 export const STREAM_BYTES = 1_048_576;
 
-/** A request, as its handler and middleware see it. A copy by `{ ...request }` lacks `signal` and `remaining`. */
+/** A request, as its handler sees it. A copy by `{ ...request }` lacks `signal` and `remaining`. */
 export interface ServiceRequest {
   readonly service: string;
   /** Contract method; "": none. */
@@ -52,9 +52,6 @@ export type ServiceHandler<Request = unknown, Reply = unknown> = (
   body: Request,
   request: ServiceRequest,
 ) => Reply | Promise<Reply> | AsyncIterable<Reply>;
-
-/** Wraps handlers: may change the body, answer itself, or throw. */
-export type ServeMiddleware = (request: ServiceRequest, next: (body?: unknown) => unknown) => unknown;
 
 /** Options of `request`. */
 export interface ServiceRequestOptions {

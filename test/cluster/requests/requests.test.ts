@@ -296,20 +296,6 @@ describe("requests between nodes", () => {
     expect(await errorOf(math.wrong(1))).toMatchObject({ reason: "invalid-reply" });
   });
 
-  it("passes middleware around the handler, until that is removed", async (cluster) => {
-    const [one, two] = await cluster(["one", "two"]);
-    const remove = one.middleware(async (request, next) => {
-      if (request.headers.user === undefined)
-        throw Object.assign(new Error("who are you?"), { code: "AUTH" });
-      return `<${String(await next(`${String(request.body)}!`))}>`;
-    });
-    await one.serve("echo", (body) => body).ready;
-    expect(await errorOf(two.request("echo", "x"))).toMatchObject({ handlerCode: "AUTH" });
-    expect(await two.request("echo", "x", { headers: { user: "me" } })).toBe("<x!>");
-    remove();
-    expect(await two.request("echo", "x")).toBe("x");
-  });
-
   it("holds no drain of a node that was removed: no other node answers it any more", async (cluster) => {
     const [one, two] = await cluster(["one", "two"]);
     await one.serve("work", () => "done").ready;
@@ -425,7 +411,6 @@ describe("requests between nodes", () => {
       () => one.serve("x", 7 as never),
       () => one.serve("x", () => 1, { concurrency: 0 }),
       () => one.serve("x", () => 1, { concurency: 1 } as never),
-      () => one.middleware("serve" as never),
       () => one.requestStream("x", 1, { count: 1 } as never),
     ])
       expect(call).toThrow(EINVAL);
