@@ -1,10 +1,9 @@
 /** A link over a MessagePort, whose posts arrive when the test lets them. */
-import { test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 import { frameCost } from "../../../../src/core/memory.js";
 import { type MessagePortLike, PortLink } from "../../../../src/engine/zmtp/threads/port-link.js";
 import { HANG_UP_TIMEOUT } from "../../../../src/engine/zmtp/writer.js";
 import fc, { forAll } from "../../../support/properties.js";
-import { expect } from "../../../support/quick-expect.js";
 import { pipeOf, pipeOwner } from "../support/pipe-owner.js";
 
 /** One end of a channel; `undefined` among what waits is the other's end. */
