@@ -1,4 +1,4 @@
-/** Channels of node:diagnostics_channel, without OpenTelemetry: what sockets and services publish, and what a subscriber may do. */
+/** Channels of node:diagnostics_channel, without OpenTelemetry: what sockets and services publish, what a subscriber may do, and what nobody costs. */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { expect, it, onTestFinished } from "vitest";
@@ -8,6 +8,7 @@ import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../src/pat
 import { Client, Radio, Server } from "../../src/sockets/draft/index.js";
 import type { ReceivedMessage, SendOperation } from "../../src/sockets/observation.js";
 import { closeAfterEach } from "../support/close-after-each.js";
+import { CHANNELS } from "./support/collector.js";
 
 const own = closeAfterEach();
 
@@ -94,4 +95,26 @@ it("lets a subscriber add headers to a request, and stand around its handler", a
   const reply = await client.request("work", "x", { headers: { own: "1" } });
   expect(JSON.parse(String(reply))).toEqual(["acme", { own: "1", tenant: "acme" }]);
   expect(ended).toEqual(["process majordomo work true", "request majordomo work true"]);
+});
+
+const MESSAGES = 100;
+
+it("a message that nobody observes costs three reads between sockets", async () => {
+  const [push, pull] = [own(new Push()), own(new Pull())];
+  push.connect(await pull.bind("tcp://127.0.0.1:0"));
+  await push.ready();
+  expect(CHANNELS.length).toBeGreaterThan(10);
+  let reads = 0;
+  const get = (): boolean => reads++ < 0;
+  for (const channel of CHANNELS)
+    Object.defineProperty(channel, "hasSubscribers", { configurable: true, get });
+  onTestFinished(() => {
+    for (const channel of CHANNELS) Reflect.deleteProperty(channel, "hasSubscribers");
+  });
+  for (let i = 0; i < MESSAGES; i++) {
+    await push.send("x");
+    await pull.receive();
+  }
+  expect(reads / MESSAGES).toBeLessThanOrEqual(3);
+  expect(reads).toBeGreaterThan(0);
 });
