@@ -1,5 +1,3 @@
-/** Sockets and the messages of a cluster through links: all over one port of an HTTP server. */
-import { once } from "node:events";
 import { createServer } from "node:http";
 import { text } from "node:stream/consumers";
 import { describe, expect, it } from "vitest";
@@ -13,6 +11,7 @@ import {
   openLink,
 } from "../../src/link/index.js";
 import { closeAfterEach } from "../support/close-after-each.js";
+import { listening } from "../support/listening.js";
 
 const PASSWORD = "correct horse battery";
 const transport = new LinkTransport();
@@ -41,10 +40,7 @@ async function gate(onChannel: NonNullable<MultiplexLinkOptions["onChannel"]>): 
     },
     { path: "/links" },
   );
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  opened({ close: () => server.close() });
-  const { port } = server.address() as { port: number };
+  const port = await listening(server);
   return {
     port,
     links,
