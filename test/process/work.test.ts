@@ -106,7 +106,7 @@ describe.skipIf(process.platform !== "linux" && "counts system calls by /proc/se
 /** A busy machine only adds work, since writes and batches come apart there: what is beyond a bound is so each time. */
 async function compare(bounds: Readonly<Record<string, Work>>, flags: readonly string[] = []): Promise<void> {
   let beyond: readonly string[] = [];
-  for (let looks = 0; looks === 0 || (looks < 3 && beyond.length > 0); looks++)
+  for (let looks = 0; looks === 0 || (looks < 8 && beyond.length > 0); looks++)
     beyond = await beyondOf(bounds, flags);
   expect(beyond).toEqual([]);
 }
