@@ -1,5 +1,6 @@
-/** The scenarios of patterns: what their clients measure, and which values they refuse. */
+/** The scenarios of patterns: what their clients measure; values, and options of the whole, that are refused and not ignored. */
 import { describe, expect, it } from "vitest";
+import { bench } from "../../bench/main.js";
 import { planOf } from "../../bench/options.js";
 import { type Asker, askOnSchedule } from "../../bench/peers/node/roles/asking.js";
 import type { Outcome, Side } from "../../bench/peers/node/side.js";
@@ -68,4 +69,20 @@ describe("a plan", () => {
     const plan = planOf({ what: ["majordomo-under-load"], set: ["rate=2000"] });
     expect(plan.cases.map(({ chosen }) => chosen.parameters)).toEqual([{ rate: 2000 }]);
   });
+});
+
+it.each([
+  [["throughput"], { threshold: "3" }, "--threshold goes with compare of builds and compare"],
+  [["all"], { relativeTo: "zeromq" }, "--relative-to goes with compare"],
+  [["throughput"], { markdown: "a.md" }, "--markdown goes with page and report"],
+  [["compare", "a", "b"], { html: "a.html" }, "--html goes with measuring and page and report"],
+  [["report", "a"], { size: "64" }, "--size goes with measuring and compare of builds"],
+  [["page"], { size: "64" }, "--size goes with measuring and compare of builds"],
+  [["list"], { json: "-" }, "--json goes with measuring and page and compare of builds and compare"],
+])("%j with %j", async (what, options, message) => {
+  await expect(bench({ what, ...options })).rejects.toMatchObject({ name: "BadInput", message });
+});
+
+it("an option that was not given, as the command line has it, is not refused", async () => {
+  await expect(bench({ what: ["compare", "a"], set: [] })).rejects.toThrow("compare needs two files");
 });

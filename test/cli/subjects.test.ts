@@ -1,6 +1,5 @@
 /** Programs as the dashboard reads them over HTTP: their peers, where they allow it. */
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { openSubject } from "../../src/cli/subjects.js";
 import type { Subject, SubjectReading } from "../../src/dashboard/build.js";
@@ -8,6 +7,7 @@ import { Push } from "../../src/index.js";
 import { serveMetrics } from "../../src/metrics/index.js";
 import { StreamerProxy } from "../../src/proxy/index.js";
 import { closeAfterEach } from "../support/close-after-each.js";
+import { listening } from "../support/listening.js";
 
 const ANY = "tcp://127.0.0.1:*";
 const own = closeAfterEach();
@@ -33,9 +33,7 @@ async function program(answers: Readonly<Record<string, unknown>>): Promise<stri
     response.writeHead(answer === undefined ? 404 : 200);
     response.end(typeof answer === "string" ? answer : JSON.stringify(answer));
   });
-  own({ close: () => server.close() });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return `http://127.0.0.1:${await listening(server)}`;
 }
 
 describe("a program over HTTP", () => {

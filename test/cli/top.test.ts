@@ -1,11 +1,9 @@
-/** shoal top as an operator runs it. */
-import { once } from "node:events";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { Pull, Push } from "../../src/index.js";
 import { closeAfterEach } from "../support/close-after-each.js";
+import { listening } from "../support/listening.js";
 import { LONG } from "../support/long.js";
 import { missing, peerAt } from "../support/peers.js";
 import { freePort } from "../support/ports.js";
@@ -57,10 +55,8 @@ describe("shoal top", () => {
       requests += 1;
       onRequest();
       response.writeHead(404).end("nothing here");
-    }).listen(0, "127.0.0.1");
-    open({ close: () => new Promise((resolve) => server.close(resolve).closeAllConnections()) });
-    await once(server, "listening");
-    const { port } = server.address() as AddressInfo;
+    });
+    const port = await listening(server);
     const urls = Array.from({ length: addresses }, (_, at) => `http://127.0.0.1:${port}/${at}`);
     const top = new Child(process.execPath, [MAIN, "top", ...urls, "--json", "--interval", "0.1"], {
       stdin: "ignore",
@@ -172,10 +168,8 @@ proxies:
       response.end(
         'shoal_source_info{name="\u001b[2J",kind="queue"} 1\nshoal_proxy_messages_total{proxy="} x\n\u0000',
       );
-    }).listen(0, "127.0.0.1");
-    open({ close: () => server.close().closeAllConnections() });
-    await new Promise((resolve) => server.on("listening", resolve));
-    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    });
+    const url = `http://127.0.0.1:${await listening(server)}`;
     const paths = ["/metrics", "/hang", "/redirect", "/error", "/endless"];
     // An answer has 2 s: 16 MiB take their time on a busy machine.
     const args = [...paths.map((path) => url + path), "--once", "--interval", "2"];

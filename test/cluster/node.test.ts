@@ -2,11 +2,12 @@
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { readdirSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
+import { createServer } from "node:net";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { ClusterNode, type ClusterNodeOptions } from "../../src/cluster/index.js";
 import { LISTEN_TIMEOUT } from "../../src/cluster/messaging/bounds.js";
 import { removeAfterEach } from "../support/folders.js";
+import { listening } from "../support/listening.js";
 import { freePort } from "../support/ports.js";
 import { event, testNodes, together } from "./nodes.js";
 
@@ -154,8 +155,7 @@ describe("what a node refuses", () => {
 describe("a start that fails", () => {
   it("leaves nothing open, and may be tried again", async () => {
     const taken = createServer();
-    await new Promise<void>((resolve) => void taken.listen(0, "127.0.0.1", resolve));
-    const a = node("a", { port: (taken.address() as AddressInfo).port });
+    const a = node("a", { port: await listening(taken) });
     await expect(a.start()).rejects.toMatchObject({ code: "EADDRINUSE" });
     await new Promise<void>((resolve) => void taken.close(() => resolve()));
     await a.start();

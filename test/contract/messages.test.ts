@@ -1,5 +1,4 @@
-import { it } from "vitest";
-import { expect } from "../support/quick-expect.js";
+import { expect, it } from "vitest";
 import { describeTransports } from "./support/engines.js";
 import { failure, texts, thrown } from "./support/wait.js";
 

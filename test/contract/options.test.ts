@@ -1,7 +1,6 @@
-import { it } from "vitest";
+import { expect, it } from "vitest";
 import { hasOption, OPTIONS, type OptionSpec } from "../../src/core/option-table.js";
 import { Push, type Socket } from "../../src/index.js";
-import { expect } from "../support/quick-expect.js";
 import { SOCKET_CLASSES } from "../support/socket-classes.js";
 import { capabilitiesOf, describeEngines } from "./support/engines.js";
 import { failure, thrown } from "./support/wait.js";

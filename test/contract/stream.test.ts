@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { createServer, type Server, type Socket as TcpSocket, connect as tcpConnect } from "node:net";
 import { expect, it } from "vitest";
 import type { Stream } from "../../src/index.js";
+import { listening } from "../support/listening.js";
 import { describeEngines } from "./support/engines.js";
 import { failure, until, within } from "./support/wait.js";
 
@@ -79,10 +80,7 @@ describeEngines("STREAM", (world) => {
       socket.on("error", () => undefined);
       socket.pipe(socket);
     });
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    world.after(() => server.close());
-    const { port } = server.address() as { port: number };
+    const port = await listening(server);
     const stream = world.stream({ notify: false });
     stream.connect(`tcp://127.0.0.1:${port}`, { routingId: "server" });
     // Once: what is accepted comes back, however long that takes.

@@ -6,6 +6,7 @@
 import { createServer } from "node:net";
 import { constants } from "node:os";
 import { describe, expect, it } from "vitest";
+import { listening } from "../support/listening.js";
 import { failure, thrown, until, within } from "./support/wait.js";
 import { facts, inproc, own, PACKAGES, settled, usePrograms } from "./support/zeromq-programs.js";
 
@@ -87,9 +88,9 @@ describe.each(PACKAGES)("a program for zeromq on %s", (_, zmq) => {
 
   it("talks plain TCP through a stream", async () => {
     const server = createServer((socket) => socket.on("data", (data) => socket.end(`echo ${data}`)));
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const port = await listening(server);
     const stream = own(new zmq.Stream());
-    stream.connect(`tcp://127.0.0.1:${(server.address() as { port: number }).port}`);
+    stream.connect(`tcp://127.0.0.1:${port}`);
     const [id, connected] = await stream.receive();
     await stream.send([id, "hi"]);
     const [, data] = await stream.receive();

@@ -1,11 +1,10 @@
 /** The demo as its user meets it: real processes, real files. It runs the built package: npm test builds it first. */
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { Child } from "../cli/support.js";
 
 const MAIN = fileURLToPath(new URL("../../demo/main.js", import.meta.url));
 const WITH = fileURLToPath(new URL("programs/demo-with.js", import.meta.url));
@@ -13,39 +12,19 @@ const WITH = fileURLToPath(new URL("programs/demo-with.js", import.meta.url));
 const LARGE = fileURLToPath(new URL("../../node_modules/typescript", import.meta.url));
 
 let folder: string;
-const started = new Set<ChildProcess>();
-
-interface Run {
-  readonly child: ChildProcess;
-  readonly exit: Promise<{ code: number | null; signal: string | null; out: string; err: string }>;
-  /** Settles when the output so far matches. */
-  said(pattern: RegExp): Promise<string>;
-}
+const started = new Set<Child>();
 
 /** Starts a program in a process group of its own, as a terminal does. */
-function start(program: string, ...args: string[]): Run {
-  const child = spawn(process.execPath, [program, ...args], {
-    detached: true,
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+function start(program: string, ...args: string[]): Child {
+  const child = new Child(process.execPath, [program, ...args], { stdin: "ignore", group: true });
   started.add(child);
-  let out = "";
-  let err = "";
-  child.stdout.setEncoding("utf8").on("data", (text: string) => {
-    out += text;
-  });
-  child.stderr.setEncoding("utf8").on("data", (text: string) => {
-    err += text;
-  });
-  const exit = once(child, "close").then(([code, signal]) => ({ code, signal, out, err }));
-  const said = async (pattern: RegExp): Promise<string> => {
-    while (!pattern.test(out)) {
-      if (child.exitCode !== null) throw new Error(`It ended without saying ${pattern}: ${out}${err}`);
-      await Promise.race([once(child.stdout, "data"), once(child, "exit")]);
-    }
-    return out;
-  };
-  return { child, exit, said };
+  return child;
+}
+
+/** Runs a program to its end. */
+async function run(...args: [program: string, ...string[]]) {
+  const { code, stdout, stderr } = await start(...args).ended;
+  return { code, out: String(stdout), err: stderr };
 }
 
 /** The process ids that the demo prints. */
@@ -97,9 +76,9 @@ beforeAll(async () => {
 });
 
 afterEach(() => {
-  for (const { pid } of started) {
+  for (const child of started) {
     try {
-      if (pid !== undefined) process.kill(-pid, "SIGKILL"); // The whole group, should a test have failed.
+      child.kill(); // The whole group, should a test have failed.
     } catch {
       // Nobody is left in it.
     }
@@ -111,7 +90,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 describe("the demo", () => {
   test("counts every kind of file the same in several processes and in one", async () => {
-    const { code, out, err } = await start(MAIN, "--dir", folder, "--workers", "3").exit;
+    const { code, out, err } = await run(MAIN, "--dir", folder, "--workers", "3");
     expect(err).toBe("");
     expect(code).toBe(0);
     expect(out).toMatch(
@@ -147,7 +126,7 @@ describe("the demo", () => {
     [["--depth", "1"], "unknown option"],
     [["folder"], "too many arguments"],
   ])("answers %j with one line and exit code 2", async (args, why) => {
-    const { code, out, err } = await start(MAIN, ...args).exit;
+    const { code, out, err } = await run(MAIN, ...args);
     expect(out).toBe("");
     expect(err.trim().split("\n")).toHaveLength(1);
     expect(err).toContain(why);
@@ -155,7 +134,7 @@ describe("the demo", () => {
   });
 
   test("fails and shows the lines that differ when a worker counts wrong", async () => {
-    const { code, out } = await start(WITH, folder, "wrong-worker.js").exit;
+    const { code, out } = await run(WITH, folder, "wrong-worker.js");
     expect(out).toMatch(/^The runs differ: sha256 [0-9a-f]{64} and [0-9a-f]{64}$/m);
     expect(out).toMatch(/^ {2}only together: file "plain\.txt" text 41 [0-9a-f]{64} 9$/m);
     expect(out).toMatch(/^ {2}only alone: file "plain\.txt" text 41 [0-9a-f]{64} 8$/m);
@@ -165,14 +144,14 @@ describe("the demo", () => {
   });
 
   test("fails, and leaves nothing running, when a worker is killed", async () => {
-    const { code, out, err } = await start(WITH, folder, "dying-worker.js").exit;
+    const { code, out, err } = await run(WITH, folder, "dying-worker.js");
     expect(err).toMatch(/^demo: worker \d \(pid \d+\) was killed by SIGKILL before the work was done$/m);
     expect(code).toBe(1);
     await allGone(pidsIn(out));
   });
 
   test("fails when no result comes for a long time", async () => {
-    const { code, out, err } = await start(WITH, folder, "silent-worker.js", "1000").exit;
+    const { code, out, err } = await run(WITH, folder, "silent-worker.js", "1000");
     expect(err).toBe("demo: Nothing was heard from the processes for 1000 ms\n");
     expect(code).toBe(1);
     await allGone(pidsIn(out));
@@ -180,18 +159,17 @@ describe("the demo", () => {
 
   test("ends everything on Ctrl-C", async () => {
     const demo = start(MAIN, "--dir", LARGE);
-    const out = await demo.said(/^together /m);
-    process.kill(-(demo.child.pid ?? 0), "SIGINT"); // To the whole group, as the terminal does.
-    const { code, err } = await demo.exit;
-    expect(err).toBe("demo: Stopped by SIGINT\n");
-    expect(code).toBe(130);
-    await allGone(pidsIn(out));
+    await demo.until("stdout", /^together /m);
+    const pids = pidsIn(String(demo.stdout));
+    process.kill(-(demo.process.pid ?? 0), "SIGINT"); // To the whole group, as the terminal does.
+    expect(await demo.ended).toMatchObject({ code: 130, stderr: "demo: Stopped by SIGINT\n" });
+    await allGone(pids);
   });
 
   test("leaves nothing running when it is killed itself", async () => {
     const demo = start(MAIN, "--dir", LARGE);
-    const out = await demo.said(/^together /m);
-    demo.child.kill("SIGKILL");
-    await allGone(pidsIn(out));
+    await demo.until("stdout", /^together /m);
+    demo.signal("SIGKILL");
+    await allGone(pidsIn(String(demo.stdout)));
   });
 });

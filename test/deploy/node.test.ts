@@ -6,14 +6,14 @@
 import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { parse } from "yaml";
 import { run } from "../cli/in-process.js";
 import { type Child, MAIN, startWithout, useShoal } from "../cli/support.js";
 import { pod as endpoint, slice } from "../cluster/discovery/api-server.js";
 import { removeAfterEach } from "../support/folders.js";
+import { listening } from "../support/listening.js";
 import { LONG } from "../support/long.js";
 import { missing } from "../support/peers.js";
 import { freePorts } from "../support/ports.js";
@@ -71,9 +71,7 @@ describe("the StatefulSet of nodes", () => {
         response.writeHead(404).end();
       else response.end(JSON.stringify({ metadata: { resourceVersion: "1" }, items }));
     });
-    onTestFinished(() => void server.close().closeAllConnections());
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    return `http://127.0.0.1:${await listening(server)}`;
   }
 
   it.runIf(LONG)("starts nodes that find each other, answer probes, drain and leave", async () => {

@@ -5,11 +5,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync } from "node:fs";
+import { connect } from "node:net";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
-import { freePorts } from "../support/ports.js";
+import { freePorts, portOf } from "../support/ports.js";
 import { EXPECTED } from "./support/expected.js";
 
 const GUIDE = fileURLToPath(new URL("../../examples/guide/", import.meta.url));
@@ -124,6 +125,18 @@ describe("a program with a role", () => {
     return output;
   }
 
+  /** A client of Freelance asks so often only: until its server listens there. */
+  async function reached(endpoint: string): Promise<void> {
+    for (let isThere = false; !isThere; ) {
+      const socket = connect(portOf(endpoint), "127.0.0.1");
+      isThere = await once(socket, "connect").then(
+        () => true,
+        () => new Promise((resolve) => setTimeout(resolve, 10, false)),
+      );
+      socket.destroy();
+    }
+  }
+
   let children: ChildProcess[] = [];
   afterEach(() => {
     for (const child of children) child.kill("SIGKILL");
@@ -139,6 +152,7 @@ describe("a program with a role", () => {
       return child;
     };
     const serving = servers.map(open);
+    if (name.includes("freelance")) await reached(at[0] as string);
     const served = Promise.all(serving.map(run));
     const printed = await Promise.all(clients.map((role) => run(open(role))));
     expect(printed.join("")).toMatch(prints);

@@ -228,12 +228,14 @@ describe("clients of servers without a broker", () => {
     return { handler, driver, endpoint: await driver.bind("tcp://127.0.0.1:*") };
   };
 
-  it.each([
+  const CLIENTS = [
     ["PirateClient", 1, patterns.PirateClient],
     ["FreelanceFailoverClient", 1, patterns.FreelanceFailoverClient],
     ["FreelanceShotgunClient", 2, patterns.FreelanceShotgunClient],
     ["FreelanceClient", 3, patterns.FreelanceClient],
-  ] as const)("%s has an answer to each request while servers come and go", async (_, model, Client) => {
+  ] as const;
+
+  it.each(CLIENTS)("%s has an answer to each request while servers come and go", async (_, model, Client) => {
     const [a, b] = [await server(model), await server(model)];
     const source = new ListedEndpoints();
     const client = own(new (Client as typeof patterns.PirateClient)(source));
@@ -254,12 +256,7 @@ describe("clients of servers without a broker", () => {
     if (model === 1) expect(a.handler.twice + b.handler.twice).toBe(0);
   });
 
-  it.each([
-    ["PirateClient", 1, patterns.PirateClient],
-    ["FreelanceFailoverClient", 1, patterns.FreelanceFailoverClient],
-    ["FreelanceShotgunClient", 2, patterns.FreelanceShotgunClient],
-    ["FreelanceClient", 3, patterns.FreelanceClient],
-  ] as const)("%s drains at a server that is listed meanwhile", async (_, model, Client) => {
+  it.each(CLIENTS)("%s drains at a server that is listed meanwhile", async (_, model, Client) => {
     const source = new ListedEndpoints([]);
     const client = own(new (Client as typeof patterns.PirateClient)(source));
     const answer = client.request("1", { timeout: 3_000 });

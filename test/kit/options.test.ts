@@ -1,5 +1,4 @@
 import { expect, test } from "vitest";
-import { json } from "../../src/index.js";
 import {
   anything,
   boolean,
@@ -11,7 +10,6 @@ import {
   object,
   text,
 } from "../../src/kit/options.js";
-import * as patterns from "../../src/patterns/index.js";
 
 const OPTIONS = {
   timeout: integer({ default: 100, min: -1 }),
@@ -61,22 +59,4 @@ test.for([
 ] as const)("%j is refused", ([given, message]) => {
   expect(() => check(given)).toThrow(expect.objectContaining({ code: "EINVAL" }));
   expect(() => check(given)).toThrow(message);
-});
-
-const AT = "tcp://127.0.0.1:1";
-const own = { codec: json() } as never;
-
-test.each<[string, () => unknown]>([
-  ["PirateClient", () => new patterns.PirateClient(AT, { socketOptions: own })],
-  ["PirateWorker", () => new patterns.PirateWorker(AT, () => "", { socketOptions: own })],
-  ["PirateQueue", () => new patterns.PirateQueue({ frontendOptions: own })],
-  ["LoadBalancerClient", () => new patterns.LoadBalancerClient(AT, { socketOptions: own })],
-  ["FederatedBroker", () => new patterns.FederatedBroker("A", { cloudOptions: own })],
-  ["FreelanceClient", () => new patterns.FreelanceClient(AT, { socketOptions: own })],
-  ["FreelanceShotgunClient", () => new patterns.FreelanceShotgunClient(AT, { socketOptions: own })],
-  ["FreelanceServer", () => new patterns.FreelanceServer(() => "", { socketOptions: own })],
-  ["SequencedPublisher", () => new patterns.SequencedPublisher({ replayOptions: own })],
-  ["MajordomoClient", () => new patterns.MajordomoClient(AT, { socketOptions: own })],
-])("%s refuses a codec of its socket, which would encode its frames", (_, make) => {
-  expect(make).toThrow(expect.objectContaining({ code: "EINVAL" }));
 });

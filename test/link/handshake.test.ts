@@ -1,6 +1,6 @@
 /** How links begin: hellos, proofs, keys; and the records of encrypted links. */
 import { randomBytes } from "node:crypto";
-import { describe, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import {
   Handshake,
   type HandshakeSettings,
@@ -8,7 +8,6 @@ import {
   RecordOpener,
   RecordSealer,
 } from "../../src/link/security.js";
-import { expect } from "../support/quick-expect.js";
 
 const [KEY, OTHER] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)];
 

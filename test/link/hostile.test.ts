@@ -1,10 +1,9 @@
 /** Any bytes as a link: never an exception, never more memory than the windows, and the link ends or goes on as it should. */
-import { it } from "vitest";
+import { expect, it } from "vitest";
 import { encodeControl, encodeOpen, FrameType, MessageReader } from "../../src/link/frames.js";
 import { type ChannelState, type LinkEffects, LinkRules } from "../../src/link/rules.js";
 import { Handshake, RecordOpener } from "../../src/link/security.js";
 import { Random, runs, SEED, told } from "../fuzz/seed.js";
-import { expect } from "../support/quick-expect.js";
 import { SETTINGS } from "./support.js";
 
 const INPUTS = runs(1_500, 300_000);

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createServer, get, type Server } from "node:http";
 import { createServer as createSecure } from "node:https";
-import { connect, createServer as createTcp, type Socket, type Server as TcpServer } from "node:net";
+import { connect, createServer as createTcp, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { text } from "node:stream/consumers";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -21,6 +21,7 @@ import { type Certificates, makeCertificates } from "../support/certificates.js"
 import { closeAfterEach } from "../support/close-after-each.js";
 import { connectProxy } from "../support/connect-proxy.js";
 import { sharedFolder } from "../support/folders.js";
+import { listening } from "../support/listening.js";
 import { freePort } from "../support/ports.js";
 
 const PASSWORD = "correct horse battery";
@@ -34,13 +35,6 @@ beforeAll(() => {
 });
 
 const echo = (channel: LinkChannel): void => void channel.on("error", () => undefined).pipe(channel);
-
-async function listen<S extends Server | TcpServer>(server: S): Promise<number> {
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  closing({ close: () => server.close() });
-  return (server.address() as { port: number }).port;
-}
 
 /** A link of every stream that a server takes; and the streams' requests. */
 function serve(server: Server, options: Parameters<typeof acceptLinks>[2] = {}): string[] {
@@ -60,7 +54,7 @@ function serve(server: Server, options: Parameters<typeof acceptLinks>[2] = {}):
 /** A server of HTTP that takes links. */
 async function serving(options?: Parameters<typeof acceptLinks>[2], server = createServer()) {
   const urls = serve(server, options);
-  return { server, urls, port: await listen(server) };
+  return { server, urls, port: await listening(server) };
 }
 
 async function use(stream: Duplex): Promise<string> {
@@ -165,7 +159,7 @@ describe("a program's own server", () => {
   it("over TLS asks for the client's certificate", async () => {
     const [ca, cert, key] = [files.ca, files.serverCert, files.serverKey].map(file);
     const server = createSecure({ ca, cert, key, requestCert: true, rejectUnauthorized: true } as never);
-    const port = await listen(server);
+    const port = await listening(server);
     serve(server as never);
     const url = `https://127.0.0.1:${port}/`;
     const client = { ca, cert: file(files.clientCert), key: file(files.clientKey) } as never;
@@ -189,7 +183,7 @@ describe("what comes with a request for a link", () => {
     const server = createServer();
     // Without it Node.js reads what follows a request as the next one.
     server.on("upgrade", (_request, socket) => socket.destroy());
-    const port = await listen(server);
+    const port = await listening(server);
     const errors: unknown[] = [];
     serve(server, { onError: (error, { url }) => errors.push([(error as { code: string }).code, url]) });
     const socket = connect(port, "127.0.0.1");
@@ -222,7 +216,7 @@ describe("a proxy", () => {
         out.pipe(socket).pipe(out);
       });
     });
-    const proxy = `http://127.0.0.1:${await listen(slow)}`;
+    const proxy = `http://127.0.0.1:${await listening(slow)}`;
     const url = `http://127.0.0.1:${target}/`;
     expect(await use(await dialLink(url, { proxy }))).toBe("there and back");
     await expect(dialLink(url, { proxy })).rejects.toMatchObject({ code: "ERR_AUTHENTICATION" });
@@ -231,10 +225,10 @@ describe("a proxy", () => {
   it.each(["http", "https"])("is asked by CONNECT with its credentials, to %s", async (scheme) => {
     const [ca, cert, key] = [files.ca, files.serverCert, files.serverKey].map(file);
     const server = scheme === "http" ? createServer() : createSecure({ cert, key } as never);
-    const target = await listen(server);
+    const target = await listening(server);
     serve(server as Server);
     const { server: tunnels, asked } = connectProxy("user:pass word");
-    const port = await listen(tunnels);
+    const port = await listening(tunnels);
     const url = `${scheme}://127.0.0.1:${target}/`;
     const options = { tls: { ca } as never };
     const good = await dialLink(url, { ...options, proxy: `http://user:pass%20word@127.0.0.1:${port}` });
@@ -258,7 +252,7 @@ describe("dialLink", () => {
       if (answer === "end") socket.end();
       else socket.write(answer);
     });
-    const url = `http://127.0.0.1:${await listen(server)}/`;
+    const url = `http://127.0.0.1:${await listening(server)}/`;
     await expect(dialLink(url, { timeout: 50 })).rejects.toMatchObject({ code: "ETIMEDOUT" });
     await expect(dialLink(url)).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
     await expect(dialLink(url)).rejects.toMatchObject({ code: "ERR_HANDSHAKE" });

@@ -17,6 +17,7 @@ import {
 import { Handshake } from "../../src/link/security.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { gate } from "../support/gate.js";
+import { listening } from "../support/listening.js";
 import { frameReader } from "./support.js";
 
 const closing = closeAfterEach();
@@ -27,11 +28,10 @@ function destroying(...streams: readonly Duplex[]): void {
 
 /** Both ends of a tcp connection. */
 async function sockets(): Promise<[Socket, Socket]> {
-  const server = createServer().listen(0, "127.0.0.1");
-  closing({ close: () => server.close() });
-  await once(server, "listening");
+  const server = createServer();
+  const port = await listening(server);
   const accepted = once(server, "connection");
-  const socket = connect((server.address() as { port: number }).port, "127.0.0.1");
+  const socket = connect(port, "127.0.0.1");
   const [other] = (await accepted) as [Socket];
   destroying(socket, other);
   return [socket, other];

@@ -13,6 +13,7 @@ import {
 } from "../../src/link/index.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { gate } from "../support/gate.js";
+import { listening } from "../support/listening.js";
 import { LONG } from "../support/long.js";
 
 const PASSWORD = "cluster password";
@@ -213,10 +214,8 @@ it("a channel that ends within a message is reported", async () => {
 
 it("knows its connections by address, and reports when they end", async () => {
   const [a, b] = [transport(), transport()];
-  const server = createServer().listen(0, "127.0.0.1");
-  closing({ close: () => server.close() });
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
+  const server = createServer();
+  const port = await listening(server);
   const accepted = once(server, "connection");
   const socket = connect(port, "127.0.0.1");
   const [other] = (await accepted) as [Socket];

@@ -1,7 +1,7 @@
 /** Metrics over HTTP, with clients as they should be and as they should not. */
 import { EventEmitter, once } from "node:events";
 import { Agent, get, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
-import { type AddressInfo, connect, type Socket } from "node:net";
+import { connect, type Socket } from "node:net";
 import { buffer, text } from "node:stream/consumers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { parsePrometheusText } from "../../src/cli/subjects.js";
@@ -18,6 +18,7 @@ import { PirateClient, PirateWorker } from "../../src/patterns/pirate/index.js";
 import { StreamerProxy } from "../../src/proxy/index.js";
 import { ANY, back, front, LIMIT, useWorld } from "../proxy/support.js";
 import { closeAfterEach } from "../support/close-after-each.js";
+import { listening } from "../support/listening.js";
 
 const world = useWorld();
 const own = closeAfterEach();
@@ -342,9 +343,8 @@ describe("a server with bounds", () => {
 
   async function quick(limits: Partial<HttpLimits>, listener = ok): Promise<number> {
     const server = boundedServer(listener, { ...QUICK, ...limits });
-    await once(server.listen(0, "127.0.0.1"), "listening");
     own({ close: () => shut(server) });
-    return (server.address() as AddressInfo).port;
+    return listening(server);
   }
 
   it("does not wait for a head that comes a byte at a time", async () => {

@@ -1,40 +1,14 @@
-/** When an open socket keeps its process alive, and when it lets it go: the programs are in life-program.js, by these names. */
-import { fileURLToPath } from "node:url";
+/** When an open socket keeps its process alive, when it lets it go, and of what it warns at its end: the programs are in life-program.js, by these names. */
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { describe, expect, it, type TestContext } from "vitest";
 import { ENGINE_NAMES } from "../../src/engine/select.js";
 import { LONG } from "../support/long.js";
-import { Child, type Outcome } from "./child.js";
+import { Child, type Outcome, run } from "./child.js";
 
 const PROGRAM = fileURLToPath(new URL("life-program.js", import.meta.url));
 
-const LIVING = [
-  "a socket is bound",
-  "a socket is bound with bindSync",
-  "a receive waits on a connected socket",
-  "a loop over a connected socket waits",
-  "a send waits for room",
-  "a send on a socket without peers waits",
-  "an event listener is attached",
-  "somebody waits for the next event",
-  "somebody waits for subscribers",
-  "somebody waits until the socket is ready",
-];
-const ENDING = [
-  "its sockets are idle and only connected",
-  "its sockets were never used",
-  "its bound sockets are unreferenced",
-  "the waiting receive is aborted",
-  "the waiting receive times out",
-  "the waiting send times out",
-  "the last event listener is removed",
-  "the socket is unbound",
-  "the bound socket is closed",
-  "the bound socket is closed under its waiting calls",
-  "two connected sockets have finished their work",
-  "sockets with all the time in the world are closed, and have sent everything",
-  "messages wait for an absent peer, and linger is 0",
-  "an authenticated server is closed",
-];
+/** The names of programs that live on, and of those that end. */
+const { LIVING, ENDING } = (await import(pathToFileURL(PROGRAM).href)) as { LIVING: object; ENDING: object };
 
 /** The long form has the other engine, too, and a process for each way to end. */
 describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("engine %s", (engine) => {
@@ -53,7 +27,7 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("engine %s", (engine)
 
   describe("a process lives on while", () => {
     // The long form has all of them, the default run every other.
-    for (const name of LIVING.filter((_, at) => LONG || at % 2 === 0)) {
+    for (const name of Object.keys(LIVING).filter((_, at) => LONG || at % 2 === 0)) {
       it.concurrent(name, async (test) => {
         const child = program(test, name);
         await child.heard("still here");
@@ -64,7 +38,7 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("engine %s", (engine)
   });
 
   describe("a process ends by itself when", () => {
-    const some = ENDING.filter((name) => engine === "zmtp" || !name.includes("authenticated"));
+    const some = Object.keys(ENDING).filter((name) => engine === "zmtp" || !name.includes("authenticated"));
     for (const name of LONG ? some : ["all of its sockets are done"]) {
       it.concurrent(name, async () => {
         expect(await ended(name)).toMatchObject({ code: 0, signal: null, stderr: "" });
@@ -112,5 +86,37 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("engine %s", (engine)
       const stdout = expect.stringMatching(/closed\n$/);
       expect(await child.kill("SIGTERM")).toEqual({ code: 0, signal: null, stdout, stderr: "" });
     });
+  });
+});
+
+const WAITING = String.raw`\(node:\d+\) WARNING: Waiting for queued ZeroMQ messages to be delivered\.`;
+
+describe.each(
+  ENGINE_NAMES.slice(0, LONG ? undefined : 1),
+)("a process that ends with messages for nobody, on the engine %s", (engine) => {
+  const end = (linger: number, blocky: boolean): Promise<{ code: number | null; stderr: string }> =>
+    run(
+      `import { context, Dealer } from "shoal";
+       context.blocky = ${blocky};
+       const dealer = new Dealer({ linger: ${linger} });
+       dealer.connect("tcp://127.0.0.1:9");
+       await dealer.send("to nobody");`,
+      { env: { SHOAL_ENGINE: engine } },
+    );
+
+  it("warns when it waits for longer than half a second, and says what changes that", async () => {
+    const { code, stderr } = await end(800, true);
+    expect(stderr).toMatch(
+      new RegExp(`${WAITING} Set 'context\\.blocky = false' to change this behaviour\\.\\n`),
+    );
+    expect(code).toBe(0);
+  });
+
+  it("gives no advice that has been followed", async () => {
+    expect((await end(800, false)).stderr).toMatch(new RegExp(`${WAITING}\\n`));
+  });
+
+  it("says nothing of a short wait", async () => {
+    expect(await end(50, true)).toMatchObject({ code: 0, stderr: "" });
   });
 });

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
 import { expect, it } from "vitest";
 import { greeting, ready } from "../contract/support/zmtp-peer.js";
+import { listening } from "../support/listening.js";
 import { start } from "./child.js";
 
 const COUNT = 6_000;
@@ -21,14 +22,11 @@ console.log("closed");`;
 
 it("to a peer that reads late and has said something meanwhile", async ({ onTestFinished }) => {
   const server = createServer();
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
+  const port = await listening(server);
   const child = start(SENDER, { args: [`tcp://127.0.0.1:${port}`], env: { SHOAL_ENGINE: "zmtp" } });
   const [peer] = (await once(server, "connection")) as [Socket];
   onTestFinished(async () => {
     peer.destroy();
-    server.close();
     if (child.running) await child.kill();
   });
   peer.on("error", () => undefined);

@@ -103,7 +103,18 @@ describe.skipIf(process.platform !== "linux" && "counts system calls by /proc/se
   },
 );
 
+/** A busy machine only adds work, since writes and batches come apart there: what is beyond a bound is so each time. */
 async function compare(bounds: Readonly<Record<string, Work>>, flags: readonly string[] = []): Promise<void> {
+  let beyond: readonly string[] = [];
+  for (let looks = 0; looks === 0 || (looks < 8 && beyond.length > 0); looks++)
+    beyond = await beyondOf(bounds, flags);
+  expect(beyond).toEqual([]);
+}
+
+async function beyondOf(
+  bounds: Readonly<Record<string, Work>>,
+  flags: readonly string[],
+): Promise<readonly string[]> {
   const scenarios = Object.keys(bounds);
   const program = join(ROOT, "test/process/work-program.js");
   // A busy machine answers late.
@@ -112,11 +123,10 @@ async function compare(bounds: Readonly<Record<string, Work>>, flags: readonly s
   const { code, stdout, stderr } = await child.outcome;
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
   const results = JSON.parse(stdout) as Work[];
-  const beyond = scenarios.flatMap((scenario, i) =>
+  return scenarios.flatMap((scenario, i) =>
     (Object.keys(bounds[scenario] ?? {}) as (keyof Work)[]).flatMap((what) => {
       const [is, most] = [results[i]?.[what] ?? Number.NaN, bounds[scenario]?.[what] ?? 0];
       return is <= most ? [] : [`${scenario}: ${what} ${is}, at most ${most}`];
     }),
   );
-  expect(beyond).toEqual([]);
 }

@@ -1,4 +1,6 @@
-/** Each proxy between peers on both sides, on every engine. */
+/** Each proxy between peers on both sides, on every engine; what is captured of it, and what large messages leave in memory. */
+
+import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { ENGINE_NAMES } from "../../src/engine/select.js";
 import {
@@ -15,7 +17,7 @@ import {
   XPublisher,
 } from "../../src/index.js";
 import { ForwarderProxy, QueueProxy, SocketProxy, StreamerProxy } from "../../src/proxy/index.js";
-import { collect, failure, texts, until } from "../contract/support/wait.js";
+import { collect, failure, texts, turn, until } from "../contract/support/wait.js";
 import { LONG } from "../support/long.js";
 import { ANY, back, eventsOf, front, LIMIT, useWorld } from "./support.js";
 
@@ -263,4 +265,124 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     expect((await received).length).toBe(sent);
     expect(proxy.stats().frontend.in.messages).toBe(sent);
   });
+});
+
+const TYPES = ["pub", "push"] as const;
+
+describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
+  const world = useWorld(engine);
+  const { context, sides } = world;
+
+  it.each(TYPES)("a %s has the frames of both directions as they are", async (type) => {
+    const proxy = await world.start(new QueueProxy({ ...sides, capture: { type, bind: ANY } }));
+    const tap = world.socket(type === "pub" ? new Subscriber({ context }) : new Pull({ context }));
+    tap.connect(proxy.endpoints.capture[0] as string);
+    if (tap instanceof Subscriber) tap.subscribe();
+    const worker = world.peer(new Reply({ context }), back(proxy));
+    void (async () => {
+      for await (const [body] of worker) await worker.send([body as Buffer, "reply"]);
+    })();
+    const client = world.peer(new Request({ context, routingId: "client" }), front(proxy));
+    await until(() => proxy.stats().capture?.peers === 1, "the tap");
+    const seen: Buffer[][] = [];
+    void (async () => {
+      for (;;) seen.push(await tap.receive());
+    })().catch(() => undefined);
+    const requests = (): Buffer[][] => seen.filter((frames) => frames.length === 4);
+    const replies = (): Buffer[][] => seen.filter((frames) => frames.length === 5);
+    // A PUB does not say when its subscriber has asked: requests, until both directions were heard.
+    await until(() => {
+      void client.request("hi", { timeout: LIMIT }).catch(() => undefined);
+      return requests().length > 0 && replies().length > 0;
+    }, "a request and a reply");
+    for (const [kind, body] of [
+      [requests(), ["hi"]],
+      [replies(), ["hi", "reply"]],
+    ] as const) {
+      const [id, , delimiter, ...rest] = kind[0] as Buffer[]; // The second is the request's own id.
+      expect([String(id), delimiter?.length, ...rest.map(String)]).toEqual(["client", 0, ...body]);
+    }
+  });
+
+  it.each(
+    TYPES,
+  )("a listener of a %s that stops reading slows nothing, and is reported once", async (type) => {
+    const capture = { type, bind: ANY, sendHighWaterMark: 5 };
+    const proxy = await world.start(new StreamerProxy({ ...sides, capture }));
+    const drops = eventsOf(proxy, "capture:dropped");
+    const tap = world.socket(new (type === "pub" ? Subscriber : Pull)({ context, receiveHighWaterMark: 5 }));
+    tap.connect(proxy.endpoints.capture[0] as string);
+    if (tap instanceof Subscriber) tap.subscribe();
+    const push = world.peer(new Push({ context }), front(proxy));
+    const pull = world.peer(new Pull({ context }), back(proxy));
+    await until(() => proxy.stats().capture?.peers === 1, "the tap");
+    // Large enough to fill what the kernel takes for a listener that reads nothing.
+    const body = Buffer.alloc(100_000);
+    let sent = 0;
+    let received = 0;
+    const limit = performance.now() + LIMIT;
+    while ((proxy.stats().capture?.missed ?? 0) < 20 && performance.now() < limit) {
+      for (let i = 0; i < 10; i++) await push.send(body);
+      sent += 10;
+      while (received < sent) {
+        await pull.receive({ timeout: LIMIT });
+        received += 1;
+      }
+    }
+    const counted = proxy.stats().capture;
+    expect(counted?.missed).toBeGreaterThanOrEqual(20);
+    expect(counted?.queued).toBeLessThanOrEqual(5 + 64);
+    expect(drops).toHaveLength(1);
+    expect(proxy.stats().backend.out.messages).toBe(sent);
+    if (type === "push") expect((counted?.captured ?? 0) + (counted?.missed ?? 0)).toBe(sent);
+  });
+});
+
+/** Of each: its number, and bytes that are not those of any other; lengths that fit no pool exactly. */
+const COUNT = 300;
+const messages = Array.from({ length: COUNT }, (_, i) => {
+  const length = [40, 9_000, 33_000, 65_536, 70_001, 140_000][(i * 7) % 6] as number;
+  const body = Buffer.alloc(length + (i % 5) * 100, createHash("sha256").update(String(i)).digest());
+  body.writeUInt32BE(i);
+  return body;
+});
+
+const PROBE = Buffer.of(1);
+
+const world = useWorld("zmtp");
+
+it("large messages of all sizes are what they were, through a forwarder to one subscriber that is quick and one that is slow", {
+  timeout: 30_000,
+}, async () => {
+  const proxy = await world.start(
+    new ForwarderProxy({ frontend: { bind: ANY }, backend: { bind: ANY, noDrop: true } }),
+  );
+  const publisher = world.peer(new Publisher({ noDrop: true }), front(proxy));
+  const subscribers = await Promise.all(
+    [1_000, 2].map(async (receiveHighWaterMark) => {
+      const subscriber = world.socket(new Subscriber({ receiveHighWaterMark, receiveTimeout: LIMIT }));
+      subscriber.subscribe();
+      subscriber.connect(back(proxy));
+      return subscriber;
+    }),
+  );
+  // The proxy asks once for both: that both are there is known when both have heard.
+  let heard = 0;
+  const hearing = subscribers.map((subscriber) => subscriber.receive().then(() => heard++));
+  for (; heard < 2; await turn()) await publisher.send(PROBE);
+  await Promise.all(hearing);
+  const sending = (async () => {
+    for (const body of messages) await publisher.send(body);
+  })();
+  await Promise.all(
+    subscribers.map(async (subscriber, which) => {
+      for (let i = 0; i < COUNT; i++) {
+        let [body] = await subscriber.receive();
+        while (body?.length === PROBE.length) [body] = await subscriber.receive();
+        if (!body?.equals(messages[i] as Buffer)) expect.fail(`message ${i} is not what was sent`);
+        if (which === 1 && i % 10 === 0) for (let k = 0; k < 10; k++) await turn();
+      }
+    }),
+  );
+  await sending;
 });

@@ -1,7 +1,5 @@
-/** Clients, servers and a store on one host: in virtual time, but for what takes a real engine or a real link. */
-import { once } from "node:events";
-import { type AddressInfo, connect, createServer } from "node:net";
-import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
+import { connect, createServer } from "node:net";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import type { PatternEndpoints } from "../../src/kit/endpoint-list.js";
 import {
   MemorySessionStore,
@@ -24,6 +22,7 @@ import { Router } from "../../src/sockets/request-reply.js";
 import { StoreError } from "../../src/store/store.js";
 import { hostTest, pause } from "../cluster/simulated.js";
 import { ListedEndpoints } from "../support/listed-endpoints.js";
+import { listening } from "../support/listening.js";
 import { freePort } from "../support/ports.js";
 import { RawClient } from "./raw-client.js";
 import { ScriptedStore } from "./scripted-store.js";
@@ -555,10 +554,8 @@ describe("a session", () => {
             stood = performance.now() - begun;
           });
       });
-    }).listen(0, "127.0.0.1");
-    onTestFinished(() => void link.close());
-    await once(link, "listening");
-    const publisher = await subscribed(`tcp://127.0.0.1:${(link.address() as AddressInfo).port}`, {
+    });
+    const publisher = await subscribed(`tcp://127.0.0.1:${await listening(link)}`, {
       id: "publisher",
       heartbeatInterval: 20,
       heartbeatTimeout: 50,

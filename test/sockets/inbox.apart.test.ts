@@ -1,9 +1,8 @@
 /** Generated schedules of an inbox. They end with no timer left, so no other file may make one in this process. */
-import { afterEach, beforeEach, test, vi } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { Context, Pull, text } from "../../src/index.js";
 import { FakeEngine } from "../support/fake-engine.js";
 import fc, { forAllAsync, type ValueOf } from "../support/properties.js";
-import { expect } from "../support/quick-expect.js";
 import { abortListeners, type Outcome, turn, watch } from "../support/settled.js";
 
 const RUNS = 2_500;

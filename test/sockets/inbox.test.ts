@@ -1,8 +1,7 @@
-import { afterEach, beforeEach, test, vi } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { Context, Pull } from "../../src/index.js";
 import { collectGarbage } from "../support/collect-garbage.js";
 import { FakeEngine } from "../support/fake-engine.js";
-import { expect } from "../support/quick-expect.js";
 import { turn, watch } from "../support/settled.js";
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));

@@ -1,13 +1,14 @@
 /** Nodes on the ZRE plane over real sockets, on the loopback interface: its broadcast address reaches all of them. */
 import dgram from "node:dgram";
 import { once } from "node:events";
-import { type AddressInfo, createServer } from "node:net";
+import { createServer } from "node:net";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { Dealer } from "../../src/index.js";
 import { BeaconSockets } from "../../src/zre/beacon.js";
 import { encodeBare, encodeBeacon, encodeHello, identityOf, ZreCommand } from "../../src/zre/codec.js";
 import type { ZreEvent } from "../../src/zre/rules.js";
 import { closeAfterEach } from "../support/close-after-each.js";
+import { listening } from "../support/listening.js";
 import { LONG } from "../support/long.js";
 import { freePort } from "../support/ports.js";
 import { Plane, type PlaneOptions } from "./planes.js";
@@ -113,8 +114,7 @@ describe("nodes on the plane", () => {
       connections += 1;
       socket.destroy();
     });
-    await new Promise<void>((resolve) => void mailbox.listen(0, "127.0.0.1", resolve));
-    closing({ close: () => new Promise<void>((resolve) => void mailbox.close(() => resolve())) });
+    const at = await listening(mailbox);
     let release = (): void => undefined;
     const sent = new Promise<boolean>((resolve) => {
       release = () => resolve(true);
@@ -124,7 +124,7 @@ describe("nodes on the plane", () => {
     try {
       const closed = a.plane.close();
       await eventually(() => farewells.mock.calls.length > 0);
-      node.send(encodeBeacon(UUID, (mailbox.address() as AddressInfo).port), port, "127.255.255.255");
+      node.send(encodeBeacon(UUID, at), port, "127.255.255.255");
       await eventually(() => a.plane.counts.endpoint === 1);
       release();
       await closed;
@@ -212,12 +212,11 @@ describe("a hostile peer", () => {
   it("with a name for a host is dialled at its own address, not at this node's", async () => {
     const a = await start();
     const mailbox = createServer((socket) => socket.destroy());
-    await new Promise<void>((resolve) => void mailbox.listen(0, "127.0.0.2", resolve));
-    closing({ close: () => new Promise<void>((resolve) => void mailbox.close(() => resolve())) });
+    const at = await listening(mailbox, "127.0.0.2");
     const dialled = once(mailbox, "connection");
     const dealer = closing(new Dealer({ routingId: identityOf(UUID), linger: 0 }));
     dealer.connect(`tcp://127.0.0.2:0;${a.plane.endpoint.slice(6)}`);
-    await dealer.send(hello(`tcp://no-such-host.invalid:${(mailbox.address() as AddressInfo).port}`));
+    await dealer.send(hello(`tcp://no-such-host.invalid:${at}`));
     await dialled;
   });
 

@@ -1,4 +1,4 @@
-/** The link is cut at every byte of a handshake, and in the middle of messages, in both directions. */
+/** The link is cut at every byte of a handshake, and in the middle of messages, in both directions; or it swallows all. */
 import { describe, expect, it } from "vitest";
 import { CURVE_SERVER, curveClient, plain } from "../../contract/support/keys.js";
 import { collect, nextEvent, until } from "../../contract/support/wait.js";
@@ -176,4 +176,38 @@ it(`a storm of reconnects of ${PEERS} peers, cut again and again, ends with all 
     await router.send([id as Buffer, `to ${String(body).slice(5)}`]);
   }
   await Promise.all(answers);
+});
+
+const INTERVAL = 150;
+
+describe.each([
+  ["NULL", {}, {}],
+  ["CURVE", CURVE_SERVER, curveClient()],
+])("a black-holed %s link", (_, server, client) => {
+  it.each(["idle", "sending"])("is noticed by both sides, %s, and made again", async (how) => {
+    const pull = world.pull({ ...server, heartbeatInterval: INTERVAL, heartbeatTimeout: INTERVAL });
+    const relay = await Relay.to(await world.bind(pull));
+    world.after(() => relay.close());
+    const push = world.push({
+      ...client,
+      heartbeatInterval: INTERVAL,
+      heartbeatTimeout: INTERVAL,
+      reconnectInterval: 5,
+      sendHighWaterMark: 10,
+    });
+    push.connect(relay.endpoint);
+    await push.send("before");
+    expect(await collect(pull, 1)).toEqual(["before"]);
+
+    const noticed = [pull, push].map((socket) => nextEvent(socket, "disconnect"));
+    relay.blackHole(true);
+    if (how === "sending") await push.send("into the hole");
+    for (const { reason } of await Promise.all(noticed)) expect(reason).toBe("heartbeat");
+    expect([pull.stats().peers, push.stats().peers]).toEqual([0, 0]);
+
+    relay.cut();
+    relay.blackHole(false);
+    await push.send("after");
+    expect((await collect(pull, 1))[0]).toBe("after");
+  });
 });

@@ -127,6 +127,25 @@ describe("a client that knows one broker", () => {
       await world.until(() => names(next) === ALL, 1_000);
     }));
 
+  test("is at another one with its first attempt when the node of its own stands still", async () => {
+    await simulate({ seed: 1, runs: 2 }, async (world) => {
+      const { start } = cluster(world);
+      for (const name of ["mb1", "mb2", "mb3"]) await start(name);
+      await world.advance(2_000);
+      const client = ana("mb1:7000", { attemptTimeout: 20_000, refreshInterval: 600_000 });
+      // It has moved by lot.
+      await world.advance(30_000);
+      const reasons: unknown[] = [];
+      client.events.on("node:lost", ({ error }) => void reasons.push(error?.message));
+      const { attempts } = client.stats();
+      const before = client.current?.name ?? "";
+      world.node(before.split("@")[0] as string).stall();
+      await world.until(() => client.connected && client.current?.name !== before, 30_000);
+      expect(reasons).toEqual([expect.stringMatching(/the peer was silent for too long/)]);
+      expect(client.stats().attempts).toBe(attempts + 1);
+    });
+  });
+
   test("of many goes to any of them, whichever one it was given, and to those that are left", () =>
     simulate({ seed: 1 }, async (world) => {
       const { start } = cluster(world);

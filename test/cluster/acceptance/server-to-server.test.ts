@@ -14,6 +14,7 @@ import {
 } from "../../../src/cluster/index.js";
 import { acceptLinks } from "../../../src/link/index.js";
 import { simulate } from "../../../src/testing/index.js";
+import { listening } from "../../support/listening.js";
 import { testNodes, together } from "../nodes.js";
 import { onOneHost, SETTLED, startNodes } from "../simulated.js";
 
@@ -85,10 +86,7 @@ describe("a link that begins as an HTTP request", () => {
     // A web server, one page of which leads into the node's cluster.
     const web = createServer((_, response) => response.writeHead(404).end());
     acceptLinks(web, (stream) => server.link(stream), { path: "/cluster/page.lsp" });
-    web.listen(0, "127.0.0.1").unref();
-    await once(web, "listening");
-    const { port } = web.address() as { port: number };
-    const socket = connect(port, "127.0.0.1");
+    const socket = connect(await listening(web), "127.0.0.1");
     socket.write("GET /cluster/page.lsp HTTP/1.1\r\nHost: server\r\nSMQ: CLUSTER\r\n\r\n");
     await once(socket, "readable");
     const answer = "HTTP/1.1 204 No Content\r\n\r\n";

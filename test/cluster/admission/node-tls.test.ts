@@ -14,6 +14,7 @@ import {
 import { curveKeyPair } from "../../../src/sockets/security/curve-keys.js";
 import { makeAuthority, makeCertificate } from "../../support/certificates.js";
 import { sharedFolder } from "../../support/folders.js";
+import { listening } from "../../support/listening.js";
 import { managerOf, portOf, reasonsOf, testNodes, together, until } from "../nodes.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
@@ -180,10 +181,9 @@ describe("nodes with TLS", () => {
 
   it("says what a connection manager's address does with TLS", async () => {
     const server = createServer((socket: Socket) => socket.on("error", () => undefined).end("SSH-2.0-x\r\n"));
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    sockets.push({ destroy: () => server.close() });
+    const port = await listening(server);
     const a = await started("a", { tls: tls("a") });
-    const manager = managerOf(a, [`127.0.0.1:${(server.address() as { port: number }).port}`]);
+    const manager = managerOf(a, [`127.0.0.1:${port}`]);
     await until(() => manager.status()[0]?.error !== undefined);
     expect(manager.status()[0]?.error).toMatchObject({
       code: expect.stringMatching(/^ERR_(PROTOCOL|HANDSHAKE)$/),

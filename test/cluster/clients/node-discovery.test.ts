@@ -1,8 +1,6 @@
-/** Discovery servers and clients over the host's own sockets: programs that are not nodes know who is there. */
-import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { get as getSecure } from "node:https";
-import { type AddressInfo, createServer } from "node:net";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { connect as connectTls } from "node:tls";
@@ -24,6 +22,7 @@ import {
 } from "../../support/certificates.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 import { sharedFolder } from "../../support/folders.js";
+import { listening } from "../../support/listening.js";
 import { freePort } from "../../support/ports.js";
 import { event, testNodes, together } from "../nodes.js";
 
@@ -204,9 +203,8 @@ describe("a discovery server", () => {
   });
 
   it("has no endpoint after a start that failed, and starts again", async () => {
-    const [a, taken] = [await node("a"), createServer().listen(0, "127.0.0.1")];
-    await once(taken, "listening");
-    const http = { port: (taken.address() as AddressInfo).port };
+    const [a, taken] = [await node("a"), createServer()];
+    const http = { port: await listening(taken) };
     const made = makeServer(a, { http });
     await expect(made.start()).rejects.toMatchObject({ code: "EADDRINUSE" });
     expect([made.endpoint, made.url]).toEqual([undefined, undefined]);

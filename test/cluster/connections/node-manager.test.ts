@@ -1,7 +1,7 @@
 /** Connection managers over the host's sockets: the same list on every node. */
 import { once } from "node:events";
-import { type AddressInfo, connect, createServer } from "node:net";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { connect, createServer } from "node:net";
+import { describe, expect, it } from "vitest";
 import { withPort } from "../../../src/cluster/connections/manager.js";
 import {
   ClusterNode,
@@ -9,6 +9,7 @@ import {
   ConnectionManager,
   type ConnectionStatus,
 } from "../../../src/cluster/index.js";
+import { listening } from "../../support/listening.js";
 import { freePort } from "../../support/ports.js";
 import { managerOf, portOf, testNodes, until } from "../nodes.js";
 
@@ -79,9 +80,7 @@ describe("a connection manager", () => {
     const b = await started("b", { key: [...KEY].reverse().join("") });
     const hello = "220 smtp ready, at your service, and longer than any hello could be\r\n";
     const server = createServer((socket) => socket.on("error", () => undefined).end(hello));
-    await once(server.listen(0, "127.0.0.1"), "listening");
-    onTestFinished(() => void server.close());
-    const [nobody, other] = [await freePort(), (server.address() as AddressInfo).port];
+    const [nobody, other] = [await freePort(), await listening(server)];
     const list = [`127.0.0.1:${nobody}`, b.address, `127.0.0.1:${other}`, "no-such-name.invalid:9"];
     const manager = managerOf(a, list);
     const codes = (): (string | undefined)[] => manager.status().map(({ error }) => error?.code);

@@ -1,12 +1,11 @@
-/** Kubernetes as a source of discovery: against an API server of the tests, which is killed, refuses, and sends junk. */
-import { once } from "node:events";
 import { copyFileSync, mkdtempSync, writeFileSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
+import { createServer } from "node:net";
 import { join } from "node:path";
-import { afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { type KubernetesSourceOptions, kubernetesSource } from "../../../src/cluster/discovery/kubernetes.js";
 import { type Certificates, makeCertificates } from "../../support/certificates.js";
 import { sharedFolder } from "../../support/folders.js";
+import { listening } from "../../support/listening.js";
 import { ApiServer, pod, type Refusal, slice } from "./api-server.js";
 import { Follower, selfAt } from "./follower.js";
 
@@ -130,10 +129,8 @@ it("a server that switches protocols has failed, and is asked again", async () =
   const server = createServer((socket) => {
     asked += 1;
     socket.on("error", () => undefined).end("HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n");
-  }).listen(0, "127.0.0.1");
-  onTestFinished(() => void server.close());
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
+  });
+  const port = await listening(server);
   const source = kubernetesSource({ service: "shoal", namespace: "sea", server: `http://127.0.0.1:${port}` });
   const { signal } = new AbortController();
   for (const times of [1, 2]) {

@@ -1,11 +1,10 @@
-import { describe, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { MAX_SHAPES, MAX_SHAPES_OF_NODE } from "../../../src/cluster/messaging/bounds.js";
 import { type RouteNode, RouteTable } from "../../../src/cluster/messaging/route-table.js";
 import { TopicScan } from "../../../src/cluster/messaging/topic-scan.js";
 import { matches } from "../../../src/cluster/messaging/topics.js";
 import { LONG } from "../../support/long.js";
 import fc from "../../support/properties.js";
-import { expect } from "../../support/quick-expect.js";
 
 const RUNS = { numRuns: 10_000, defaultRuns: 60 };
 

@@ -1,8 +1,7 @@
-import { describe, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { fnv1a } from "../../../src/core/bytes.js";
 import { KeyTable } from "../../../src/core/collections/key-table.js";
 import fc, { forAll } from "../../support/properties.js";
-import { expect } from "../../support/quick-expect.js";
 
 interface Entry {
   readonly key: Buffer;

@@ -1,7 +1,6 @@
-import { describe, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { NumberTable } from "../../../src/core/collections/number-table.js";
 import fc, { forAll } from "../../support/properties.js";
-import { expect } from "../../support/quick-expect.js";
 
 const sorted = (values: Iterable<string>): string[] => [...values].sort();
 

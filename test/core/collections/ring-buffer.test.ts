@@ -1,7 +1,6 @@
-import { test } from "vitest";
+import { expect, test } from "vitest";
 import { RingBuffer } from "../../../src/core/collections/queues.js";
 import fc from "../../support/properties.js";
-import { expect } from "../../support/quick-expect.js";
 
 const operation = fc.oneof(
   { weight: 8, arbitrary: fc.record({ do: fc.constant("push" as const), item: fc.integer() }) },

@@ -1,7 +1,6 @@
-import { test } from "vitest";
+import { expect, test } from "vitest";
 import { SteadyMap } from "../../../src/core/collections/steady-map.js";
 import fc, { forAll } from "../../support/properties.js";
-import { expect } from "../../support/quick-expect.js";
 
 test("it is a map", () => {
   const step = fc.record({

@@ -1,6 +1,6 @@
 /** Any bytes as frames: never an exception, never two readings of the same bytes, never more than the limits. */
 
-import { describe, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { MAX_FRAMES } from "../../../src/core/memory.js";
 import type { TakenMessages } from "../../../src/engine/engine.js";
 import {
@@ -12,7 +12,6 @@ import {
 } from "../../../src/engine/zmtp/codec/command.js";
 import { InStream, MAX_COMMAND, type StreamFault } from "../../../src/engine/zmtp/codec/in-stream.js";
 import fc, { forAll } from "../../support/properties.js";
-import { expect } from "../../support/quick-expect.js";
 import { corpus, keep, LONG_TIMEOUT, Random, runs, SEED, told, tries } from "../seed.js";
 
 const LIMIT = 2_000;

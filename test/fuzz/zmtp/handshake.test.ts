@@ -1,6 +1,6 @@
 /** Any bytes as a handshake, against each side of each mechanism: it ends or waits, and never throws. */
 
-import { describe, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { commandFrame } from "../../../src/engine/frame.js";
 import { encodeCommand, encodeMetadata, GREETING_SIZE } from "../../../src/engine/zmtp/codec/command.js";
 import { Handshake, MAX_HANDSHAKE_COMMAND } from "../../../src/engine/zmtp/handshake.js";
@@ -12,7 +12,6 @@ import { NullMechanism } from "../../../src/engine/zmtp/mechanism/null.js";
 import { PlainClient, PlainServer } from "../../../src/engine/zmtp/mechanism/plain.js";
 import { knownRandom, optionsOf, properties } from "../../engine/zmtp/mechanism/support.js";
 import fc, { forAll } from "../../support/properties.js";
-import { expect } from "../../support/quick-expect.js";
 import { corpus, keep, Random, runs, SEED, told, tries } from "../seed.js";
 
 const SERVER = Buffer.alloc(32, 2);

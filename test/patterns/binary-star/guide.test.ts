@@ -6,6 +6,8 @@ import { GuideProgram, NO_PYTHON } from "../freelance/python.js";
 import { HEARTBEAT, handOver, type Places, type Role, starRig } from "./rig.js";
 
 const { keep, serve, ask } = starRig();
+/** ms: on a busy machine neither of two processes must be taken for dead. */
+const CALM = 4 * HEARTBEAT;
 
 /** Endpoints that nobody has. */
 async function freePlaces(): Promise<Places> {
@@ -14,12 +16,13 @@ async function freePlaces(): Promise<Places> {
   return { primary: place(0), backup: place(2) };
 }
 
-const startShoal = (role: Role, at: Places) => serve(role, at, (body) => `shoal ${body}`);
+const startShoal = (role: Role, at: Places) =>
+  serve(role, at, (body) => `shoal ${body}`, { heartbeatInterval: CALM });
 
 function startGuide(role: Role, at: Places): GuideProgram {
   const { clients, state } = at[role];
   const peer = at[role === "primary" ? "backup" : "primary"].state;
-  return keep(new GuideProgram("bstarsrv", role, clients, state, peer, String(HEARTBEAT)));
+  return keep(new GuideProgram("bstarsrv", role, clients, state, peer, String(CALM)));
 }
 
 async function reaches(program: GuideProgram, state: number): Promise<void> {

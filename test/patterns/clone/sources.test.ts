@@ -7,7 +7,7 @@ import { ListedEndpoints } from "../../support/listed-endpoints.js";
 import { cloneRig, HEARTBEAT } from "./rig.js";
 
 /** ms of a pair's heartbeats: on a busy machine neither server must be taken for dead. */
-const CALM = 6 * HEARTBEAT;
+const CALM = 15 * HEARTBEAT;
 
 const { folder, track } = cloneRig();
 

@@ -1,9 +1,8 @@
-import { describe, test, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { FRAME_COST, MAX_FRAMES } from "../../../../src/core/memory.js";
 import { BATCHES } from "../../../../src/engine/frame-batch.js";
 import { InStream } from "../../../../src/engine/zmtp/codec/in-stream.js";
 import fc, { forAll } from "../../../support/properties.js";
-import { expect } from "../../../support/quick-expect.js";
 import { decodeFrames, decodeStream, encodeFrame, frameStream } from "./support.js";
 
 function make(maxMessageSize = -1) {

@@ -1,9 +1,8 @@
-import { describe, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { FRAME_COST } from "../../../../src/core/memory.js";
 import { Encoder, FIRST_SLAB_SIZE } from "../../../../src/engine/zmtp/codec/encoder.js";
 import { OutQueue } from "../../../../src/engine/zmtp/codec/out-queue.js";
 import fc, { forAll } from "../../../support/properties.js";
-import { expect } from "../../../support/quick-expect.js";
 import { decodeStream } from "./support.js";
 
 const ALL = Number.POSITIVE_INFINITY;

@@ -1,11 +1,10 @@
 /** What passes without decoding has to be what would pass decoded: the same peers get the same messages. */
 
-import { describe, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { SocketTypeName } from "../../../../src/core/socket-type.js";
 import { OfferResult } from "../../../../src/engine/engine.js";
 import { FrameBatch } from "../../../../src/engine/frame-batch.js";
 import fc, { forAll } from "../../../support/properties.js";
-import { expect } from "../../../support/quick-expect.js";
 import { RoutingWorld } from "../routing/support.js";
 import { decodeStream, encodeFrame } from "./support.js";
 

@@ -1,9 +1,8 @@
 /** Messages that are taken together are those that are taken one by one, of each socket type. */
-import { test } from "vitest";
+import { expect, test } from "vitest";
 import type { SocketTypeName } from "../../../../src/core/socket-type.js";
 import type { TakenMessages } from "../../../../src/engine/engine.js";
 import fc, { forAll } from "../../../support/properties.js";
-import { expect } from "../../../support/quick-expect.js";
 import { RoutingWorld, text } from "./support.js";
 
 const message = fc.array(fc.constantFrom("", "a", "ab", "b", "x".repeat(300)), {

@@ -1,11 +1,10 @@
-import { afterEach, beforeEach, describe, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { frameCost } from "../../src/core/memory.js";
 import { OfferResult } from "../../src/engine/engine.js";
 import { Context, Push, Router } from "../../src/index.js";
 import { collectGarbage } from "../support/collect-garbage.js";
 import { FakeEngine } from "../support/fake-engine.js";
 import fc, { forAllAsync, type ValueOf } from "../support/properties.js";
-import { expect } from "../support/quick-expect.js";
 import { abortListeners, type Outcome, turn, watch } from "../support/settled.js";
 
 const RUNS = 2_500;
