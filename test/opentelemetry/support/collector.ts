@@ -1,19 +1,11 @@
 /** What a program's spans and metrics are, kept in memory. */
-import type { Channel } from "node:diagnostics_channel";
 import { context, propagation } from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import { W3CTraceContextPropagator } from "@opentelemetry/core";
 import * as metrics from "@opentelemetry/sdk-metrics";
 import * as traces from "@opentelemetry/sdk-trace-base";
 import { afterAll, afterEach, beforeAll, beforeEach } from "vitest";
-import * as diagnostics from "../../../src/core/diagnostics.js";
 import { type Instrumentation, instrument } from "../../../src/opentelemetry/index.js";
-
-/** What the package publishes to. */
-export const CHANNELS: readonly Channel[] = Object.values(diagnostics).flatMap((each) => {
-  if (typeof each !== "object") return [];
-  return "start" in each ? [each.start, each.end] : [each];
-});
 
 /** A point of a metric: its attributes and its value, or how many values a histogram has. */
 export interface Point {
