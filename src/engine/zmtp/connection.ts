@@ -174,10 +174,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     return this.stream.prompt === true && this.stream.framing === undefined;
   }
 
-  get owedSince(): number | undefined {
-    return this.#heartbeat?.owedSince;
-  }
-
   get taken(): number {
     return (this.#writer?.given ?? 0) - this.stream.pending();
   }
