@@ -306,7 +306,7 @@ function itemOfMember(member: unknown): DashboardItem[] {
 export function peerItemsOf(value: unknown): DashboardItem[] {
   if (!Array.isArray(value)) return [];
   return value.slice(0, MAX_PEERS_LISTED).flatMap((each: unknown): DashboardItem[] => {
-    const { name, type, address, queuedOut, queuedIn, silentFor } = (each ?? {}) as Members;
+    const { name, type, address, queuedOut, queuedIn } = (each ?? {}) as Members;
     if (typeof name !== "string" || typeof address !== "string") return [];
     return [
       itemOfPeer({
@@ -315,7 +315,6 @@ export function peerItemsOf(value: unknown): DashboardItem[] {
         address,
         queuedOut: isCount(queuedOut) ? queuedOut : 0,
         queuedIn: isCount(queuedIn) ? queuedIn : 0,
-        ...(isCount(silentFor) ? { silentFor } : {}),
       }),
     ];
   });

@@ -288,11 +288,10 @@ function keysOf(endpoint: string, hostsFor: (host: string) => readonly string[])
 
 // --- Lists -----------------------------------------------------------------------------------------------------------
 
-/** An unanswered heartbeat shows as silence. */
-export function itemOfPeer({ name, type, address, queuedOut, queuedIn, silentFor }: PeerView): DashboardItem {
+export function itemOfPeer({ name, type, address, queuedOut, queuedIn }: PeerView): DashboardItem {
   return {
     name,
-    state: silentFor === undefined ? "connected" : `no answer to a heartbeat for ${silentFor} ms`,
+    state: "connected",
     address,
     detail: [type, `${queuedOut} to send`, `${queuedIn} received and waiting`].filter(Boolean).join(", "),
   };

@@ -205,8 +205,6 @@ export interface EnginePeer {
   /** Unsent messages; whole received messages not yet taken. */
   readonly queuedOut: number;
   readonly queuedIn: number;
-  /** ms since an unanswered heartbeat; `undefined` if no answer is due. */
-  readonly silentFor: number | undefined;
 }
 
 export interface Policing {

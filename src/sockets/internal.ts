@@ -283,8 +283,6 @@ export interface PeerView {
   /** Messages queued for the peer, and waiting from it. */
   readonly queuedOut: number;
   readonly queuedIn: number;
-  /** ms since an unanswered heartbeat was due. */
-  readonly silentFor?: number;
 }
 
 /** Up to 10,000 peers; empty if the engine does not report them. */
@@ -292,14 +290,13 @@ export function peerViews(socket: Socket): PeerView[] {
   return peersOf(socket, MAX_PEERS_LISTED).map(viewOf);
 }
 
-function viewOf({ socketType, address, routingId, queuedOut, queuedIn, silentFor }: EnginePeer): PeerView {
+function viewOf({ socketType, address, routingId, queuedOut, queuedIn }: EnginePeer): PeerView {
   return {
     name: routingId === undefined ? address : textOfId(routingId),
     type: socketType.toLowerCase(),
     address,
     queuedOut,
     queuedIn,
-    ...(silentFor === undefined ? {} : { silentFor: Math.round(silentFor) }),
   };
 }
 

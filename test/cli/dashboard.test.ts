@@ -76,10 +76,9 @@ describe("shoal dashboard", () => {
   );
 
   it("reads whatever a remote proxy has as its peers", () => {
-    const good = { name: "a", type: "pull", address: "tcp://h:1", queuedOut: 2, queuedIn: 3, silentFor: 4 };
-    const state = "no answer to a heartbeat for 4 ms";
+    const good = { name: "a", type: "pull", address: "tcp://h:1", queuedOut: 2, queuedIn: 3 };
     const detail = "pull, 2 to send, 3 received and waiting";
-    const shown = { name: "a", state, address: "tcp://h:1", detail };
+    const shown = { name: "a", state: "connected", address: "tcp://h:1", detail };
     expect(peerItemsOf([null, 5, {}, { name: "a" }, { ...good, name: 5 }, good])).toEqual([shown]);
     expect(peerItemsOf([{ name: "a", address: "b", type: {}, queuedOut: -1, queuedIn: "x" }])).toMatchObject([
       { detail: "0 to send, 0 received and waiting" },

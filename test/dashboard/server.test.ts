@@ -1,7 +1,7 @@
 /** The dashboard over HTTP: its pages, who is refused, the stream, and what is steered. */
 import { once } from "node:events";
 import { type IncomingMessage, type RequestListener, request, type ServerResponse } from "node:http";
-import { type AddressInfo, connect } from "node:net";
+import type { AddressInfo } from "node:net";
 import { describe, expect, it } from "vitest";
 import { ClusterNode } from "../../src/cluster/index.js";
 import { boundedServer, shut } from "../../src/core/http-server.js";
@@ -11,7 +11,6 @@ import { Dealer, Pull, Push, Router } from "../../src/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../src/patterns/majordomo/index.js";
 import { PirateQueue } from "../../src/patterns/pirate/index.js";
 import { SocketProxy } from "../../src/proxy/index.js";
-import { greeting, ready } from "../contract/support/zmtp-peer.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 
 const ANY = "tcp://127.0.0.1:*";
@@ -122,21 +121,6 @@ describe("the dashboard's server", () => {
     const boat = { name: "boat 7", state: "connected", address };
     const shown = list.items.find(({ name }) => name === "boat 7");
     expect(shown).toEqual({ ...boat, detail: "dealer, 0 to send, 0 received and waiting" });
-  });
-
-  it("says for how long a peer has not answered a heartbeat", async () => {
-    const pull = own(new Pull({ heartbeatInterval: 20, heartbeatTimeout: 60_000 }));
-    const endpoint = await pull.bind(ANY);
-    const silent = connect(Number(new URL(endpoint).port), "127.0.0.1");
-    own({ close: () => silent.destroy() });
-    // Greeting and READY of a PUSH, and nothing after that.
-    silent.write(Buffer.concat([greeting(), ready("PUSH")]));
-    await pull.ready();
-    const url = await serve({ pull });
-    // The PING that is not answered.
-    while (!String(await once(silent, "data")).includes("PING"));
-    const { items } = await listAt(url, { source: "p0/pull", name: "peers" });
-    expect(items[0]?.state).toMatch(/^no answer to a heartbeat for \d+ ms$/);
   });
 
   it("says why a drain failed that had been accepted", async () => {

@@ -91,12 +91,12 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   #plain: boolean;
   #sentCloseFrame = false;
   #heartbeat: HeartbeatDriver | undefined = undefined;
-  #credentials: PeerCredentials | undefined = undefined;
+  credentials: PeerCredentials | undefined = undefined;
   #writer: PipeWriter | undefined = undefined;
   #drainTimeout = 0;
   #holdTimer: NodeJS.Timeout | undefined = undefined;
-  #error: Error | undefined = undefined;
-  #tooLarge: string | undefined = undefined;
+  error: Error | undefined = undefined;
+  tooLarge: string | undefined = undefined;
 
   constructor(
     stream: Stream,
@@ -174,16 +174,8 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     return this.stream.prompt === true && this.stream.framing === undefined;
   }
 
-  get owedSince(): number | undefined {
-    return this.#heartbeat?.owedSince;
-  }
-
   get taken(): number {
     return (this.#writer?.given ?? 0) - this.stream.pending();
-  }
-
-  get credentials(): PeerCredentials | undefined {
-    return this.#credentials;
   }
 
   get commands(): boolean {
@@ -380,7 +372,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
       domain: this.#options.zapDomain ?? "",
       ...(certificate === undefined ? {} : { certificate }),
     };
-    this.#credentials = peer;
+    this.credentials = peer;
     this.#reader.pause();
     const authenticated = (verdict: Verdict): void => this.#goOn(this.#handshake.authenticated(verdict));
     // A failing hook refuses the peer.
@@ -495,7 +487,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   writerOnFault(error: Error): void {
-    this.#error = error;
+    this.error = error;
     this.#end("local");
   }
 
@@ -546,7 +538,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   #socketOnError = (error: Error): void => {
-    this.#error ??= error;
+    this.error ??= error;
   };
 
   sinkOnEnd(): void {
@@ -555,12 +547,12 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
 
   #broken(fault: StreamFault | Fault): void {
     const isOurs = fault === "no-memory";
-    if (isOurs) this.#error = noMemory();
-    else if (typeof fault !== "string") this.#error = new Error(fault.message);
+    if (isOurs) this.error = noMemory();
+    else if (typeof fault !== "string") this.error = new Error(fault.message);
     else {
-      this.#tooLarge = tooLargeText(fault, (this.#pipe as Pipe).in);
-      const what = this.#tooLarge === undefined ? STREAM_FAULTS[fault] : `the peer sent ${this.#tooLarge}`;
-      this.#error = new Error(what);
+      this.tooLarge = tooLargeText(fault, (this.#pipe as Pipe).in);
+      const what = this.tooLarge === undefined ? STREAM_FAULTS[fault] : `the peer sent ${this.tooLarge}`;
+      this.error = new Error(what);
     }
     this.#end(isOurs ? "local" : "protocol");
   }
@@ -573,14 +565,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     const suspicion = phase === "greeting" ? "it may not speak ZMTP 3" : this.#handshake.mechanism.suspicion;
     const why = suspicion === undefined ? "" : `: ${suspicion}`;
     return handshakeFault(`the peer hung up during the ${phase}${why}`);
-  }
-
-  get error(): Error | undefined {
-    return this.#error;
-  }
-
-  get tooLarge(): string | undefined {
-    return this.#tooLarge;
   }
 
   #enter(next: State): void {

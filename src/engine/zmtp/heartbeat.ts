@@ -129,10 +129,6 @@ export class Heartbeat {
     return undefined;
   }
 
-  get owedSince(): number | undefined {
-    return this.#heard ? undefined : this.#since;
-  }
-
   /** A PING was sent, or the kernel was full. */
   pinged(now: number, link: WriteState): void {
     this.#note(link);
@@ -176,10 +172,6 @@ export class HeartbeatDriver {
     this.#link = link;
     this.#timeToLive = options.timeToLive;
     this.#arm();
-  }
-
-  get owedSince(): number | undefined {
-    return this.#rules.owedSince;
   }
 
   ping(data: Buffer): Buffer | undefined {

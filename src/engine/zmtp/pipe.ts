@@ -57,8 +57,6 @@ export interface Link {
   awaitRoom?(): void;
   marksChanged?(marks: ReceiveMarks): void;
   readonly remote?: string;
-  /** System clock time of the oldest unanswered heartbeat. */
-  readonly owedSince?: number | undefined;
   /** Flushed messages are already at the peer. */
   readonly instant?: boolean;
   /** The system takes a write at once while it has room, so an early one does not block the link. */

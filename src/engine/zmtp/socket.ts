@@ -9,7 +9,6 @@ import { InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
 import { CONTEXT_OPTIONS, completeOptions, type OptionValues, setOption } from "../../core/option-table.js";
 import { SocketType, type SocketTypeName, socketTypeName } from "../../core/socket-type.js";
 import type { Spin } from "../../core/spin.js";
-import { systemClock } from "../../core/timers.js";
 import type {
   EngineCapabilities,
   EngineCloseResult,
@@ -152,7 +151,6 @@ class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects, SocketS
         routingId: id.length === 0 ? undefined : Buffer.from(id),
         queuedOut: pipe.out.messages,
         queuedIn: pipe.in.messages,
-        silentFor: link?.owedSince === undefined ? undefined : systemClock.now() - link.owedSince,
       });
     }
     return found;

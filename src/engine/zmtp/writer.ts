@@ -35,7 +35,8 @@ export class PipeWriter {
   readonly #seal: Seal | undefined;
   readonly #framing: Framing | undefined;
   readonly #effects: WriterEffects;
-  #blocked = false;
+  /** The kernel or the peer's limit has not taken all written bytes. */
+  blocked = false;
   #stopped = false;
   /** A program's transport may send within a write, which must not write the bytes in flight again. */
   #isWriting = false;
@@ -56,25 +57,20 @@ export class PipeWriter {
     this.#effects = effects;
   }
 
-  /** The kernel or the peer's limit has not taken all written bytes. */
-  get blocked(): boolean {
-    return this.#blocked;
-  }
-
   flush(): void {
-    if (this.#blocked || this.#stopped || this.#isWriting) return;
+    if (this.blocked || this.#stopped || this.#isWriting) return;
     const { out } = this.#pipe;
     if (out.messages > 0) this.wrote = true;
     while (out.length > 0) {
       if (!this.#socket.writable) {
         // The peer has hung up, so the queue is for the next connection.
-        this.#blocked = true;
+        this.blocked = true;
         return;
       }
       if (!this.#write()) return;
       // A failed write's messages are lost when the stream closes.
       if (this.#isFull()) {
-        this.#blocked = true;
+        this.blocked = true;
         this.#pin();
         return;
       }
@@ -103,7 +99,7 @@ export class PipeWriter {
       return true;
     } catch (error) {
       this.#stopped = true;
-      this.#blocked = true;
+      this.blocked = true;
       // The caller may be choosing a pipe.
       setImmediate(() => this.#effects.writerOnFault(error as Error));
       return false;
@@ -135,12 +131,12 @@ export class PipeWriter {
   }
 
   relieve(): void {
-    if (!this.#blocked || this.#stopped || this.#isFull()) return;
-    this.#blocked = false;
+    if (!this.blocked || this.#stopped || this.#isFull()) return;
+    this.blocked = false;
     this.#pipe.out.confirm();
     this.#framing?.release?.();
     this.flush();
-    if (this.#blocked) this.#pipe.relieved(); // Otherwise writerOnEmpty has done so.
+    if (this.blocked) this.#pipe.relieved(); // Otherwise writerOnEmpty has done so.
   }
 
   #socketOnWritten = (): void => this.relieve();

@@ -17,7 +17,7 @@
 import { randomBytes } from "../../../core/bytes.js";
 import { InvalidArgumentError } from "../../../core/errors.js";
 import { encodeZ85 } from "../../../core/z85.js";
-import { type Command, decodeMetadata, encodeCommand } from "../codec/command.js";
+import { type Command, encodeCommand } from "../codec/command.js";
 import {
   type CurveBox,
   type CurvePrimitives,
@@ -28,13 +28,7 @@ import {
   TAG_LENGTH,
 } from "./curve-box.js";
 import { Sealer } from "./curve-cipher.js";
-import {
-  type Mechanism,
-  type MechanismOptions,
-  MechanismSide,
-  type Metadata,
-  type Step,
-} from "./mechanism.js";
+import { type Mechanism, type MechanismOptions, MechanismSide, type Step } from "./mechanism.js";
 
 const LONG_NONCE_LENGTH = 16;
 const COOKIE_LENGTH = LONG_NONCE_LENGTH + TAG_LENGTH + 2 * KEY_LENGTH;
@@ -242,15 +236,8 @@ interface Welcomed {
 interface Accepted {
   /** Shared by C' and S'. */
   readonly key: Uint8Array;
-  readonly metadata: Metadata;
+  readonly metadata: Buffer;
   readonly counter: Buffer;
-}
-
-/** In constant time. */
-function equal(one: Uint8Array, other: Uint8Array): boolean {
-  let differing = one.length ^ other.length;
-  for (let i = 0; i < one.length; i++) differing |= (one[i] as number) ^ (other[i] as number);
-  return differing === 0;
 }
 
 /**
@@ -317,7 +304,7 @@ export class CurveServer extends CurveSide implements Mechanism {
     if (body.length < Initiate.minLength) {
       return this.fail("ERR_ZMTP_MALFORMED_COMMAND_INITIATE", `INITIATE has ${body.length} bytes`);
     }
-    if (!equal(body.subarray(Initiate.cookie, Initiate.nonce), state.cookie)) {
+    if (!body.subarray(Initiate.cookie, Initiate.nonce).equals(state.cookie)) {
       return this.fail("ERR_ZMTP_CRYPTOGRAPHIC", "INITIATE has another cookie than WELCOME");
     }
     const short = Buffer.from(body.subarray(Initiate.nonce, Initiate.box));
@@ -337,15 +324,11 @@ export class CurveServer extends CurveSide implements Mechanism {
     const vouchNonce = nonce(NonceText.vouch, plain.subarray(KEY_LENGTH, VOUCH_BOX));
     const vouched = openBox(this.box, plain.subarray(VOUCH_BOX, METADATA), vouchNonce, vouchKey);
     if (vouched === undefined) return this.fail("ERR_ZMTP_CRYPTOGRAPHIC", "INITIATE's vouch does not open");
-    if (!equal(vouched, Buffer.concat([state.client, this.permanent.publicKey]))) {
+    if (!vouched.equals(Buffer.concat([state.client, this.permanent.publicKey]))) {
       return this.fail("ERR_ZMTP_KEY_EXCHANGE", "INITIATE's vouch is for other keys");
     }
 
-    const metadata = decodeMetadata(plain.subarray(METADATA));
-    if (typeof metadata === "string") {
-      return this.fail("ERR_ZMTP_INVALID_METADATA", `INITIATE has ${metadata}`);
-    }
-    const accepted: Accepted = { key, metadata, counter: short };
+    const accepted: Accepted = { key, metadata: plain.subarray(METADATA), counter: short };
     if (!this.options.asks) return this.#ready(accepted);
     this.#welcomed = undefined;
     this.#accepted = accepted;
@@ -356,9 +339,6 @@ export class CurveServer extends CurveSide implements Mechanism {
     const short = counter(READY_COUNTER);
     const box = sealBox(this.box, this.options.properties, nonce(NonceText.ready, short), accepted.key);
     this.sealer = new Sealer(this.box, accepted.key, true, READY_COUNTER, accepted.counter);
-    return this.end({
-      send: [encodeCommand("READY", Buffer.concat([short, box]))],
-      done: accepted.metadata,
-    });
+    return this.done("INITIATE", accepted.metadata, encodeCommand("READY", Buffer.concat([short, box])));
   }
 }

@@ -3,6 +3,7 @@
  * (52/CHANNEL).
  */
 
+import { ignore } from "../../../core/waiter.js";
 import { OfferResult, type OutgoingMessage, type RelaySink, type RelaySource } from "../../engine.js";
 import { type Fault, handshakeFault } from "../mechanism/mechanism.js";
 import type { Peer, Pipe } from "../pipe.js";
@@ -61,6 +62,7 @@ export class PairRouting extends FairRouting {
   }
 
   override get relaySink(): RelaySink | undefined {
-    return this.effects.relays?.pairSink(() => this.#pipe);
+    const next = (): Pipe | undefined => (this.#pipe?.hasRoom() === true ? this.#pipe : undefined);
+    return this.effects.relays?.balancedSink({ next, alone: true, advance: ignore });
   }
 }

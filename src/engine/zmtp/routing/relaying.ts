@@ -56,7 +56,7 @@ function filteredSource(queue: FairQueue, filter: SourceFilter): RelaySource {
 }
 
 /** Distributes over pipes in turn, or sends a batch to the only pipe with room. */
-function balancedSink(out: LoadBalancer): RelaySink {
+function balancedSink(out: Pick<LoadBalancer, "next" | "alone" | "advance">): RelaySink {
   return {
     offerBatch(batch) {
       while (batch.messages > 0) {
@@ -66,20 +66,6 @@ function balancedSink(out: LoadBalancer): RelaySink {
         out.advance();
         // With `conflate` there is always room, but no mark to report it.
         sendFront(pipe, batch, alone && sendsAtOnce(batch) ? Math.max(1, pipe.roomFor(batch.messages)) : 1);
-      }
-      return OfferResult.Accepted;
-    },
-  };
-}
-
-function pairSink(peer: () => Pipe | undefined): RelaySink {
-  return {
-    offerBatch(batch) {
-      while (batch.messages > 0) {
-        const pipe = peer();
-        const fitting = pipe?.roomFor(batch.messages) ?? 0;
-        if (pipe === undefined || fitting === 0) return OfferResult.Mute;
-        sendFront(pipe, batch, sendsAtOnce(batch) ? fitting : 1);
       }
       return OfferResult.Accepted;
     },
@@ -247,7 +233,6 @@ export const RELAYS = {
   fairSource,
   filteredSource,
   balancedSink,
-  pairSink,
   routedSink,
   publishedSink,
 };

@@ -25,7 +25,7 @@ interface Request {
  *                     | offer, with `relaxed`: the old request is given up
  */
 export class RequestRouting extends PipelineRouting {
-  #asking = false;
+  /** While a request is unanswered. */
   #asked: Pipe | undefined = undefined;
   #askedLeft = false;
   #id = randomStart();
@@ -41,7 +41,7 @@ export class RequestRouting extends PipelineRouting {
   }
 
   override get writable(): boolean {
-    return (!this.#asking || this.effects.options.relaxed) && super.writable;
+    return (this.#asked === undefined || this.effects.options.relaxed) && super.writable;
   }
 
   /** Unsent requests go over the next connection. */
@@ -57,19 +57,19 @@ export class RequestRouting extends PipelineRouting {
 
   /** The request is still unsent. */
   override move(from: Pipe): void {
-    if (!this.#asking || from !== this.#asked) return;
+    if (from !== this.#asked) return;
     const [to] = moveToOthers(from, this.pipes, 1);
     if (to !== undefined) this.#asked = to;
   }
 
   override messages(pipe: Pipe): void {
     // Late messages must not count as a later request's reply.
-    if (!this.#asking || pipe !== this.#asked) this.#late += pipe.discard();
+    if (pipe !== this.#asked) this.#late += pipe.discard();
     else if (this.#find()) this.effects.routingOnReadable();
   }
 
   override offer(message: OutgoingMessage, transfer?: boolean): OfferResult {
-    if (this.#asking && !this.effects.options.relaxed) return OfferResult.Mute;
+    if (this.#asked !== undefined && !this.effects.options.relaxed) return OfferResult.Mute;
     const pipe = this.out.next();
     if (pipe === undefined) return OfferResult.Mute;
     if (this.held !== undefined) this.#late += 1;
@@ -83,16 +83,13 @@ export class RequestRouting extends PipelineRouting {
       prefix = [this.#idFrame, EMPTY];
     } else this.#idFrame = undefined;
     // First, because a peer within the process may reply within the send.
-    const wasAsking = this.#asking;
     const askedBefore = this.#asked;
     const hadLeft = this.#askedLeft;
-    this.#asking = true;
     this.#asked = pipe;
     this.#askedLeft = false;
     try {
       this.out.send(message, prefix, transfer);
     } catch (error) {
-      this.#asking = wasAsking;
       this.#asked = askedBefore;
       this.#askedLeft = hadLeft;
       throw error;
@@ -104,7 +101,6 @@ export class RequestRouting extends PipelineRouting {
     if (!this.#find()) return undefined;
     const reply = this.held as Buffer[];
     this.held = undefined;
-    this.#asking = false;
     this.#asked = undefined;
     this.#askedLeft = false;
     this.effects.routingOnWritable();
@@ -124,7 +120,7 @@ export class RequestRouting extends PipelineRouting {
   }
 
   #left(pipe: Pipe): void {
-    if (!this.#asking || pipe !== this.#asked) return;
+    if (pipe !== this.#asked) return;
     this.#askedLeft = true;
     this.effects.routingOnReplyLost();
   }
@@ -132,7 +128,7 @@ export class RequestRouting extends PipelineRouting {
   #find(): boolean {
     if (this.held !== undefined) return true;
     const pipe = this.#asked;
-    if (!this.#asking || pipe === undefined) return false;
+    if (pipe === undefined) return false;
     while (pipe.in.messages > 0) {
       const frames = pipe.take();
       const at = this.#idFrame === undefined ? 0 : 1;
