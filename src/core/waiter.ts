@@ -4,7 +4,7 @@
  */
 import { checkCallOptions, invalidArgument } from "./arguments.js";
 import { Link, LinkedList } from "./collections/queues.js";
-import { AbortedError, InvalidArgumentError, type ShoalError, TimeoutError } from "./errors.js";
+import { AbortedError, type ErrorCode, InvalidArgumentError, ShoalError, TimeoutError } from "./errors.js";
 
 /** A callback that does nothing. */
 export function ignore(): void {}
@@ -300,4 +300,29 @@ export class Mutex {
     if (next === undefined) this.#taken = false;
     else next.resolve();
   };
+}
+
+const ENDS_OF_WAITS: readonly ErrorCode[] = ["EAGAIN", "ETIMEDOUT", "ABORT_ERR"];
+
+/**
+ * Runs a waiting call with several steps, such as `request` and `ready`.
+ *
+ * It rejects when the socket closes. The program caused that, so an ignored promise must not end the process by an
+ * unhandled rejection; other errors still do.
+ *
+ * @param isAbandoned whether the socket closed under the call
+ */
+export function runCall<T>(isAbandoned: () => boolean, steps: () => Promise<T>): Promise<T> {
+  const follow = async (): Promise<T> => {
+    try {
+      return await steps();
+    } catch (error) {
+      if (isAbandoned()) promise.catch(ignore);
+      // Errors made in timers and callbacks get the caller's stack.
+      if (error instanceof ShoalError && ENDS_OF_WAITS.includes(error.code)) Error.captureStackTrace?.(error);
+      throw error;
+    }
+  };
+  const promise = follow();
+  return promise;
 }

@@ -16,12 +16,12 @@ import {
   IdleWaits,
   MAX_TIMEOUT,
   Once,
+  runCall,
   WAIT_OPTIONS,
   Waiter,
   type WaitOptions,
   waitFor,
 } from "../core/waiter.js";
-import { runCall } from "../sockets/calls.js";
 import type { Socket } from "../sockets/socket.js";
 import { exposedText, isRefusal, stackOf } from "./errors.js";
 import { CLOSE_LINGER } from "./options.js";

@@ -18,7 +18,7 @@ import {
   setOption,
 } from "../core/option-table.js";
 import { SocketType, type SocketTypeName } from "../core/socket-type.js";
-import { IdleWaits, Once, withTimeout } from "../core/waiter.js";
+import { IdleWaits, Once, runCall, withTimeout } from "../core/waiter.js";
 import type {
   EngineListener,
   EngineSocket,
@@ -32,7 +32,6 @@ import {
   type InvalidReason,
   type SocketEvent,
 } from "../engine/events.js";
-import { runCall } from "./calls.js";
 import { checkOption, owned, readableOptions, resolveOptions } from "./check-options.js";
 import type { Context } from "./context.js";
 import { Inbox, type InboxRules } from "./inbox.js";

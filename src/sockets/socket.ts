@@ -252,7 +252,10 @@ export abstract class Socket {
     }
   }
 
-  /** Lets the process end while the socket is bound, like a Node.js server's `unref`. Waiting calls still hold it. */
+  /**
+   * Lets the process end while the socket is bound, like a Node.js server's `unref`. Waiting calls still hold it. No
+   * effect on the engine `libzmq`.
+   */
   unref(): this {
     this[CORE].engine.eventLoop.holdBound(false);
     return this;

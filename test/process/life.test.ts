@@ -10,6 +10,10 @@ const PROGRAM = fileURLToPath(new URL("life-program.js", import.meta.url));
 /** The names of programs that live on, and of those that end. */
 const { LIVING, ENDING } = (await import(pathToFileURL(PROGRAM).href)) as { LIVING: object; ENDING: object };
 
+/** Ways to end without a close: a socket of the engine libzmq with an endpoint keeps its process alive. */
+const WITHOUT_CLOSE =
+  /^(its sockets are idle|its bound|the waiting receive|the last event|the socket is unbound|two connected|messages wait)/;
+
 /** The long form has the other engine, too, and a process for each way to end. */
 describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("engine %s", (engine) => {
   // A call that waits for a peer warns after a while, which is no fault here.
@@ -38,7 +42,9 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("engine %s", (engine)
   });
 
   describe("a process ends by itself when", () => {
-    const some = Object.keys(ENDING).filter((name) => engine === "zmtp" || !name.includes("authenticated"));
+    const some = Object.keys(ENDING).filter(
+      (name) => engine === "zmtp" || !(name.includes("authenticated") || WITHOUT_CLOSE.test(name)),
+    );
     for (const name of LONG ? some : ["all of its sockets are done"]) {
       it.concurrent(name, async () => {
         expect(await ended(name)).toMatchObject({ code: 0, signal: null, stderr: "" });
@@ -47,7 +53,7 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("engine %s", (engine)
   });
 
   describe("at its end a process", () => {
-    it.concurrent("delivers what was accepted, without a close", async (test) => {
+    it.runIf(engine === "zmtp").concurrent("delivers what was accepted, without a close", async (test) => {
       const sink = program(test, "sink");
       expect(await ended("endsWithoutClose", await sink.line())).toMatchObject({ code: 0, stderr: "" });
       expect(await sink.line()).toBe("5000");
@@ -91,9 +97,7 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("engine %s", (engine)
 
 const WAITING = String.raw`\(node:\d+\) WARNING: Waiting for queued ZeroMQ messages to be delivered\.`;
 
-describe.each(
-  ENGINE_NAMES.slice(0, LONG ? undefined : 1),
-)("a process that ends with messages for nobody, on the engine %s", (engine) => {
+describe("a process that ends with messages for nobody", () => {
   const end = (linger: number, blocky: boolean): Promise<{ code: number | null; stderr: string }> =>
     run(
       `import { context, Dealer } from "shoal";
@@ -101,7 +105,6 @@ describe.each(
        const dealer = new Dealer({ linger: ${linger} });
        dealer.connect("tcp://127.0.0.1:9");
        await dealer.send("to nobody");`,
-      { env: { SHOAL_ENGINE: engine } },
     );
 
   it("warns when it waits for longer than half a second, and says what changes that", async () => {

@@ -137,7 +137,7 @@ export class FakeObserver implements NativeObserver {
   }
 }
 
-/** A native socket's monitor: a new observer ends the one before it. */
+/** A native socket's monitor. */
 export class FakeMonitored {
   readonly observers: FakeObserver[] = [];
   /** What the next attempts to make an observer throw. */
@@ -145,8 +145,7 @@ export class FakeMonitored {
   readonly socket = new FakeNativeSocket();
   readonly native: Native;
 
-  /** @param ends whether a replaced observer ends at once */
-  constructor(ends = true) {
+  constructor() {
     const { observers, failures } = this;
     this.native = {
       Observer: class extends FakeObserver {
@@ -154,7 +153,6 @@ export class FakeMonitored {
           super();
           const failure = failures.shift();
           if (failure !== undefined) throw failure;
-          if (ends) observers.at(-1)?.push({ type: "end" });
           observers.push(this);
         }
       },

@@ -7,4 +7,4 @@
 // Puts code shared by both entry points into the main one.
 import "../index.js";
 
-export * from "../../sockets/draft/shared.js";
+export * from "../../sockets/draft/sockets.js";

@@ -13,8 +13,8 @@ import type {
 import { loadNative, type Native, toShoalError, UNSUPPORTED_OPTIONS } from "./native.js";
 import { LibzmqSocket, type Shared } from "./socket.js";
 
-/** A monitor needs two more native sockets, and two more during its replacement (monitor.ts). */
-const NATIVE_SOCKETS_PER_SOCKET = 5;
+/** A monitor needs two more native sockets (monitor.ts). */
+const NATIVE_SOCKETS_PER_SOCKET = 3;
 /** For closed sockets not yet destroyed. */
 const NATIVE_SOCKETS_SPARE = 256;
 

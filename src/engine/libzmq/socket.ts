@@ -17,15 +17,7 @@ import {
   type OutgoingMessage,
 } from "../engine.js";
 import { Endpoints } from "./endpoints.js";
-import {
-  closeWithOwner,
-  Monitor,
-  type NativePair,
-  startTicking,
-  type Ticking,
-  touchSoon,
-  touchUntilDone,
-} from "./monitor.js";
+import { startMonitor, startTicking, type Ticking, touchSoon, touchUntilDone } from "./monitor.js";
 import {
   assertSupported,
   calling,
@@ -68,8 +60,6 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   readonly subscriptions: EngineSubscriptions | undefined;
   readonly #shared: Shared;
   readonly #native: NativeSocket;
-  readonly #pair: NativePair;
-  readonly #disown: () => void;
   readonly #listener: EngineListener;
   readonly #options: OptionValues;
   readonly #peers: PeerTable;
@@ -80,10 +70,9 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   readonly #isPublisher: boolean;
   readonly #requests: boolean;
   readonly #answers: boolean;
-  /** Missing before the first endpoint. */
-  #monitor: Monitor | undefined;
+  /** The end of the monitor; missing before the first endpoint. */
+  #gone: Promise<void> | undefined;
   #stopTicking: () => void = ignore;
-  #holdsBound = true;
   #referenced = false;
   #inproc = false;
   #hasDisconnected = false;
@@ -111,8 +100,6 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     for (const name of ["sendTimeout", "receiveTimeout"]) if (name in NativeClass.prototype) chosen[name] = 0;
     this.#native = calling(() => new NativeClass({ ...chosen, context: shared.context }), "open a socket");
     this.subscriptions = type === SocketType.Subscriber ? this.#native : undefined;
-    this.#pair = { socket: this.#native, observer: undefined };
-    this.#disown = closeWithOwner(this, this.#pair);
     // REQ and REP alternate: no reads ahead, no unchecked sends.
     const alternates = type === SocketType.Request || type === SocketType.Reply;
     this.#receiver = new Receiver(
@@ -142,23 +129,16 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   }
 
   bindSync(endpoint: string): string {
-    this.#startMonitor(endpoint);
-    const resolved = this.#nativeEndpoints.bind(endpoint);
-    this.#updateRef();
-    return resolved;
+    this.#prepare(endpoint);
+    return this.#nativeEndpoints.bind(endpoint);
   }
 
-  async unbind(endpoint: string): Promise<void> {
-    this.#monitor?.ref();
-    try {
-      await this.#nativeEndpoints.unbind(endpoint);
-    } finally {
-      this.#updateRef();
-    }
+  unbind(endpoint: string): Promise<void> {
+    return this.#nativeEndpoints.unbind(endpoint);
   }
 
   connect(endpoint: string, routingId: string | undefined): undefined {
-    this.#startMonitor(endpoint);
+    this.#prepare(endpoint);
     const options = routingId === undefined ? [] : [{ routingId }];
     calling(() => this.#native.connect(endpoint, ...options), "connect to", endpoint);
     this.#peers.connecting(endpoint);
@@ -229,14 +209,11 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     this.#setReferenced(false);
   }
 
-  holdBound(on: boolean): void {
-    this.#holdsBound = on;
-    this.#updateRef();
-  }
+  /** The monitor holds the process in any case. */
+  holdBound(): void {}
 
   #setReferenced(on: boolean): void {
     this.#referenced = on;
-    this.#updateRef();
     if (this.#isPublisher) this.#receiver.want(on);
   }
 
@@ -259,7 +236,6 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   #close(linger: number): Promise<EngineCloseResult> {
     const native = this.#native;
     const endpoints = this.#nativeEndpoints;
-    const monitor = this.#monitor;
     const inproc = this.#inproc;
     /** Accepted messages that libzmq never took. */
     const refused = this.#sender.close();
@@ -271,7 +247,6 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     return new Promise((resolve) => {
       let finished = false;
       const finish = (isGone: boolean): void => {
-        if (isGone) this.#disown();
         if (finished) return; // The native socket may end after it is given up.
         finished = true;
         clearTimeout(limit);
@@ -288,10 +263,9 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
       const limit = bounded
         ? setTimeout(giveUp, Math.min(MAX_TIMEOUT, Math.max(0, linger) + timeout))
         : undefined;
-      const willTell = monitor?.finish(() => finish(true)) ?? false;
       native.close();
-      if (monitor === undefined) finish(true);
-      else if (!willTell) giveUp();
+      if (this.#gone === undefined) finish(true);
+      else void this.#gone.then(() => finish(true));
     });
   }
 
@@ -302,7 +276,6 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   tick(): void {
     if (this.#closed) return;
     this.#listen();
-    this.#monitor?.tick();
     if (this.#isPublisher) this.#receiver.poll();
   }
 
@@ -369,7 +342,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     else this.#receiver.poll();
   };
 
-  #startMonitor(endpoint: string): void {
+  #prepare(endpoint: string): void {
     if (endpoint.startsWith("inproc:")) {
       this.#inproc = true;
       touchSoon();
@@ -379,15 +352,9 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
 
   #observe(): void {
     if (this.#closed) return;
-    if (this.#stopTicking === ignore) this.#stopTicking = startTicking(this);
-    this.#monitor ??= new Monitor(this.#shared.native, this.#pair, this.#monitorOnEvent);
-    this.#updateRef();
-  }
-
-  #updateRef(): void {
-    const isReferenced = this.#referenced || (this.#holdsBound && this.#nativeEndpoints.bound > 0);
-    if (isReferenced || this.#closed) this.#monitor?.ref();
-    else this.#monitor?.unref();
+    if (this.#gone !== undefined) return;
+    this.#gone = startMonitor(this.#shared.native, this.#native, this.#monitorOnEvent);
+    this.#stopTicking = startTicking(this);
   }
 
   #monitorOnEvent = (event: NativeEvent): void => {

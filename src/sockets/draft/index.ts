@@ -6,4 +6,4 @@
  */
 
 export { Datagram, type DatagramOptions } from "./datagram.js";
-export * from "./shared.js";
+export * from "./sockets.js";

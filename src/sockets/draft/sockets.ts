@@ -12,9 +12,9 @@ import type { Readable } from "../readable.js";
 import { CORE, Socket } from "../socket.js";
 import type { CodecOptions, ConstructionOptions, Properties } from "../socket-options.js";
 import type { Writable } from "../writable.js";
-import { type AddressedWritable, TO_GROUP, TO_PEER } from "./addressed.js";
 import {
   type AddressedIn,
+  type AddressedWritable,
   type GroupAddress,
   groupFrame,
   groupShape,
@@ -24,6 +24,18 @@ import {
   type SingleIn,
   type SingleOut,
   singleFrameShape,
+  TO_GROUP,
+  TO_PEER,
+} from "./single-frame.js";
+
+export type {
+  AddressedIn,
+  AddressedWritable,
+  GroupAddress,
+  MessageGroup,
+  PeerAddress,
+  SingleIn,
+  SingleOut,
 } from "./single-frame.js";
 
 type BothWays = OptionsFor<"Client" | "Server" | "Peer">;

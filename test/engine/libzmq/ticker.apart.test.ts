@@ -1,7 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type * as Ticker from "../../../src/engine/libzmq/monitor.js";
-import { collectGarbage } from "../../support/collect-garbage.js";
-import { turn } from "../../support/settled.js";
 
 let ticker: typeof Ticker;
 
@@ -54,19 +52,6 @@ describe("ticking", () => {
     expect(timer.hasRef()).toBe(false);
     stop();
     timeouts.mockRestore();
-  });
-
-  test("holds no socket that the program forgot", async () => {
-    const ticked = vi.fn();
-    (() => {
-      ticker.startTicking({ tick: ticked, touch: () => undefined });
-    })();
-    await turn();
-    collectGarbage();
-    await turn();
-    vi.advanceTimersByTime(300);
-    expect(ticked).not.toHaveBeenCalled();
-    expect(vi.getTimerCount()).toBe(0);
   });
 });
 
