@@ -195,7 +195,8 @@ export class Reader implements StreamReader {
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
-    if (this.#aheadBytes === 0) this.#socket?.resume();
+    // The stream may have ended behind the bytes that paused this again.
+    if (this.#aheadBytes === 0 && !this.#ended) this.#socket?.resume();
     else process.nextTick(() => this.#handOver()); // The caller of `resume` is taking a message.
   }
 

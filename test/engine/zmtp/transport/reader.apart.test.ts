@@ -1,6 +1,7 @@
 /** Where bytes that come are put. */
 import { once } from "node:events";
 import { type AddressInfo, connect as connectTcp } from "node:net";
+import { PassThrough } from "node:stream";
 import { connect as connectTls, createServer } from "node:tls";
 import { describe, expect, it } from "vitest";
 import { makeCertificate } from "../../../../bench/certificate.js";
@@ -139,4 +140,27 @@ it("a read begins the time of each budget again, since the event loop has turned
   bring(Buffer.alloc(1));
   budget.note(64);
   expect(budget.exhausted).toBe(true);
+});
+
+it("reports a stream's end although its last bytes, which waited for room, pause the reader again", async () => {
+  const reader = new Reader();
+  const stream = new PassThrough();
+  const got: string[] = [];
+  reader.start(stream, {
+    sinkOnBytes(bytes, length) {
+      got.push(bytes.toString("latin1", 0, length));
+      reader.pause();
+    },
+    sinkOnEnd: () => void got.push("end"),
+  });
+  stream.write("first");
+  await expect.poll(() => got).toEqual(["first"]);
+  stream.end("last");
+  await once(stream, "end");
+  reader.resume();
+  await new Promise(setImmediate);
+  expect(got).toEqual(["first", "last"]);
+  reader.resume();
+  await new Promise(setImmediate);
+  expect(got).toEqual(["first", "last", "end"]);
 });
