@@ -2,7 +2,7 @@
  * A stream to a socket in another thread, over a MessagePort.
  *
  *   write   bytes, copied once into memory that is transferred: one post for each write. The stream is full while the
- *           other thread has not read WINDOW posts: 2 MiB of small messages, or as many large ones
+ *           other thread has not read WINDOW posts, each MiB of one counting as one more: 2 MiB of small messages
  *   read    this memory as it is: frames are views of it
  *
  * The words on the port, both ways:
@@ -22,12 +22,16 @@ import { DuplexStream } from "../transport/custom.js";
 const WINDOW = 32;
 const PART = WINDOW / 4;
 
+function weightOf(bytes: number): number {
+  return 1 + (bytes >>> 20);
+}
+
 type Done = (error?: Error | null) => void;
 
 /** One end of a port. */
 export interface PortEnd {
   readonly port: MessagePort;
-  /** Posts that each end has read, modulo 2^32: a sender that never waits does not take words. */
+  /** Weight of the posts that each end has read, modulo 2^32: a sender that never waits does not take words. */
   readonly counts: Int32Array;
   /** Which of the counts is this end's. */
   readonly own: 0 | 1;
@@ -92,7 +96,7 @@ class PortDuplex extends Duplex {
     }
     const buffer = memory.buffer as ArrayBuffer;
     this.#end.port.postMessage(buffer, [buffer]);
-    this.#sent += 1;
+    this.#sent += weightOf(size);
     if (this.#isFull) this.#done = done;
     else done();
   }
@@ -104,7 +108,7 @@ class PortDuplex extends Duplex {
       const bytes = Buffer.from(word);
       // Frames share this memory.
       forbidTransfer(bytes);
-      this.#came += 1;
+      this.#came += weightOf(bytes.length);
       this.push(bytes);
     }
   }
