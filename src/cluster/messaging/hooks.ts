@@ -204,7 +204,11 @@ export class Hooks {
       try {
         if (isNested) this.#depth += 1;
         const next = changed(stage, current, (call as MessageHook)(current, contextOf(stage, about)));
-        if (next instanceof HookAnswer) return next;
+        if (next instanceof HookAnswer) {
+          // It may be of another call.
+          assertAnswered(stage, about);
+          return next;
+        }
         current = next;
       } catch (error) {
         throw vetoOf(stage, error);
@@ -272,7 +276,14 @@ function isSending(stage: HookStage): boolean {
   return (SENDING as readonly HookStage[]).includes(stage);
 }
 
-function contextOf(stage: HookStage, { kind, members, protocol }: HookAbout): HookContext {
+/** @throws InvalidStateError `EFSM` for what has no answer */
+function assertAnswered(stage: HookStage, { kind }: HookAbout): void {
+  if (kind === "reply" || (kind === "message" && !isSending(stage)))
+    throw new InvalidStateError("EFSM", `a ${kind} is not answered: send a message to its member`);
+}
+
+function contextOf(stage: HookStage, about: HookAbout): HookContext {
+  const { kind, members, protocol } = about;
   return {
     stage,
     kind,
@@ -282,8 +293,7 @@ function contextOf(stage: HookStage, { kind, members, protocol }: HookAbout): Ho
     },
     protocol,
     answer: (data) => {
-      if (kind === "reply" || (kind === "message" && !isSending(stage)))
-        throw new InvalidStateError("EFSM", `a ${kind} is not answered: send a message to its member`);
+      assertAnswered(stage, about);
       return new HookAnswer(data);
     },
     veto: (reason) => {

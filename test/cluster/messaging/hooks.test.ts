@@ -4,6 +4,7 @@ import {
   ClusterNode,
   type HookContext,
   type HookPayload,
+  type HookResult,
   type MemberMessage,
   type MemberMessagesStats,
   type MemberSendOptions,
@@ -137,6 +138,29 @@ describe("a hook", () => {
       expect([sent, means, answer]).toEqual([[], "none", Buffer.from([1])]);
       const { replies } = await a.query({ members: ["b"], channel: 1 }).collect();
       expect(replies.map(({ member, data }) => [member.id, data])).toEqual([[b.id, Buffer.from([1])]]);
+    }));
+
+  it("vetoes where it answers a message or a reply by the answer of another call", () =>
+    pair(async ({ a, b, box, send }) => {
+      const failed = [a, b].map((node) => eventsOf(node, "hook:failed"));
+      const known: HookResult[] = [];
+      const remove = b.hook("query", (_, { answer }) => void known.push(answer("of a query")));
+      b.onQuery(() => "x");
+      await a.query({ members: ["b"] }).collect();
+      remove();
+      b.hook("member:evaluate", () => known[0]);
+      await send({ data: "may I" });
+      a.hook("evaluate:receive", () => known[0]);
+      await a.query({ members: ["b"] }).collect();
+      expect(failed.map((events) => events.map(({ error }) => (error.cause as Error).message))).toEqual([
+        ["a reply is not answered: send a message to its member"],
+        ["a message is not answered: send a message to its member"],
+      ]);
+      expect([box, a.stats().memberMessages?.refused, b.stats().memberMessages?.answered]).toEqual([
+        [],
+        {},
+        1,
+      ]);
     }));
 
   it("vetoes where it answers with bytes whose memory was transferred", () =>
