@@ -204,6 +204,14 @@ it("of two nodes with one address the one that is linked second is refused, unti
   await talk(shop, second);
 });
 
+it("a node that has closed ends a stream that was dialled meanwhile", async () => {
+  const node = await hidden("a", 1);
+  await node.close();
+  const [here] = duplexPair();
+  await expect(node.link(here)).rejects.toMatchObject({ code: "EBADF" });
+  expect(here.destroyed).toBe(true);
+});
+
 it("what is handed in has to be a stream, and a stream of a node of this cluster", async () => {
   const a = await hidden("a", 1);
   for (const none of [{}, { on: () => undefined, write: () => undefined }])

@@ -154,6 +154,8 @@ export class ClusterNode extends ClusterNamespace {
    * node of this cluster; TransportError `ERR_TRANSPORT`; InvalidStateError `EFSM` before the start
    */
   async link(stream: Duplex): Promise<string> {
+    // One that was dialled meanwhile would stay open.
+    if (this.closed) stream.destroy();
     this.checkReachable([]);
     return this.sockets.streams.link(stream);
   }
