@@ -247,7 +247,7 @@ function sorted(members: readonly Member[]): Member[] {
 
 /** `silentFor`: ms since the last sign of life. */
 function viewOf(member: Member, isSelf = false): object {
-  const { id, name, state, addresses, tags, props, endpoints, lastSeen, isDraining, zre, yields } = member;
+  const { id, name, state, addresses, tags, props, endpoints, lastSeen, isDraining, zre } = member;
   return {
     id,
     name,
@@ -259,6 +259,5 @@ function viewOf(member: Member, isSelf = false): object {
     silentFor: isSelf ? 0 : Math.max(0, Date.now() - lastSeen),
     ...(isSelf ? { self: true } : {}),
     ...(zre === true ? { zre } : {}),
-    ...(yields ? { yields: true } : {}),
   };
 }

@@ -175,12 +175,8 @@ const STATES: Readonly<Record<string, string>> = {
 };
 
 function rowOf(member: Members): readonly string[] {
-  const { name, state, address, silentFor, tags, endpoints, self, zre, yields } = member;
-  const marks = [
-    ...(self === true ? ["this node"] : []),
-    ...(zre === true ? ["zre"] : []),
-    ...(yields === true ? ["name taken"] : []),
-  ];
+  const { name, state, address, silentFor, tags, endpoints, self, zre } = member;
+  const marks = [...(self === true ? ["this node"] : []), ...(zre === true ? ["zre"] : [])];
   return [
     shown(name),
     marks.length === 0 ? shown(state) : `${shown(state)} (${marks.join(", ")})`,

@@ -13,8 +13,7 @@ import { invalidArgument } from "../core/arguments.js";
 import { InvalidStateError, TransportError } from "../core/errors.js";
 import { makeOwnFolder, ownFolderFault, runtimeFolder } from "../core/file-system.js";
 import { ignore } from "../core/waiter.js";
-import { MAX_ADDRESS, MAX_ENDPOINTS, MAX_SHORT_NAME } from "./bounds.js";
-import { isId, isName } from "./identity.js";
+import { MAX_ENDPOINTS } from "./bounds.js";
 
 const MAX_CONTROL_ENDPOINT = 256;
 
@@ -38,20 +37,16 @@ export interface ClusterNodeEntry {
 }
 
 export function checkControl(endpoints: readonly string[]): readonly string[] {
-  if (!Array.isArray(endpoints) || !areControl(endpoints))
+  const isFit =
+    Array.isArray(endpoints) &&
+    endpoints.length <= MAX_ENDPOINTS &&
+    endpoints.every((each) => typeof each === "string" && each.length <= MAX_CONTROL_ENDPOINT);
+  if (!isFit)
     throw invalidArgument(
       `control endpoints must be at most ${MAX_ENDPOINTS} texts of at most ${MAX_CONTROL_ENDPOINT} characters`,
       endpoints,
     );
   return [...endpoints];
-}
-
-function isPlain(text: unknown, most: number): text is string {
-  return typeof text === "string" && text.length <= most && !/\p{C}/u.test(text);
-}
-
-function areControl(endpoints: readonly unknown[]): boolean {
-  return endpoints.length <= MAX_ENDPOINTS && endpoints.every((each) => isPlain(each, MAX_CONTROL_ENDPOINT));
 }
 
 function nodesFolder(): string {
@@ -126,15 +121,13 @@ async function entriesOf(folder: string): Promise<ClusterNodeEntry[]> {
   });
   const waiting = names.flatMap((name) => /^([0-9a-f]{16})\.sock$/.exec(name)?.[1] ?? []).slice(0, 16_384);
   const entries: ClusterNodeEntry[] = [];
-  await Promise.all(
-    Array.from({ length: 16 }, async () => {
-      for (let key = waiting.shift(); key !== undefined; key = waiting.shift()) {
-        const entry = await entryOf(folder, key);
-        if (entries.length >= 1_024) return;
-        if (entry !== undefined) entries.push(entry);
-      }
-    }),
-  );
+  const next = async (): Promise<void> => {
+    for (let key = waiting.shift(); key !== undefined && entries.length < 1_024; key = waiting.shift()) {
+      const entry = await entryOf(folder, key);
+      if (entry !== undefined) entries.push(entry);
+    }
+  };
+  await Promise.all(Array.from({ length: 16 }, next));
   return entries;
 }
 
@@ -148,8 +141,7 @@ async function entryOf(folder: string, key: string): Promise<ClusterNodeEntry | 
         await rm(each, { force: true }).catch(ignore); // The next reader tries again.
   } else if (code === "EMFILE" || code === "ENFILE")
     throw cannotRead(path, Object.assign(new Error("no more files can be opened"), { code }));
-  const entry = parse(text);
-  return entry?.id.startsWith(key) ? entry : undefined;
+  return parse(text, key);
 }
 
 /** @returns the answer, or a part of it; and the system's code if the connection failed */
@@ -188,29 +180,12 @@ function cannotRead(path: string, cause: NodeJS.ErrnoException): TransportError 
   return new TransportError(code, `cannot read ${path}: ${cause.message}`, { cause });
 }
 
-/** `undefined` if the answer is invalid. */
-function parse(text: string): ClusterNodeEntry | undefined {
-  let value: Record<string, unknown> | null;
+/** The folder is this user's, so an answer with the right id is a node's. `undefined` for another, or a part of one. */
+function parse(text: string, key: string): ClusterNodeEntry | undefined {
   try {
-    value = JSON.parse(text);
+    const entry = JSON.parse(text) as ClusterNodeEntry | null;
+    return entry?.id.startsWith(key) ? entry : undefined;
   } catch {
     return undefined; // Of something else, or incomplete.
   }
-  if (typeof value !== "object" || value === null) return undefined;
-  const { id, name, cluster, address, port, pid, since, control } = value;
-  if (typeof id !== "string" || !isId(id) || typeof name !== "string" || !isName(name)) return undefined;
-  if (!isPlain(cluster, MAX_SHORT_NAME) || !isPlain(address, MAX_ADDRESS)) return undefined;
-  if (![port, pid, since].every((each) => Number.isSafeInteger(each) && (each as number) > 0))
-    return undefined;
-  if (!Array.isArray(control) || !areControl(control)) return undefined;
-  return Object.freeze({
-    id,
-    name,
-    cluster,
-    address,
-    port: port as number,
-    pid: pid as number,
-    since: since as number,
-    control: Object.freeze([...(control as string[])]),
-  });
 }

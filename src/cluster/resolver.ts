@@ -35,7 +35,6 @@ export interface Resolvable {
   readonly id: string;
   readonly name: string;
   readonly draining: boolean;
-  readonly yields: boolean;
   readonly details: { readonly tags: readonly string[]; readonly endpoints: readonly string[] };
 }
 
@@ -49,10 +48,7 @@ export function hostOf(name: string): string {
  */
 function builtInTags(member: Resolvable, self: Resolvable): string[] {
   const host = hostOf(member.name);
-  const tags = [member.id];
-  // The name belongs to the member that keeps it.
-  if (!member.yields) tags.push(member.name, member.name.slice(0, member.name.indexOf("@")));
-  tags.push(`@${host}`);
+  const tags = [member.id, member.name, member.name.slice(0, member.name.indexOf("@")), `@${host}`];
   if (host === hostOf(self.name)) tags.push("localhost");
   if (member.id === self.id) tags.push("self");
   if (member.draining) tags.push("draining");

@@ -22,7 +22,6 @@ const member = (id: string, name: string, ...tags: string[]) => ({
   id,
   name,
   draining: id === "3",
-  yields: false,
   details: { tags, endpoints: [] },
 });
 const self = member("1", "web@h1", "front", "v1");

@@ -45,7 +45,6 @@ export type ClusterChange =
   /** Two nodes, perhaps including this one, have the same name. */
   | { readonly type: "conflict"; readonly keeps: Member; readonly yields: Member }
   /** Has the name of a conflicting node that is gone. */
-  | { readonly type: "named"; readonly member: Member }
   | { readonly type: "refused"; readonly reason: RefusalReason };
 
 type RefusalReason = "full" | "new-members" | "removed" | "stranger" | "stale" | "self" | "ahead" | "gossip";

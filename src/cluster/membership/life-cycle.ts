@@ -161,7 +161,7 @@ export class LifeCycle {
       this.#context.isAlone = true;
     }
     this.#context.effects.event({ type: "lost", member, reason: member.reason });
-    this.#release(member);
+    this.#context.members.release(member);
     this.#prober.schedule(this.#context.profile.redialInterval);
   }
 
@@ -241,11 +241,6 @@ export class LifeCycle {
     // The owner may be a killed process; a probe then frees the name.
     if (conflict.keeps !== this.#context.self && conflict.keeps.isLive)
       this.#prober.probe(conflict.keeps, DeathReason.REPLACED);
-  }
-
-  #release(member: Member): void {
-    const next = this.#context.members.release(member);
-    if (next !== undefined) this.#context.effects.event({ type: "named", member: next });
   }
 
   // --- Signs of life ---------------------------------------------------------------------------------------------------
@@ -371,7 +366,7 @@ export class LifeCycle {
     const rejoined = !restarted && update.start !== known.start;
     const drains = (update.flags & AliveFlag.DRAINING) !== 0 && !known.draining;
     if (known.suspicion !== undefined) this.clear(known);
-    if (wasLive && known.name !== update.name) this.#release(known);
+    if (wasLive && known.name !== update.name) this.#context.members.release(known);
     const moved = known.address !== update.address;
     if (moved) this.#prober.freed(known.address);
     known.start = update.start;
@@ -461,7 +456,7 @@ export class LifeCycle {
     this.#bury(member, MemberState.LEFT);
     this.#context.spread(update);
     this.#context.effects.event({ type: "left", member });
-    this.#release(member);
+    this.#context.members.release(member);
   }
 
   #applyDetails(member: Member, update: Update, isFresh: boolean): void {
@@ -516,7 +511,7 @@ export class LifeCycle {
     const member = members.get(id);
     if (isRemoved && member !== undefined) {
       this.#forget(member, false);
-      this.#release(member);
+      this.#context.members.release(member);
     }
     const type = isRemoved ? "removed" : "admitted";
     this.#context.effects.event({ type, id, member: id === self.id ? self : member });

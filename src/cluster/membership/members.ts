@@ -19,7 +19,6 @@ export class Member {
   processStart: number;
   state: MemberState = MemberState.ALIVE;
   flags: number;
-  yields = false;
   details: Details = NO_DETAILS;
   /** Version of the details in its last alive. */
   announced: number;
@@ -203,30 +202,23 @@ export class Members {
     const holder = this.#names.get(member.name);
     if (holder === undefined || holder === member) {
       this.#names.set(member.name, member);
-      member.yields = false;
       return undefined;
     }
     const [keeps, yields] = keepsName(member, holder) ? [member, holder] : [holder, member];
     this.#names.set(member.name, keeps);
-    keeps.yields = false;
-    yields.yields = true;
     return { keeps, yields };
   }
 
-  /** @returns the next owner, if a member waited for the name */
-  release(member: Member): Member | undefined {
-    if (this.#names.get(member.name) !== member) return undefined;
+  /** The name goes to another member that has it. */
+  release(member: Member): void {
+    if (this.#names.get(member.name) !== member) return;
     this.#names.delete(member.name);
     let next: Member | undefined;
     for (const each of [this.self, ...this.live]) {
       if (each === member || each.name !== member.name) continue;
       if (next === undefined || keepsName(each, next)) next = each;
     }
-    if (next !== undefined) {
-      this.#names.set(next.name, next);
-      next.yields = false;
-    }
-    return next;
+    if (next !== undefined) this.#names.set(next.name, next);
   }
 
   #place(list: Member[], member: Member): void {

@@ -45,11 +45,10 @@ export const CLUSTER_EVENTS = {
   /** A lost or left member was forgotten (profile: `autoclean`). */
   cleaned: event<{ readonly member: Member }>(),
   /**
-   * Two members have the same name. `member` is the other one if this node is one of them, else the one that yields.
+   * Two members have the same name, which means the one that started first, `keeps`. `member` is the other one if this
+   * node is one of them, else the one that yields.
    */
   conflict: event<{ readonly member: Member; readonly keeps: Member; readonly yields: Member }>(),
-  /** This member has its name again, since the member that kept it is gone. */
-  named: event<{ readonly member: Member }>(),
   /** Members were lost, the remaining ones are stable, and this side continues by its strategy. */
   split: event<{
     readonly reached: number;

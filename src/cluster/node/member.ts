@@ -28,8 +28,6 @@ export interface Member {
   readonly lastSeen: number;
   /** Whether it accepts no new work before it leaves. */
   readonly isDraining: boolean;
-  /** Whether another node has its name, so that no name resolves to it. */
-  readonly yields: boolean;
   /** Set for a peer known only by 36/ZRE. */
   readonly zre?: true;
 }
@@ -60,7 +58,6 @@ export function memberOf(member: Readonly<KnownMember>, host: string, wallOffset
     incarnation: Object.freeze({ start: member.start, count: member.count }),
     lastSeen: Math.round(wallOffset + member.lastHeard),
     isDraining: member.draining,
-    yields: member.yields,
   });
 }
 

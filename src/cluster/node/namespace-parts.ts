@@ -256,7 +256,7 @@ export class NamespaceParts {
     const local = rules.named(fullName(nameOrId, this.#host));
     if (local !== undefined) return local;
     const fits = all.filter((member) => member.name.startsWith(`${nameOrId}@`));
-    const live = fits.filter((member) => member.isLive && !member.yields);
+    const live = fits.filter((member) => member.isLive && rules.named(member.name) === member);
     if (live.length > 1)
       throw new InvalidArgumentError(
         `${live.length} members are called ${quoted(nameOrId)}: give the host, too (name@host)`,

@@ -117,7 +117,6 @@ export class ZreBridge {
       incarnation: Object.freeze({ start: 0, count: 0 }),
       lastSeen: Date.now(),
       isDraining: false,
-      yields: false,
       zre: true,
     });
   }
