@@ -184,7 +184,8 @@ function cannotRead(path: string, cause: NodeJS.ErrnoException): TransportError 
 function parse(text: string, key: string): ClusterNodeEntry | undefined {
   try {
     const entry = JSON.parse(text) as ClusterNodeEntry | null;
-    return entry?.id.startsWith(key) ? entry : undefined;
+    if (typeof entry?.name !== "string" || !Array.isArray(entry.control)) return undefined;
+    return entry.id.startsWith(key) ? entry : undefined;
   } catch {
     return undefined; // Of something else, or incomplete.
   }
