@@ -116,7 +116,7 @@ export class ZrePlane {
   #emitting = false;
   #closed = false;
 
-  /** @throws InvalidArgumentError `EINVAL` for a name or headers that do not fit in a HELLO */
+  /** @internal @throws InvalidArgumentError `EINVAL` for a name or headers that do not fit in a HELLO */
   constructor(settings: ZreSettings, { uuid, name }: ZreIdentity, effects: ZrePlaneEffects) {
     this.uuid = uuid;
     this.name = name;
@@ -127,17 +127,18 @@ export class ZrePlane {
     if (fault !== undefined) throw new InvalidArgumentError(`zre: ${fault}`);
   }
 
-  /** Endpoint of its mailbox; "" before the start, and after the close. */
+  /** @internal Endpoint of its mailbox; "" before the start, and after the close. */
   get endpoint(): string {
     return this.#running?.endpoint ?? "";
   }
 
+  /** Joined groups. */
   get groups(): readonly string[] {
     return this.#running?.rules.groups ?? [...this.#joined];
   }
 
   /**
-   * Opens the mailbox and sends beacons. To be called once.
+   * @internal Opens the mailbox and sends beacons. To be called once.
    *
    * @throws InvalidArgumentError `EINVAL` for an unknown interface
    * @throws TransportError `EADDRINUSE` if another program has the beacons' port exclusively; ClosedError `EBADF`
@@ -283,18 +284,19 @@ export class ZrePlane {
     return this.#run(() => rules.shout(group, content));
   }
 
+  /** @internal */
   peers(): ZrePeer[] {
     return this.#running?.rules.peers() ?? [];
   }
 
-  /** @returns `undefined` unless exactly one peer matches @throws InvalidArgumentError `EINVAL` unless a text */
+  /** @internal @returns `undefined` unless exactly one peer matches @throws InvalidArgumentError `EINVAL` unless a text */
   peer(uuidOrName: string): ZrePeer | undefined {
     const found = this.#find(uuidOrName);
     return found.length === 1 ? found[0] : undefined;
   }
 
   /**
-   * Sends queues first, since peers stop listening after the last beacon. To be called once.
+   * @internal Sends queues first, since peers stop listening after the last beacon. To be called once.
    *
    * @param linger ms for the queues; -1: no limit
    */

@@ -59,6 +59,7 @@ const MADE_BY_OTHERS: Readonly<Record<string, string>> = {
   NodeClock: "SimulatedNode",
   RulesTimer: "World",
   HookAnswer: "ClusterNode",
+  ZrePlane: "ClusterNode with zre",
   Operation: "whoever listens to the tracing channels",
 };
 

@@ -216,7 +216,7 @@ export class ClusterNode extends ClusterNamespace {
    *
    * @throws NotSupportedError `NOT_SUPPORTED` without `zre`; ClosedError `EBADF`
    */
-  get zre(): Pick<ZrePlane, "groups" | "join" | "leave" | "shout" | "whisper"> {
+  get zre(): ZrePlane {
     this.assertOpen();
     if (this.#zre === undefined)
       throw new NotSupportedError("the node has no ZRE plane: give it the option zre");
