@@ -1,6 +1,6 @@
 /**
- * States of a member (docs/internals/cluster.md): what updates, failed probes and time make of it, and who owns its name;
- * and the signs of life by multicast: heartbeats, answers to `discover`, requests for a sign.
+ * States of a member (docs/internals/cluster.md): updates, failed probes and time change them. The owner of a name is
+ * decided here, too. Signs of life by multicast are heartbeats, answers to `discover`, and requests for a sign.
  */
 import { NO_DETAILS } from "../details.js";
 import { compareIncarnations, incarnationAfter, MAX_AHEAD } from "../identity.js";

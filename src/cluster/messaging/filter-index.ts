@@ -30,9 +30,11 @@ export const WALKED = 2 ** 32;
 class Part {
   places = new Int32Array(2 * 16);
   bitmap = new Int32Array(16 / PLACES_OF_WORD);
-  /** Number of places, a power of two, less 1; those that are not empty; those of filters. */
+  /** The number of places, a power of two, less 1. */
   mask = 15;
+  /** Places of filters and of deleted ones. */
   used = 0;
+  /** Places of filters. */
   size = 0;
 
   get isFull(): boolean {
