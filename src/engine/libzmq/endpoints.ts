@@ -2,7 +2,7 @@
  * Bound endpoints of a native socket. libzmq closes a listener some time after `unbind` returns, so `unbind` waits
  * for the monitor's `close` event.
  */
-import { type NativeSocket, toShoalError } from "./native.js";
+import { calling, type NativeSocket, toShoalError } from "./native.js";
 
 const RELEASE_TIMEOUT = 10_000;
 /** For EAGAIN: libzmq first reports a failed bind to its monitor, which may overwrite errno. */
@@ -51,35 +51,22 @@ export class Endpoints {
   }
 
   async unbind(resolved: string): Promise<void> {
-    const freed = resolved.startsWith("inproc:") ? undefined : this.#startRelease(resolved);
-    try {
-      this.#native.disconnect(resolved); // Also unbinds.
-    } catch (error) {
-      this.released(resolved);
-      throw toShoalError(error, "unbind", resolved);
-    }
+    calling(() => this.#native.disconnect(resolved), "unbind", resolved); // Also unbinds.
     this.#bound.delete(resolved);
-    await freed;
+    if (resolved.startsWith("inproc:")) return;
+    await new Promise<void>((resolve) => {
+      this.#releasing.set(resolved, resolve);
+      setTimeout(resolve, RELEASE_TIMEOUT).unref();
+    });
   }
 
   released(resolved: string): void {
     this.#releasing.get(resolved)?.();
+    this.#releasing.delete(resolved);
   }
 
   /** The socket is gone, with its listeners. */
   end(): void {
-    for (const done of this.#releasing.values()) done();
-  }
-
-  #startRelease(resolved: string): Promise<void> {
-    return new Promise<void>((resolve) => {
-      const done = (): void => {
-        clearTimeout(timer);
-        this.#releasing.delete(resolved);
-        resolve();
-      };
-      const timer = setTimeout(done, RELEASE_TIMEOUT);
-      this.#releasing.set(resolved, done);
-    });
+    for (const resolve of this.#releasing.values()) resolve();
   }
 }

@@ -41,7 +41,7 @@ test("an inproc name is free at once", async () => {
   expect(vi.getTimerCount()).toBe(0);
 });
 
-test("an unbind that fails leaves no timer behind", async () => {
+test("an unbind that fails is its error, and leaves no timer behind", async () => {
   const { native, made } = endpoints();
   made.bind(GIVEN);
   native.failures = [nativeError("ENOENT")];
@@ -57,5 +57,4 @@ test("an unbind ends with its socket", async () => {
   made.end();
   await turn();
   expect(freed.state).toBe("fulfilled");
-  expect(vi.getTimerCount()).toBe(0);
 });
