@@ -73,7 +73,6 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   /** The end of the monitor; missing before the first endpoint. */
   #gone: Promise<void> | undefined;
   #stopTicking: () => void = ignore;
-  #referenced = false;
   #inproc = false;
   #hasDisconnected = false;
   #closed = false;
@@ -165,7 +164,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   }
 
   take(): Buffer[] | undefined {
-    return this.#isPublisher ? undefined : this.#receiver.take();
+    return this.#receiver.take();
   }
 
   discard(): number {
@@ -177,7 +176,6 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   }
 
   get readable(): boolean {
-    if (this.#isPublisher) return false;
     return this.#receiver.length > 0 || (!this.#closed && !this.#receiver.busy && this.#native.readable);
   }
 
@@ -202,26 +200,18 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   ref(): void {
     // A program may wait for events before the first endpoint.
     this.#observe();
-    this.#setReferenced(true);
-  }
-
-  unref(): void {
-    this.#setReferenced(false);
   }
 
   /** The monitor holds the process in any case. */
-  holdBound(): void {}
+  unref(): void {}
 
-  #setReferenced(on: boolean): void {
-    this.#referenced = on;
-    if (this.#isPublisher) this.#receiver.want(on);
-  }
+  holdBound(): void {}
 
   stats(): EngineStats {
     return {
       peers: this.#peers.connected,
       reconnects: undefined,
-      queuedIn: this.#isPublisher ? 0 : this.#receiver.length,
+      queuedIn: this.#receiver.length,
       queuedOut: this.#sender.queued === 0 ? undefined : this.#sender.queued,
     };
   }
@@ -333,13 +323,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
       });
     }
     // A flood must not starve the event loop.
-    setImmediate(this.#readSubscriptions);
-  };
-
-  #readSubscriptions = (): void => {
-    if (this.#closed) return;
-    if (this.#referenced) this.#receiver.want(true);
-    else this.#receiver.poll();
+    setImmediate(() => this.#receiver.poll());
   };
 
   #prepare(endpoint: string): void {
