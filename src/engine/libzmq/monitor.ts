@@ -94,18 +94,6 @@ export function startTicking(socket: Ticking): () => void {
   };
 }
 
-let soon = false;
-
-/** An inproc socket notices a new peer only within a call. */
-export function touchSoon(): void {
-  if (soon) return;
-  soon = true;
-  setImmediate(() => {
-    soon = false;
-    for (const socket of sockets) socket.touch();
-  });
-}
-
 /**
  * Touches all sockets until the returned function is called: a closing inproc socket waits for its peer's
  * next call into libzmq.

@@ -17,7 +17,7 @@ import {
   type OutgoingMessage,
 } from "../engine.js";
 import { Endpoints } from "./endpoints.js";
-import { startMonitor, startTicking, type Ticking, touchSoon, touchUntilDone } from "./monitor.js";
+import { startMonitor, startTicking, type Ticking, touchUntilDone } from "./monitor.js";
 import {
   assertSupported,
   calling,
@@ -327,10 +327,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   };
 
   #prepare(endpoint: string): void {
-    if (endpoint.startsWith("inproc:")) {
-      this.#inproc = true;
-      touchSoon();
-    }
+    if (endpoint.startsWith("inproc:")) this.#inproc = true;
     this.#observe();
   }
 
