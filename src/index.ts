@@ -5,13 +5,6 @@
  */
 
 export type { HttpServerEndpoint } from "./core/schemes/grammar.js";
-export {
-  registerTransport,
-  type Transport,
-  type TransportAcceptor,
-  type TransportListener,
-  type TransportStream,
-} from "./core/schemes/schemes.js";
 export { ENGINE_NAMES } from "./engine/select.js";
 export {
   FAILURES,

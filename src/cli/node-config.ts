@@ -36,7 +36,7 @@ import {
 import type { Schema, SchemaChecker } from "../config/validate.js";
 import { defined } from "../core/arguments.js";
 import { parseListenAddress } from "../core/http-server.js";
-import { checkEndpoint, knownSchemes } from "../core/schemes/schemes.js";
+import { checkEndpoint, KNOWN_SCHEMES } from "../core/schemes/schemes.js";
 import { ShoalError } from "../index.js";
 import { Failure, UsageError } from "./failure.js";
 import { LIVE_KEYS, nodeFlags, nodeSchema, valuesOfFlags } from "./node-schema.js";
@@ -94,7 +94,7 @@ function missingKeys(
   });
 }
 
-const CONTROL_SCHEMES = knownSchemes().filter((scheme) => scheme !== "udp" && scheme !== "inproc");
+const CONTROL_SCHEMES = KNOWN_SCHEMES.filter((scheme) => scheme !== "udp" && scheme !== "inproc");
 const STATIC = /^static:/;
 /** Name of the files of `clients.tls` among the compared values. */
 const CLIENTS_TLS = "clients.tls";

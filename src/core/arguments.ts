@@ -148,12 +148,11 @@ const CALLS = ["on", "once", "off", "write", "end", "cork", "uncork", "pause", "
 const given = new WeakSet<Duplex>();
 
 /**
- * Takes a stream that has not been given before, by any call.
+ * Takes a stream that has not been given before, by any call. What it throws from now on destroys it.
  *
- * @param destroysOnThrow whether what the stream throws from now on destroys it
  * @throws InvalidArgumentError `EINVAL` also for a stream with an encoding or in object mode
  */
-export function takeDuplex(duplex: Duplex, destroysOnThrow = false): void {
+export function takeDuplex(duplex: Duplex): void {
   if (CALLS.some((call) => typeof duplex?.[call] !== "function"))
     throw invalidArgument("the stream must be a Duplex", duplex);
   const { readableObjectMode, writableObjectMode, readableEncoding } = duplex;
@@ -161,7 +160,6 @@ export function takeDuplex(duplex: Duplex, destroysOnThrow = false): void {
     throw new InvalidArgumentError("the stream must be of bytes, without an encoding or objectMode");
   if (given.has(duplex)) throw new InvalidArgumentError("the stream has been given before");
   given.add(duplex);
-  if (!destroysOnThrow) return;
   const calls = duplex as unknown as Record<string, (...given: unknown[]) => unknown>;
   for (const call of ["write", "uncork", "end"]) {
     const inner = calls[call] as (...given: unknown[]) => unknown;

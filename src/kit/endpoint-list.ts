@@ -5,7 +5,7 @@
 
 import type { ShoalError } from "../core/errors.js";
 import { type EventsOf, event } from "../core/event-stream.js";
-import { checkEndpoint, knownSchemes } from "../core/schemes/schemes.js";
+import { checkEndpoint } from "../core/schemes/schemes.js";
 import { backOff } from "../core/timers.js";
 import { ignore } from "../core/waiter.js";
 import {
@@ -124,7 +124,7 @@ export class EndpointList {
       sourceOnFailed: (error, interval) => events.emit({ type: "source:failed", error, interval }),
     };
     const check = (endpoint: string): void => {
-      checkEndpoint(endpoint, "connect", knownSchemes());
+      checkEndpoint(endpoint, "connect");
       this.#checks.check?.(endpoint);
     };
     this.#reader = new SourceReader(this.#source, check, reader);

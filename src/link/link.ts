@@ -452,7 +452,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
 export async function openLink(duplex: Duplex, options: MultiplexLinkOptions = {}): Promise<MultiplexLink> {
   const settings = checkLinkOptions("openLink", options);
   if (duplex?.destroyed) throw new TransportError("ERR_TRANSPORT", "The stream is destroyed already");
-  takeDuplex(duplex, true);
+  takeDuplex(duplex);
   (duplex as { setNoDelay?: (on: boolean) => void }).setNoDelay?.(true);
   // Failures before the handshake show in the stream's state.
   duplex.on("error", ignore);

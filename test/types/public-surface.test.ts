@@ -33,9 +33,8 @@ const PAGES: readonly (readonly [entry: string, of: string, more: readonly strin
     "shoal",
     ["value pageEndpoint"],
     `Capability Certificate CurveKeyPair ENGINE_NAMES FAILURES FailureReason HandlerErrorDetails HttpServerEndpoint Proxy
-    SendOptions ServiceError Stream StreamConnectOptions StreamOptions Transport TransportAcceptor TransportListener
-    TransportStream capability curveKeyPair curvePublicKey formatCertificate msgpack parseCertificate readCertificate
-    registerTransport version writeCertificate`,
+    SendOptions ServiceError Stream StreamConnectOptions StreamOptions capability curveKeyPair curvePublicKey
+    formatCertificate msgpack parseCertificate readCertificate version writeCertificate`,
   ],
   ["shoal/browser/draft", "shoal/draft", [], "Datagram DatagramOptions"],
 ];

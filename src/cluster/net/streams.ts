@@ -12,7 +12,7 @@ import { optionValues } from "../../core/option-table.js";
 import { backOff } from "../../core/timers.js";
 import type { Fault } from "../../engine/zmtp/mechanism/mechanism.js";
 import { renewedOptions } from "../../engine/zmtp/options.js";
-import { DuplexStream } from "../../engine/zmtp/transport/custom.js";
+import { DuplexStream } from "../../engine/zmtp/transport/tcp.js";
 import type {
   Acceptor,
   Listener,
@@ -260,18 +260,14 @@ export class NodeStreams implements StreamTable, PairStreamTable {
   /** @returns `false`: this node or the stream is closed */
   open(duplex: Duplex, how: Pick<OpenedStream, "protocol" | "dialled" | "caller">): boolean {
     const { protocol, dialled } = how;
-    takeDuplex(duplex, true);
+    takeDuplex(duplex);
     if (this.#closed || duplex.readable === false || duplex.writable === false) {
       duplex.on("error", () => undefined).destroy();
       if (dialled !== undefined) this.#effects.onStreamFailed(dialled, protocol, "the stream is closed");
       return false;
     }
     const { remoteAddress = "127.0.0.1" } = duplex as { remoteAddress?: string | undefined };
-    const opened = new DuplexStream({
-      stream: duplex,
-      remote: `${protocol}://${remoteAddress}`,
-      address: remoteAddress,
-    });
+    const opened = new DuplexStream(duplex, `${protocol}://${remoteAddress}`, remoteAddress);
     if (dialled === undefined) this.#limitUnverified(remoteAddress);
     this.#add({ stream: opened, copiesSent: duplex instanceof Socket, ...how });
     duplex.resume();

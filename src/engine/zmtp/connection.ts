@@ -82,7 +82,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   readonly #opensFirst: boolean;
   #state: State = State.Handshaking;
   #isOpening = false;
-  /** The stream, such as one of a program, threw when it was written to. */
+  /** The stream threw when it was written to, such as for want of memory. */
   #isBroken = false;
   #timer: NodeJS.Timeout | undefined = undefined;
   #pipe: Pipe | undefined = undefined;
@@ -119,7 +119,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     this.#opensFirst = dials || framing !== undefined || mechanism.opening === undefined;
   }
 
-  /** A custom stream may bring the peer's answer within the call. */
   start(): void {
     const { stream, socket } = this;
     stream.reader.start(socket, this);
@@ -324,7 +323,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
       const steps = this.#handshake.receive(bytes, length);
       const { greeting } = this.#handshake;
       if (IS_DEBUG && greeting !== before) DEBUG("%s greeting %j", this.stream.remote, greeting);
-      // A custom stream may answer within the call.
       if (!this.#isOpening) this.#open();
       this.#carryOut(steps);
       return;
@@ -507,7 +505,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     this.#endStream();
   }
 
-  /** A program's stream may throw. */
   #endStream(done?: () => void): void {
     try {
       this.socket.end(done);

@@ -14,18 +14,13 @@ import { ROUTINGS } from "./routing/routings.js";
 import { ZMTP_CAPABILITIES, ZmtpContext } from "./socket.js";
 import { ThreadNames, threadsConnect } from "./threads/thread-names.js";
 import { RAW } from "./transport/transport.js";
-import { MACHINE, machineSchemes } from "./transport/transports.js";
+import { MACHINE, MACHINE_SCHEMES } from "./transport/transports.js";
 import { ZapClient } from "./zap.js";
 
 const CAPABILITIES: EngineCapabilities = Object.freeze({
   ...ZMTP_CAPABILITIES,
-  // Programs can register transports.
-  get transports() {
-    return machineSchemes();
-  },
-  get peerEvents() {
-    return machineSchemes();
-  },
+  transports: MACHINE_SCHEMES,
+  peerEvents: MACHINE_SCHEMES,
 });
 
 /** For contexts of Node.js. */

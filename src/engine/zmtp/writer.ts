@@ -38,7 +38,7 @@ export class PipeWriter {
   /** The kernel or the peer's limit has not taken all written bytes. */
   blocked = false;
   #stopped = false;
-  /** A program's transport may send within a write, which must not write the bytes in flight again. */
+  /** A listener of dropped messages may send within a write, which must not write the bytes in flight again. */
   #isWriting = false;
   wrote = false;
   given = 0;

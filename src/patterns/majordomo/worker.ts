@@ -3,7 +3,7 @@
 import crypto from "node:crypto";
 import { checkKeys, describe } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError, type ShoalError } from "../../core/errors.js";
-import { checkEndpoint, knownSchemes } from "../../core/schemes/schemes.js";
+import { checkEndpoint } from "../../core/schemes/schemes.js";
 import { DriverTimer } from "../../core/timers.js";
 import { type WaitOptions, withTimeout } from "../../core/waiter.js";
 import { contractHandler, type ServiceContract } from "../../kit/contract.js";
@@ -93,7 +93,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
     );
     const shared = { session, socketOptions, jobs: this.#jobs, emit };
     // So are connections.
-    for (const endpoint of all) checkEndpoint(endpoint, "connect", knownSchemes());
+    for (const endpoint of all) checkEndpoint(endpoint, "connect");
     this.#connections = all.map((endpoint) => new WorkerConnection(endpoint, shared));
     this.#endpoints.start((list) => this.#follow(list, shared), this.events);
   }

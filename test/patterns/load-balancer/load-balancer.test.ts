@@ -1,9 +1,7 @@
 /** The load-balancing broker over tcp, and its client with many requests under way, against brokers, plain servers, and connections that end. */
-import { once } from "node:events";
-import { connect } from "node:net";
 import { describe, expect, it } from "vitest";
 import { frameCost } from "../../../src/core/memory.js";
-import { Context, Dealer, json, Reply, Request, Router, registerTransport } from "../../../src/index.js";
+import { Context, Dealer, json, Reply, Request, Router } from "../../../src/index.js";
 import { errorReply } from "../../../src/kit/errors.js";
 import {
   LoadBalancer,
@@ -250,47 +248,6 @@ describe("a load balancer's client", () => {
     expect(client.stats()).toMatchObject({ cancelled: 1, pending: 0, inFlight: 0 });
     void client.request("y").catch(() => undefined);
     expect(String((await second.socket.receive()).at(-1))).toBe("y");
-  });
-
-  it("sends each request once where a transport of the program asks within a write", async () => {
-    const { socket, endpoint } = await router();
-    let write: () => void = () => undefined;
-    registerTransport({
-      scheme: "asking",
-      check: () => undefined,
-      listen: () => expect.fail("not bound"),
-      async dial(at) {
-        const stream = connect(Number(new URL(endpoint).port), "127.0.0.1");
-        await once(stream, "connect");
-        const plain = stream.write.bind(stream) as (...given: unknown[]) => boolean;
-        stream.write = (chunk: Uint8Array, ...more: unknown[]) => {
-          if (chunk.length > 200_000) write();
-          return plain(chunk, ...more);
-        };
-        return { stream, remote: at };
-      },
-    });
-    const client = kept(new LoadBalancerClient("asking://1"));
-    await client.ready({ timeout: 5_000 });
-    const controller = new AbortController();
-    const within: Promise<unknown>[] = [];
-    write = () => {
-      write = () => controller.abort();
-      within.push(client.request("second"));
-      within.push(failure(client.request(Buffer.alloc(300_001), { signal: controller.signal })));
-    };
-    const first = client.request(Buffer.alloc(300_000));
-    const got: number[] = [];
-    for (let i = 0; i < 3; i++) {
-      const frames = await socket.receive({ timeout: 5_000 });
-      got.push((frames.at(-1) as Buffer).length);
-      await socket.send([...frames.slice(0, -1), "answer"]);
-    }
-    expect(got.sort()).toEqual([300_000, 300_001, 6]);
-    expect((await Promise.all([first, within[0]])).map(String)).toEqual(["answer", "answer"]);
-    expect(await within[1]).toMatchObject({ code: "ABORT_ERR" });
-    await until(() => client.stats().lateReplies === 1, "the answer that nobody wants");
-    expect(client.stats()).toMatchObject({ requests: 3, replies: 2, cancelled: 1, inFlight: 0 });
   });
 
   it("bounds calls, bytes and requests under way, frees their room, and has none once it is closed", async () => {

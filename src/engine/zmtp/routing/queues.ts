@@ -169,7 +169,7 @@ export class FanOut {
   }
 }
 
-/** A transport of the program may publish within a write, when the first one is in use. */
+/** A listener of dropped messages may publish within a write, when the first one is in use. */
 export class FanOuts {
   #idle: FanOut | undefined = undefined;
 

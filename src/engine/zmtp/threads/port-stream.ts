@@ -16,7 +16,8 @@
 import { Duplex } from "node:stream";
 import type { MessagePort } from "node:worker_threads";
 import { allocateTransferable, forbidTransfer } from "../../../core/memory.js";
-import { DuplexStream } from "../transport/custom.js";
+import { addressOf } from "../../../core/schemes/grammar.js";
+import { DuplexStream } from "../transport/tcp.js";
 
 /** A window of 4 MiB lets threads wait for each other with messages of 1 MiB; 16 MiB of small ones leave the caches. */
 const WINDOW = 32;
@@ -126,6 +127,6 @@ export class PortStream extends DuplexStream {
 
   /** @param name the inproc endpoint */
   constructor(end: PortEnd, name: string) {
-    super({ stream: new PortDuplex(end), remote: name });
+    super(new PortDuplex(end), name, addressOf(name));
   }
 }

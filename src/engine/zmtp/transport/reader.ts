@@ -22,7 +22,7 @@ import { readInto, readsInto } from "../../../core/node-internals.js";
 import { loopTurned } from "../../../core/turn-budget.js";
 import { acquire, type PooledBuffer } from "../codec/pooled-buffer.js";
 
-/** What the engine needs of a stream: one of node:net, of node:tls, or of a program. */
+/** What the engine needs of a stream: one of node:net, of node:tls, or a Duplex. */
 export interface ByteStream {
   /** Written bytes that the layer beneath has not taken. */
   readonly writableLength: number;

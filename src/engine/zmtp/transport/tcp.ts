@@ -13,6 +13,7 @@ import {
 } from "node:net";
 import { type NetworkInterfaceInfo, type NetworkInterfaceInfoIPv6, networkInterfaces } from "node:os";
 import { dirname } from "node:path";
+import type { Duplex } from "node:stream";
 import { quoted } from "../../../core/arguments.js";
 import { NotSupportedError, TransportError } from "../../../core/errors.js";
 import { watchFileLimit } from "../../../core/file-system.js";
@@ -162,6 +163,25 @@ export class KernelStream<S extends Socket = Socket> implements Stream {
 
   pending(): number {
     return pendingOf(this.socket);
+  }
+}
+
+/** A stream that is no socket of the system. */
+export class DuplexStream implements Stream {
+  readonly socket: Duplex;
+  readonly reader = new Reader();
+  readonly remote: string;
+  readonly address: string;
+
+  constructor(stream: Duplex, remote: string, address: string) {
+    this.socket = stream;
+    this.remote = remote;
+    this.address = address;
+    stream.on("error", ignore);
+  }
+
+  pending(): number {
+    return this.socket.writableLength;
   }
 }
 

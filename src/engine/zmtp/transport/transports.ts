@@ -1,15 +1,13 @@
 /** The table of transports. core/schemes/schemes.ts has the form of their endpoints. */
 import { hostname, networkInterfaces } from "node:os";
-import { customSchemes, customTransport } from "../../../core/schemes/schemes.js";
 import { type Spin, spinHere } from "../../../core/spin.js";
-import { customAsTransport } from "./custom.js";
 import { ipc } from "./ipc.js";
 import { tcp, tcpForHttp } from "./tcp.js";
 import { tls } from "./tls.js";
 import type { Transport } from "./transport.js";
 import { webSocketOver } from "./ws.js";
 
-const TRANSPORTS = new Map<string, Transport>(
+const TRANSPORTS: ReadonlyMap<string, Transport> = new Map(
   [tcp, tls, webSocketOver("ws", tcpForHttp, 80), webSocketOver("wss", tls, 443), ipc].map((each) => [
     each.scheme,
     each,
@@ -20,19 +18,8 @@ export interface TransportTable {
   get(scheme: string): Transport | undefined;
 }
 
-const MACHINE_TRANSPORTS: TransportTable = {
-  get(scheme) {
-    const known = TRANSPORTS.get(scheme);
-    if (known !== undefined) return known;
-    const custom = customTransport(scheme);
-    return custom === undefined ? undefined : customAsTransport(custom.transport);
-  },
-};
-
 /** inproc and udp need no transport. */
-export function machineSchemes(): readonly string[] {
-  return [...TRANSPORTS.keys(), "inproc", "udp", ...customSchemes()];
-}
+export const MACHINE_SCHEMES: readonly string[] = [...TRANSPORTS.keys(), "inproc", "udp"];
 
 export interface HostInterface {
   readonly name: string;
@@ -59,7 +46,7 @@ export interface Platform {
 }
 
 export const MACHINE: Platform = {
-  transports: MACHINE_TRANSPORTS,
+  transports: TRANSPORTS,
   hostName: hostname,
   spin: spinHere,
   interfaces: () => interfacesOf("IPv4"),
