@@ -9,7 +9,6 @@
  *   _listen2                  binds synchronously (bindSync)                  NotSupportedError
  *   _writableState            sets what a link's channel takes at once        its initial amount
  *   _tlsError                 ends TLS at a malformed record or an alert      the peer, the handshake's time or a heartbeat ends it
- *   _tickCallback             simulations run promises within a turn          one event per turn: the same result, slower
  */
 import type { Server, Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -109,13 +108,6 @@ export function verifyError(socket: TLSSocket): Error | undefined {
 /** Calls back for errors after the handshake, which Node.js does not emit as `error` at a server. */
 export function onTlsError(socket: TLSSocket, listener: (error: Error) => void): void {
   socket.on("_tlsError", listener);
-}
-
-/** Runs waiting ticks and promises. @returns `false` if Node.js lacks `_tickCallback`: the end of the turn runs them */
-export function runTicks(): boolean {
-  const { _tickCallback: run } = process as { readonly _tickCallback?: () => void };
-  run?.call(process);
-  return run !== undefined;
 }
 
 interface Bindable {

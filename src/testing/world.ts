@@ -8,7 +8,6 @@
 
 import { checkKeys, thrownText } from "../core/arguments.js";
 import { InvalidArgumentError, TimeoutError } from "../core/errors.js";
-import { runTicks } from "../core/node-internals.js";
 import { place } from "./engine.js";
 import { Fabric, LINK_OPTIONS, type LinkOptions } from "./fabric.js";
 import { real } from "./globals.js";
@@ -32,7 +31,6 @@ export interface WorldSettings {
   readonly traceLines: number;
 }
 
-const SLICE = 10;
 /** Real ms without a possible event until a story counts as stuck. */
 const STUCK_AFTER = 2_000;
 const STORY = "test";
@@ -261,38 +259,30 @@ export class World {
         settle();
       };
       let stuckSince: number | undefined;
+      /** One event: what it settled runs before the next one. */
       const slice = (): void => {
-        let hasRun: boolean;
-        const until = real.now() + SLICE;
-        do {
-          if (this.#failure !== undefined) {
-            const { error } = this.#failure;
-            end(() => reject(error));
-            return;
-          }
-          if (outcome !== undefined) {
-            const { value } = outcome;
-            end(() => resolve(value));
-            return;
-          }
-          if (this.#holds > 0) {
-            real.setTimeout(slice, 1);
-            return;
-          }
-          if (this.#settled()) {
-            hasRun = runTicks();
-            continue;
-          }
-          if (!this.#step()) {
-            stuckSince ??= real.now();
-            if (real.now() - stuckSince > STUCK_AFTER)
-              this.fail(new Error("The story is stuck: no event is left"), "the world");
-            real.setTimeout(slice, 1);
-            return;
-          }
-          stuckSince = undefined;
-          hasRun = runTicks();
-        } while (hasRun && real.now() < until);
+        if (this.#failure !== undefined) {
+          const { error } = this.#failure;
+          end(() => reject(error));
+          return;
+        }
+        if (outcome !== undefined) {
+          const { value } = outcome;
+          end(() => resolve(value));
+          return;
+        }
+        if (this.#holds > 0) {
+          real.setTimeout(slice, 1);
+          return;
+        }
+        if (!this.#settled() && !this.#step()) {
+          stuckSince ??= real.now();
+          if (real.now() - stuckSince > STUCK_AFTER)
+            this.fail(new Error("The story is stuck: no event is left"), "the world");
+          real.setTimeout(slice, 1);
+          return;
+        }
+        stuckSince = undefined;
         real.setImmediate(slice);
       };
       // The loop belongs to no process.

@@ -3,13 +3,12 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server } from "node:net";
 import { PassThrough } from "node:stream";
 import { TLSSocket } from "node:tls";
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import {
   bindNow,
   interceptAccepts,
   pendingOf,
   readsInto,
-  runTicks,
   setWriteAhead,
   verifyError,
 } from "../../src/core/node-internals.js";
@@ -95,7 +94,6 @@ describe(`parts that Node.js ${process.version} does not document`, () => {
       listen2: bindNow(second, "127.0.0.1", 0, 4, 1) && second.listening,
       writeAhead: stream.writableHighWaterMark,
       tlsError: "_tlsError" in secure,
-      tickCallback: runTicks(),
     }).toEqual({
       onconnection: true,
       writeQueueSize: true,
@@ -104,7 +102,6 @@ describe(`parts that Node.js ${process.version} does not document`, () => {
       listen2: true,
       writeAhead: 7,
       tlsError: true,
-      tickCallback: true,
     });
     second.close();
     secure.destroy();
@@ -131,21 +128,5 @@ describe(`parts that Node.js ${process.version} does not document`, () => {
     const stream = { writableHighWaterMark: 11 };
     setWriteAhead(stream as never, 7);
     expect(stream).toEqual({ writableHighWaterMark: 11 });
-  });
-
-  it("without _tickCallback, ticks wait for the end of the turn", async () => {
-    const internal = process as { _tickCallback?: () => void };
-    const { _tickCallback: original } = internal;
-    const ran = vi.fn();
-    try {
-      internal._tickCallback = undefined as never;
-      process.nextTick(ran);
-      expect(runTicks()).toBe(false);
-      expect(ran).not.toHaveBeenCalled();
-    } finally {
-      internal._tickCallback = original as () => void;
-    }
-    expect(runTicks()).toBe(true);
-    expect(ran).toHaveBeenCalledTimes(1);
   });
 });
