@@ -13,7 +13,6 @@
  *
  * Every exit calls #end once. Nothing here throws.
  */
-import { thrownText } from "../../core/arguments.js";
 import { DEBUG, IS_DEBUG } from "../../core/diagnostics.js";
 import type { OptionValues } from "../../core/option-table.js";
 import { ignore } from "../../core/waiter.js";
@@ -82,8 +81,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   readonly #opensFirst: boolean;
   #state: State = State.Handshaking;
   #isOpening = false;
-  /** The stream threw when it was written to, such as for want of memory. */
-  #isBroken = false;
   #timer: NodeJS.Timeout | undefined = undefined;
   #pipe: Pipe | undefined = undefined;
   #sealer: FrameSealer | undefined = undefined;
@@ -394,7 +391,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   #ready(metadata: Metadata): void {
-    if (this.#isBroken) return;
     const pipe = this.#effects.connectionOnReady(this, metadata);
     if ("code" in pipe) {
       this.fail(pipe);
@@ -428,29 +424,16 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   #send(frame: Buffer): void {
     const framing = this.#framing;
     if (framing?.encode === undefined) {
-      this.#write(frame);
+      this.socket.write(frame);
       return;
     }
-    this.#write(Buffer.from(framing.encode([{ bytes: frame, start: 0, end: frame.length }])));
+    this.socket.write(Buffer.from(framing.encode([{ bytes: frame, start: 0, end: frame.length }])));
     framing.release?.();
   }
 
   #control(bytes: Uint8Array): void {
-    if (this.#writer === undefined) this.#write(bytes);
+    if (this.#writer === undefined) this.socket.write(bytes);
     else this.#writer.writeControl(bytes);
-  }
-
-  /** Writes during the handshake. */
-  #write(bytes: Uint8Array): void {
-    if (this.#isBroken) return;
-    try {
-      this.socket.write(bytes);
-    } catch (cause) {
-      this.#isBroken = true;
-      const message = `the stream threw: ${thrownText(cause)}`;
-      // The caller may be the constructor.
-      setImmediate(() => this.fail(handshakeFault(message, cause)));
-    }
   }
 
   /** `false`: the command is for the socket type. */
@@ -502,15 +485,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
 
   #endHalf(): void {
     this.#sendCloseFrame(true);
-    this.#endStream();
-  }
-
-  #endStream(done?: () => void): void {
-    try {
-      this.socket.end(done);
-    } catch (cause) {
-      this.socket.destroy(cause instanceof Error ? cause : new Error(thrownText(cause)));
-    }
+    this.socket.end();
   }
 
   #sendCloseFrame(isRegular: boolean): void {
@@ -581,10 +556,10 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     const fault = reason === "remote" && this.#pipe === undefined ? this.#cutShort() : given;
     if (reason !== "heartbeat") this.#sendCloseFrame(reason !== "protocol" && given === undefined);
     // Bytes already written, such as an ERROR, still leave.
-    const leaves = this.#pipe === undefined && this.stream.opening !== true && !this.#isBroken;
+    const leaves = this.#pipe === undefined && this.stream.opening !== true;
     if (this.socket.writableLength === 0 || !leaves) this.socket.destroy();
     else {
-      this.#endStream(() => this.socket.destroy());
+      this.socket.end(() => this.socket.destroy());
       setTimeout(() => this.socket.destroy(), FLUSH_TIMEOUT).unref();
     }
     const notice = this.#framing?.notice ?? NOTHING;

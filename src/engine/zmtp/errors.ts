@@ -52,7 +52,7 @@ export function faultEvents(
       return [{ type: "handshake:error:protocol", address: endpoint, ...peer, error }];
     }
     case "other": {
-      const error = new HandshakeError("ERR_HANDSHAKE", message, { endpoint, cause: fault.cause });
+      const error = new HandshakeError("ERR_HANDSHAKE", message, { endpoint });
       return [{ type: "handshake:error:other", address: endpoint, ...peer, error }];
     }
   }

@@ -126,8 +126,8 @@ export function protocolFault(code: ErrorCode, message: string): Fault {
 }
 
 /** Neither the peer's protocol nor its credentials are at fault. */
-export function handshakeFault(message: string, cause?: unknown): Fault {
-  return { kind: "other", code: "ERR_HANDSHAKE", message, cause };
+export function handshakeFault(message: string): Fault {
+  return { kind: "other", code: "ERR_HANDSHAKE", message };
 }
 
 /** Without an ERROR, as libzmq. */
