@@ -223,8 +223,13 @@ export class LinkChannel extends Duplex {
     const state = this.#state;
     this.#backlog = undefined;
     this.#gathered = undefined;
-    failWrite(this.#callback, error, `Channel ${describe(this.name)}`);
+    const write = this.#callback;
     this.#callback = undefined;
+    if (write !== undefined) {
+      const message = `Channel ${describe(this.name)} was closed before what was written had been sent`;
+      // Node's stream waits for it.
+      process.nextTick(write, error ?? new TransportError("ERR_TRANSPORT", message));
+    }
     if (state.finSent && state.finReceived) rules.consumed(state, state.window.unread, this.#link.now());
     const [code, reason] =
       error === null ? [LinkCode.CLOSED, "closed"] : [LinkCode.REFUSED, "the program destroyed the channel"];
@@ -232,13 +237,6 @@ export class LinkChannel extends Duplex {
     this.#link.onChannelClosed(this);
     callback(error);
   }
-}
-
-/** @internal Fails a destroyed stream's write, for which Node's stream waits, in the next turn. */
-export function failWrite(callback: Callback | undefined, error: Error | null, subject: string): void {
-  if (callback === undefined) return;
-  const message = `${subject} was closed before what was written had been sent`;
-  process.nextTick(callback, error ?? new TransportError("ERR_TRANSPORT", message));
 }
 
 function endGathering(channel: LinkChannel): void {

@@ -13,8 +13,6 @@ export {
   acceptLinks,
   type DialLinkOptions,
   dialLink,
-  type WebSocketLike,
-  webSocketStream,
 } from "./streams.js";
 export {
   type LinkStatus,

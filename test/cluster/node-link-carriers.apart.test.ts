@@ -3,9 +3,9 @@ import { createServer } from "node:http";
 import type { Duplex } from "node:stream";
 import { describe, expect, it } from "vitest";
 import type { ClusterNode } from "../../src/cluster/index.js";
-import { acceptLinks, dialLink, webSocketStream } from "../../src/link/index.js";
+import { acceptLinks, dialLink } from "../../src/link/index.js";
 import { connectProxy } from "../support/connect-proxy.js";
-import { acceptWebSockets } from "../support/web-socket-server.js";
+import { acceptWebSockets, clientEnd } from "../support/web-socket-server.js";
 import { event, testNodes, together, webServers } from "./nodes.js";
 
 const { started } = testNodes(() => ({
@@ -36,7 +36,7 @@ const byWebSocket: Carrier = async (node) => {
   const web = createServer((_, response) => response.end("a web page"));
   acceptWebSockets(web, (stream) => void node.link(stream).catch(() => stream.destroy()));
   const url = `ws://${await listen(web)}/cluster`;
-  return async () => webSocketStream(new WebSocket(url));
+  return async () => clientEnd(new WebSocket(url));
 };
 
 describe.each<[string, Carrier]>([

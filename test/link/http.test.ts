@@ -1,4 +1,4 @@
-/** Links over a program's own HTTP server, proxies, TLS with client certificates, WebSockets and ports of threads. */
+/** Links over a program's own HTTP server, proxies and TLS with client certificates. */
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createServer, get, type Server } from "node:http";
@@ -7,15 +7,7 @@ import { connect, createServer as createTcp, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { text } from "node:stream/consumers";
 import { beforeAll, describe, expect, it } from "vitest";
-import {
-  acceptLinks,
-  dialLink,
-  type LinkChannel,
-  type MultiplexLink,
-  openLink,
-  type WebSocketLike,
-  webSocketStream,
-} from "../../src/link/index.js";
+import { acceptLinks, dialLink, type LinkChannel, openLink } from "../../src/link/index.js";
 import { Handshake } from "../../src/link/security.js";
 import { type Certificates, makeCertificates } from "../support/certificates.js";
 import { closeAfterEach } from "../support/close-after-each.js";
@@ -274,85 +266,5 @@ describe("dialLink", () => {
     ["http://x/", { proxy: "http://user%zz:password@127.0.0.1:1" }],
   ])("rejects %s with %o", async (url, options) => {
     await expect(dialLink(url, options as never)).rejects.toMatchObject({ code: "EINVAL" });
-  });
-});
-
-describe("other carriers", () => {
-  /** Two WebSockets of the standard's interface that are joined in memory. */
-  class FakeWebSocket extends EventTarget implements WebSocketLike {
-    binaryType = "blob";
-    readyState = 0;
-    bufferedAmount = 0;
-    other: FakeWebSocket | undefined;
-
-    open(): void {
-      this.readyState = 1;
-      this.dispatchEvent(new Event("open"));
-    }
-
-    send(data: Uint8Array): void {
-      const copy = new Uint8Array(data).buffer;
-      setImmediate(() => this.other?.dispatchEvent(new MessageEvent("message", { data: copy })));
-    }
-
-    close(): void {
-      if (this.readyState === 3) return;
-      this.readyState = 3;
-      setImmediate(() => {
-        this.dispatchEvent(new Event("close"));
-        this.other?.close();
-      });
-    }
-  }
-
-  async function exchange(streams: readonly [Duplex, Duplex]): Promise<[MultiplexLink, MultiplexLink]> {
-    const links = await Promise.all([openLink(streams[0]), openLink(streams[1], { onChannel: echo })]);
-    for (const each of links) closing(each);
-    const channel = await links[0].open("x");
-    channel.end(Buffer.alloc(5_000_000, "x"));
-    expect((await text(channel)).length).toBe(5_000_000);
-    return links as [MultiplexLink, MultiplexLink];
-  }
-
-  it("a WebSocket whose send throws fails the link, and nothing else", async () => {
-    const [a, b] = [new FakeWebSocket(), new FakeWebSocket()];
-    [a.other, b.other] = [b, a];
-    a.open();
-    b.open();
-    const [link] = await exchange([webSocketStream(a), webSocketStream(b)]);
-    const failed = new Promise((resolve) => link.events.once("link:ended", resolve));
-    a.send = () => {
-      throw new Error("it fails");
-    };
-    const opening = link.open("another");
-    await expect(opening).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
-    expect(await failed).toMatchObject({ error: { code: "ERR_TRANSPORT" } });
-    await expect(link.open("later")).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
-  });
-
-  it("a WebSocket that closes before it opens, or sends a text, fails the link", async () => {
-    const x = new FakeWebSocket();
-    const failing = openLink(webSocketStream(x));
-    x.close();
-    await expect(failing).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
-    const y = new FakeWebSocket();
-    y.open();
-    const texting = openLink(webSocketStream(y));
-    setImmediate(() => y.dispatchEvent(new MessageEvent("message", { data: "text" })));
-    await expect(texting).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
-    expect(() => webSocketStream(y)).toThrow(expect.objectContaining({ code: "EINVAL" }));
-    expect(() => webSocketStream({} as never)).toThrow(expect.objectContaining({ code: "EINVAL" }));
-  });
-
-  it("a WebSocket that sends more than its link can want before it is there is closed", async () => {
-    const [x, y] = [new FakeWebSocket(), new FakeWebSocket()];
-    y.other = x;
-    for (const each of [x, y]) each.open();
-    const stream = webSocketStream(x);
-    const failed = new Promise((resolve) => stream.on("error", resolve));
-    for (let i = 0; i < 20; i++) y.send(Buffer.alloc(65_536));
-    expect(await failed).toMatchObject({ code: "ERR_PROTOCOL" });
-    expect(stream.readableLength).toBeLessThanOrEqual(1_048_576 + 65_536);
-    expect(x.readyState).toBe(3);
   });
 });

@@ -1,5 +1,6 @@
-/** The server's end of a WebSocket, at a program's own HTTP server. */
+/** Both ends of a WebSocket as streams: the server's at a program's own HTTP server, the client's of the standard. */
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import type { Server } from "node:http";
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
@@ -90,4 +91,30 @@ export function acceptWebSockets(server: Server, onStream: (stream: ServerEnd) =
     );
     onStream(new ServerEnd(socket as Socket, head));
   });
+}
+
+/** Of a WebSocket of the standard that connects; whole chunks are its messages. */
+export function clientEnd(webSocket: WebSocket): Duplex {
+  webSocket.binaryType = "arraybuffer";
+  const opened = once(webSocket, "open");
+  const stream = new Duplex({
+    read: () => undefined,
+    write(chunk: Buffer, _encoding, done) {
+      void opened.then(() => {
+        webSocket.send(new Uint8Array(chunk));
+        done();
+      }, done);
+    },
+    final(done) {
+      webSocket.close();
+      done();
+    },
+    destroy(error, done) {
+      webSocket.close();
+      done(error);
+    },
+  });
+  webSocket.addEventListener("message", ({ data }) => void stream.push(Buffer.from(data as ArrayBuffer)));
+  webSocket.addEventListener("close", () => void stream.push(null));
+  return stream;
 }

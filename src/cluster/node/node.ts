@@ -144,10 +144,10 @@ export class ClusterNode extends ClusterNamespace {
 
   /**
    * Takes part over a stream of the program: an HTTP upgrade or a proxy's CONNECT (`acceptLinks`, `dialLink` of
-   * `shoal/link`), a WebSocket (`webSocketStream`), or any Duplex. Both nodes call it with their end. The stream
-   * carries membership and messages of all clusters (`namespace`) that both had joined, while it is open. Linked nodes need
-   * different addresses (option `announce`): a second one with the same address is refused. When the stream closes, the
-   * program makes the next one.
+   * `shoal/link`), a WebSocket (`createWebSocketStream` of the package `ws`), or any Duplex. Both nodes call it with
+   * their end. The stream carries membership and messages of all clusters (`namespace`) that both had joined, while it
+   * is open. Linked nodes need different addresses (option `announce`): a second one with the same address is refused.
+   * When the stream closes, the program makes the next one.
    *
    * @returns the other node's address, once both have proved the cluster's key and their own
    * @throws HandshakeError `ERR_AUTHENTICATION` if one end refused the other, `ERR_HANDSHAKE` if the other end is not a
