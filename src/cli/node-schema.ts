@@ -143,6 +143,7 @@ export function nodeSchema(): Schema {
         ...map("multicast discovery; default true", {
           group: text("an IPv4 multicast address"),
           port: whole("its port", PORT),
+          ttl: whole("networks that it passes, 1: the local one", { default: 1, max: 255 }),
         }),
         type: ["boolean", "object"],
       },

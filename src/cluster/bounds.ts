@@ -40,7 +40,7 @@ export const MAX_DETAILS = 1_000;
 export const MAX_ADVERT = 400;
 /** Tags, and props, of a member; also entries of each list about a node in a discovery server's answer. */
 export const MAX_TAGS = 64;
-/** Endpoints of a member, its listeners, protocols and control endpoints, and ports of a multicast source. */
+/** Endpoints of a member, its listeners, protocols and control endpoints. */
 export const MAX_ENDPOINTS = 8;
 
 /** Packets of a session may overtake each other by this. */

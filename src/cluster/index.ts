@@ -53,8 +53,6 @@ export type { TagChange, TagPair } from "./details.js";
 export {
   type BroadcastSourceOptions,
   broadcastSource,
-  type MulticastSourceOptions,
-  multicastSource,
 } from "./discovery/beacon.js";
 export { type EtcdSourceOptions, etcdSource } from "./discovery/etcd.js";
 export type { DiscoveryTls } from "./discovery/http.js";

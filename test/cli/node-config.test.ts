@@ -56,7 +56,7 @@ tags: [eu, billing]
 props: { version: "2.1", load: 3, ready: true }
 seeds: [10.0.0.6:7946]
 discovery: [static:10.0.0.7:7946, "dns://nodes.example:7946"]
-multicast: { group: 239.192.0.1, port: 4369 }
+multicast: { group: 239.192.0.1, port: 4369, ttl: 255 }
 key: "${KEYS[0]}"
 profile: { base: lan, autoclean: 600000 }
 messaging: { protocols: [tcp], channels: [0, orders], heartbeat: 1000, settle: 0 }

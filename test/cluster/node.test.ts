@@ -1,5 +1,5 @@
 /** Nodes over the host's own sockets, in one process: what a program sees of its cluster. */
-import { createSocket } from "node:dgram";
+import { createSocket, Socket } from "node:dgram";
 import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import { createServer } from "node:net";
@@ -31,6 +31,22 @@ describe("nodes of one host", () => {
     a.heartbeat({ channel: 2, props: { load: 1 } });
     expect(await beat).toMatchObject({ member: { id: a.id }, channel: 2 });
     expect(b.member("a")?.props.load).toBe("1");
+  });
+});
+
+describe("the group of a node", () => {
+  it.each([
+    ["host", 7, 0],
+    ["link", 7, 7],
+    ["link", undefined, 1],
+  ] as const)("has in the scope %s with the ttl %s the TTL %i", async (scope, ttl, expected) => {
+    const set = vi.spyOn(Socket.prototype, "setMulticastTTL");
+    try {
+      await started("a", { scope, key, interface: "lo", multicast: { group, port, ttl } });
+      expect(set.mock.calls).toEqual([[expected]]);
+    } finally {
+      set.mockRestore();
+    }
   });
 });
 
@@ -105,6 +121,7 @@ describe("what a node refuses", () => {
   it("wrong options", () => {
     const wrong: readonly ClusterNodeOptions[] = [
       { multicast: { group: "239.999.0.1" } },
+      { multicast: { ttl: 256 } },
       { seeds: Array.from({ length: 1_025 }, (_, index) => `127.0.0.1:${index + 1}`) },
       { seeds: ["192.0.2.1:7946"] },
       { profile: [] as never },

@@ -27,6 +27,6 @@ it("a node shows the profile that it lives by, and each of its namespaces its ow
 it("the profile tcl has the group that Tcl's cluster begins with", () => {
   for (const profile of ["tcl", { base: "tcl", ttl: 5 }] as const) {
     const { node } = nodeSettings({ profile });
-    expect(node.group).toEqual({ group: "230.230.230.230", port: 23_000 });
+    expect(node.group).toEqual({ group: "230.230.230.230", port: 23_000, ttl: 0 });
   }
 });

@@ -2,14 +2,14 @@
  * Sources as text, for the command line and configuration files:
  *
  *   static:HOST:PORT,HOST:PORT…          dns://NAME:PORT
- *   broadcast:                           multicast:GROUP
- *   etcd://HOST:PORT,HOST:PORT/PREFIX    etcds://… over TLS    kubernetes://NAMESPACE/SERVICE[:PORT]
+ *   broadcast:                           kubernetes://NAMESPACE/SERVICE[:PORT]
+ *   etcd://HOST:PORT,HOST:PORT/PREFIX    etcds://… over TLS
  *
  * Options follow as `?NAME=VALUE&NAME=VALUE`, named as in the source's options.
  */
 import { checkKeys, describe, invalidArgument, suggest } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { broadcastSource, multicastSource } from "./beacon.js";
+import { broadcastSource } from "./beacon.js";
 import { etcdSource } from "./etcd.js";
 import { kubernetesSource } from "./kubernetes.js";
 import { type DiscoverySource, dnsSource, staticSource } from "./source.js";
@@ -69,12 +69,6 @@ const FORMS: Readonly<Record<string, Form>> = {
       return broadcastSource(options);
     },
   },
-  multicast: {
-    form: "multicast:[GROUP]",
-    slashes: false,
-    options: ["ports", "ttl", "loop", "interval", "interface"],
-    make: (rest, options) => multicastSource({ group: rest || undefined, ...options }),
-  },
   etcd: etcd("http"),
   etcds: etcd("https"),
   kubernetes: {
@@ -123,7 +117,6 @@ function optionsOf(scheme: string, { options: known }: Form, query: string): Rec
   return Object.fromEntries(
     names.map((name) => {
       const values = given.getAll(name);
-      if (name === "ports") return [name, values.flatMap((each) => each.split(",")).map(typedValue)];
       if (values.length > 1) throw new InvalidArgumentError(`the source ${scheme} has ${name} twice`);
       return [name, typedValue(values[0] as string)];
     }),

@@ -4,7 +4,7 @@
  * IPv6 is written as the system writes it: lower case, zeros shortened.
  */
 import { lookup } from "node:dns";
-import { isIP, isIPv4, isIPv6, SocketAddress } from "node:net";
+import { isIP, isIPv6, SocketAddress } from "node:net";
 import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { transportError } from "../../engine/zmtp/errors.js";
@@ -68,10 +68,6 @@ export function canonicalAddress(address: string): string {
   const [ip = "", zone] = parts.host.split("%");
   const { address: canonical } = new SocketAddress({ address: ip, family: "ipv6" });
   return joinAddress(zone === undefined ? canonical : `${canonical}%${zone}`, parts.port);
-}
-
-export function isGroup(address: string): boolean {
-  return isIPv4(address) ? /^2(?:2[4-9]|3\d)\./.test(address) : isIPv6(address) && /^ff/i.test(address);
 }
 
 /** Whether an address belongs to one link. */

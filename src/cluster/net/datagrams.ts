@@ -2,7 +2,7 @@
  * A node's datagrams: a socket of the node, which also sends, and one for the group.
  *
  *   host scope   127.0.0.1; the group on the loopback interface, TTL 0. Datagrams from elsewhere are counted and dropped
- *   link scope   every interface, or one; the group with TTL 1, on the interface of the node's address
+ *   link scope   every interface, or one; the group with its TTL, on the interface of the node's address
  */
 import type { RemoteInfo, Socket } from "node:dgram";
 import { bindUdp, closeUdp, type UdpOptions } from "../../engine/zmtp/transport/udp.js";
@@ -12,6 +12,8 @@ import type { Binding } from "./addresses.js";
 export interface GroupAddress {
   readonly group: string;
   readonly port: number;
+  /** 0: not beyond this host. */
+  readonly ttl: number;
 }
 
 export interface DatagramOptions {
@@ -22,7 +24,6 @@ export interface DatagramOptions {
   readonly group: GroupAddress | undefined;
   /** IPv4 address of the interface that joins the group at first, and sends to it; `undefined`: none. */
   readonly interface: string | undefined;
-  readonly ttl: number;
 }
 
 export type OnDatagram = (bytes: Buffer, host: string, port: number, byGroup: boolean) => void;
@@ -76,7 +77,7 @@ export class Datagrams {
 
   /** @throws TransportError if a socket cannot be opened */
   async #useInterface(address: string | undefined): Promise<void> {
-    const { group, ttl } = this.#options;
+    const { group } = this.#options;
     if (group === undefined || this.#socket === undefined) return;
     if (address !== this.#joined) this.#leaveGroup();
     if (address === undefined) return;
@@ -102,7 +103,7 @@ export class Datagrams {
       }
     }
     this.#failed = undefined;
-    this.#socket.setMulticastTTL(ttl);
+    this.#socket.setMulticastTTL(group.ttl);
     this.#socket.setMulticastLoopback(true);
     this.#socket.setMulticastInterface(address);
   }

@@ -184,10 +184,10 @@ export class NodeSockets {
 
   /** Listens for streams and datagrams at one port. If that fails, nothing is open. */
   async #bind(binding: Binding, wanted: number, interfaces: readonly HostInterface[]): Promise<void> {
-    const { scope, group } = this.settings;
+    const { group } = this.settings;
     const port = await this.streams.listen(binding, wanted);
     const datagrams = new Datagrams(
-      { bind: binding, port, group, interface: groupInterface(interfaces), ttl: scope === "host" ? 0 : 1 },
+      { bind: binding, port, group, interface: groupInterface(interfaces) },
       this.#onDatagram,
       (reason) => this.count(reason),
     );

@@ -29,7 +29,7 @@ import { namespaceNumber } from "../identity.js";
 import type { SplitStrategy } from "../membership/splits.js";
 import { type MessagingOptions, messagingSettings } from "../messaging/options.js";
 import { MESSAGES_PROP } from "../messaging/wire.js";
-import { canonicalAddress, checkAddress, isGroup } from "../net/addresses.js";
+import { canonicalAddress, checkAddress } from "../net/addresses.js";
 import type { GroupAddress } from "../net/datagrams.js";
 import { checkPorts } from "../ports.js";
 import { type Profile, type ProfileName, resolveProfile } from "../profiles.js";
@@ -110,6 +110,8 @@ const NAMESPACE_KEYS = Object.keys(NAMESPACE_OPTIONS) as (keyof ClusterNamespace
 const MULTICAST_OPTIONS = {
   group: text(),
   port: integer({ max: 65_535 }),
+  /** Hops: 1 (default) is the local network, up to 255 crosses routers. With the scope `host` always 0. */
+  ttl: integer({ default: 1, max: 255 }),
 };
 
 export const NODE_OPTIONS = {
@@ -170,8 +172,8 @@ export const NODE_OPTIONS = {
 export type ClusterNodeOptions = Given<typeof NODE_OPTIONS>;
 
 /** Our group is organization-local; that of the profile tcl belongs to Tcl's cluster package. */
-const GROUP: GroupAddress = { group: "239.192.83.72", port: 23_772 };
-const TCL_GROUP: GroupAddress = { group: "230.230.230.230", port: 23_000 };
+const GROUP = { group: "239.192.83.72", port: 23_772 };
+const TCL_GROUP = { group: "230.230.230.230", port: 23_000 };
 
 export type NamespaceSettings = ReturnType<typeof namespaceSettings>;
 
@@ -202,7 +204,7 @@ export function nodeSettings(options: ClusterNodeOptions) {
       curve: curveOf(given.curve, first),
       tls,
       zre: zreOf(given),
-      group: groupOf(given.multicast ?? first.discovery.length === 0, given.profile),
+      group: groupOf(given.multicast ?? first.discovery.length === 0, given.profile, scope),
     }),
   };
 }
@@ -383,18 +385,15 @@ function isTcl(profile: ClusterProfile | undefined): boolean {
 function groupOf(
   given: NonNullable<ClusterNodeOptions["multicast"]>,
   profile: ClusterProfile | undefined,
+  scope: Scope,
 ): GroupAddress | undefined {
   if (given === false) return undefined;
   const standard = isTcl(profile) ? TCL_GROUP : GROUP;
-  if (given === true) return standard;
-  const { group = standard.group, port = standard.port } = checkOptions(
-    "multicast",
-    MULTICAST_OPTIONS,
-    given,
-  );
-  if (!isIPv4(group) || !isGroup(group))
+  const settings = checkOptions("multicast", MULTICAST_OPTIONS, given === true ? {} : given);
+  const { group = standard.group, port = standard.port, ttl } = settings;
+  if (!isIPv4(group) || !/^2(?:2[4-9]|3\d)\./.test(group))
     throw invalidArgument("multicast.group must be an address from 224.0.0.0 to 239.255.255.255", group);
-  return { group, port };
+  return { group, port, ttl: scope === "host" ? 0 : ttl };
 }
 
 /**

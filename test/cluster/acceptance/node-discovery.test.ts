@@ -5,7 +5,7 @@ import { type ClusterNode, kubernetesSource, parseDiscovery } from "../../../src
 import { makeCertificates } from "../../support/certificates.js";
 import { sharedFolder } from "../../support/folders.js";
 import { missing } from "../../support/peers.js";
-import { freePort, freePorts } from "../../support/ports.js";
+import { freePort } from "../../support/ports.js";
 import { ApiServer, pod, slice } from "../discovery/api-server.js";
 import { EtcdServer } from "../discovery/etcd-server.js";
 import { event, testNodes, together } from "../nodes.js";
@@ -27,10 +27,10 @@ async function autocluster(line: string, ports: readonly number[]): Promise<Clus
 }
 
 describe("nodes make a cluster", () => {
-  test("by multicast, at the first of its ports that is free", async () => {
-    const ports = (await freePorts(2)).join();
-    const line = `multicast:239.192.0.1?ports=${ports}&ttl=0&loop=true&interval=200`;
-    await together(3, ...(await autocluster(line, [0, 0, 0])));
+  test("by multicast, in the group of its configuration", async () => {
+    const multicast = { group: "239.192.0.1", port: await freePort(), ttl: 255 };
+    const nodes = await Promise.all([1, 2, 3].map((i) => started(`ekka${i}`, { multicast })));
+    await together(3, ...nodes);
   });
 
   test("by the A records of a name", async () => {

@@ -1,14 +1,8 @@
-/** Beacons over the host's own sockets: broadcast, groups of IPv4 and IPv6, and what strangers send. */
+/** Beacons over the host's own sockets, and what strangers send. */
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
-import { networkInterfaces } from "node:os";
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from "vitest";
-import {
-  broadcastSource,
-  type DiscoverySource,
-  type MulticastSourceOptions,
-  multicastSource,
-} from "../../../src/cluster/index.js";
+import { broadcastSource, type DiscoverySource } from "../../../src/cluster/index.js";
 import {
   type HostInterface,
   MACHINE,
@@ -16,19 +10,6 @@ import {
 } from "../../../src/engine/zmtp/transport/transports.js";
 import { freePort } from "../../support/ports.js";
 import { Follower, selfAt } from "./follower.js";
-
-/** An interface to others: on the loopback one the system loops back whatever is asked for, and has no group of IPv6. */
-function linkWith(family: "IPv4" | "IPv6"): string | undefined {
-  return Object.entries(networkInterfaces()).find(([, addresses = []]) =>
-    addresses.some(
-      (each) => !each.internal && each.family === family && (family === "IPv4" || (each.scopeid ?? 0) > 0),
-    ),
-  )?.[0];
-}
-const LINK_IPV4 = linkWith("IPv4");
-const LINK_IPV6 = linkWith("IPv6");
-if (LINK_IPV4 === undefined || LINK_IPV6 === undefined)
-  console.log("skipped: no interface of IPv4 or IPv6 but the loopback one");
 
 /** Nodes of one test share it. */
 let port = 0;
@@ -44,8 +25,8 @@ function follow(source: DiscoverySource, digit: string, address = `127.0.0.1:700
   return Object.assign(follower, { counts });
 }
 
-async function bound(at: number, host?: string, reuseAddr = true): Promise<Socket> {
-  const socket = createSocket({ type: "udp4", reuseAddr }).bind(at, host);
+async function bound(at: number, host?: string): Promise<Socket> {
+  const socket = createSocket({ type: "udp4", reuseAddr: true }).bind(at, host);
   await once(socket, "listening");
   onTestFinished(() => void socket.close());
   return socket;
@@ -60,7 +41,6 @@ async function stranger(): Promise<(...bytes: Buffer[]) => void> {
   };
 }
 
-const hasSome = ({ list = [] }: Follower): boolean => list.length > 0;
 const interval = 200;
 
 describe("beacons", () => {
@@ -96,48 +76,11 @@ describe("beacons", () => {
   });
 });
 
-describe("beacons to a group", () => {
-  const group = "239.192.85.1";
-
-  it("find nodes, by the first of several ports that can be had", async () => {
-    await bound(port, undefined, false);
-    const options = { group, ports: [port, await freePort()], ttl: 0, interval };
-    const a = follow(multicastSource(options), "1");
-    const b = follow(multicastSource(options), "2");
-    await Promise.all([a.has("127.0.0.1:7002"), b.has("127.0.0.1:7001")]);
-  });
-
-  it.skipIf(LINK_IPV6 === undefined)("of IPv6 find nodes", async () => {
-    const options = { group: "ff02::5348", ports: [port], ttl: 0, interval, interface: LINK_IPV6 };
-    const a = follow(multicastSource(options), "1");
-    const b = follow(multicastSource(options), "2");
-    await Promise.all([a.until(hasSome), b.until(hasSome)]);
-    expect(a.list?.[0]).toMatch(/^\[fe80:.*\]:7002$/);
-  });
-
-  it.skipIf(LINK_IPV4 === undefined)("are not heard on this host without loop", async () => {
-    const options = { group, ports: [port], ttl: 0, interval, interface: LINK_IPV4 };
-    const mute = follow(multicastSource({ ...options, loop: false }), "2");
-    await mute.has();
-    const a = follow(multicastSource(options), "1");
-    const third = follow(multicastSource(options), "3");
-    const heard = mute.until(({ list = [] }) => list.length === 2);
-    await Promise.all([a.until(hasSome), third.until(hasSome), heard]);
-    expect(a.list?.map((address) => address.split(":")[1])).toEqual(["7003"]);
-  });
-});
-
 describe("the options of beacons", () => {
   it.each<[string, () => DiscoverySource]>([
     ["a port out of range", () => broadcastSource({ port: 65_536 })],
     ["a short interval", () => broadcastSource({ interval: 99 })],
     ["an unknown option", () => broadcastSource({ prot: 1 } as object)],
-    ["an address that is no group", () => multicastSource({ group: "10.0.0.1" })],
-    ["an IPv6 address that is no group", () => multicastSource({ group: "fe80::1" })],
-    ["no port", () => multicastSource({ ports: [] })],
-    ["too many ports", () => multicastSource({ ports: new Array<number>(9).fill(1) })],
-    ["a port that is a text", () => multicastSource({ ports: ["1"] as never })],
-    ["a ttl out of range", () => multicastSource({ ttl: 256 } satisfies MulticastSourceOptions)],
   ])("%s is refused", (_what, make) => {
     expect(make).toThrowError(expect.objectContaining({ code: "EINVAL" }));
   });
@@ -160,16 +103,12 @@ describe("beacons of a host whose interfaces change", () => {
 
   afterEach(() => setPlatformStandIn(undefined));
 
-  it.each<[string, string | undefined, (port: number) => DiscoverySource]>([
-    ["by broadcast", "127.9.255.255", (at) => broadcastSource({ port: at, interval: 100 })],
-    ["to a group", undefined, (at) => multicastSource({ ports: [at], interval: 100 })],
-  ])("end %s when another one is chosen, and come from that one when called again", async (_, at, make) => {
+  it("end when another one is chosen, and come from that one when called again", async () => {
     let interfaces: readonly HostInterface[] = [LOOPBACK];
     setPlatformStandIn(() => ({ ...MACHINE, interfaces: () => interfaces, interfaces6: () => [] }));
-    const follower = follow(make(port), "1", "10.0.0.1:7001");
+    const follower = follow(broadcastSource({ port, interval: 100 }), "1", "10.0.0.1:7001");
     await follower.has();
-    const listener = await bound(port, at);
-    if (at === undefined) listener.addMembership("239.192.83.73", "127.0.0.1");
+    const listener = await bound(port, "127.9.255.255");
     const fromEth0 = new Promise<void>((resolve) => {
       listener.on("message", (_bytes, { address }) => {
         if (address === "127.9.0.1") resolve();

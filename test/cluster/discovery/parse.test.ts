@@ -15,9 +15,6 @@ describe("a text of discovery", () => {
     ["etcds://a:2379/x", "etcd:a:2379/x"],
     ["broadcast:", "broadcast:23773"],
     ["broadcast:?port=5000&interval=1000&interface=eth0", "broadcast:5000"],
-    ["multicast:", "multicast:239.192.83.73:23774"],
-    ["multicast:239.192.0.1?ports=4369,4370&ttl=255&loop=true", "multicast:239.192.0.1:4369"],
-    ["multicast:ff02::5348?ports=4369", "multicast:[ff02::5348]:4369"],
     ["kubernetes://prod/billing:7946?server=https://10.0.0.1:6443", "kubernetes:prod/billing"],
     ["kubernetes://prod/billing:gossip?addressType=dns&server=https://10.0.0.1", "kubernetes:prod/billing"],
   ])("%s is a source", (text, name) => {
@@ -54,8 +51,6 @@ describe("a text of discovery", () => {
     ["etcd://a:2379/x?publish=yes", "publish of etcdSource must be true or false"],
     ["etcd:///x", "server"],
     ["broadcast:eth0", "expected broadcast:?OPTION=VALUE"],
-    ["multicast:239.192.0.1:4369", "group of multicastSource"],
-    ["multicast:?ports=4369,x", "ports of multicastSource must be"],
     ["kubernetes://billing", "expected kubernetes://NAMESPACE/SERVICE"],
     ["kubernetes://prod/billing:80:90?server=https://10.0.0.1", "SERVICE[:PORT]"],
     ["kubernetes://a/b/c", "expected kubernetes://NAMESPACE/SERVICE"],
