@@ -205,8 +205,6 @@ async function checked(
   const sessionsGiven = usable.sessions as SessionsValues | undefined;
   const sessions =
     sessionsGiven && (await files.attempt(["sessions"], () => sessionsOf(sessionsGiven, folder)));
-  if (usable.scope === "host" && usable.zre === true)
-    files.found(["zre"], "ZRE goes to the link: expected the scope link, or none");
   findings.push(...optionFindings(plain));
   // Each value is valid: the last check is for combinations.
   const refusal = findings.length === 0 ? refusalOf(() => new ClusterNode(options)) : undefined;

@@ -247,7 +247,7 @@ function sorted(members: readonly Member[]): Member[] {
 
 /** `silentFor`: ms since the last sign of life. */
 function viewOf(member: Member, isSelf = false): object {
-  const { id, name, state, addresses, tags, props, endpoints, lastSeen, isDraining, zre } = member;
+  const { id, name, state, addresses, tags, props, endpoints, lastSeen, isDraining } = member;
   return {
     id,
     name,
@@ -258,6 +258,5 @@ function viewOf(member: Member, isSelf = false): object {
     endpoints,
     silentFor: isSelf ? 0 : Math.max(0, Date.now() - lastSeen),
     ...(isSelf ? { self: true } : {}),
-    ...(zre === true ? { zre } : {}),
   };
 }

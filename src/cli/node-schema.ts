@@ -101,10 +101,7 @@ export function nodeSchema(): Schema {
     title: "Configuration of a node of a cluster: shoal node start --config FILE",
     ...map("A node.", {
       name: flagged("--name <N>", text("name, or name@host; unique in its cluster")),
-      cluster: flagged(
-        "--cluster <C>",
-        text("name of the cluster; default default. With zre also a ZRE group to join"),
-      ),
+      cluster: flagged("--cluster <C>", text("name of the cluster; default default")),
       scope: {
         flag: "--scope <SCOPE>",
         enum: ["host", "link"],
@@ -323,10 +320,6 @@ export function nodeSchema(): Schema {
         },
         { required: ["listen", "store"] },
       ),
-      zre: flagged("--zre", {
-        type: "boolean",
-        description: "also a peer of zyre programs (36/ZRE) on the link, not encrypted; default false",
-      }),
       control: {
         flag: "--control <EP>",
         ...texts("control endpoint; false: none. Default: a socket for its user only"),

@@ -53,7 +53,7 @@ export async function startNode(settings: StartSettings): Promise<void> {
     : startOfFile(settings.config, settings, source));
   const { options, control, metrics, clients, sessions: sessionsSettings } = start.configuration;
   source.set(start.configuration.fixed);
-  const { name = "", cluster, zre = false } = options;
+  const { name = "" } = options;
   if (Array.isArray(control.control)) checkEndpoints(control.control, "--control EP");
   const log = new Log(`node ${name}`);
   const node = await asUsage(() => new ClusterNode(options));
@@ -121,7 +121,6 @@ export async function startNode(settings: StartSettings): Promise<void> {
           ? new Failure(`too many open files: this process may have no more (ulimit -n): ${describe(error)}`)
           : error;
       });
-      if (zre !== false && cluster !== undefined) node.zre.join(cluster);
       if (clients !== undefined) server = await asUsage(() => serveClients(node, clients, log));
       if (sessionsSettings !== undefined) {
         sessions = await NodeSessions.start(node, sessionsSettings, log);
@@ -133,7 +132,6 @@ export async function startNode(settings: StartSettings): Promise<void> {
         ...service.endpoints,
         ...defined({ clients: server?.endpoint, clientsHttp: server?.url, sessions: sessions?.endpoint }),
       });
-      if (zre !== false) log.warnOnce("ZRE goes to the link, and is not encrypted");
     });
   } finally {
     stdout.off("error", stop.request);

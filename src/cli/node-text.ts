@@ -4,7 +4,7 @@
  *
  *   ready ──> joined for each member ──> suspect, lost, back, left, removed, conflict, minority, healed …
  *
- * A text line begins with the time. A JSON line has `event`, `name` and `time`, and `group` for a ZRE group.
+ * A text line begins with the time. A JSON line has `event`, `name` and `time`.
  */
 import type { ClusterEvent, ClusterNodeEntry } from "../cluster/index.js";
 import { entriesOf } from "../dashboard/build.js";
@@ -22,14 +22,11 @@ export interface NodeChange {
   readonly member?: LineMember | undefined;
   readonly id?: string;
   readonly reason?: string;
-  readonly group?: string;
-  readonly frames?: readonly Buffer[];
 }
 
 export const LINE_EVENTS = [
   ...(["joined", "suspect", "lost", "cleared", "back", "restarted", "left", "removed", "admitted"] as const),
   ...(["draining", "conflict", "minority", "healed"] as const),
-  ...(["group:joined", "group:left", "shout", "whisper"] as const),
 ] satisfies readonly ClusterEvent["type"][];
 
 /** After these a member may join again. */
@@ -47,8 +44,6 @@ const WORDS: Readonly<Record<string, string>> = {
   conflict: "is the name of two nodes",
   minority: "is in the smaller part of a split cluster",
   healed: "is in a whole cluster again",
-  shout: "shouts",
-  whisper: "whispers",
 };
 
 export interface NodeLine {
@@ -88,24 +83,17 @@ export class NodeLines {
       this.#early.push(change);
       return;
     }
-    const { type, group, frames, reason } = change;
-    const event = type.replace(/^group:/, "");
-    const { id } = change;
+    const { type: event, id, reason } = change;
     const member = change.member ?? (id === undefined ? this.#self : { id, name: id });
-    if (group === undefined) {
-      if (type === "joined") {
-        if (this.#named.has(member.id)) return;
-        this.#named.add(member.id);
-      } else if (type === "back") this.#named.add(member.id);
-      else if (GONE.has(type)) this.#named.delete(member.id);
-    }
+    if (event === "joined") {
+      if (this.#named.has(member.id)) return;
+      this.#named.add(member.id);
+    } else if (event === "back") this.#named.add(member.id);
+    else if (GONE.has(event)) this.#named.delete(member.id);
     this.#write({
       event,
       ...whoOf(member),
-      ...(group === undefined ? {} : { group }),
       ...(reason === undefined ? {} : { reason }),
-      ...(frames?.length === 1 ? { text: String(frames[0]) } : {}),
-      ...(frames === undefined ? {} : { frames: frames.map(String) }),
     });
   }
 
@@ -125,14 +113,11 @@ function lineText({ time, ...line }: NodeLine): string {
   return printable(`${typeof time === "string" ? `${time} ` : ""}${wordsOf(line as NodeLine)}`);
 }
 
-function wordsOf({ event, name, host, group, reason, frames, address }: NodeLine): string {
+function wordsOf({ event, name, host, reason, address }: NodeLine): string {
   const who = host === undefined ? name : `${name}@${host}`;
   if (event === "ready") return `${who} is ready${address === undefined ? "" : ` at ${address}`}`;
   const words = [who, WORDS[event] ?? event];
-  if (group !== undefined) words.push(event === "shout" ? `to ${group}:` : String(group));
-  else if (event === "whisper") words[1] += ":";
   if (reason !== undefined) words.push(`(${reason})`);
-  if (Array.isArray(frames)) words.push(frames.join(" "));
   return words.join(" ");
 }
 
@@ -175,11 +160,10 @@ const STATES: Readonly<Record<string, string>> = {
 };
 
 function rowOf(member: Members): readonly string[] {
-  const { name, state, address, silentFor, tags, endpoints, self, zre } = member;
-  const marks = [...(self === true ? ["this node"] : []), ...(zre === true ? ["zre"] : [])];
+  const { name, state, address, silentFor, tags, endpoints, self } = member;
   return [
     shown(name),
-    marks.length === 0 ? shown(state) : `${shown(state)} (${marks.join(", ")})`,
+    self === true ? `${shown(state)} (this node)` : shown(state),
     shown(address),
     self === true ? "" : age(silentFor),
     Array.isArray(tags) ? tags.map(shown).join(",") : "",

@@ -55,7 +55,6 @@ function addStartCommand(node: Command): void {
       "shoal node start --name far --scope link --key cluster.key --tls-cert far.pem --tls-key far.key --tls-ca nodes.pem",
       "shoal node start --name pod --scope link --key cluster.key --discovery dns://billing.example:7946",
       "shoal node start --config /etc/shoal/node.yaml",
-      "shoal node start --name bridge --zre --cluster CHAT --control ipc:///tmp/bridge",
     ],
   })
     .option("--config <FILE>", "everything from a file (YAML or JSON), which SIGHUP reads again")

@@ -12,6 +12,7 @@ export {
 } from "../kit/contract.js";
 export { type FailureReason, type HandlerErrorDetails, ServiceError } from "../kit/errors.js";
 export { type ZreNodeOptions, ZrePlane } from "../zre/plane.js";
+export type { ZreEvent, ZreExitReason, ZrePeer } from "../zre/rules.js";
 export type { CurveOptions } from "./admission/identities.js";
 export type { RefusedReason } from "./admission/proof.js";
 export type { ClusterCertificate, ClusterListenerTls, ClusterTlsOptions } from "./admission/tls.js";

@@ -5,6 +5,7 @@ import { bindFree, checkPorts } from "../cluster/ports.js";
 import { invalidArgument } from "../core/arguments.js";
 import { isBytes } from "../core/bytes.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError, UnroutableError } from "../core/errors.js";
+import { EventStream } from "../core/event-stream.js";
 import { DriverTimer } from "../core/timers.js";
 import { platformNow } from "../engine/zmtp/transport/transports.js";
 import { anything, bytes, checkOptions, type Given, integer, text } from "../kit/options.js";
@@ -24,7 +25,7 @@ import {
   textFault,
   uuidOf,
 } from "./codec.js";
-import { MAX_PENDING, type ZreEffects, type ZreEvent, type ZrePeer, ZreRules } from "./rules.js";
+import { MAX_PENDING, ZRE_EVENTS, type ZreEffects, type ZreEvent, type ZrePeer, ZreRules } from "./rules.js";
 
 /** Bytes from a peer to a DEALER of this node, which expects none. */
 const MAX_STRAY = 1_024;
@@ -86,11 +87,6 @@ export interface ZreIdentity {
   readonly name: string;
 }
 
-export type ZrePlaneEffects = Pick<ZreEffects, "event"> & {
-  /** Of what was dropped, by its reason. */
-  count(reason: string): void;
-};
-
 /**
  * A peer of zyre (36/ZRE version 2): finds peers on the local network, whispers to one and shouts to groups; without
  * authentication and encryption. Events of a call follow it.
@@ -98,8 +94,10 @@ export type ZrePlaneEffects = Pick<ZreEffects, "event"> & {
 export class ZrePlane {
   readonly uuid: string;
   readonly name: string;
+  readonly events = new EventStream<ZreEvent>({ names: ZRE_EVENTS });
   readonly #settings: ZreSettings;
-  readonly #effects: ZrePlaneEffects;
+  /** Of what was dropped, by its reason. */
+  readonly #count: (reason: string) => void;
   /** Separate, so that peers' sockets do not count for the program's. */
   readonly #context: Context;
   readonly #mailboxes = new Map<string, Dealer>();
@@ -112,16 +110,16 @@ export class ZrePlane {
   #running: Running | undefined;
   #starting: Promise<void> | undefined;
   readonly #joined = new Set<string>();
-  readonly #events: ZreEvent[] = [];
+  readonly #pending: ZreEvent[] = [];
   #emitting = false;
   #closed = false;
 
   /** @internal @throws InvalidArgumentError `EINVAL` for a name or headers that do not fit in a HELLO */
-  constructor(settings: ZreSettings, { uuid, name }: ZreIdentity, effects: ZrePlaneEffects) {
+  constructor(settings: ZreSettings, { uuid, name }: ZreIdentity, count: (reason: string) => void) {
     this.uuid = uuid;
     this.name = name;
     this.#settings = settings;
-    this.#effects = effects;
+    this.#count = count;
     this.#context = new Context({ maxSockets: 2 * (settings.maxPeers + MAX_PENDING) });
     const fault = helloFault(name, settings.headers);
     if (fault !== undefined) throw new InvalidArgumentError(`zre: ${fault}`);
@@ -171,7 +169,7 @@ export class ZrePlane {
     const onBeacon = (bytes: Buffer, address: string): void => {
       this.#run((rules, now) => rules.onBeacon(now, bytes, address));
     };
-    const beacons = new BeaconSockets(network, port, onBeacon, (reason) => this.#effects.count(reason));
+    const beacons = new BeaconSockets(network, port, onBeacon, this.#count);
     try {
       const endpoint = await bindFree(0, ports, (wanted) =>
         router.bind(`tcp://${network.address}:${wanted === 0 ? "*" : wanted}`),
@@ -199,8 +197,8 @@ export class ZrePlane {
       },
       disconnect: (peer) => this.#disconnect(peer),
       beacon: () => void beacons.send(beacon),
-      event: (event) => void this.#events.push(event),
-      count: (reason) => this.#effects.count(reason),
+      event: (event) => void this.#pending.push(event),
+      count: this.#count,
     };
     const rules = new ZreRules(
       { uuid, name, endpoint, headers, interval, evasive, expired, maxPeers },
@@ -284,12 +282,12 @@ export class ZrePlane {
     return this.#run(() => rules.shout(group, content));
   }
 
-  /** @internal */
+  /** Peers that said HELLO. Nothing proves what they say. */
   peers(): ZrePeer[] {
     return this.#running?.rules.peers() ?? [];
   }
 
-  /** @internal @returns `undefined` unless exactly one peer matches @throws InvalidArgumentError `EINVAL` unless a text */
+  /** @returns `undefined` unless exactly one peer matches @throws InvalidArgumentError `EINVAL` unless a text */
   peer(uuidOrName: string): ZrePeer | undefined {
     const found = this.#find(uuidOrName);
     return found.length === 1 ? found[0] : undefined;
@@ -303,9 +301,11 @@ export class ZrePlane {
   async close(linger: number): Promise<void> {
     this.#closed = true;
     await this.#starting?.catch(() => undefined); // The caller of start() has the error.
-    const running = this.#running;
-    if (running === undefined) return;
-    const { router, reader, beacons, timer } = running;
+    if (this.#running !== undefined) await this.#end(this.#running, linger);
+    this.events.close();
+  }
+
+  async #end({ router, reader, beacons, timer }: Running, linger: number): Promise<void> {
     timer.stop();
     reader.stop();
     const mailboxes = [...this.#mailboxes.values()];
@@ -355,8 +355,8 @@ export class ZrePlane {
   #emit(): void {
     if (this.#emitting) return;
     this.#emitting = true;
-    for (const event of this.#events) this.#effects.event(event);
-    this.#events.length = 0;
+    for (const event of this.#pending) this.events.emit(event);
+    this.#pending.length = 0;
     this.#emitting = false;
   }
 

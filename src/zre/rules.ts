@@ -11,6 +11,7 @@
  * next beacon. Programs see READY and EVASIVE peers only.
  */
 
+import { type EventsOf, event } from "../core/event-stream.js";
 import { TokenBucket } from "../core/rate-meter.js";
 import {
   decodeBeacon,
@@ -56,17 +57,24 @@ export type ZreExitReason =
   /** The peer's queue was full; the next beacon lets it enter again. */
   | "full";
 
-export type ZreEvent = { readonly peer: ZrePeer } & (
-  | { readonly type: "enter" }
-  | { readonly type: "exit"; readonly reason: ZreExitReason }
-  | { readonly type: "join"; readonly group: string }
-  | { readonly type: "leave"; readonly group: string }
-  | { readonly type: "evasive" }
+type OfPeer = { readonly peer: ZrePeer };
+type OfGroup = OfPeer & { readonly group: string };
+
+export const ZRE_EVENTS = {
+  enter: event<OfPeer>(),
+  exit: event<OfPeer & { readonly reason: ZreExitReason }>(),
+  /** The peer joined a group, or left one. */
+  join: event<OfGroup>(),
+  leave: event<OfGroup>(),
+  /** The peer is silent. */
+  evasive: event<OfPeer>(),
   /** A message for this node alone. */
-  | { readonly type: "whisper"; readonly frames: readonly Buffer[] }
+  whisper: event<OfPeer & { readonly frames: readonly Buffer[] }>(),
   /** A message for a group with this node. */
-  | { readonly type: "shout"; readonly group: string; readonly frames: readonly Buffer[] }
-);
+  shout: event<OfGroup & { readonly frames: readonly Buffer[] }>(),
+};
+
+export type ZreEvent = EventsOf<typeof ZRE_EVENTS>;
 
 /** Peers without HELLO; more are refused. */
 export const MAX_PENDING = 128;

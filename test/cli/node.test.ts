@@ -23,7 +23,6 @@ describe("shoal node start refuses", () => {
     ["an unknown scope", /Allowed choices are host, link/, "--scope world"],
     ["the link without a key", /--scope: the scope "link" needs/, "--scope link"],
     ["an interface that is away", /there is no interface "none0"; there are .*lo/, "--interface none0"],
-    ["zre on this host only", /--zre: ZRE goes to the link/, "--zre --scope host"],
     ["a property without a value", /--prop expects K=V; got "x"/, "--prop x"],
     ["a property without a key", /--prop expects K=V/, "--prop =x"],
     ["a property twice", /--prop a is given twice/, "--prop a=1 --prop a=2"],

@@ -1,7 +1,7 @@
 /** A node of a cluster that is on the ZRE plane, too: over real sockets, on the loopback interface. */
 import { createSocket } from "node:dgram";
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import { type ClusterEvent, ClusterNode, type ClusterNodeOptions } from "../../src/cluster/index.js";
+import { ClusterNode, type ClusterNodeOptions, type ZreEvent } from "../../src/cluster/index.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { freePort } from "../support/ports.js";
 import { Plane } from "./planes.js";
@@ -13,7 +13,7 @@ beforeEach(async () => {
   port = await freePort();
 });
 
-const TYPES = ["joined", "back", "left", "lost", "group:joined", "group:left", "shout", "whisper"] as const;
+const TYPES = ["enter", "exit", "join", "leave", "shout", "whisper"] as const;
 
 async function node(name: string, options: ClusterNodeOptions = {}) {
   const found = new ClusterNode({
@@ -23,13 +23,13 @@ async function node(name: string, options: ClusterNodeOptions = {}) {
     ...options,
   });
   closing(found);
-  const events: ClusterEvent[] = [];
-  for (const type of TYPES) found.events.on(type, (event) => void events.push(event));
+  const events: ZreEvent[] = [];
+  for (const type of TYPES) found.zre.events.on(type, (event) => void events.push(event));
   await found.start();
   return { node: found, events, said: () => events.map(({ type }) => type) };
 }
 
-async function plane(name: string, headers: Record<string, string> = { "X-Z": "1" }): Promise<Plane> {
+async function plane(name: string, headers: Record<string, string> = {}): Promise<Plane> {
   const found = closing(new Plane({ name, port, interface: "lo", headers }));
   await found.start();
   return found;
@@ -38,21 +38,17 @@ async function plane(name: string, headers: Record<string, string> = { "X-Z": "1
 const eventually = (check: () => void): Promise<void> => vi.waitFor(check, { timeout: 20_000, interval: 5 });
 
 describe("a node on the ZRE plane", () => {
-  it("has ZRE's peers as members, with their headers, and their groups and messages as events", async () => {
+  it("has peers with their headers, and their groups and messages as events; none of them is a member", async () => {
     const a = await node("a");
-    const z = await plane("z");
-    await eventually(() => expect(a.said()).toEqual(["joined"]));
-    const [, member] = a.node.members();
-    expect(member).toMatchObject({
-      id: z.uuid,
-      name: "z",
-      state: "alive",
-      zre: true,
-      local: true,
-      addresses: [z.endpoint],
-    });
-    expect({ ...member?.props }).toEqual({ "X-Z": "1" });
-    expect(a.node.member("z")?.id).toBe(z.uuid);
+    const z = await plane("z", { "X-FILEMQ": "tcp://127.0.0.1:5777" });
+    await eventually(() => expect(a.said()).toEqual(["enter"]));
+    const [peer] = a.node.zre.peers();
+    expect(peer).toMatchObject({ uuid: z.uuid, name: "z", endpoint: z.endpoint, evasive: false });
+    expect({ ...peer?.headers }).toEqual({ "X-FILEMQ": "tcp://127.0.0.1:5777" });
+    expect(a.node.zre.peer("z")?.uuid).toBe(z.uuid);
+    expect(a.node.members({ self: false })).toEqual([]);
+    expect([a.node.member("z"), a.node.member(z.uuid)]).toEqual([undefined, undefined]);
+    for (const tag of ["zre", "FILEMQ", "z", z.uuid]) expect(a.node.resolve(tag), tag).toEqual([]);
     // It may have heard the other one's HELLO first.
     await eventually(() => expect(z.peer("a")?.uuid).toBe(a.node.id));
     expect({ ...z.peer("a")?.headers }).toEqual({ "X-A": "a" });
@@ -69,30 +65,19 @@ describe("a node on the ZRE plane", () => {
     expect(
       a.events
         .slice(1)
-        .map((event) => ({ ...event, member: 0, frames: "frames" in event ? event.frames.map(String) : [] })),
+        .map((event) => ({ ...event, peer: 0, frames: "frames" in event ? event.frames.map(String) : [] })),
     ).toEqual([
-      { type: "group:joined", group: "G", member: 0, frames: [] },
-      { type: "shout", group: "G", member: 0, frames: ["from z"] },
-      { type: "whisper", member: 0, frames: ["for a"] },
+      { type: "join", group: "G", peer: 0, frames: [] },
+      { type: "shout", group: "G", peer: 0, frames: ["from z"] },
+      { type: "whisper", peer: 0, frames: ["for a"] },
     ]);
     a.node.zre.leave("G");
     await z.close();
-    await eventually(() => expect(a.said().at(-1)).toBe("left"));
-    expect(a.node.members({ self: false })).toEqual([]);
+    await eventually(() => expect(a.events.at(-1)).toMatchObject({ type: "exit", reason: "left" }));
+    expect(a.node.zre.peers()).toEqual([]);
   });
 
-  it("resolves no ZRE peer, whose name and headers nothing proves", async () => {
-    const a = await node("a");
-    const z = await plane("z", { "X-FILEMQ": "tcp://127.0.0.1:5777" });
-    await eventually(() => expect(a.said()).toEqual(["joined"]));
-    const [, member] = a.node.members();
-    expect(member).toMatchObject({ id: z.uuid, addresses: [z.endpoint], tags: [] });
-    expect({ ...member?.endpoints }).toEqual({});
-    for (const tag of ["zre", "FILEMQ", "z", z.uuid]) expect(a.node.resolve(tag), tag).toEqual([]);
-    expect(a.node.resolver("match", { has: ["*"] }).members.map(({ name }) => name)).toEqual([a.node.name]);
-  });
-
-  it("stays a peer of a node that finds it by ZRE alone", async () => {
+  it("finds a node of its cluster as a peer, which stays no member, and has the node's id", async () => {
     const options = {
       scope: "link",
       interface: "lo",
@@ -100,39 +85,21 @@ describe("a node on the ZRE plane", () => {
     } as const;
     const a = await node("a", options);
     const b = await node("b", options);
-    await eventually(() =>
-      expect(a.node.members({ self: false })).toMatchObject([{ id: b.node.id, zre: true }]),
-    );
-  });
-
-  it("is shown once where it is a member, too, whichever plane was first", async () => {
-    const a = await node("a");
-    // On the plane first, a member a while later.
-    const b = await node("b");
-    await eventually(() =>
-      expect(a.node.members({ self: false })).toMatchObject([{ id: b.node.id, zre: true }]),
-    );
-    const c = await node("c", { seeds: [a.node.address, b.node.address] });
-    for (const each of [a, b, c])
-      await eventually(() => {
-        const others = each.node.members({ self: false });
-        expect(others.map(({ zre }) => zre)).toEqual([undefined, undefined]);
-      });
-    for (const each of [a, b, c]) {
-      const joined = (): string[] =>
-        each.events.flatMap((event) => (event.type === "joined" ? [event.member.id] : []));
-      // A newcomer's event waits for its tags.
-      await eventually(() => expect(new Set(joined()).size).toBe(2));
-      expect(joined()).toHaveLength(2);
-    }
-    // A member's id is that of its peer.
+    await eventually(() => expect(a.node.zre.peers()).toMatchObject([{ uuid: b.node.id, name: "b" }]));
+    expect(a.node.members({ self: false })).toEqual([]);
     a.node.zre.whisper(b.node.id, "hello");
     await eventually(() => expect(b.said()).toContain("whisper"));
-    const [whisper] = b.events.filter((event) => event.type === "whisper");
-    expect(whisper).toMatchObject({ member: { id: a.node.id } });
-    await c.node.leave();
-    await eventually(() => expect(a.said().filter((type) => type === "left")).toEqual(["left"]));
-    expect(a.node.members({ self: false })).toHaveLength(1);
+  });
+
+  it("ends its events with the node", async () => {
+    const a = await node("a");
+    const reading = (async () => {
+      const types: string[] = [];
+      for await (const { type } of a.node.zre.events) types.push(type);
+      return types;
+    })();
+    await a.node.close();
+    expect(await reading).toEqual([]);
   });
 
   it("is not disturbed by peers that shout and leave while it closes", async () => {

@@ -15,8 +15,8 @@ const [role = "all", name = `guest-${process.pid}`, nic] = process.argv.slice(2)
 
 if (role === "join") {
   const node = new ClusterNode({ name, zre: nic === undefined ? true : { interface: nic } });
-  node.events.on("group:joined", ({ member, group }) => console.log(`* ${member.name} has joined ${group}`));
-  node.events.on("shout", ({ member, frames }) => console.log(`${member.name}: ${frames.join("")}`));
+  node.zre.events.on("join", ({ peer, group }) => console.log(`* ${peer.name} has joined ${group}`));
+  node.zre.events.on("shout", ({ peer, frames }) => console.log(`${peer.name}: ${frames.join("")}`));
   await node.start();
   node.zre.join("CHAT");
   for await (const line of createInterface(process.stdin)) node.zre.shout("CHAT", line);
@@ -30,16 +30,16 @@ if (role === "join") {
       zre: { interface: "127.0.0.1", port: 25_670, interval: 100 },
     });
     const other = new Promise<void>((resolve) => {
-      node.events.on("group:joined", (event) => {
+      node.zre.events.on("join", (event) => {
         if (event.group === group) resolve();
       });
     });
     const heard = new Promise<string>((resolve) => {
-      node.events.once("shout", ({ member, frames }) =>
-        resolve(`${own} hears ${member.name}: ${frames.join("")}`),
+      node.zre.events.once("shout", ({ peer, frames }) =>
+        resolve(`${own} hears ${peer.name}: ${frames.join("")}`),
       );
-      node.events.once("whisper", ({ member, frames }) =>
-        resolve(`${member.name} whispers: ${frames.join("")}`),
+      node.zre.events.once("whisper", ({ peer, frames }) =>
+        resolve(`${peer.name} whispers: ${frames.join("")}`),
       );
     });
     await node.start();

@@ -316,8 +316,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     if (this.#node.closed) return;
     // Clients must leave a removed node.
     if (this.#node.removed) this.#callers.disconnect();
-    const members = this.#node.members().filter(({ zre }) => zre !== true);
-    if (this.#directory.update(members)) this.#callers.push(true);
+    if (this.#directory.update(this.#node.members())) this.#callers.push(true);
   }
 
   #lookUpLater(): void {

@@ -84,12 +84,6 @@ export const CLUSTER_EVENTS = {
    */
   "files:exhausted": event<{ readonly error: ShoalError }>(),
   "files:available": event(),
-  /** A ZRE peer joined or left a group. */
-  "group:joined": event<{ readonly member: Member; readonly group: string }>(),
-  "group:left": event<{ readonly member: Member; readonly group: string }>(),
-  /** A ZRE message for this node alone, or for one of its groups. */
-  whisper: event<{ readonly member: Member; readonly frames: readonly Buffer[] }>(),
-  shout: event<{ readonly member: Member; readonly group: string; readonly frames: readonly Buffer[] }>(),
   ...MESSAGING_EVENTS,
   ...MEMBER_MESSAGES_EVENTS,
   ...REQUESTS_EVENTS,

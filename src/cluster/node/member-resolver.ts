@@ -16,7 +16,7 @@ import type { NamespaceParts } from "./namespace-parts.js";
  * endpoints, it replaces an endpoint in `connect` of sockets, and in clients and workers of patterns.
  *
  * Of each member it has the endpoints named by the conditions `has` and `some`, or all if the member has none of them.
- * Suspects are included, draining members and ZRE peers are not. A resolver may be created before the node starts, and
+ * Suspects are included, draining members are not. A resolver may be created before the node starts, and
  * ends with it: its last list stays in use.
  *
  * @example

@@ -28,8 +28,6 @@ export interface Member {
   readonly lastSeen: number;
   /** Whether it accepts no new work before it leaves. */
   readonly isDraining: boolean;
-  /** Set for a peer known only by 36/ZRE. */
-  readonly zre?: true;
 }
 
 const STATES: Readonly<Record<KnownState, MemberState>> = {

@@ -242,7 +242,7 @@ export class ClusterNamespace extends Driver<ClusterEvent, ClusterStats> {
   /**
    * Live members that match, now and as they change, including this node: `resolver({ has: ["a"] }, "match", { not:
    * ["b*"] })`. `equal`, `match` and `regexp` apply to the conditions after them. Sockets and clients of patterns
-   * connect to it: `socket.connect(node.resolver({ has: ["billing"] }))`. ZRE peers, which are not proved, are left out.
+   * connect to it: `socket.connect(node.resolver({ has: ["billing"] }))`.
    */
   resolver(...steps: ResolverStep[]): MemberResolver {
     return new MemberResolver(this.parts, steps);

@@ -3,13 +3,11 @@ import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, NotSupportedError } from "../../core/errors.js";
 import { watchFileLimit } from "../../core/file-system.js";
 import { MACHINE } from "../../engine/zmtp/transport/transports.js";
-import type { ZrePlane } from "../../zre/plane.js";
+import { ZrePlane } from "../../zre/plane.js";
 import { type ClusterTlsOptions, checkTls } from "../admission/tls.js";
 import { MAX_NAMESPACES } from "../bounds.js";
 import { createId, fullName } from "../identity.js";
 import { type ClusterNodeEntry, checkControl, register } from "../registry.js";
-import type { ClusterEvent } from "./events.js";
-import type { Member } from "./member.js";
 import { ClusterNamespace } from "./namespace.js";
 import type { NodeIdentity } from "./namespace-parts.js";
 import { NodeSockets } from "./node-sockets.js";
@@ -21,7 +19,6 @@ import {
   namespaceSettings,
   nodeSettings,
 } from "./options.js";
-import { ZreBridge } from "./zre-bridge.js";
 
 /**
  * A node that finds and keeps the others of its cluster: `await node.start()` joins, `node.members()` and `node.events`
@@ -44,7 +41,7 @@ export class ClusterNode extends ClusterNamespace {
   readonly #settings: NodeSettings;
   #starting: Promise<void> | undefined;
   #started = false;
-  readonly #zre: ZreBridge | undefined;
+  readonly #zre: ZrePlane | undefined;
   #unregister: (() => Promise<void>) | undefined;
   #unwatchFiles: (() => void) | undefined;
   #control: readonly string[] = [];
@@ -57,7 +54,7 @@ export class ClusterNode extends ClusterNamespace {
     this.#settings = node;
     if (node.zre === undefined) return;
     const self = { uuid: this.id, name: this.name.split("@")[0] as string };
-    this.#zre = new ZreBridge(node.zre, self, this.parts, this.events);
+    this.#zre = new ZrePlane(node.zre, self, (reason) => sockets.count(`zre:${reason}`));
   }
 
   /** 32 hexadecimal digits. */
@@ -184,7 +181,7 @@ export class ClusterNode extends ClusterNamespace {
       this.#unregister = await register(entry);
     } catch (error) {
       this.sockets.count("registry");
-      super.report({ type: "registry:down", error: error as Error });
+      this.report({ type: "registry:down", error: error as Error });
     }
   }
 
@@ -192,27 +189,15 @@ export class ClusterNode extends ClusterNamespace {
     if (this.sockets.platform !== MACHINE) return;
     this.#unwatchFiles = watchFileLimit((error) => {
       if (error !== undefined) this.sockets.count("files");
-      super.report(error === undefined ? { type: "files:available" } : { type: "files:exhausted", error });
+      this.report(error === undefined ? { type: "files:available" } : { type: "files:exhausted", error });
     });
   }
 
   // --- The ZRE plane -------------------------------------------------------------------------------------------------
 
-  /** As in `ClusterNamespace`, with ZRE peers (`zre: true`). */
-  override members(
-    options: { readonly self?: boolean | undefined; readonly gone?: boolean | undefined } = {},
-  ): Member[] {
-    const members = super.members(options);
-    return this.#zre === undefined ? members : [...members, ...this.#zre.peers()];
-  }
-
-  /** The live member or ZRE peer with an id or a name; members come first. */
-  override member(nameOrId: string): Member | undefined {
-    return super.member(nameOrId) ?? this.#zre?.find(nameOrId);
-  }
-
   /**
-   * The ZRE plane: groups, shouts and whispers, unencrypted. Groups may be joined before the start.
+   * The ZRE plane: peers, groups, shouts and whispers, unencrypted. ZRE peers are no members. Groups may be joined before
+   * the start.
    *
    * @throws NotSupportedError `NOT_SUPPORTED` without `zre`; ClosedError `EBADF`
    */
@@ -220,24 +205,17 @@ export class ClusterNode extends ClusterNamespace {
     this.assertOpen();
     if (this.#zre === undefined)
       throw new NotSupportedError("the node has no ZRE plane: give it the option zre");
-    return this.#zre.plane;
+    return this.#zre;
   }
 
   async #startZre(): Promise<void> {
-    const plane = this.#zre?.plane;
-    if (plane === undefined || this.closed) return;
+    if (this.#zre === undefined || this.closed) return;
     try {
-      await plane.start();
+      await this.#zre.start();
     } catch (error) {
       void this.close({ linger: 0 });
       throw error;
     }
-  }
-
-  /** @internal Entering ZRE peers were reported already. */
-  override report(event: ClusterEvent): void {
-    if (event.type === "joined" && this.#zre?.onJoined(event.member.id)) return;
-    super.report(event);
   }
 
   /**
@@ -287,7 +265,7 @@ export class ClusterNode extends ClusterNamespace {
     this.#unwatchFiles?.();
     await Promise.all([
       ...[...this.#namespaces].map((namespace) => namespace.close({ linger })),
-      this.#zre?.plane.close(linger),
+      this.#zre?.close(linger),
       this.#unregister?.(),
       super.onClose(linger),
     ]);
