@@ -2,7 +2,7 @@
  * What `shoal node` prints: the lines of a node that starts, and the replies of a running one as tables. Another
  * program may have answered, so nothing is trusted.
  *
- *   ready ──> joined for each member ──> suspect, lost, back, left, removed, conflict, minority, healed …
+ *   ready ──> joined for each member ──> suspect, lost, back, left, removed, minority, healed …
  *
  * A text line begins with the time. A JSON line has `event`, `name` and `time`.
  */
@@ -26,7 +26,7 @@ export interface NodeChange {
 
 export const LINE_EVENTS = [
   ...(["joined", "suspect", "lost", "cleared", "back", "restarted", "left", "removed", "admitted"] as const),
-  ...(["draining", "conflict", "minority", "healed"] as const),
+  ...(["draining", "minority", "healed"] as const),
 ] satisfies readonly ClusterEvent["type"][];
 
 /** After these a member may join again. */
@@ -41,7 +41,6 @@ const WORDS: Readonly<Record<string, string>> = {
   removed: "is removed",
   admitted: "is admitted again",
   draining: "is draining",
-  conflict: "is the name of two nodes",
   minority: "is in the smaller part of a split cluster",
   healed: "is in a whole cluster again",
 };

@@ -1,8 +1,8 @@
-/** `shoal node start`, as processes or in this one: their JSON lines, what they see, and networks for them. */
+/** `shoal node start` in this process: its JSON lines, what they see, and networks for them. */
 import { execFileSync } from "node:child_process";
 import { expect } from "vitest";
 import { type Command, run, startWithout } from "./in-process.js";
-import { Child, type Ended, MAIN, type Watched } from "./support.js";
+import type { Ended, Watched } from "./support.js";
 
 /** A line of a node. */
 export interface NodeLine {
@@ -27,12 +27,6 @@ export class NodeRun {
     return new NodeRun(name, startWithout(...startOf(name), ...args));
   }
 
-  /** In a process of its own, in a network. */
-  static startIn(namespace: string, name: string, args: readonly string[]): NodeRun {
-    const command = ["netns", "exec", namespace, process.execPath, MAIN, ...startOf(name), ...args];
-    return new NodeRun(name, new Child("ip", command, { stdin: "ignore" }));
-  }
-
   get ended(): Promise<Ended> {
     return this.run.ended;
   }
@@ -51,16 +45,14 @@ export class NodeRun {
 
   /** What it said of another. */
   eventsOf(name: string): string[] {
-    return this.lines
-      .filter((line) => line.name === name && line.group === undefined)
-      .map(({ event }) => event);
+    return this.lines.filter((line) => line.name === name).map(({ event }) => event);
   }
 
   /** The members that it sees, without itself. */
   get sees(): string[] {
     const seen = new Set<string>();
-    for (const { event, name, group } of this.lines) {
-      if (group !== undefined || name === this.name) continue;
+    for (const { event, name } of this.lines) {
+      if (name === this.name) continue;
       if (event === "joined" || event === "back") seen.add(name);
       else if (event === "lost" || event === "left" || event === "removed") seen.delete(name);
     }

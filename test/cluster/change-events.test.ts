@@ -6,13 +6,10 @@ import { Member } from "../../src/cluster/membership/members.js";
 import { ChangeEvents, type ClusterEvent } from "../../src/cluster/node/events.js";
 import { memberOf } from "../../src/cluster/node/member.js";
 
-const SELF = "f".repeat(32);
-
 class Namespace {
   readonly seen: string[] = [];
   onEvent: (event: ClusterEvent) => void = () => undefined;
   readonly events = new ChangeEvents(
-    SELF,
     (event) => {
       const tags = "member" in event && event.member !== undefined ? event.member.tags.join() : "";
       this.seen.push(tags === "" ? event.type : `${event.type} ${tags}`);
@@ -74,17 +71,6 @@ describe("the events of a namespace", () => {
     namespace.run({ type: "lost", member, reason: 0 });
     vi.advanceTimersByTime(1_000);
     expect(namespace.seen).toEqual(["joined", "suspect", "lost"]);
-  });
-
-  it("have a newMember before the conflict about its name", () => {
-    const [keeps, yields] = [newMember(SELF), newMember()];
-    namespace.run({ type: "joined", member: yields }, { type: "conflict", keeps, yields });
-    vi.advanceTimersByTime(1_000);
-    expect(namespace.seen).toEqual(["joined", "conflict"]);
-    const other = new Namespace();
-    other.run({ type: "joined", member: yields }, { type: "conflict", keeps: yields, yields: keeps });
-    vi.advanceTimersByTime(1_000);
-    expect(other.seen).toEqual(["joined", "conflict"]);
   });
 
   it("have one that is back in the same life at once: its tags are known", () => {

@@ -42,9 +42,6 @@ export type ClusterChange =
   | { readonly type: "draining"; readonly member: Member }
   /** The member sent a heartbeat on a channel other than 0. */
   | { readonly type: "heartbeat"; readonly member: Member; readonly channel: number }
-  /** Two nodes, perhaps including this one, have the same name. */
-  | { readonly type: "conflict"; readonly keeps: Member; readonly yields: Member }
-  /** Has the name of a conflicting node that is gone. */
   | { readonly type: "refused"; readonly reason: RefusalReason };
 
 type RefusalReason = "full" | "new-members" | "removed" | "stranger" | "stale" | "self" | "ahead" | "gossip";

@@ -1,6 +1,6 @@
 /**
- * States of a member (docs/internals/cluster.md): updates, failed probes and time change them. The owner of a name is
- * decided here, too. Signs of life by multicast are heartbeats, answers to `discover`, and requests for a sign.
+ * States of a member (docs/internals/cluster.md): updates, failed probes and time change them. Signs of life by
+ * multicast are heartbeats, answers to `discover`, and requests for a sign.
  */
 import { NO_DETAILS } from "../details.js";
 import { compareIncarnations, incarnationAfter, MAX_AHEAD } from "../identity.js";
@@ -161,7 +161,6 @@ export class LifeCycle {
       this.#context.isAlone = true;
     }
     this.#context.effects.event({ type: "lost", member, reason: member.reason });
-    this.#context.members.release(member);
     this.#prober.schedule(this.#context.profile.redialInterval);
   }
 
@@ -187,7 +186,6 @@ export class LifeCycle {
     this.#returned(member);
     this.#context.changed();
     this.#context.effects.event({ type: "back", member, restarted: false });
-    this.#claim(member);
     return true;
   }
 
@@ -232,15 +230,6 @@ export class LifeCycle {
     if (profile.probeInterval === 0)
       member.expectedBy = Math.min(member.expectedBy, now + 2 * profile.discoverTime);
     else if (random() < CONFIRMERS / members.size) this.#prober.probe(member, 0);
-  }
-
-  #claim(member: Member): void {
-    const conflict = this.#context.members.claim(member);
-    if (conflict === undefined) return;
-    this.#context.effects.event({ type: "conflict", ...conflict });
-    // The owner may be a killed process; a probe then frees the name.
-    if (conflict.keeps !== this.#context.self && conflict.keeps.isLive)
-      this.#prober.probe(conflict.keeps, DeathReason.REPLACED);
   }
 
   // --- Signs of life ---------------------------------------------------------------------------------------------------
@@ -366,7 +355,6 @@ export class LifeCycle {
     const rejoined = !restarted && update.start !== known.start;
     const drains = (update.flags & AliveFlag.DRAINING) !== 0 && !known.draining;
     if (known.suspicion !== undefined) this.clear(known);
-    if (wasLive && known.name !== update.name) this.#context.members.release(known);
     const moved = known.address !== update.address;
     if (moved) this.#prober.freed(known.address);
     known.start = update.start;
@@ -386,7 +374,6 @@ export class LifeCycle {
     else if (rejoined) this.#context.effects.event({ type: "rejoined", member: known });
     else if (moved) this.#context.effects.event({ type: "moved", member: known });
     if (drains) this.#context.effects.event({ type: "draining", member: known });
-    this.#claim(known);
   }
 
   #welcome(update: Update, isFresh: boolean): void {
@@ -412,7 +399,6 @@ export class LifeCycle {
     this.#context.changed();
     this.#pass(update, isFresh);
     this.#context.effects.event({ type: "joined", member });
-    this.#claim(member);
   }
 
   #applySuspect(member: Member, update: Update): void {
@@ -456,7 +442,6 @@ export class LifeCycle {
     this.#bury(member, MemberState.LEFT);
     this.#context.spread(update);
     this.#context.effects.event({ type: "left", member });
-    this.#context.members.release(member);
   }
 
   #applyDetails(member: Member, update: Update, isFresh: boolean): void {
@@ -509,10 +494,7 @@ export class LifeCycle {
       if (isRemoved !== was) this.#onRemoval(isRemoved);
     }
     const member = members.get(id);
-    if (isRemoved && member !== undefined) {
-      this.#forget(member, false);
-      this.#context.members.release(member);
-    }
+    if (isRemoved && member !== undefined) this.#forget(member, false);
     const type = isRemoved ? "removed" : "admitted";
     this.#context.effects.event({ type, id, member: id === self.id ? self : member });
   }

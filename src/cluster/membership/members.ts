@@ -102,14 +102,12 @@ export class Members {
   readonly dead: Member[] = [];
   readonly self: Member;
   readonly #byId = new Map<string, Member>();
-  readonly #names = new Map<string, Member>();
   /** So that old gossip does not bring forgotten nodes back. */
   readonly tombstones = new LatestMap<string, Tombstone>(4_096);
   readonly removals = new Map<string, Removal>();
 
   constructor(self: Member) {
     this.self = self;
-    this.#names.set(self.name, self);
     this.rehash(self);
   }
 
@@ -131,8 +129,12 @@ export class Members {
     return this.#byId.get(id);
   }
 
+  /** This node or a live member. Of several, the one that started first: no later node takes over its name. */
   named(name: string): Member | undefined {
-    return this.#names.get(name);
+    let first = this.self.name === name ? this.self : undefined;
+    for (const member of this.live)
+      if (member.name === name && (first === undefined || keepsName(member, first))) first = member;
+    return first;
   }
 
   isRemoved(id: string): boolean {
@@ -195,30 +197,6 @@ export class Members {
     this.#dropRemoval(id);
     this.removals.set(id, removal);
     this.#toggleRemoval(id, removal);
-  }
-
-  /** @returns the owner of the name and the member that lost it; `undefined` without a conflict */
-  claim(member: Member): { readonly keeps: Member; readonly yields: Member } | undefined {
-    const holder = this.#names.get(member.name);
-    if (holder === undefined || holder === member) {
-      this.#names.set(member.name, member);
-      return undefined;
-    }
-    const [keeps, yields] = keepsName(member, holder) ? [member, holder] : [holder, member];
-    this.#names.set(member.name, keeps);
-    return { keeps, yields };
-  }
-
-  /** The name goes to another member that has it. */
-  release(member: Member): void {
-    if (this.#names.get(member.name) !== member) return;
-    this.#names.delete(member.name);
-    let next: Member | undefined;
-    for (const each of [this.self, ...this.live]) {
-      if (each === member || each.name !== member.name) continue;
-      if (next === undefined || keepsName(each, next)) next = each;
-    }
-    if (next !== undefined) this.#names.set(next.name, next);
   }
 
   #place(list: Member[], member: Member): void {

@@ -44,11 +44,6 @@ export const CLUSTER_EVENTS = {
   admitted: event<{ readonly id: string; readonly member: Member | undefined }>(),
   /** A lost or left member was forgotten (profile: `autoclean`). */
   cleaned: event<{ readonly member: Member }>(),
-  /**
-   * Two members have the same name, which means the one that started first, `keeps`. `member` is the other one if this
-   * node is one of them, else the one that yields.
-   */
-  conflict: event<{ readonly member: Member; readonly keeps: Member; readonly yields: Member }>(),
   /** Members were lost, the remaining ones are stable, and this side continues by its strategy. */
   split: event<{
     readonly reached: number;
@@ -106,7 +101,6 @@ interface NewMember {
 }
 
 export class ChangeEvents {
-  readonly #selfId: string;
   readonly #emit: (event: ClusterEvent) => void;
   readonly #memberOf: (member: Readonly<KnownMember>) => Member;
   readonly #pending: ClusterEvent[] = [];
@@ -114,12 +108,7 @@ export class ChangeEvents {
   #held = 0;
   #emitting = false;
 
-  constructor(
-    selfId: string,
-    emit: (event: ClusterEvent) => void,
-    memberOf: (member: Readonly<KnownMember>) => Member,
-  ) {
-    this.#selfId = selfId;
+  constructor(emit: (event: ClusterEvent) => void, memberOf: (member: Readonly<KnownMember>) => Member) {
     this.#emit = emit;
     this.#memberOf = memberOf;
   }
@@ -182,13 +171,6 @@ export class ChangeEvents {
         if (!this.#greet(change.member.id) && !looksSame(change.before, change.member.details))
           this.report({ type: "tags", member: this.#memberOf(change.member) });
         break;
-      case "conflict": {
-        this.#greet(change.keeps.id);
-        this.#greet(change.yields.id);
-        const [keeps, yields] = [this.#memberOf(change.keeps), this.#memberOf(change.yields)];
-        this.report({ type: "conflict", member: yields.id === this.#selfId ? keeps : yields, keeps, yields });
-        break;
-      }
       default:
         this.report(this.#eventOf(change));
     }

@@ -117,7 +117,6 @@ export class NamespaceParts {
     this.#host = hostOf(identity.name);
     this.codec = new NamespaceCodec(owner.cluster, settings.keys, settings.byPassword);
     this.#events = new ChangeEvents(
-      identity.id,
       (event) => this.#emit(event),
       (member) => this.memberOf(member),
     );
