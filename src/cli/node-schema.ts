@@ -261,7 +261,6 @@ export function nodeSchema(): Schema {
             ...map("a user", {
               password: text("a password, or its hash"),
               publicKey: text("a CURVE key, in place of a password", { pattern: Z85 }),
-              roles: list("names of roles"),
               permissions: list("such as dynamicDiscovery"),
             }),
             type: ["string", "object"],
@@ -271,11 +270,6 @@ export function nodeSchema(): Schema {
           "--clients-users",
           "file with a line NAME:PASSWORD per client, readable by its owner only",
         ),
-        roles: {
-          type: "object",
-          description: "permissions by role",
-          additionalProperties: list("such as dynamicDiscovery"),
-        },
         port: flagged("--clients-port <PORT>", whole("port at which this node serves clients", PORT)),
         securePort: whole("the same over TLS", PORT),
         host: text("address that these ports are bound to; default: the host of endpoint"),

@@ -42,7 +42,6 @@ export interface ClientsValues {
   readonly http?: string;
   readonly users?: Readonly<Record<string, string | DiscoveryUser>>;
   readonly usersFile?: string;
-  readonly roles?: Readonly<Record<string, readonly string[]>>;
   readonly port?: number;
   readonly securePort?: number;
   readonly host?: string;

@@ -48,9 +48,8 @@ it("does so by a configuration, which is checked", async () => {
   http: "*:0"
   port: 5673
   users:
-    ana: { password: "secret:word", roles: [finder] }
+    ana: { password: "secret:word", permissions: [dynamicDiscovery] }
     eve: { password: other }
-  roles: { finder: [dynamicDiscovery] }
 `;
   const path = written(`name: mill\ncluster: ${newCluster()}\n${clients}`);
   const { node, ...served } = await startReady<Ready>("--config", path);

@@ -55,8 +55,6 @@ export const OPTIONS = {
    * without `authenticate`.
    */
   users: object<Readonly<Record<string, string | DiscoveryUser>>>(),
-  /** Permissions by role, such as `{ reader: ["dynamicDiscovery"] }`. */
-  roles: object<Readonly<Record<string, readonly string[]>>>(),
   /** Checks credentials instead of `users`. `() => true` admits all. */
   authenticate: func<DiscoveryAuthenticate>(),
   /** Whether `Accept: application/xml` and `?format=xml` get XML. Default `false`. */
@@ -145,7 +143,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   constructor(node: ClusterNamespace, options: DiscoveryServerOptions) {
     super("DiscoveryServer", EVENTS);
     const settings = checkOptions("DiscoveryServer", OPTIONS, options);
-    const { users, roles, authenticate, endpoint, http, host } = settings;
+    const { users, authenticate, endpoint, http, host } = settings;
     if (typeof (node as Partial<ClusterNamespace> | undefined)?.serveDiscovery !== "function")
       throw invalidArgument("a DiscoveryServer needs a ClusterNode", node);
     if ((users === undefined) === (authenticate === undefined))
@@ -161,7 +159,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     this.#node = node;
     this.#settings = settings;
     this.#tls = settings.tls;
-    this.#users = users && new UserTable(users, roles);
+    this.#users = users && new UserTable(users);
     if (
       endpoint !== undefined &&
       this.#users?.hasKeys === true &&

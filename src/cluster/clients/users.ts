@@ -1,6 +1,6 @@
 /** Users of a discovery server, and the check of a client's credentials. Constant time hides unknown names. */
 import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto";
-import { checkKeys, describe, invalidArgument } from "../../core/arguments.js";
+import { checkKeys, invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { networkOf } from "../../engine/zmtp/handshake-limit.js";
 import { RefusalReports } from "../admission/proof.js";
@@ -17,9 +17,7 @@ export interface DiscoveryUser {
   readonly password?: string | undefined;
   /** CURVE public key (Z85, 40 characters) instead of a password. */
   readonly publicKey?: string | undefined;
-  /** Names in the server's option `roles`, whose permissions the user gets. */
-  readonly roles?: readonly string[] | undefined;
-  /** Further permissions. Default `["dynamicDiscovery"]`, or none with `roles`. */
+  /** Default `["dynamicDiscovery"]`. */
   readonly permissions?: readonly string[] | undefined;
 }
 
@@ -60,14 +58,11 @@ export class UserTable {
   readonly #nobody: KnownUser = { digest: randomBytes(32), allowed: false };
 
   /** @throws InvalidArgumentError `EINVAL`, never with a password */
-  constructor(
-    users: Readonly<Record<string, string | DiscoveryUser>>,
-    roles: Readonly<Record<string, readonly string[]>> = {},
-  ) {
+  constructor(users: Readonly<Record<string, string | DiscoveryUser>>) {
     const entries = Object.entries(users);
     if (entries.length > MAX_USERS)
       throw new InvalidArgumentError(`users must be at most ${MAX_USERS}; got ${entries.length}`);
-    for (const [name, given] of entries) this.#add(name, given, roles);
+    for (const [name, given] of entries) this.#add(name, given);
   }
 
   get hasPasswords(): boolean {
@@ -97,40 +92,23 @@ export class UserTable {
     return user.allowed ? "ok" : "permission";
   }
 
-  #add(
-    name: string,
-    given: string | DiscoveryUser,
-    roles: Readonly<Record<string, readonly string[]>>,
-  ): void {
+  #add(name: string, given: string | DiscoveryUser): void {
     if (name === "" || name.includes(":"))
       throw invalidArgument("a user's name must not be empty or contain a colon", name);
     const user: DiscoveryUser = typeof given === "string" ? { password: given } : given;
-    checkKeys(`the user ${name}`, user, ["password", "publicKey", "roles", "permissions"]);
-    const { password, publicKey, roles: own } = user;
+    checkKeys(`the user ${name}`, user, ["password", "publicKey", "permissions"]);
+    const { password, publicKey, permissions = [DISCOVERY_PERMISSION] } = user;
     if ((password === undefined) === (publicKey === undefined))
       throw new InvalidArgumentError(`the user ${name} needs either a password or a publicKey`);
     if (password !== undefined && (typeof password !== "string" || password === ""))
       throw new InvalidArgumentError(`the password of the user ${name} must be a text that is not empty`);
     if (publicKey !== undefined && (typeof publicKey !== "string" || publicKey.length !== 40))
       throw new InvalidArgumentError(`the publicKey of the user ${name} must have 40 characters of Z85`);
-    for (const [what, list] of [
-      ["roles", own],
-      ["permissions", user.permissions],
-    ] as const)
-      if (list !== undefined && !(Array.isArray(list) && list.every((each) => typeof each === "string")))
-        throw invalidArgument(`${what} of the user ${name} must be an array of texts`, list);
-    const permissions = new Set(user.permissions ?? (own === undefined ? [DISCOVERY_PERMISSION] : []));
-    for (const role of own ?? []) {
-      const allowed = Object.hasOwn(roles, role) ? roles[role] : undefined;
-      if (!Array.isArray(allowed))
-        throw new InvalidArgumentError(
-          `the user ${name} has the role ${describe(role)}, which is missing in roles`,
-        );
-      for (const permission of allowed) permissions.add(permission);
-    }
+    if (!Array.isArray(permissions) || !permissions.every((each) => typeof each === "string"))
+      throw invalidArgument(`permissions of the user ${name} must be an array of texts`, permissions);
     this.#users.set(name, {
       digest: password === undefined ? randomBytes(32) : digest(password),
-      allowed: permissions.has(DISCOVERY_PERMISSION),
+      allowed: permissions.includes(DISCOVERY_PERMISSION),
     });
     if (publicKey === undefined) return;
     if (this.#keys.has(publicKey))

@@ -15,10 +15,9 @@ import { simulate, type World } from "../../../src/testing/index.js";
 import { KEY } from "../simulated.js";
 
 const users = {
-  ana: { password: "secret", roles: ["client"] },
+  ana: { password: "secret", permissions: ["publish", "dynamicDiscovery"] },
   bob: { password: "hush", permissions: ["publish"] },
 };
-const roles = { client: ["dynamicDiscovery"] };
 
 interface Broker {
   readonly node: ClusterNode;
@@ -38,7 +37,6 @@ function cluster(world: World, options: Partial<DiscoveryServerOptions> = {}) {
         endpoint: "tcp://*:7000",
         port: 5_672,
         users,
-        roles,
         ...options,
       });
       await server.start();

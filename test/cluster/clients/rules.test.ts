@@ -224,16 +224,13 @@ describe("users", () => {
   const from = { address: "10.0.0.1", via: "http" } as const;
   const caller = (username: string, password: string) => ({ username, password, ...from });
 
-  it("are let in by their password and the permission of a role", () => {
-    const users = new UserTable(
-      {
-        ana: "secret",
-        bob: { password: "other", roles: ["reader", "guest"] },
-        eve: { password: "e", roles: ["guest"] },
-        dan: { password: "d", permissions: [] },
-      },
-      { reader: ["dynamicDiscovery"], guest: ["other"] },
-    );
+  it("are let in by their password and the permission", () => {
+    const users = new UserTable({
+      ana: "secret",
+      bob: { password: "other", permissions: ["other", "dynamicDiscovery"] },
+      eve: { password: "e", permissions: ["other"] },
+      dan: { password: "d", permissions: [] },
+    });
     expect(users.check(caller("ana", "secret"))).toBe("ok");
     expect(users.check(caller("bob", "other"))).toBe("ok");
     expect(users.knows(caller("bob", "other"))).toBe(true);
@@ -254,10 +251,7 @@ describe("users", () => {
     [{ "a:b": "x" }, "colon"],
     [{ ana: "" }, "not empty"],
     [{ ana: {} }, "either a password or a publicKey"],
-    [{ ana: { password: "x", role: ["y"] } }, "roles?"],
-    [{ ana: { password: "x", roles: ["y"] } }, "missing in roles"],
-    [{ ana: { password: "x", roles: 5 } }, "roles of the user ana must be an array of texts"],
-    [{ ana: { password: "x", roles: "reader" } }, "roles of the user ana must be an array of texts"],
+    [{ ana: { password: "x", permission: ["y"] } }, "permissions?"],
     [{ ana: { password: "x", permissions: 5 } }, "permissions of the user ana must be an array of texts"],
     [{ ana: { password: "x", permissions: "dynamicDiscovery" } }, "must be an array of texts"],
   ])("refuse %j", (users, why) => {
