@@ -2,10 +2,10 @@
 import { createServer } from "node:http";
 import type { Duplex } from "node:stream";
 import { describe, expect, it } from "vitest";
+import { createWebSocketStream, WebSocket, WebSocketServer } from "ws";
 import type { ClusterNode } from "../../src/cluster/index.js";
 import { acceptLinks, dialLink } from "../../src/link/index.js";
 import { connectProxy } from "../support/connect-proxy.js";
-import { acceptWebSockets, clientEnd } from "../support/web-socket-server.js";
 import { event, testNodes, together, webServers } from "./nodes.js";
 
 const { started } = testNodes(() => ({
@@ -34,9 +34,12 @@ const throughProxy: Carrier = async (node) => {
 
 const byWebSocket: Carrier = async (node) => {
   const web = createServer((_, response) => response.end("a web page"));
-  acceptWebSockets(web, (stream) => void node.link(stream).catch(() => stream.destroy()));
+  new WebSocketServer({ server: web }).on("connection", (webSocket) => {
+    const stream = createWebSocketStream(webSocket);
+    node.link(stream).catch(() => stream.destroy());
+  });
   const url = `ws://${await listen(web)}/cluster`;
-  return async () => clientEnd(new WebSocket(url));
+  return async () => createWebSocketStream(new WebSocket(url));
 };
 
 describe.each<[string, Carrier]>([
