@@ -18,14 +18,15 @@ import {
 } from "../../core/errors.js";
 import { IdleWaits, ignore, neverLate, waitFor, withTimeout } from "../../core/waiter.js";
 import { MAX_ADDRESS } from "../bounds.js";
+import type { Member } from "../membership/members.js";
 import { HELD_TIME, LINK_IDLE_LOOKS, LISTEN_TIMEOUT, MIN_ITEM_LIMIT, OPEN_TIMEOUT } from "./bounds.js";
 import type { LinkProtocol, LinkResponder, LinkWay, PairStream, PairStreams } from "./pair-streams.js";
 import {
   type IncomingLink,
+  type LinksNamespace,
   MessageKind,
   type MessageLinkStats,
   type MessageLinksStats,
-  type NodeLinksEffects,
   type SendResult,
 } from "./parts.js";
 import type { ProtocolListener } from "./protocols.js";
@@ -43,6 +44,7 @@ import {
   encodeLooseHead,
   type Hello,
   LOOSE_HEADER,
+  MESSAGES_PROP,
   type PlacedItem,
 } from "./wire.js";
 
@@ -60,7 +62,7 @@ export type LinkRefusal =
   | "handler";
 
 export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponder {
-  readonly effects: NodeLinksEffects;
+  readonly namespace: LinksNamespace;
   readonly streams: PairStreams;
   readonly protocols: readonly LinkProtocol[];
   readonly heartbeat: number;
@@ -91,14 +93,14 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   readonly #drained = new IdleWaits();
   readonly #ended = new AbortController();
 
-  constructor(effects: NodeLinksEffects, streams: PairStreams, protocols: readonly LinkProtocol[]) {
-    const { settings } = effects;
-    this.effects = effects;
+  constructor(namespace: LinksNamespace, streams: PairStreams, protocols: readonly LinkProtocol[]) {
+    const { heartbeat, highWaterMark, highWaterMarkBytes, maxItem } = namespace.settings.messaging;
+    this.namespace = namespace;
     this.streams = streams;
     this.protocols = protocols;
-    this.heartbeat = settings.heartbeat;
-    this.limits = { items: settings.highWaterMark, bytes: settings.highWaterMarkBytes };
-    this.maxItem = settings.maxItem;
+    this.heartbeat = heartbeat;
+    this.limits = { items: highWaterMark, bytes: highWaterMarkBytes };
+    this.maxItem = maxItem;
   }
 
   // --- Life ----------------------------------------------------------------------------------------------------------
@@ -107,7 +109,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   async start(): Promise<void> {
     // A namespace may be closing when its node starts.
     if (this.#closing !== undefined) return;
-    const { idle } = this.effects.settings;
+    const { idle } = this.namespace.settings.messaging;
     this.#idleTimer = setInterval(() => {
       const now = performance.now();
       for (const sending of this.#sending.values()) sending.closeIfIdle(now, idle);
@@ -131,16 +133,19 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
       const advert = encodeAdvert({ maxItem: this.maxItem, protocols });
       if (advert === undefined) throw new InvalidArgumentError("what it advertises does not fit");
       this.#adverts = protocols;
-      this.effects.advertise(advert);
+      this.namespace.details.setAdvert(advert);
     } catch (error) {
-      if (this.#closing === undefined) this.effects.onProtocolFailed("", name, thrownText(error));
+      if (this.#closing !== undefined) return;
+      this.namespace.sockets.count("messages:listen");
+      const reason = thrownText(error);
+      this.namespace.report({ type: "protocol:failed", node: undefined, protocol: name, reason });
     }
   }
 
   /** `alive`: changed. `lost`: may return. `gone`: left, was removed or forgotten. */
   onMember(id: string, state: "alive" | "lost" | "gone"): void {
-    const member = state === "alive" ? this.effects.linkMember(id) : undefined;
-    const advert = decodeAdvert(member?.advert);
+    const member = state === "alive" ? this.live(id) : undefined;
+    const advert = decodeAdvert(member?.details.props[MESSAGES_PROP]);
     const isOut = advert === undefined && (state === "gone" || member?.hasDetails === true);
     const sending = this.#sending.get(id);
     if (sending !== undefined && advert !== undefined) {
@@ -153,7 +158,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
       sending.close();
       this.firstSession = Math.max(this.firstSession, sending.window.session);
       this.#sending.delete(id);
-      if (lost > 0) this.effects.onLost(id, lost);
+      if (lost > 0) this.namespace.messages.onLost(id, lost);
     } else if (sending !== undefined && state === "lost") {
       sending.reason = "it is lost or gone";
       sending.pause();
@@ -201,7 +206,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
 
   get #isWaiting(): boolean {
     for (const { id, window } of this.#sending.values())
-      if (window.waiting > 0 && this.effects.linkMember(id) !== undefined) return true;
+      if (window.waiting > 0 && this.live(id) !== undefined) return true;
     return false;
   }
 
@@ -236,7 +241,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
       if (sending === undefined) continue;
       if (publication.bytes > sending.maxItem) {
         sending.dropped += 1;
-        this.effects.onTooLarge(id, publication.plan.prefix);
+        this.namespace.messages.drops.dropped("size", id, publication.plan.prefix);
       } else if (sending.publish(MessageKind.PUBLISH, publication, beyond)) sent += 1;
       else full.push(id);
     }
@@ -260,7 +265,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
    */
   room(to: string, bytes = 0): Promise<boolean> {
     // Also when it was lost before: its window has no room until it is back or forgotten.
-    if (this.effects.linkMember(to) === undefined) return Promise.resolve(false);
+    if (this.live(to) === undefined) return Promise.resolve(false);
     return this.#linkTo(to)?.room(bytes) ?? Promise.resolve(false);
   }
 
@@ -309,12 +314,12 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
       const stream = await waitFor(this.streams.open(way), { timeout: OPEN_TIMEOUT }, late);
       // It may end before this turn.
       if (!stream.isOpen) throw new TransportError("ERR_TRANSPORT", "the stream has ended");
-      if (!this.streams.answer(stream, encodeLooseHead(id, this.effects.id), item)) return "full";
+      if (!this.streams.answer(stream, encodeLooseHead(id, this.namespace.identity.id), item)) return "full";
       stream.expectAnswer(this.heartbeat);
       return "sent";
     } catch (error) {
       this.streams.forget(way);
-      this.effects.ping(id);
+      this.ping(id);
       throw error;
     }
   }
@@ -348,8 +353,8 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
 
   /** Whether the member is live and takes messages. Items wait for details that are still to come. */
   takesPart(id: string): boolean {
-    const member = this.effects.linkMember(id);
-    return member?.hasDetails === false || decodeAdvert(member?.advert) !== undefined;
+    const member = this.live(id);
+    return member?.hasDetails === false || decodeAdvert(member?.details.props[MESSAGES_PROP]) !== undefined;
   }
 
   #linkTo(to: string): Sending | undefined {
@@ -357,22 +362,37 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   }
 
   #open(to: string): Sending | undefined {
-    const member = this.effects.linkMember(to);
+    const member = this.live(to);
     if (this.#closing !== undefined || member === undefined || !this.takesPart(to)) return undefined;
-    const advert = decodeAdvert(member.advert);
+    const advert = decodeAdvert(member.details.props[MESSAGES_PROP]);
     const sending = new Sending(this, member);
     sending.maxItem = Math.min(this.maxItem, advert?.maxItem ?? MIN_ITEM_LIMIT);
     this.#sending.set(to, sending);
     return sending;
   }
 
-  // --- What the sending ends call ------------------------------------------------------------------------------------
+  // --- What the ends of links call -----------------------------------------------------------------------------------
+
+  live(id: string): Member | undefined {
+    const { identity, membership } = this.namespace;
+    const member = id === identity.id ? undefined : membership?.get(id);
+    return member?.isLive === true ? member : undefined;
+  }
+
+  onHeard(id: string): void {
+    this.namespace.membership?.onHeard(performance.now(), id);
+  }
+
+  /** No protocol reaches a live member. */
+  ping(id: string): void {
+    this.namespace.run((rules, now) => void rules.expect(now, id));
+  }
 
   /** The greeting, with the window's session. */
   hello({ id: to, window: { session, everSent } }: Sending): Buffer {
     return encodeHello({
       to,
-      from: this.effects.id,
+      from: this.namespace.identity.id,
       life: this.#life,
       session,
       maxWaiting: this.limits.items,
@@ -426,7 +446,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
 
   onItem(from: IncomingLink, item: PlacedItem): void | Promise<void> {
     try {
-      return this.effects.onItem(from, item);
+      return this.namespace.messages.onItem(from, item);
     } catch {
       // A bug of the node costs the item, not the process.
       return this.#count("handler");
@@ -468,7 +488,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
       this.#count(reason as LinkRefusal);
       return;
     }
-    this.effects.onHeard(head.from);
+    this.onHeard(head.from);
     const link: IncomingLink = { id: head.from, protocol: stream.protocol, topics: [] };
     const [start, end] = [LOOSE_HEADER, frame.length];
     const item = { kind: MessageKind.MEMBER, frame, start, end, view: () => frame.subarray(start) };
@@ -488,12 +508,13 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     stream: PairStream,
     { to, from }: { readonly to: string; readonly from: string },
   ): LinkRefusal | undefined {
-    const { id } = this.effects;
-    if (to !== id || from === id) return "other-node";
+    const { codec, identity, sockets } = this.namespace;
+    if (to !== identity.id || from === identity.id) return "other-node";
     // Hooks that decide about the sender need its details.
-    if (this.#closing !== undefined || this.effects.linkMember(from)?.hasDetails !== true) return "stranger";
+    if (this.#closing !== undefined || this.live(from)?.hasDetails !== true) return "stranger";
     if (stream.node === undefined || stream.node.id === from) return undefined;
-    this.effects.onKeyRefused(stream.remote);
+    // It greeted as a member, and proved to be another node.
+    sockets.refuseIdentity(stream.remote, codec);
     return "key";
   }
 

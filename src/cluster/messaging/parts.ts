@@ -5,8 +5,12 @@
  *                                            └── RouteDriver: subscriptions of nodes (route-driver.ts)
  */
 
-import type { MessagingSettings } from "./options.js";
-import type { DialTarget } from "./protocols.js";
+import type { Membership } from "../membership/membership.js";
+import type { NamespaceCodec } from "../net/namespace-codec.js";
+import type { NodeSockets } from "../node/node-sockets.js";
+import type { NamespaceSettings } from "../node/options.js";
+import type { OwnDetails } from "../node/own-details.js";
+import type { DropReports, MessagingEvent } from "./events.js";
 import type { TopicPlan } from "./publication.js";
 import type { PlacedItem } from "./wire.js";
 
@@ -64,37 +68,25 @@ export interface MessageRoutesStats {
   readonly refused: Readonly<Record<string, number>>;
 }
 
-export interface LinkMember extends DialTarget {
-  readonly name: string;
-  readonly hasDetails: boolean;
-  /** Its prop `shoal-messages`; `undefined`: it takes no messages. */
-  readonly advert: string | undefined;
-}
-
-export interface NodeLinksEffects {
-  /** Of this node. */
-  readonly id: string;
-  readonly settings: MessagingSettings;
-  /** The peer's next item follows the return, or the promise. */
-  onItem(from: IncomingLink, item: PlacedItem): void | Promise<void>;
-  /** The link to a peer has a connection. */
-  onUp(id: string): void;
-  /** A peer is gone or forgot the session: `count` unacknowledged items are given up. */
-  onLost(id: string, count: number): void;
-  /** A publication is larger than a peer takes. @param prefix the first level of its topic */
-  onTooLarge(id: string, prefix: string): void;
-  /** A live member. */
-  linkMember(id: string): LinkMember | undefined;
-  /** For this node's details (wire.ts). */
-  advertise(advert: string | undefined): void;
-  /** A protocol does not reach a live member. */
-  ping(id: string): void;
-  /** A frame arrived. Must be cheap. */
-  onHeard(id: string): void;
-  /** A stream greeted as a member but proved to be another node. @param address IP address of its other end */
-  onKeyRefused(address: string): void;
-  /** A protocol failed with a peer, or a listener was not opened (`peer` is empty). */
-  onProtocolFailed(peer: string, protocol: string, reason: string): void;
+/** The cluster on this node, as links use it. */
+export interface LinksNamespace {
+  readonly identity: { readonly id: string; readonly name: string };
+  readonly settings: Pick<NamespaceSettings, "messaging">;
+  readonly sockets: Pick<NodeSockets, "count" | "refuseIdentity">;
+  readonly codec: NamespaceCodec;
+  readonly details: Pick<OwnDetails, "setAdvert">;
+  readonly membership: Membership | undefined;
+  readonly messages: {
+    readonly drops: DropReports;
+    /** `onUp`: the link to a peer has a connection. */
+    readonly routes: { onUp(id: string): void };
+    /** The peer's next item follows the return, or the promise. */
+    onItem(from: IncomingLink, item: PlacedItem): void | Promise<void>;
+    /** A peer is gone or forgot the session: `count` unacknowledged items are given up. */
+    onLost(id: string, count: number): void;
+  };
+  run(call: (rules: Membership, now: number) => void): void;
+  report(event: MessagingEvent): void;
 }
 
 /** The sender of an item. */

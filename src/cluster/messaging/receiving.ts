@@ -13,7 +13,7 @@
 import { RingBuffer } from "../../core/collections/queues.js";
 import { HELD_BYTES, LINK_MESSAGES, LINK_WINDOW } from "./bounds.js";
 import type { PairStream, PairStreams, ReceivingEnd } from "./pair-streams.js";
-import { type IncomingLink, MessageKind, type NodeLinksEffects } from "./parts.js";
+import { type IncomingLink, MessageKind } from "./parts.js";
 import type { TopicPlan } from "./publication.js";
 import {
   BATCH_HEADER,
@@ -27,8 +27,9 @@ import {
 } from "./wire.js";
 
 export interface ReceivingEffects {
-  readonly effects: Pick<NodeLinksEffects, "onHeard">;
   readonly streams: Pick<PairStreams, "send">;
+  /** A frame arrived. Must be cheap. */
+  onHeard(id: string): void;
   /** Never throws. */
   onItem(from: Receiving, item: PlacedItem): void | Promise<void>;
   /** `acknowledge` is to be called at the end of this turn, or within `HELD_TIME`. */
@@ -119,7 +120,7 @@ export class Receiving implements IncomingLink, ReceivingEnd {
 
   onFrame(frame: Buffer): void {
     const fault = this.onData(frame);
-    if (fault === undefined) this.#links.effects.onHeard(this.id);
+    if (fault === undefined) this.#links.onHeard(this.id);
     else this.#links.onFault(this, fault);
   }
 

@@ -13,6 +13,9 @@
 import { thrownText } from "../../core/arguments.js";
 import { RingBuffer } from "../../core/collections/queues.js";
 import { backOff, RunningTimeout } from "../../core/timers.js";
+import type { Member } from "../membership/members.js";
+import { splitAddress } from "../net/addresses.js";
+import { hostOf } from "../resolver.js";
 import {
   DIAL_TIMEOUT_MAX,
   HELD_BYTES,
@@ -24,20 +27,23 @@ import {
 } from "./bounds.js";
 import { refusePromise } from "./options.js";
 import type { DiallingEnd, LinkProtocol, LinkWay, PairStream, PairStreams } from "./pair-streams.js";
-import { type LinkMember, MessageKind, type NodeLinksEffects } from "./parts.js";
+import { type LinksNamespace, MessageKind } from "./parts.js";
 import type { DialTarget } from "./protocols.js";
 import { type Publication, TopicForm, type TopicPlan } from "./publication.js";
 import { SendWindow, type WindowLimits } from "./window.js";
-import { decodeAck, decodeAdvert, decodeRefused, LinkFrame } from "./wire.js";
+import { decodeAck, decodeAdvert, decodeRefused, LinkFrame, MESSAGES_PROP } from "./wire.js";
 
 export interface SendingEffects {
-  readonly effects: NodeLinksEffects;
+  readonly namespace: LinksNamespace;
   readonly streams: PairStreams;
   readonly heartbeat: number;
   readonly limits: WindowLimits;
   /** Above all sessions that peers may remember. */
   readonly firstSession: number;
   readonly protocols: readonly LinkProtocol[];
+  live(id: string): Member | undefined;
+  onHeard(id: string): void;
+  ping(id: string): void;
   hello(sending: Sending): Buffer;
   flushSoon(sending: Sending): void;
   noteDrained(): void;
@@ -96,7 +102,7 @@ export class Sending {
   #lastMessage = 0;
   #usedAt: number;
 
-  constructor(links: SendingEffects, { id, name }: Pick<LinkMember, "id" | "name">) {
+  constructor(links: SendingEffects, { id, name }: Member) {
     this.id = id;
     this.name = name;
     this.window = new SendWindow(links.limits, links.firstSession);
@@ -255,7 +261,7 @@ export class Sending {
 
   #connect(): void {
     // `changed` follows when a lost member is back, and when the details of a new one come.
-    if (this.#links.effects.linkMember(this.id)?.hasDetails !== true) {
+    if (this.#links.live(this.id)?.hasDetails !== true) {
       this.state = "idle";
       return;
     }
@@ -267,11 +273,12 @@ export class Sending {
 
   /** Protocols that may reach the peer, by priority; recently failed ones last. */
   get ways(): LinkWay[] {
-    const member = this.#links.effects.linkMember(this.id);
-    const advert = decodeAdvert(member?.advert);
+    const member = this.#links.live(this.id);
+    const advert = decodeAdvert(member?.details.props[MESSAGES_PROP]);
     if (member === undefined || advert === undefined) return [];
-    const { id, host, address, local } = member;
-    const target = { id, host, address, local };
+    const { id, name, address } = member;
+    const host = splitAddress(address)?.host ?? "";
+    const target = { id, host, address, local: hostOf(name) === hostOf(this.#links.namespace.identity.name) };
     const found = this.#links.protocols.flatMap((protocol) => {
       const where = advert.protocols.get(protocol.name);
       return where === undefined || !this.#reaches(protocol, target) ? [] : [{ protocol, where, target }];
@@ -302,7 +309,7 @@ export class Sending {
       this.#dial(candidate);
       return;
     }
-    this.#links.effects.ping(this.id);
+    this.#links.ping(this.id);
     this.#later();
   }
 
@@ -388,7 +395,7 @@ export class Sending {
   #report(protocol: string, reason: string): void {
     if (this.#reported.get(protocol) === reason) return;
     this.#reported.set(protocol, reason);
-    this.#links.effects.onProtocolFailed(this.id, protocol, reason);
+    this.#links.namespace.report({ type: "protocol:failed", node: this.id, protocol, reason });
   }
 
   #refused(attempt: Attempt, reason: string): void {
@@ -402,7 +409,7 @@ export class Sending {
       this.#forgottenAt = now;
       if (isRepeated) this.#rest();
       else this.#connect();
-      if (lost > 0) this.#links.effects.onLost(this.id, lost);
+      if (lost > 0) this.#links.namespace.messages.onLost(this.id, lost);
       return;
     }
     this.#disconnect();
@@ -435,7 +442,7 @@ export class Sending {
     if (!this.window.ack(delivered)) return false;
     this.#settleDelivered();
     this.#settleRoom(false);
-    this.#links.effects.onHeard(this.id);
+    this.#links.onHeard(this.id);
     this.#links.noteDrained();
     return true;
   }
@@ -448,7 +455,7 @@ export class Sending {
       this.reason = `${attempt.protocol.name}: sequence`;
       const lost = this.#loseSession();
       this.#failed(attempt, "sequence");
-      if (lost > 0) this.#links.effects.onLost(this.id, lost);
+      if (lost > 0) this.#links.namespace.messages.onLost(this.id, lost);
       return;
     }
     attempt.timer?.clear();
@@ -457,7 +464,7 @@ export class Sending {
     this.#failures.delete(attempt.protocol.name);
     this.state = "up";
     this.#usedAt = performance.now();
-    this.#links.effects.onUp(this.id);
+    this.#links.namespace.messages.routes.onUp(this.id);
     this.flush();
   }
 

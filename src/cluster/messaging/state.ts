@@ -2,21 +2,16 @@
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import { MACHINE } from "../../engine/zmtp/transport/transports.js";
 import type { Member } from "../membership/members.js";
-import type { Membership } from "../membership/membership.js";
-import { splitAddress } from "../net/addresses.js";
-import type { NamespaceCodec } from "../net/namespace-codec.js";
 import type { NodeSockets } from "../node/node-sockets.js";
 import type { NamespaceSettings } from "../node/options.js";
-import type { OwnDetails } from "../node/own-details.js";
 import type { Requests } from "../requests/requests.js";
-import { hostOf } from "../resolver.js";
 import type { LocalClient } from "./client.js";
-import { DropReports, type MessagingEvent } from "./events.js";
+import { DropReports } from "./events.js";
 import { NodeLinks } from "./links.js";
 import type { MemberMessages } from "./member-messages.js";
 import type { MessagingSettings } from "./options.js";
 import { type LinkProtocol, PairStreams } from "./pair-streams.js";
-import type { IncomingLink, LinkMember, NodeLinksEffects } from "./parts.js";
+import type { LinksNamespace } from "./parts.js";
 import { ipcProtocol, wsProtocol } from "./protocols.js";
 import { prefixOf } from "./publication.js";
 import { RetainedValues } from "./retained.js";
@@ -25,25 +20,19 @@ import { Deliveries, type Subscription } from "./subscription.js";
 import { SubscriptionTable } from "./subscription-table.js";
 import { TopicPlans } from "./topic-plans.js";
 import type { WindowLimits } from "./window.js";
-import { MESSAGES_PROP, type PlacedItem } from "./wire.js";
+import { MESSAGES_PROP } from "./wire.js";
 
 /** The cluster on this node. */
-export interface MessagingNamespace {
+export interface MessagingNamespace extends LinksNamespace {
   /** Class name, for errors. */
   readonly what: string;
-  readonly identity: { readonly id: string; readonly name: string };
   readonly sockets: NodeSockets;
   readonly settings: Pick<NamespaceSettings, "hasMessages" | "messaging">;
-  readonly details: Pick<OwnDetails, "setAdvert">;
   readonly memberMessages: Pick<MemberMessages, "onBytes" | "onForgotten">;
   readonly requests: Pick<Requests, "onItem" | "onForgotten" | "onRoutes">;
-  readonly codec: NamespaceCodec;
-  readonly membership: Membership | undefined;
-  run(call: (rules: Membership, now: number) => void): void;
-  report(event: MessagingEvent): void;
 }
 
-export abstract class MessagingState implements NodeLinksEffects {
+export class MessagingState {
   /** Of this node. */
   readonly id: string;
   readonly settings: MessagingSettings;
@@ -81,7 +70,7 @@ export abstract class MessagingState implements NodeLinksEffects {
       host: hostToBind(sockets.settings),
       ports: sockets.settings.ports,
     });
-    this.links = new NodeLinks(this, this.pairStreams, this.#protocols());
+    this.links = new NodeLinks(namespace, this.pairStreams, this.#protocols());
     this.routes = new RouteDriver(id, messaging.settle, this.links, {
       onChanged: () => namespace.requests.onRoutes(),
       onWanted: (peer, filters) => this.retained.answer(peer, filters),
@@ -94,10 +83,6 @@ export abstract class MessagingState implements NodeLinksEffects {
     this.retained = new RetainedValues(this);
     this.drops = new DropReports((event) => namespace.report(event));
   }
-
-  abstract onItem(link: IncomingLink, item: PlacedItem): Promise<void> | undefined;
-
-  abstract onLost(peer: string, count: number): void;
 
   #protocols(): LinkProtocol[] {
     const { platform, tls } = this.namespace.sockets;
@@ -119,51 +104,6 @@ export abstract class MessagingState implements NodeLinksEffects {
   peers(): string[] {
     const live = this.namespace.membership?.live ?? [];
     return live.filter(({ details }) => details.props[MESSAGES_PROP] !== undefined).map(({ id }) => id);
-  }
-
-  linkMember(id: string): LinkMember | undefined {
-    const member = this.member(id);
-    if (member?.isLive !== true) return undefined;
-    const { name, address, hasDetails, details } = member;
-    return {
-      id,
-      name,
-      hasDetails,
-      host: splitAddress(address)?.host ?? "",
-      address,
-      local: hostOf(name) === hostOf(this.namespace.identity.name),
-      advert: details.props[MESSAGES_PROP],
-    };
-  }
-
-  advertise(advert: string | undefined): void {
-    this.namespace.details.setAdvert(advert);
-  }
-
-  ping(id: string): void {
-    this.namespace.run((rules, now) => void rules.expect(now, id));
-  }
-
-  onHeard(id: string): void {
-    this.namespace.membership?.onHeard(performance.now(), id);
-  }
-
-  onUp(id: string): void {
-    this.routes.onUp(id);
-  }
-
-  onTooLarge(id: string, prefix: string): void {
-    this.drops.dropped("size", id, prefix);
-  }
-
-  onKeyRefused(address: string): void {
-    this.namespace.sockets.refuseIdentity(address, this.namespace.codec);
-  }
-
-  onProtocolFailed(peer: string, protocol: string, reason: string): void {
-    const node = peer === "" ? undefined : peer;
-    if (node === undefined) this.namespace.sockets.count("messages:listen");
-    this.namespace.report({ type: "protocol:failed", node, protocol, reason });
   }
 
   // --- For its parts ---------------------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ export function acksTo(
 }
 
 export const RECEIVING_EFFECTS: ReceivingEffects = {
-  effects: { onHeard: () => undefined },
+  onHeard: () => undefined,
   streams: acksTo(() => undefined),
   onItem: () => undefined,
   acknowledgeSoon: () => undefined,

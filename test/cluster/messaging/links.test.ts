@@ -1,5 +1,6 @@
 /** Links between nodes in virtual time: what they keep, by which protocol they go, and what an end of one may not do. */
 import { describe, expect, it, vi } from "vitest";
+import { NO_DETAILS } from "../../../src/cluster/details.js";
 import { createId } from "../../../src/cluster/identity.js";
 import {
   ClusterNode,
@@ -9,7 +10,7 @@ import {
   streamProtocol,
 } from "../../../src/cluster/index.js";
 import { LISTEN_TIMEOUT } from "../../../src/cluster/messaging/bounds.js";
-import { type LinkMember, MessageKind } from "../../../src/cluster/messaging/parts.js";
+import { MessageKind } from "../../../src/cluster/messaging/parts.js";
 import {
   decodeAck,
   decodeAdvert,
@@ -159,14 +160,11 @@ describe("acknowledgements", () => {
 
 describe("links with a node that was just met", () => {
   /** @returns changes what a node knows of the other one */
-  function knows(node: ClusterNode, other: ClusterNode): (details: Partial<LinkMember>) => void {
+  function knows(node: ClusterNode, other: ClusterNode): (details: object) => void {
     const { links } = node.parts.messages;
-    const linkMember = links.effects.linkMember.bind(links.effects);
-    let known: Partial<LinkMember> = {};
-    vi.spyOn(links.effects, "linkMember").mockImplementation((id) => ({
-      ...(linkMember(id) as LinkMember),
-      ...known,
-    }));
+    const live = links.live.bind(links);
+    let known = {};
+    vi.spyOn(links, "live").mockImplementation((id) => Object.setPrototypeOf({ ...known }, live(id) ?? null));
     return (details) => {
       known = details;
       links.onMember(other.id, "alive");
@@ -186,11 +184,11 @@ describe("links with a node that was just met", () => {
   it("keep what is sent until its details say that it takes no messages, and are not waited for then", () =>
     onOneHost(["a", "b"], async ({ a, b }) => {
       const learn = knows(a, b);
-      learn({ hasDetails: false, advert: undefined });
+      learn({ hasDetails: false, details: NO_DETAILS });
       expect((await a.send({ members: ["b"], data: "early" })).sent.length).toBe(1);
       expect(linkTo(a, b)).toMatchObject({ state: "idle", waiting: 1 });
       const closed = a.close({ linger: -1 });
-      learn({ advert: undefined });
+      learn({ hasDetails: true, details: NO_DETAILS });
       await closed;
     }));
 });
