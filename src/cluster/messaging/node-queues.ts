@@ -19,7 +19,8 @@ export interface OwnItems {
   onItem(from: string, item: Buffer): void;
 }
 
-const QUEUED = { items: MAX_QUEUED_ITEMS, bytes: MAX_QUEUED_BYTES };
+/** What links take beyond their marks of requests, and of subscriptions. */
+export const QUEUED = { items: MAX_QUEUED_ITEMS, bytes: MAX_QUEUED_BYTES };
 const ANSWERS = { items: MAX_UNREAD_ANSWERS, bytes: MAX_UNREAD_ANSWER_BYTES };
 
 /** A peer may begin and end requests, or ask for refusals, without reading: above a bound items are dropped. */

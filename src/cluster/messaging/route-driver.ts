@@ -20,6 +20,7 @@ import { ignore, neverLate, Waiter } from "../../core/waiter.js";
 import { LatestMap, MAX_MEMBERS } from "../bounds.js";
 import { ROUTE_FLUSH, ROUTE_READY_TIMEOUT } from "./bounds.js";
 import type { NodeLinks } from "./links.js";
+import { QUEUED } from "./node-queues.js";
 import { MessageKind, type MessageRoutesStats } from "./parts.js";
 import { ROUTE_LIMITS, type RouteCopies, type RouteLimits, RouteMember } from "./route-member.js";
 import { ASK, decodeRouteItem, OwnRoutes, RouteProgress } from "./route-own.js";
@@ -40,7 +41,7 @@ export interface RouteEffects {
   onWanted(id: string, filters: readonly string[]): void;
 }
 
-export type RouteLinks = Pick<NodeLinks, "send" | "room" | "session" | "onDelivered" | "takesPart">;
+export type RouteLinks = Pick<NodeLinks, "send" | "session" | "onDelivered" | "takesPart">;
 
 export class RouteDriver {
   /** Filters of the other nodes. */
@@ -62,8 +63,6 @@ export class RouteDriver {
   readonly #members = new Map<string, RouteMember>();
   /** By version. */
   readonly #waits: Known[] = [];
-  /** Members whose link has no room. */
-  readonly #full = new Set<string>();
   /** Whether new members are asked for their list. */
   #asksUnsettled = false;
   /** Gone nodes with a list that was deleted here. The next meeting asks for it. */
@@ -269,7 +268,7 @@ export class RouteDriver {
 
   // --- Sending -------------------------------------------------------------------------------------------------------
 
-  /** The link to a member has a session, or room. */
+  /** The link to a member has a session. */
   onUp(id: string): void {
     const member = this.#members.get(id);
     if (this.#closed || member === undefined) return;
@@ -277,14 +276,9 @@ export class RouteDriver {
     this.#timer.update();
   }
 
-  /** Sends up to the room of the link. */
   #feed(member: RouteMember): void {
-    if (!member.isAlive || this.#full.has(member.id)) return;
+    if (!member.isAlive) return;
     if (member.session >= 0 && member.session !== this.#links.session(member.id)) member.restart();
-    if (member.asks) {
-      if (!this.#offer(member.id, ASK)) return;
-      member.asks = false;
-    }
     const now = this.#timer.now();
     if (member.isAsked && member.progress.isWhole) {
       // A peer may ask over and over.
@@ -294,35 +288,34 @@ export class RouteDriver {
     }
     // A member takes what has arrived in one turn, and 16 items at once held up its messages for 60 ms.
     while (member.inFlight < 2) {
-      if (member.unsent === undefined) {
-        const { progress } = member;
-        const isCurrent = progress.sent === this.#own.version;
-        const isNothing = progress.sent < 0 && this.#own.version === 0 && !member.isAsked;
-        if (isCurrent || isNothing) return;
+      const { progress } = member;
+      const isCurrent = progress.sent === this.#own.version;
+      const isNothing = progress.sent < 0 && this.#own.version === 0 && !member.isAsked;
+      if (member.asks) {
+        member.asks = !this.#send(member, ASK, 0);
+        if (member.asks) return;
+      } else if (isCurrent || isNothing) return;
+      else {
         if (progress.sent < 0) {
           member.snapshotAt = now;
           member.isAsked = false;
         }
         const item = this.#own.next(progress);
-        member.unsent = { item, version: progress.isWhole ? progress.sent : 0 };
+        if (!this.#send(member, item, progress.isWhole ? progress.sent : 0)) return;
       }
-      if (!this.#send(member, member.unsent)) return;
     }
   }
 
-  /** @returns whether the link has it; without room the member is fed again when there is some */
-  #offer(id: string, item: Buffer): boolean {
-    const result = this.#links.send(id, MessageKind.ROUTES, item);
-    if (result === "full") this.#waitForRoom(id, item.length);
-    return result === "sent";
-  }
-
-  /** @returns as `#offer` */
-  #send(member: RouteMember, { item, version }: NonNullable<RouteMember["unsent"]>): boolean {
-    const { id, epoch } = member;
-    if (!this.#offer(id, item)) return false;
+  /** Beyond the link's mark, since few are in flight. @returns whether the link has it; else it is tried again */
+  #send(member: RouteMember, item: Buffer, version: number): boolean {
+    const { id } = member;
+    if (this.#links.send(id, MessageKind.ROUTES, item, QUEUED) !== "sent") {
+      member.restart();
+      this.#flushAt = Math.min(this.#flushAt, this.#timer.now() + 1_000);
+      return false;
+    }
+    const { epoch } = member;
     member.session = this.#links.session(id);
-    member.unsent = undefined;
     member.inFlight += 1;
     this.#links.onDelivered(id, (isDelivered) => {
       if (this.#closed || epoch !== member.epoch) return;
@@ -338,15 +331,6 @@ export class RouteDriver {
       this.#timer.update();
     });
     return true;
-  }
-
-  #waitForRoom(id: string, bytes: number): void {
-    this.#full.add(id);
-    void this.#links.room(id, bytes).then((isThere) => {
-      this.#full.delete(id);
-      // A lost member is fed when it is back.
-      if (isThere) this.onUp(id);
-    });
   }
 
   // --- What comes ----------------------------------------------------------------------------------------------------

@@ -40,8 +40,6 @@ export class RouteMember {
   have = 0;
   /** Of the link, when the last item was sent. */
   session = -1;
-  /** An item that the link has not taken yet, and the version that the member has with it. */
-  unsent: { readonly item: Buffer; readonly version: number } | undefined = undefined;
   /** Undelivered items; the count of restarts, since late reports are ignored. */
   inFlight = 0;
   epoch = 0;
@@ -89,7 +87,6 @@ export class RouteMember {
     this.progress = new RouteProgress();
     this.have = 0;
     this.session = -1;
-    this.unsent = undefined;
   }
 
   end(): void {
