@@ -11,7 +11,6 @@ import type { NodeLinks } from "./links.js";
 import type { MessagingSettings } from "./options.js";
 import { MessageKind, type SendResult } from "./parts.js";
 import type { RouteDriver } from "./route-driver.js";
-import { ROUTE_LIMITS } from "./route-member.js";
 import { SubscriptionTable } from "./subscription-table.js";
 import { matches } from "./topics.js";
 
@@ -38,9 +37,8 @@ export class RetainedValues {
   readonly #messaging: RetainedContext;
   /** By topic. */
   readonly values = new Map<string, RetainedValue>();
-  /** By member: filters whose values it is to get, after those that it is getting. */
-  readonly #wanted = new Map<string, SubscriptionTable<string>>();
-  readonly #answering = new Set<string>();
+  /** Members that are getting values, and whether they want others meanwhile. */
+  readonly #answering = new Map<string, boolean>();
   /** ms of answers between turns of the event loop. */
   readonly #budget = new TurnBudget(1);
   #lastStamp = 0;
@@ -95,26 +93,23 @@ export class RetainedValues {
   /** Sends a member the values of its filters, one answer at a time: it may want them over and over. */
   answer(id: string, filters: Iterable<string>): void {
     if (this.values.size === 0) return;
-    const wanted =
-      withFilters(this.#wanted.get(id), filters) ??
-      // It has changed its list meanwhile, over and over: what it wants now counts.
-      withFilters(undefined, this.#messaging.routes.wantedBy(id));
-    if (wanted === undefined || wanted.size === 0) return;
-    this.#wanted.set(id, wanted);
-    if (this.#answering.has(id)) return;
-    this.#answering.add(id);
-    void this.#answerAll(id);
+    if (this.#answering.has(id)) this.#answering.set(id, true);
+    else void this.#answerAll(id, filters);
   }
 
-  async #answerAll(id: string): Promise<void> {
-    for (let next = this.#wanted.get(id); next !== undefined; next = this.#wanted.get(id)) {
-      this.#wanted.delete(id);
-      await this.#answer(id, next);
-    }
+  async #answerAll(id: string, filters: Iterable<string>): Promise<void> {
+    this.#answering.set(id, false);
+    await this.#answer(id, filters);
+    const wantsOthers = this.#answering.get(id) === true;
     this.#answering.delete(id);
+    // All of its list as it is then: subscriptions leave out values that they have.
+    if (wantsOthers) this.answer(id, this.#messaging.routes.wantedBy(id));
   }
 
-  async #answer(to: string, wanted: SubscriptionTable<string>): Promise<void> {
+  async #answer(to: string, all: Iterable<string>): Promise<void> {
+    const wanted = new SubscriptionTable<string>();
+    for (const filter of all) wanted.add(filter, filter);
+    if (wanted.size === 0) return;
     const filters: string[] = [];
     for (const topic of [...this.values.keys()]) {
       if (this.#budget.spend()) await new Promise((resolve) => setImmediate(resolve));
@@ -137,20 +132,6 @@ export class RetainedValues {
       if (this.#messaging.closed || !(await links.room(to, item.length))) return "unreachable";
     }
   }
-}
-
-/** @returns `undefined`: more filters, or shapes of them, than a list has */
-function withFilters(
-  table = new SubscriptionTable<string>(),
-  filters: Iterable<string>,
-): SubscriptionTable<string> | undefined {
-  try {
-    for (const filter of filters) table.add(filter, filter);
-  } catch {
-    // EFSM: too many shapes.
-    return undefined;
-  }
-  return table.size > ROUTE_LIMITS.nodeWanted ? undefined : table;
 }
 
 function sizeOf({ topic, subtopic, item }: RetainedValue): number {

@@ -164,7 +164,7 @@ export class RouteMember {
         }
       }
     }
-    return wanted;
+    return wanted.filter((filter) => this.#readWanted.has(filter));
   }
 
   #finish(node: RouteNode): void {
