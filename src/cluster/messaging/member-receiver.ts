@@ -224,8 +224,8 @@ export class MemberReceiver {
 
   #onResponse(member: Member, item: MemberItem, protocol: string): void {
     const query = this.pending.find(member.id, item.id);
-    if (typeof query === "string") {
-      this.refuse(`member:${query}`);
+    if (query === undefined) {
+      this.refuse("member:unawaited");
       return;
     }
     if (item.op === MemberOp.FAILURE) {
@@ -242,7 +242,7 @@ export class MemberReceiver {
     if (passed === undefined || passed instanceof HookAnswer) return;
     const response: QueryResponse =
       passed instanceof Error ? { member, error: passed } : { member, data: passed.data };
-    if (!query.respond(response)) this.refuse("member:late");
+    if (!query.respond(response)) this.refuse("member:unawaited");
   }
 
   #handleMessage(message: MemberMessage, context: Buffer | undefined): void {

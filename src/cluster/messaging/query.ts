@@ -3,7 +3,7 @@
  *
  *   asked ──answer──> replies          asked ──failure, gone, not sent──> failed          asked ──timeout, cancelled──> missing
  *
- * `PendingQueries` recognizes late, duplicate and unrequested responses.
+ * Late, duplicate and unrequested responses are dropped.
  */
 import { NumberTable } from "../../core/collections/number-table.js";
 import { RingBuffer } from "../../core/collections/queues.js";
@@ -187,19 +187,14 @@ export function sizeOf(data: string | Buffer | undefined): number {
   return data === undefined ? 0 : typeof data === "string" ? 2 * data.length : data.length;
 }
 
-/** Why a response is dropped. */
-export type StrayReply = "late" | "double" | "foreign";
-
 /** By their number on the wire. */
 export class PendingQueries {
   /** Awaited responses count as bytes. */
   readonly #calls = new PendingCalls({ maxPending: 1_024, maxPendingBytes: 65_536 });
   readonly #queries = new NumberTable<Query>();
   #last: number;
-  readonly #first: number;
 
   constructor(first: number) {
-    this.#first = first;
     this.#last = first;
   }
 
@@ -230,11 +225,10 @@ export class PendingQueries {
     this.#queries.delete(number);
   }
 
-  find(from: string, number: number): Query | StrayReply {
+  /** @returns the query that waits for a member's response */
+  find(from: string, number: number): Query | undefined {
     const query = this.#queries.get(number);
-    if (query === undefined) return number > this.#first && number <= this.#last ? "late" : "foreign";
-    if (query.awaits(from)) return query;
-    return query.members.some(({ id }) => id === from) ? "double" : "foreign";
+    return query?.awaits(from) === true ? query : undefined;
   }
 
   /** A member is gone: queries stop waiting for it. */
