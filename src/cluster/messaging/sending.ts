@@ -94,8 +94,6 @@ export class Sending {
   readonly #failures = new Map<string, { readonly at: number; readonly count: number }>();
   /** By protocol, since it served: the last reported reason. */
   readonly #reported = new Map<string, string>();
-  /** When the peer last forgot a session. */
-  #forgottenAt = Number.NEGATIVE_INFINITY;
   #waiters: ((isThere: boolean) => void)[] = [];
   readonly #deliveries = new RingBuffer<DeliveryWaiter>(2);
   /** Of this session: the place of the last item that is not a change of routes. */
@@ -403,12 +401,8 @@ export class Sending {
       this.#disconnect();
       this.reason = "refused: forgotten";
       const lost = this.#loseSession();
-      // A peer may forget each session, after which it would get all routes, at once.
-      const now = performance.now();
-      const isRepeated = now - this.#forgottenAt < 2_000;
-      this.#forgottenAt = now;
-      if (isRepeated) this.#rest();
-      else this.#connect();
+      // A peer may forget each session, after which it gets all routes.
+      this.#rest();
       if (lost > 0) this.#links.namespace.messages.onLost(this.id, lost);
       return;
     }

@@ -691,7 +691,7 @@ describe("what a receiver may not do", () => {
       };
       a.sendTo(a.addressOf(b.id), "x").catch(ignore);
       await a.close({ linger: -1 });
-      expect(raw.greetings).toBeGreaterThan(1);
+      expect(raw.greetings).toBe(1);
     }));
 
   it("forget each session at once, so that it is greeted, and gets all routes, without a pause", () =>
