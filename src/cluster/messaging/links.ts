@@ -40,26 +40,12 @@ import {
   decodeLooseHead,
   encodeAck,
   encodeAdvert,
-  encodeHello,
   encodeLooseHead,
   type Hello,
   LOOSE_HEADER,
   MESSAGES_PROP,
   type PlacedItem,
 } from "./wire.js";
-
-export type LinkRefusal =
-  | FrameFault
-  /** Meant for another node. */
-  | "other-node"
-  /** Not a live member, or the peer proved another one's key. */
-  | "stranger"
-  | "key"
-  /** Another life of the id has a connection; the session was given up; items of it may be forgotten here. */
-  | "session"
-  | "stale"
-  | "forgotten"
-  | "handler";
 
 export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponder {
   readonly namespace: LinksNamespace;
@@ -69,7 +55,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   readonly limits: WindowLimits;
   /** Bytes of an item that this node sends or takes. */
   readonly maxItem: number;
-  readonly #life = randomBytes(8).toString("hex");
+  readonly life = randomBytes(8).toString("hex");
   /** By id. */
   readonly #sending = new Map<string, Sending>();
   readonly #receiving = new Map<string, Receiving>();
@@ -77,7 +63,8 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   readonly #listening = new Set<Promise<ProtocolListener>>();
   /** By protocol, what other nodes dial. */
   #adverts: ReadonlyMap<string, string> = new Map();
-  readonly #refused = new Map<string, number>();
+  /** By reason: those of docs/spec/messaging.md, Links, and "handler", which threw. */
+  readonly #refused: Record<string, number> = {};
   /** Above the sessions of links of before, which receivers may remember. */
   firstSession = 0;
   #dirty: Sending[] = [];
@@ -348,7 +335,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
         resent,
       };
     });
-    return { peers, refused: Object.fromEntries(this.#refused) };
+    return { peers, refused: { ...this.#refused } };
   }
 
   /** Whether the member is live and takes messages. Items wait for details that are still to come. */
@@ -386,19 +373,6 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   /** No protocol reaches a live member. */
   ping(id: string): void {
     this.namespace.run((rules, now) => void rules.expect(now, id));
-  }
-
-  /** The greeting, with the window's session. */
-  hello({ id: to, window: { session, everSent } }: Sending): Buffer {
-    return encodeHello({
-      to,
-      from: this.namespace.identity.id,
-      life: this.#life,
-      session,
-      maxWaiting: this.limits.items,
-      maxWaitingBytes: this.limits.bytes,
-      sent: everSent,
-    });
   }
 
   /** In one write with items. */
@@ -472,20 +446,20 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     if (stream !== undefined) this.#refuse(stream, fault);
   }
 
-  #refuse(stream: PairStream, reason: LinkRefusal): void {
+  #refuse(stream: PairStream, reason: string): void {
     this.#count(reason);
     this.streams.refuse(stream, reason);
   }
 
-  #count(reason: LinkRefusal): void {
-    this.#refused.set(reason, (this.#refused.get(reason) ?? 0) + 1);
+  #count(reason: string): void {
+    this.#refused[reason] = (this.#refused[reason] ?? 0) + 1;
   }
 
   onLooseItem(stream: PairStream, frame: Buffer): void {
     const head = decodeLooseHead(frame);
     const reason = head === undefined ? "malformed" : this.#refusalOf(stream, head);
     if (head === undefined || reason !== undefined) {
-      this.#count(reason as LinkRefusal);
+      this.#count(reason as string);
       return;
     }
     this.onHeard(head.from);
@@ -507,7 +481,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   #refusalOf(
     stream: PairStream,
     { to, from }: { readonly to: string; readonly from: string },
-  ): LinkRefusal | undefined {
+  ): string | undefined {
     const { codec, identity, sockets } = this.namespace;
     if (to !== identity.id || from === identity.id) return "other-node";
     // Hooks that decide about the sender need its details.
@@ -519,7 +493,7 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   }
 
   /** @returns why it is refused */
-  #admit(stream: PairStream, hello: Hello): LinkRefusal | undefined {
+  #admit(stream: PairStream, hello: Hello): string | undefined {
     const { from } = hello;
     const reason = this.#refusalOf(stream, hello);
     if (reason !== undefined) return reason;

@@ -188,12 +188,9 @@ export class SendWindow {
     return this.#inFlight > 0;
   }
 
-  get isHalfEmpty(): boolean {
-    return 2 * this.waiting <= this.#limits.items && 2 * this.waitingBytes <= this.#limits.bytes;
-  }
-
-  get isFarFromFull(): boolean {
-    return 4 * this.waiting <= this.#limits.items && 4 * this.waitingBytes <= this.#limits.bytes;
+  /** Whether what waits is at most this part of the limits: 2 for a half. */
+  isWithin(part: number): boolean {
+    return part * this.waiting <= this.#limits.items && part * this.waitingBytes <= this.#limits.bytes;
   }
 
   /**
