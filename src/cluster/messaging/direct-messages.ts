@@ -45,9 +45,8 @@ export class DirectMessages {
     this.#messaging.checkSize(directBytes(client.id, subtopic, data));
     const { node, id } = this.recipient(to);
     if (node === this.#messaging.id) return this.#sendLocally(client, id, subtopic, data, context);
-    this.checkReachable(node);
-    if (this.#closed.has(`${node} ${id}`))
-      throw new UnroutableError(`the client is closed, at ${this.#messaging.nameOf(node)}`);
+    const name = this.nameOfLive(node);
+    if (this.#closed.has(`${node} ${id}`)) throw new UnroutableError(`the client is closed, at ${name}`);
     const { links, settings, pending } = this.#messaging;
     const item = encodeDirect(id, client.id, subtopic, data, context);
     const isFull = this.pending >= settings.maxPending;
@@ -58,17 +57,15 @@ export class DirectMessages {
         "too many one-to-one messages wait: messaging.maxPending and maxPendingBytes",
       );
     if (result === "too-large")
-      throw new InvalidArgumentError(
-        `${this.#messaging.nameOf(node)} takes no message of ${item.length} bytes`,
-      );
+      throw new InvalidArgumentError(`${name} takes no message of ${item.length} bytes`);
     if (result === "unreachable")
-      throw new UnroutableError(`${this.#messaging.nameOf(node)} does not take messages, or is out of reach`);
+      throw new UnroutableError(`${name} does not take messages, or is out of reach`);
     this.sent += 1;
     const late = (): TimeoutError =>
       new TimeoutError("ETIMEDOUT", "the recipient's node did not acknowledge it in time");
     this.pending += 1;
     try {
-      await waitFor(links.delivered(node, this.#messaging.nameOf(node)), { timeout }, late);
+      await waitFor(links.delivered(node, name), { timeout }, late);
     } finally {
       this.pending -= 1;
     }
@@ -91,7 +88,7 @@ export class DirectMessages {
     this.#messaging.checkSize(directBytes(client.id, subtopic, data));
     const item = encodeDirect(SELF_ID, client.id, subtopic, data, context);
     let count = 0;
-    for (const id of this.#messaging.peers()) {
+    for (const { id } of this.#messaging.namespace.membership?.live ?? []) {
       const result = this.#messaging.links.send(id, MessageKind.DIRECT, item);
       if (result === "sent") count += 1;
       else if (result === "full") this.#messaging.dropFull(id, "$direct");
@@ -133,11 +130,12 @@ export class DirectMessages {
     return { node, id };
   }
 
-  /** @throws UnroutableError `EHOSTUNREACH` */
-  checkReachable(node: string): void {
-    const member = this.#messaging.member(node);
+  /** @returns the name of another, live node @throws UnroutableError `EHOSTUNREACH` */
+  nameOfLive(node: string): string {
+    const member = this.#messaging.namespace.membership?.get(node);
     if (member === undefined) throw new UnroutableError(`no node has the id ${node}: it is gone`);
     if (!member.isLive) throw new UnroutableError(`the node ${member.name} is lost or has left`);
+    return member.name;
   }
 
   onItem(from: string, item: Buffer): Promise<void> | undefined {

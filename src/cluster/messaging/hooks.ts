@@ -240,6 +240,7 @@ export class Hooks {
     if (what !== "changed" && !this.isEmpty(`member:${what}`)) this.#ask(`member:${what}`, member, into);
   }
 
+  /** A member is gone for good. */
   onForgotten(id: string): void {
     this.#arrivals.delete(id);
     this.#validations.delete(id);

@@ -252,11 +252,6 @@ export class MemberMessages extends MemberReceiver {
     }));
   }
 
-  /** A member is gone for good. */
-  onForgotten(id: string): void {
-    this.hooks.onForgotten(id);
-  }
-
   close(): void {
     this.closed = true;
     this.queues.close();

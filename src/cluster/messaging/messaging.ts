@@ -26,7 +26,6 @@ import {
   type SubscribeOptions,
 } from "./client.js";
 import { DirectMessages } from "./direct-messages.js";
-import type { PairStreams } from "./pair-streams.js";
 import { type IncomingLink, MessageKind, type MessageLinksStats, type MessageRoutesStats } from "./parts.js";
 import { type MessagingNamespace, MessagingState } from "./state.js";
 import {
@@ -73,7 +72,8 @@ export class Messaging extends MessagingState {
   readonly self: MessageClient;
   readonly topics: TopicMessages;
   readonly directs: DirectMessages;
-  #isStarted = false;
+  /** `undefined` before the start, and without messages. */
+  started: this | undefined = undefined;
 
   constructor(namespace: MessagingNamespace) {
     super(namespace);
@@ -123,10 +123,10 @@ export class Messaging extends MessagingState {
       this.assertOpen(this.self);
       if (options !== undefined) checkCallOptions("publishAs", options, PUBLISH_KEYS);
       const { node, id } = this.directs.recipient(publisher);
-      if (node !== this.id)
-        throw new InvalidArgumentError(
-          `publishAs must get a client of this node; got one of ${this.nameOf(node)}`,
-        );
+      if (node !== this.id) {
+        const name = this.namespace.membership?.get(node)?.name ?? node;
+        throw new InvalidArgumentError(`publishAs must get a client of this node; got one of ${name}`);
+      }
       return this.topics.publish({ node, id }, topic, data, options);
     } catch (error) {
       return Promise.reject(error);
@@ -151,7 +151,7 @@ export class Messaging extends MessagingState {
   /** @throws UnroutableError `EHOSTUNREACH` */
   addressOf(node: string): ClusterAddress {
     this.assertOpen(this.self);
-    if (node !== this.id) this.directs.checkReachable(node);
+    if (node !== this.id) this.directs.nameOfLive(node);
     return { node, id: SELF_ID };
   }
 
@@ -198,7 +198,7 @@ export class Messaging extends MessagingState {
     this.links.onMember(id, state);
     this.routes.onMember(id, state);
     if (state !== "gone") return;
-    this.namespace.memberMessages.onForgotten(id);
+    this.namespace.memberMessages.hooks.onForgotten(id);
     this.namespace.requests.onForgotten(id);
   }
 
@@ -225,7 +225,7 @@ export class Messaging extends MessagingState {
   /** @throws InvalidStateError `EFSM` before the start; NotSupportedError `NOT_SUPPORTED` without messages */
   get messaging(): this {
     this.assertSupported();
-    if (this.#isStarted) return this;
+    if (this.started !== undefined) return this;
     throw new InvalidStateError("EFSM", `${this.namespace.what} was not started`);
   }
 
@@ -235,19 +235,10 @@ export class Messaging extends MessagingState {
       throw new NotSupportedError("the node has no messages: messaging is false");
   }
 
-  /** `undefined` before the start, and without messages. */
-  get started(): this | undefined {
-    return this.#isStarted ? this : undefined;
-  }
-
-  get streams(): PairStreams | undefined {
-    return this.namespace.settings.hasMessages ? this.pairStreams : undefined;
-  }
-
   /** After a failure the node sends, and cannot be reached. */
   async start(): Promise<void> {
-    if (!this.namespace.settings.hasMessages || this.#isStarted) return;
-    this.#isStarted = true;
+    if (!this.namespace.settings.hasMessages || this.started !== undefined) return;
+    this.started = this;
     await this.links.start();
   }
 

@@ -1,7 +1,6 @@
 /** What the parts of messaging share: the cluster, links, routes, clients, queues and counts. */
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import { MACHINE } from "../../engine/zmtp/transport/transports.js";
-import type { Member } from "../membership/members.js";
 import type { NodeSockets } from "../node/node-sockets.js";
 import type { NamespaceSettings } from "../node/options.js";
 import type { Requests } from "../requests/requests.js";
@@ -20,7 +19,6 @@ import { Deliveries, type Subscription } from "./subscription.js";
 import { SubscriptionTable } from "./subscription-table.js";
 import { TopicPlans } from "./topic-plans.js";
 import type { WindowLimits } from "./window.js";
-import { MESSAGES_PROP } from "./wire.js";
 
 /** The cluster on this node. */
 export interface MessagingNamespace extends LinksNamespace {
@@ -28,7 +26,7 @@ export interface MessagingNamespace extends LinksNamespace {
   readonly what: string;
   readonly sockets: NodeSockets;
   readonly settings: Pick<NamespaceSettings, "hasMessages" | "messaging">;
-  readonly memberMessages: Pick<MemberMessages, "onBytes" | "onForgotten">;
+  readonly memberMessages: Pick<MemberMessages, "hooks" | "onBytes">;
   readonly requests: Pick<Requests, "onItem" | "onForgotten" | "onRoutes">;
 }
 
@@ -47,7 +45,8 @@ export class MessagingState {
   readonly pending: WindowLimits;
   readonly retained: RetainedValues;
   readonly drops: DropReports;
-  protected readonly pairStreams: PairStreams;
+  /** `undefined`: without messages. */
+  readonly streams: PairStreams | undefined;
   protected readonly table: SubscriptionTable<Subscription>;
   readonly refused: Record<string, number> = {};
   closed = false;
@@ -64,13 +63,14 @@ export class MessagingState {
     this.id = id;
     this.settings = messaging;
     this.namespace = namespace;
-    this.pairStreams = new PairStreams(sockets.streams, codec, messaging.maxItem, {
+    const streams = new PairStreams(sockets.streams, codec, messaging.maxItem, {
       cluster: codec.name,
       id,
       host: hostToBind(sockets.settings),
       ports: sockets.settings.ports,
     });
-    this.links = new NodeLinks(namespace, this.pairStreams, this.#protocols());
+    this.streams = settings.hasMessages ? streams : undefined;
+    this.links = new NodeLinks(namespace, streams, this.#protocols(streams));
     this.routes = new RouteDriver(id, messaging.settle, this.links, {
       onChanged: () => namespace.requests.onRoutes(),
       onWanted: (peer, filters) => this.retained.answer(peer, filters),
@@ -84,26 +84,15 @@ export class MessagingState {
     this.drops = new DropReports((event) => namespace.report(event));
   }
 
-  #protocols(): LinkProtocol[] {
+  #protocols(streams: PairStreams): LinkProtocol[] {
     const { platform, tls } = this.namespace.sockets;
     return (this.settings.protocols ?? ["tcp"]).flatMap((each) => {
-      if (each === "tcp" || each === "tls") return [this.pairStreams.ownProtocol()];
+      if (each === "tcp" || each === "tls") return [streams.ownProtocol()];
       if (typeof each === "object") return [each];
       // A simulation has only tcp.
       if (platform !== MACHINE) return [];
       return [each === "ipc" ? ipcProtocol() : wsProtocol(platform.transports, tls)];
     });
-  }
-
-  /** Another node, live or gone; `undefined`: not known, or forgotten. */
-  member(id: string): Member | undefined {
-    return id === this.id ? undefined : this.namespace.membership?.get(id);
-  }
-
-  /** Ids of the live members that take messages, without this node. */
-  peers(): string[] {
-    const live = this.namespace.membership?.live ?? [];
-    return live.filter(({ details }) => details.props[MESSAGES_PROP] !== undefined).map(({ id }) => id);
   }
 
   // --- For its parts ---------------------------------------------------------------------------------------------------
@@ -119,10 +108,6 @@ export class MessagingState {
   dropSlow(of: string, topic: string): void {
     this.droppedSlow += 1;
     this.drops.dropped("slow", of, prefixOf(topic));
-  }
-
-  nameOf(node: string): string {
-    return this.member(node)?.name ?? node;
   }
 
   /** @throws InvalidArgumentError `EINVAL` */
