@@ -137,13 +137,8 @@ export interface EngineEndpoints {
    * @returns the id by which a PEER knows it, if assigned before the handshake
    */
   connect(endpoint: string, routingId: string | undefined): Uint8Array | undefined;
-  /** Of a connected endpoint. */
-  disconnect(endpoint: string): void;
-  /**
-   * Disconnects an endpoint that others replace: its queued messages move to them, and pending replies are
-   * still received, if the engine can.
-   */
-  release(endpoint: string): void;
+  /** Of a connected endpoint. @param bound ms for its unsent messages, if the linger has none */
+  disconnect(endpoint: string, bound?: number): void;
 }
 
 /** Whether a socket keeps the process alive. Default: unref. */

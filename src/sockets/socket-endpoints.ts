@@ -12,9 +12,12 @@ import type { Counters } from "./stats.js";
 /** Types that ignore a second connect to an endpoint. */
 const CONNECTS_ONCE: readonly SocketTypeName[] = ["Dealer", "Subscriber", "Publisher", "Request"];
 
+/** ms for unsent messages of an endpoint that has left its list, if the linger has no bound. */
+const SOURCE_LINGER = 30_000;
+
 interface Sourced {
   readonly reader: SourceReader;
-  /** Endpoints of its list that are connected, and of the last one until they are released. */
+  /** Endpoints of its list that are connected, and of the last one until they are disconnected. */
   readonly endpoints: Set<string>;
 }
 
@@ -230,7 +233,7 @@ export class SocketEndpoints {
       throw new TransportError("ENOENT", "Cannot disconnect a source: the socket is not connected to it");
     sourced.reader.stop();
     this.#sources.delete(source);
-    for (const endpoint of sourced.endpoints) this.#releaseFor(endpoint);
+    for (const endpoint of sourced.endpoints) this.#disconnectFor(endpoint);
   }
 
   /** Those with reported handshakes, and one for sources. */
@@ -244,10 +247,7 @@ export class SocketEndpoints {
     return expected;
   }
 
-  /**
-   * Connects first, so that waiting messages can move to new endpoints. Listeners of its events may disconnect the
-   * source, which releases `sourced.endpoints`, or close the socket.
-   */
+  /** Listeners of its events may disconnect the source, which disconnects `sourced.endpoints`, or close the socket. */
   #onList({ reader, endpoints }: Sourced, list: readonly string[]): void {
     for (const endpoint of list) {
       if (endpoints.has(endpoint)) continue;
@@ -259,7 +259,7 @@ export class SocketEndpoints {
     for (const endpoint of [...endpoints]) {
       if (kept.has(endpoint)) continue;
       endpoints.delete(endpoint);
-      this.#releaseFor(endpoint);
+      this.#disconnectFor(endpoint);
       if (reader.stopped) return;
     }
     const now = list.filter((endpoint) => endpoints.has(endpoint));
@@ -284,12 +284,12 @@ export class SocketEndpoints {
   }
 
   /** Unless the program or another source has it. */
-  #releaseFor(endpoint: string): void {
+  #disconnectFor(endpoint: string): void {
     for (const { endpoints } of this.#sources.values()) if (endpoints.has(endpoint)) return;
     if (!this.#sourced.delete(endpoint)) return;
     this.#connected.delete(endpoint);
     this.#core.events.forget(endpoint);
-    if (!this.#core.closed) this.#core.engine.endpoints.release(endpoint);
+    if (!this.#core.closed) this.#core.engine.endpoints.disconnect(endpoint, SOURCE_LINGER);
   }
 
   #refused(address: string, error: ShoalError): void {

@@ -149,10 +149,6 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     for (const event of this.#peers.disconnecting(endpoint)) this.#listener.engineOnEvent(event);
   }
 
-  release(endpoint: string): void {
-    this.disconnect(endpoint);
-  }
-
   offer(message: OutgoingMessage, memory?: MessageMemory): OfferResult {
     const result = this.#sender.offer(message, memory?.copy === true);
     if (result === OfferResult.Mute) this.#wakeReader();

@@ -163,8 +163,6 @@ export class Endpoints implements EngineEndpoints {
 
   connect(endpoint: string, routingId: string | undefined): Uint8Array | undefined {
     this.#admission.check();
-    const reclaimed = this.#reclaim(endpoint, routingId);
-    if (reclaimed !== undefined) return reclaimed.routingId;
     const { options, type } = this.state;
     const datagrams = this.#datagramsAt(endpoint);
     if (datagrams !== undefined) {
@@ -226,37 +224,18 @@ export class Endpoints implements EngineEndpoints {
     dialer.start();
   }
 
-  disconnect(endpoint: string): void {
-    this.#part(endpoint, (pipe, stop) => {
-      // Links within the process deliver at once.
-      return pipe.link?.ahead === undefined && this.peers.leave(pipe, stop);
-    });
-  }
-
-  release(endpoint: string): void {
-    this.#part(endpoint, (pipe, stop) => this.peers.release(pipe, stop));
-  }
-
-  #part(endpoint: string, goesOn: (pipe: Pipe, stop: () => void) => boolean): void {
+  disconnect(endpoint: string, bound?: number): void {
     for (const dialer of [...this.#connected]) {
       if (dialer.endpoint !== endpoint || dialer.leaving) continue;
       const { connection, pipe } = dialer;
       dialer.leaving = true;
-      if (pipe !== undefined && goesOn(pipe, () => this.#giveUp(dialer, pipe))) continue;
+      // Links within the process deliver at once.
+      const lingers = pipe !== undefined && pipe.link?.ahead === undefined;
+      if (lingers && this.peers.leave(pipe, () => this.#giveUp(dialer, pipe), bound)) continue;
       this.#stop(dialer);
       if (pipe !== undefined) this.peers.end(pipe, "local");
       connection?.close("local"); // A handshaking connection is not linked to the pipe.
     }
-  }
-
-  #reclaim(endpoint: string, routingId: string | undefined): Pipe | undefined {
-    for (const dialer of this.#connected) {
-      if (!dialer.leaving || dialer.endpoint !== endpoint || dialer.routingId !== routingId) continue;
-      if (dialer.pipe === undefined || !this.peers.reclaim(dialer.pipe)) continue;
-      dialer.leaving = false;
-      return dialer.pipe;
-    }
-    return undefined;
   }
 
   has(dialer: Dialer): boolean {

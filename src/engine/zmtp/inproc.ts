@@ -28,7 +28,6 @@ type OnEnd = (reason: CloseReason | "remote", tooLarge?: string) => void;
 export class InprocLink implements Link {
   /** A ROUTER needs a name for the peer before its messages. */
   blocked = true;
-  readonly instant = true;
   readonly #pipe: Pipe;
   #other: InprocLink | undefined = undefined;
   #far: Pipe | undefined = undefined;

@@ -7,22 +7,10 @@
  *                   leaving: queued messages are sent within the linger, then the pipe is removed
  *                          ^
  *                          | its link is gone, or its time is over
- *   carried --release--> released: no new messages; the queue moves to others, and input is received
  *
  * `disconnect` makes a pipe leave; before its first connection, dialing goes on until the queue is sent.
- *
- * `release` retires an endpoint that others replace:
- *
- *   PUSH, SCATTER                the queue moves to the other peers; the pipe leaves
- *   DEALER, REQ, CLIENT          the queue moves; the link stays for replies until the peer hangs up, or RELEASE_TIMEOUT
- *   ROUTER, REP, PAIR, SERVER, PEER, CHANNEL
- *                                the link stays as long; the queue is for this peer alone
- *   PULL, SUB, XSUB, GATHER, DISH
- *                                this side's half of the link ends; input is received until the peer hangs up
- *   PUB, XPUB, RADIO, STREAM     as `disconnect`
  */
 import type { ShoalError } from "../../core/errors.js";
-import type { SocketTypeName } from "../../core/socket-type.js";
 import type { PeerPolicy } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
 import { type Fault, type Metadata, protocolFault } from "./mechanism/mechanism.js";
@@ -34,13 +22,6 @@ import type { SocketState } from "./socket-state.js";
 
 const EMPTY = Buffer.alloc(0);
 
-/** ms a released link stays open for replies. */
-const RELEASE_TIMEOUT = 30_000;
-
-/** Of the other types, either end may owe a reply after a release. */
-const SENDS: readonly SocketTypeName[] = ["Push", "Scatter", "Publisher", "XPublisher", "Radio", "Stream"];
-const LISTENS: readonly SocketTypeName[] = ["Pull", "Subscriber", "XSubscriber", "Gather", "Dish"];
-
 interface Leaving {
   readonly stop: () => void;
   readonly timer: NodeJS.Timeout | undefined;
@@ -51,7 +32,6 @@ export class Peers {
   readonly #budget: ReceiveBudget;
   readonly #pipes = new Set<Pipe>();
   readonly #leaving = new Map<Pipe, Leaving>();
-  readonly #released = new Map<Pipe, Leaving>();
   #policy: PeerPolicy = {};
 
   constructor(state: SocketState) {
@@ -93,7 +73,6 @@ export class Peers {
   add(pipe: Pipe): void {
     this.#pipes.add(pipe);
     this.#state.routing.add(pipe);
-    this.#moveUnsent();
   }
 
   peerOf(metadata: Metadata, connection: { readonly commands: boolean }): Peer {
@@ -131,10 +110,6 @@ export class Peers {
     this.#parted(pipe, reason, error);
     effects.dropped("disconnected", pipe.unlinked());
     if (pipe.isGone) return;
-    if (pipe.released && !this.#state.closing) {
-      this.#endRelease(pipe);
-      return;
-    }
     const waits = pipe.outlives && !(this.#state.closing && pipe.out.messages === 0);
     if (waits) routing.lost(pipe);
     else this.#remove(pipe);
@@ -166,10 +141,12 @@ export class Peers {
    * Sends the queue within the linger.
    *
    * @param stop ends attempts to reach the peer
+   * @param bound ms, if the linger has none
    * @returns `false`, without changes, if the queue is empty or there is no linger
    */
-  leave(pipe: Pipe, stop: () => void): boolean {
-    const linger = this.#state.options.linger;
+  leave(pipe: Pipe, stop: () => void, bound = -1): boolean {
+    const given = this.#state.options.linger;
+    const linger = given < 0 ? bound : given;
     const { link } = pipe;
     // An empty queue needs a drain, too: the kernel discards its send buffer if a link is cut with unread
     // input.
@@ -186,37 +163,8 @@ export class Peers {
     return true;
   }
 
-  /** @returns `false` if the caller should end the pipe */
-  release(pipe: Pipe, stop: () => void): boolean {
-    const { routing, type } = this.#state;
-    pipe.released = true;
-    routing.released(pipe, true);
-    routing.move(pipe);
-    const { link } = pipe;
-    if (link === undefined) return this.leave(pipe, stop);
-    const [sends, listens] = [SENDS.includes(type), LISTENS.includes(type)];
-    // A link within the thread has nothing in transit.
-    if ((sends || listens) && link.instant === true) return false;
-    if (sends) return this.leave(pipe, stop);
-    const timer = listens ? undefined : setTimeout(() => this.#endRelease(pipe), RELEASE_TIMEOUT).unref();
-    this.#released.set(pipe, { stop, timer });
-    if (listens) link.halfClose();
-    return true;
-  }
-
-  reclaim(pipe: Pipe): boolean {
-    const released = this.#released.get(pipe);
-    if (released?.timer === undefined) return false;
-    clearTimeout(released.timer);
-    this.#released.delete(pipe);
-    pipe.released = false;
-    this.#state.routing.released(pipe, false);
-    return true;
-  }
-
   proceed(): void {
     if (this.#leaving.size === 0) return;
-    this.#moveUnsent();
     for (const pipe of [...this.#leaving.keys()]) {
       const isUnreachable = pipe.link === undefined && !pipe.outlives;
       if (pipe.out.messages === 0 || isUnreachable) this.#endLeaving(pipe);
@@ -234,16 +182,13 @@ export class Peers {
 
   /** @returns accepted messages that were not sent */
   endAll(): number {
-    for (const pipes of [this.#leaving, this.#released]) {
-      if (pipes.size === 0) continue;
-      for (const { timer } of pipes.values()) clearTimeout(timer);
-      pipes.clear();
-    }
+    for (const { timer } of this.#leaving.values()) clearTimeout(timer);
+    this.#leaving.clear();
     let lost = 0;
     for (const pipe of [...this.#pipes]) {
       const unsent = pipe.out.messages;
       lost += unsent;
-      // First: closing the link would count and move its messages again.
+      // First: closing the link would count its messages again.
       this.#pipes.delete(pipe);
       pipe.end();
       const { link } = pipe;
@@ -266,20 +211,6 @@ export class Peers {
     const hasSent = pipe.out.messages === 0 && link?.blocked === false;
     if (this.#pipes.delete(pipe)) this.#state.effects.dropped("disconnected", pipe.end());
     if (!hasSent) link?.close("local");
-  }
-
-  #endRelease(pipe: Pipe): void {
-    const released = this.#released.get(pipe);
-    this.#released.delete(pipe);
-    clearTimeout(released?.timer);
-    this.#state.routing.move(pipe);
-    if (released === undefined || this.leave(pipe, released.stop)) return;
-    released.stop();
-    this.end(pipe, "local");
-  }
-
-  #moveUnsent(): void {
-    for (const pipe of this.#leaving.keys()) if (pipe.released) this.#state.routing.move(pipe);
   }
 
   #parted(pipe: Pipe, reason: DisconnectReason, error: ShoalError | undefined): void {

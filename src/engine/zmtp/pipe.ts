@@ -57,8 +57,6 @@ export interface Link {
   awaitRoom?(): void;
   marksChanged?(marks: ReceiveMarks): void;
   readonly remote?: string;
-  /** Flushed messages are already at the peer. */
-  readonly instant?: boolean;
   /** The system takes a write at once while it has room, so an early one does not block the link. */
   readonly prompt?: boolean;
   readonly datagrams?: boolean;
@@ -140,7 +138,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   ended = false;
   /** ms left to send a disconnected pipe's queue. */
   leaving: number | undefined = undefined;
-  released = false;
   dirty = false;
   #flushAt = FIRST_FLUSH;
   mute = false;
@@ -314,25 +311,10 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#stir();
   }
 
-  /** Moved messages may take this queue to twice its mark. */
-  get takesMoved(): boolean {
-    if (this.isGone || this.released || this.#options.conflate) return false;
-    return this.#waiting < 2 * this.#limit && this.#waitingBytes < 2 * this.#limitBytes;
-  }
-
   /** `pipeOnRoom` follows once the queue is half empty. */
   awaitRoom(): void {
     this.mute = true;
     this.link?.awaitRoom?.();
-  }
-
-  /** Except bytes in flight, one segment to each pipe in turn. */
-  moveTo(targets: readonly Pipe[]): void {
-    this.out.moveTo(targets.map(({ out }) => out));
-    for (const target of targets) {
-      target.#credit = 0;
-      target.#stir();
-    }
   }
 
   sendRaw(bytes: Uint8Array | string, messages: 0 | 1): void {

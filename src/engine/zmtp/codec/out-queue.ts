@@ -189,26 +189,6 @@ export class OutQueue {
     return messages;
   }
 
-  /** Moves queued messages, except those in flight, to other queues, round-robin. */
-  moveTo(queues: readonly OutQueue[]): void {
-    let at = 0;
-    for (let segment = this.#segments.shift(); segment !== undefined; segment = this.#segments.shift()) {
-      const queue = queues[at] as OutQueue;
-      const size = segment.end - segment.start;
-      this.messages -= segment.messages;
-      this.bytes -= size;
-      this.frames -= segment.frames;
-      queue.#segments.push(segment);
-      queue.messages += segment.messages;
-      queue.bytes += size;
-      queue.frames += segment.frames;
-      // The slab belongs to another encoder.
-      queue.#last = undefined;
-      if (segment.whole) at = (at + 1) % queues.length;
-    }
-    this.#last = undefined;
-  }
-
   /** Gives the segments in flight to a new owner. @param refused failed messages among them */
   handOver(refused = 0): void {
     for (const { messages } of this.#inFlight) this.messages -= messages;

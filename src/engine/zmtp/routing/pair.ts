@@ -25,16 +25,12 @@ export class PairRouting extends FairRouting {
 
   /** libzmq completes a second peer's handshake and ignores the peer. */
   override refuse(_peer: Peer, pipe: Pipe | undefined): Fault | undefined {
-    if (this.#pipe === undefined || this.#pipe === pipe || this.#pipe.released) return undefined;
+    if (this.#pipe === undefined || this.#pipe === pipe) return undefined;
     return handshakeFault(`a ${this.#type} socket has one peer, and it is there already`);
   }
 
   override add(pipe: Pipe): void {
     super.add(pipe);
-    this.#choose();
-  }
-
-  override released(): void {
     this.#choose();
   }
 
@@ -44,10 +40,9 @@ export class PairRouting extends FairRouting {
     this.#choose();
   }
 
-  /** A released peer gets messages only while there is no other. */
   #choose(): void {
-    if (this.#pipe?.released === false) return;
-    for (const pipe of this.pipes) if (this.#pipe?.released !== false) this.#pipe = pipe;
+    if (this.#pipe !== undefined) return;
+    [this.#pipe] = this.pipes;
     this.effects.routingOnWritable();
   }
 

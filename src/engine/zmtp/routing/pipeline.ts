@@ -5,7 +5,7 @@
 
 import { OfferResult, type OutgoingMessage, type RelaySink, type RelaySource } from "../../engine.js";
 import type { Pipe } from "../pipe.js";
-import { LoadBalancer, moveToOthers } from "./queues.js";
+import { LoadBalancer } from "./queues.js";
 import { FairRouting, type RoutingEffects } from "./routing.js";
 
 export class PipelineRouting extends FairRouting {
@@ -39,22 +39,12 @@ export class PipelineRouting extends FairRouting {
     this.out.remove(pipe);
   }
 
-  override released(pipe: Pipe, released: boolean): void {
-    this.out.remove(pipe);
-    if (!released && this.#sends) this.room(pipe);
-  }
-
-  override move(from: Pipe): void {
-    if (this.#sends) moveToOthers(from, this.pipes);
-  }
-
   override messages(pipe: Pipe): void {
     if (this.#receives) super.messages(pipe);
     else pipe.discard(); // PUSH does not receive.
   }
 
   override room(pipe: Pipe): void {
-    if (pipe.released) return;
     this.out.add(pipe);
     super.room(pipe);
   }

@@ -122,17 +122,6 @@ export class LoadBalancer {
   }
 }
 
-/** Prefers linked pipes. @param most targets @returns the targets; if empty, the queue stays */
-export function moveToOthers(from: Pipe, pipes: Iterable<Pipe>, most = Number.POSITIVE_INFINITY): Pipe[] {
-  if (from.out.length === 0) return [];
-  const others = [...pipes].filter((pipe) => pipe !== from && pipe.takesMoved);
-  const linked = others.filter(({ link }) => link !== undefined);
-  const targets = (linked.length > 0 ? linked : others).slice(0, most);
-  if (targets.length > 0) from.moveTo(targets);
-  else for (const pipe of pipes) if (pipe !== from && !pipe.released) pipe.awaitRoom();
-  return targets;
-}
-
 export interface FanOutEffects {
   readonly options: { readonly noDrop?: boolean | undefined };
   dropped(reason: "peer-full", messages: number, pipe: Pipe): void;

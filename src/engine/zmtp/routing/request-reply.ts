@@ -3,7 +3,7 @@ import { randomStart } from "../../../core/bytes.js";
 import { OfferResult, type OutgoingMessage } from "../../engine.js";
 import type { Pipe } from "../pipe.js";
 import { PipelineRouting } from "./pipeline.js";
-import { FairQueue, moveToOthers } from "./queues.js";
+import { FairQueue } from "./queues.js";
 import { Routing, type RoutingEffects } from "./routing.js";
 
 const EMPTY = Buffer.alloc(0);
@@ -51,15 +51,7 @@ export class RequestRouting extends PipelineRouting {
 
   override removed(pipe: Pipe): void {
     super.removed(pipe);
-    // A released pipe's queue moves to another pipe.
-    if (!pipe.released || pipe.out.messages === 0) this.#left(pipe);
-  }
-
-  /** The request is still unsent. */
-  override move(from: Pipe): void {
-    if (from !== this.#asked) return;
-    const [to] = moveToOthers(from, this.pipes, 1);
-    if (to !== undefined) this.#asked = to;
+    this.#left(pipe);
   }
 
   override messages(pipe: Pipe): void {

@@ -112,11 +112,6 @@ export abstract class Routing {
     if (this.#orphanedPipes.push(pipe) >= this.#mostOrphanedPipes) this.#dropEmptyOrphans();
   }
 
-  /** Called when a release starts or is undone. */
-  released(_pipe: Pipe, _released: boolean): void {}
-
-  move(_from: Pipe): void {}
-
   tooManyOrphans(): boolean {
     if (this.#orphanedPipes.length >= MAX_ORPHANED_PIPES) this.#dropEmptyOrphans();
     return this.#orphanedPipes.length >= MAX_ORPHANED_PIPES;

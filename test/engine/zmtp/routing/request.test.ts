@@ -74,25 +74,6 @@ test.each([
   });
 });
 
-test.each([
-  ["a reply is lost with a released peer that has the request", true, 1],
-  ["a request that waits at a released peer moves to another", false, 0],
-])("%s", (_, isSent, lost) => {
-  const world = new RoutingWorld({ type: "Request" });
-  const asked = world.joined();
-  asked.blocked = true;
-  world.routing.offer("q");
-  if (isSent) asked.reads();
-  asked.pipe.released = true;
-  world.routing.released(asked.pipe, true);
-  world.routing.removed(asked.pipe);
-  expect(world.repliesLost).toBe(lost);
-  const next = world.joined();
-  world.routing.move(asked.pipe);
-  next.reads();
-  expect(next.messages).toEqual(isSent ? [] : [["", "q"]]);
-});
-
 test("a reply without a delimiter closes its peer, and a reply of the delimiter alone is an empty frame", () => {
   const world = new RoutingWorld({ type: "Request" });
   const peer = world.joined();
