@@ -138,10 +138,10 @@ export class Connections implements ConnectionEffects, Policing {
     return matching.length;
   }
 
-  endHandshakes(goesOn: (dialling: Dialer) => boolean): void {
-    for (const [connection, { pipe, dialling }] of this.#all) {
-      if (pipe === undefined && !(dialling !== undefined && goesOn(dialling))) connection.close("local");
-    }
+  /** Of accepted peers, and of dialers that have stopped. */
+  endHandshakes(): void {
+    for (const [connection, { pipe, dialling }] of this.#all)
+      if (pipe === undefined && dialling?.stopped !== false) connection.close("local");
   }
 
   /** @param timeout ms */

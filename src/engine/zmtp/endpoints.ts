@@ -238,10 +238,6 @@ export class Endpoints implements EngineEndpoints {
     }
   }
 
-  has(dialer: Dialer): boolean {
-    return this.#connected.has(dialer);
-  }
-
   stopListening(): void {
     this.#isListeningOver = true;
     const { effects } = this.state;
@@ -264,7 +260,7 @@ export class Endpoints implements EngineEndpoints {
   #dialled(dialer: Dialer, stream: Stream): void {
     this.state.effects.event({ type: "connect", address: dialer.endpoint });
     // A listener of the event may have disconnected or closed the socket.
-    if (this.#connected.has(dialer)) this.connections.open(stream, dialer.endpoint, dialer)?.start();
+    if (!dialer.stopped) this.connections.open(stream, dialer.endpoint, dialer)?.start();
     else stream.socket.destroy();
   }
 

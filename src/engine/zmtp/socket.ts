@@ -129,7 +129,7 @@ class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects, SocketS
     if (halfClose) {
       connections.isHalfClosing = true;
       this.#peers.halfClose();
-    } else connections.endHandshakes(() => false);
+    } else connections.endHandshakes();
     this.changed();
   }
 
@@ -344,7 +344,7 @@ class Closing {
     connections.drain(timeout);
     peers.drain(timeout);
     // Handshakes of endpoints with queued messages continue.
-    connections.endHandshakes((dialling) => endpoints.has(dialling));
+    connections.endHandshakes();
     this.proceed();
   }
 
