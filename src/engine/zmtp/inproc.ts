@@ -10,9 +10,9 @@ import type { Connections } from "./connections.js";
 import { Dialer } from "./dialer.js";
 import { faultEvents, tooLargeText } from "./errors.js";
 import type { Fault } from "./mechanism/mechanism.js";
-import { identityOf, pipeOptions } from "./options.js";
+import { identityOf } from "./options.js";
 import type { Peers } from "./peers.js";
-import { type CloseReason, type Link, limitOf, type Peer, type Pipe, type ReceiveMarks } from "./pipe.js";
+import { type CloseReason, type Link, limitOf, type Peer, type Pipe } from "./pipe.js";
 import { wireNameOf } from "./routing/routing.js";
 import type { SocketState } from "./socket-state.js";
 import type { ThreadNames } from "./threads/thread-names.js";
@@ -32,14 +32,12 @@ export class InprocLink implements Link {
   #other: InprocLink | undefined = undefined;
   #far: Pipe | undefined = undefined;
   readonly #onEnd: OnEnd;
-  #marks: ReceiveMarks;
   #unannounced = false;
   /** Delivery stops, and the link ends after this turn. */
   #fault: StreamFault | undefined = undefined;
 
-  constructor(pipe: Pipe, marks: ReceiveMarks, onEnd: OnEnd) {
+  constructor(pipe: Pipe, onEnd: OnEnd) {
     this.#pipe = pipe;
-    this.#marks = marks;
     this.#onEnd = onEnd;
   }
 
@@ -69,7 +67,7 @@ export class InprocLink implements Link {
   }
 
   get room(): number {
-    return limitOf(this.#other === undefined ? 0 : this.#other.#marks.receiveHighWaterMark);
+    return limitOf(this.#far?.receiveMarks.receiveHighWaterMark ?? 0);
   }
 
   get aheadBytes(): number {
@@ -77,11 +75,10 @@ export class InprocLink implements Link {
   }
 
   get roomBytes(): number {
-    return limitOf(this.#other === undefined ? 0 : this.#other.#marks.receiveHighWaterMarkBytes);
+    return limitOf(this.#far?.receiveMarks.receiveHighWaterMarkBytes ?? 0);
   }
 
-  marksChanged(marks: ReceiveMarks): void {
-    this.#marks = marks;
+  marksChanged(): void {
     this.#far?.roomChanged();
   }
 
@@ -102,9 +99,7 @@ export class InprocLink implements Link {
     const queue = far.in;
     this.#fault = queue.pushFrames(frames);
     this.#unannounced = true;
-    if (this.#fault === undefined) return queue.cost;
-    this.#pipe.out.handOver(1);
-    return Number.POSITIVE_INFINITY;
+    return this.#fault === undefined ? queue.cost : Number.POSITIVE_INFINITY;
   }
 
   #tooLargeFor(receiver: Pipe): string | undefined {
@@ -115,14 +110,13 @@ export class InprocLink implements Link {
     const { out } = this.#pipe;
     if (out.length === 0 || this.#fault !== undefined) return;
     const segments = this.#pipe.takeOut(Number.POSITIVE_INFINITY);
-    const [given, had] = [out.messages, other.in.messages];
     // Receivers of a publisher's message may write to their frames.
     const shared = FANS_OUT.includes(other.peer?.socketType ?? "");
     for (const { bytes, start, end } of segments) {
       this.#fault ??= shared ? other.in.push(copyRange(bytes, start, end)) : other.in.push(bytes, start, end);
     }
-    // The faulty message and those after it are lost with the link.
-    out.handOver(this.#fault === undefined ? 0 : given - (other.in.messages - had));
+    // As over a wire, a refused message and those after it count as sent.
+    out.handOver();
     this.#unannounced = true;
   }
 
@@ -335,8 +329,8 @@ export class InprocPeers implements Binder {
     }
     dialer.connected();
     const pipe = this.#peers.make(endpoint, false);
-    const far = new InprocLink(dial.pipe, theirs.#marks, theirs.#endOf(dial.pipe, dial));
-    const near = new InprocLink(pipe, this.#marks, this.#endOf(pipe));
+    const far = new InprocLink(dial.pipe, theirs.#endOf(dial.pipe, dial));
+    const near = new InprocLink(pipe, this.#endOf(pipe));
     InprocLink.join(far, theirPeer, near, ourPeer);
     this.#peers.add(pipe);
     this.#peers.joined(pipe);
@@ -377,10 +371,6 @@ export class InprocPeers implements Binder {
     const isLeaving = dial.pipe.leaving !== undefined;
     if (isLeaving) dial.dialer.stop();
     if (this.#state.closing || isLeaving) setImmediate(() => dial.pipe.link?.close("local"));
-  }
-
-  get #marks(): ReceiveMarks {
-    return pipeOptions(this.#state.options, this.#state.type);
   }
 
   #asPeer(): Peer {

@@ -55,7 +55,7 @@ export interface Link {
   readonly roomBytes?: number;
   /** Requests `relieved` once the receiver has taken messages. */
   awaitRoom?(): void;
-  marksChanged?(marks: ReceiveMarks): void;
+  marksChanged?(): void;
   readonly remote?: string;
   /** The system takes a write at once while it has room, so an early one does not block the link. */
   readonly prompt?: boolean;
@@ -115,9 +115,6 @@ export interface PipeOptions {
   /** Whether small messages are written early: the peer may answer. */
   readonly early: boolean;
 }
-
-/** 0: no bound. */
-export type ReceiveMarks = Pick<PipeOptions, "receiveHighWaterMark" | "receiveHighWaterMarkBytes">;
 
 export class Pipe implements PeerMeterEffects, BudgetedPipe {
   readonly out = new OutQueue();
@@ -380,13 +377,18 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#effects.pipeOnMessages(this);
   }
 
+  /** 0: no bound. */
+  get receiveMarks(): Pick<PipeOptions, "receiveHighWaterMark" | "receiveHighWaterMarkBytes"> {
+    return this.#options;
+  }
+
   get isGone(): boolean {
     return this.ended || this.leaving !== undefined;
   }
 
   marksChanged(options: PipeOptions): void {
     this.#options = options;
-    this.link?.marksChanged?.(options);
+    this.link?.marksChanged?.();
     this.roomChanged();
     this.#taken();
   }
@@ -499,7 +501,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#budget.forget(this);
     this.#starved = false;
     this.#held = false;
-    const lost = this.out.lose();
+    const lost = this.out.confirm();
     if (this.outlives) this.relieved();
     return lost;
   }

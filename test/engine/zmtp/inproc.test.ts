@@ -10,8 +10,7 @@ function side(maxMessageSize = -1) {
   const owner = pipeOwner();
   const pipe = pipeOf(owner, { maxMessageSize });
   const ends: string[] = [];
-  const marks = { receiveHighWaterMark: 10, receiveHighWaterMarkBytes: 0 };
-  const link = new InprocLink(pipe, marks, (reason) => ends.push(reason));
+  const link = new InprocLink(pipe, (reason) => ends.push(reason));
   const takeAll = (): string[] => {
     const all: string[] = [];
     while (pipe.in.messages > 0) all.push(pipe.take().map(String).join("|"));
@@ -74,24 +73,6 @@ test("frames past the receiver's limit end the link as a fault of the protocol, 
     expect([one.ends, two.ends]).toEqual([["remote"], ["protocol"]]);
     expect(two.pipe.in.messages).toBe(1);
   }
-});
-
-test("a message past the limit and those behind it are counted as lost with the link, and no more", async () => {
-  const { one, two } = joined(10);
-  const body = Buffer.alloc(11);
-  const messages = ["a", body, "b", Buffer.alloc(1_000), "c"];
-  for (const message of messages) one.pipe.send(message, 0, undefined);
-  one.pipe.flush();
-  one.pipe.send("waits", 0, undefined);
-  await null;
-  expect([two.takeAll(), one.pipe.unlinked(), one.pipe.out.messages]).toEqual([["a"], 4, 1]);
-  expect(one.pipe.unlinked()).toBe(0);
-
-  const given = joined(10);
-  given.one.pipe.send(Buffer.alloc(11), 0, undefined, true);
-  given.one.pipe.send(Buffer.from("waits"), 0, undefined, true);
-  await null;
-  expect([given.one.pipe.end(), given.one.pipe.out.messages]).toEqual([2, 0]);
 });
 
 test("frames that a side has when it ends the link are heard of", () => {

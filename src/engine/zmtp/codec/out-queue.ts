@@ -1,9 +1,7 @@
 /**
  * The bytes of one pipe that have yet to go out, in wire order.
  *
- *   add() --> segments --take()--> in flight --confirm()--> the kernel has them
- *                                     |  lose()
- *                                     +--> gone with the connection
+ *   add() --> segments --take()--> in flight --confirm()--> the kernel has them, or they are gone with the connection
  *
  * Adjacent messages of one slab share a segment. A message counts against the high-water mark until the
  * kernel has its last byte.
@@ -51,8 +49,6 @@ export class OutQueue {
   frames = 0;
   /** The program had transferred their memory to a thread. */
   detached = 0;
-  /** Handed over without success; lost with the link. */
-  #refused = 0;
   /** Messages are pieces of a stream, so a detached one is fatal. */
   inPieces = false;
   readonly #segments = new RingBuffer<Segment>(4);
@@ -176,7 +172,7 @@ export class OutQueue {
     return this.#inFlight;
   }
 
-  /** Ends the messages in flight. @returns their number */
+  /** Ends the messages in flight, sent or lost. @returns their number */
   confirm(): number {
     if (this.#inFlight.length === 0) return 0;
     let messages = 0;
@@ -189,20 +185,10 @@ export class OutQueue {
     return messages;
   }
 
-  /** Gives the segments in flight to a new owner. @param refused failed messages among them */
-  handOver(refused = 0): void {
+  /** Gives the segments in flight to a new owner. */
+  handOver(): void {
     for (const { messages } of this.#inFlight) this.messages -= messages;
     this.#inFlight.length = 0;
-    this.#refused += refused;
-    this.messages += refused;
-  }
-
-  /** Drops messages in flight. @returns their number */
-  lose(): number {
-    const refused = this.#refused;
-    this.#refused = 0;
-    this.messages -= refused;
-    return this.confirm() + refused;
   }
 
   /** Drops queued messages, except those in flight. @returns their number */
@@ -220,7 +206,7 @@ export class OutQueue {
   }
 
   clear(): number {
-    return this.lose() + this.clearWaiting();
+    return this.confirm() + this.clearWaiting();
   }
 
   #drop(begin: number): void {

@@ -103,7 +103,7 @@ describe("the queue", () => {
           queue.confirm();
           flying = [];
         } else if (how === "lose") {
-          expect(queue.lose()).toBe(messages(flying));
+          expect(queue.confirm()).toBe(messages(flying));
           flying = [];
         } else if (how === "clearWaiting") {
           expect(queue.clearWaiting()).toBe(messages(waiting));
