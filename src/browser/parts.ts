@@ -7,7 +7,6 @@ import { ignore } from "../core/waiter.js";
 import type { CurveParts } from "../engine/zmtp/mechanism/mechanism.js";
 import type { EngineParts } from "../engine/zmtp/parts.js";
 import type { EventLoopHold } from "../engine/zmtp/process-hold.js";
-import { LOADED_ROUTINGS } from "../engine/zmtp/routing/routing.js";
 
 function noCurve(): never {
   throw new NotSupportedError(
@@ -31,7 +30,6 @@ type Addable = "curve" | "inproc";
 type PageParts = Omit<EngineParts, Addable> & { -readonly [Key in Addable]: EngineParts[Key] };
 
 export const PAGE_PARTS: PageParts = {
-  routings: LOADED_ROUTINGS,
   curve: NO_CURVE,
   inproc: undefined,
   eventLoop: () => NO_HOLD,

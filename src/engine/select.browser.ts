@@ -7,6 +7,7 @@ import { NO_CURVE, PAGE_PARTS } from "../browser/parts.js";
 import { webSocketTransport } from "../browser/web-socket.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import type { Engine, EngineCapabilities } from "./engine.js";
+import { LOADED_ROUTINGS } from "./zmtp/routing/routing.js";
 import { ZMTP_CAPABILITIES, ZmtpContext } from "./zmtp/socket.js";
 import type { Transport } from "./zmtp/transport/transport.js";
 import type { Platform } from "./zmtp/transport/transports.js";
@@ -37,7 +38,7 @@ const ENGINE: Engine = {
   capabilities: CAPABILITIES,
   get features() {
     const curve = PAGE_PARTS.curve !== NO_CURVE;
-    const draft = PAGE_PARTS.routings.Dish !== undefined;
+    const draft = LOADED_ROUTINGS.Dish !== undefined;
     return { ipc: false, pgm: false, tipc: false, norm: false, curve, gssapi: false, draft };
   },
   checkEndpoint,

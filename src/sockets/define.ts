@@ -13,15 +13,15 @@ import { SENDING } from "./writable.js";
  * A Push has no `receive` and a Pull no `send`, also at run time.
  *
  * @internal
- * @param routing the engine's part for this type, for pages: they load it with the class only
+ * @param routing the part of the engine `zmtp` for this type
  */
 export function defineSocket(
   socketClass: { readonly prototype: HasCore },
   type: SocketTypeName,
-  routing?: RoutingOf,
+  routing: RoutingOf,
   sending: object = SENDING,
 ): void {
-  if (routing !== undefined) LOADED_ROUTINGS[type] = routing;
+  LOADED_ROUTINGS[type] = routing;
   if (WRITABLE.some((each) => each === type)) defineMethods(socketClass, sending);
   if (READABLE.some((each) => each === type)) defineMethods(socketClass, RECEIVING);
   defineOptions(socketClass, type);

@@ -1,7 +1,7 @@
 /** PAIR (31/EXPAIR). */
 import type { OptionsFor } from "../core/option-table.js";
 import { SocketType } from "../core/socket-type.js";
-import * as routings from "../engine/zmtp/routing/routings.js";
+import { PairRouting } from "../engine/zmtp/routing/pair.js";
 import { defineSocket } from "./define.js";
 import { type BodyIn, type BodyOut, type Raw, type Settled, shapeFor } from "./message.js";
 import type { Readable } from "./readable.js";
@@ -37,4 +37,4 @@ export interface Pair<T = Raw>
   extends Readable<BodyIn<Settled<T>>>,
     Writable<BodyOut<Settled<T>>>,
     Properties<OptionsFor<"Pair">> {}
-defineSocket(Pair, "Pair", routings.Pair);
+defineSocket(Pair, "Pair", (effects) => new PairRouting(effects));

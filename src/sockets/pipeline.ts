@@ -1,7 +1,7 @@
 /** PUSH and PULL (30/PIPELINE). */
 import type { OptionsFor } from "../core/option-table.js";
 import { SocketType } from "../core/socket-type.js";
-import * as routings from "../engine/zmtp/routing/routings.js";
+import { PipelineRouting } from "../engine/zmtp/routing/pipeline.js";
 import { defineSocket } from "./define.js";
 import { type BodyIn, type BodyOut, type Raw, type Settled, shapeFor } from "./message.js";
 import type { Readable } from "./readable.js";
@@ -37,7 +37,7 @@ export class Push<T = Raw> extends Socket {
   }
 }
 export interface Push<T = Raw> extends Writable<BodyOut<Settled<T>>>, Properties<OptionsFor<"Push">> {}
-defineSocket(Push, "Push", routings.Push);
+defineSocket(Push, "Push", (effects) => new PipelineRouting(effects, true, false));
 
 /**
  * Receives messages from its peers fairly (30/PIPELINE, The PULL Socket Type).
@@ -64,4 +64,4 @@ export class Pull<T = Raw> extends Socket {
   }
 }
 export interface Pull<T = Raw> extends Readable<BodyIn<Settled<T>>>, Properties<OptionsFor<"Pull">> {}
-defineSocket(Pull, "Pull", routings.Pull);
+defineSocket(Pull, "Pull", (effects) => new PipelineRouting(effects, false, true));

@@ -8,7 +8,8 @@ import type { OptionsFor } from "../core/option-table.js";
 import { SocketType } from "../core/socket-type.js";
 import type { WaitOptions } from "../core/waiter.js";
 import { MAX_PREFIX_LENGTH } from "../engine/frame.js";
-import * as routings from "../engine/zmtp/routing/routings.js";
+import { PublishRouting } from "../engine/zmtp/routing/publish.js";
+import { SubscribeRouting } from "../engine/zmtp/routing/subscribe.js";
 import { defineSocket } from "./define.js";
 import {
   FRAMES,
@@ -111,7 +112,7 @@ export class Publisher<T = Raw> extends Socket {
 export interface Publisher<T = Raw>
   extends Writable<TopicOut<Settled<T>>>,
     Properties<OptionsFor<"Publisher">> {}
-defineSocket(Publisher, "Publisher", routings.Publisher);
+defineSocket(Publisher, "Publisher", (effects) => new PublishRouting(effects, false));
 
 /**
  * Receives messages whose first frame begins with a subscribed prefix (29/PUBSUB, The SUB Socket Type).
@@ -154,7 +155,7 @@ export class Subscriber<T = Raw> extends Socket {
 export interface Subscriber<T = Raw>
   extends Readable<TopicIn<Settled<T>>>,
     Properties<OptionsFor<"Subscriber">> {}
-defineSocket(Subscriber, "Subscriber", routings.Subscriber);
+defineSocket(Subscriber, "Subscriber", (effects) => new SubscribeRouting(effects, true));
 
 /**
  * A publisher that receives its peers' subscriptions as one frame: `01` or `00`, then the prefix (29/PUBSUB, The XPUB
@@ -215,7 +216,7 @@ export interface XPublisher
   get welcomeMessage(): string | null;
   set welcomeMessage(value: string | Uint8Array | null);
 }
-defineSocket(XPublisher, "XPublisher", routings.XPublisher);
+defineSocket(XPublisher, "XPublisher", (effects) => new PublishRouting(effects, true));
 
 /**
  * A subscriber that sends its subscriptions as one frame: `01` or `00`, then the prefix (29/PUBSUB, The XSUB Socket
@@ -246,7 +247,7 @@ export interface XSubscriber
   extends Readable<Buffer[]>,
     Writable<MessageLike | MessageLike[]>,
     Properties<OptionsFor<"XSubscriber">> {}
-defineSocket(XSubscriber, "XSubscriber", routings.XSubscriber);
+defineSocket(XSubscriber, "XSubscriber", (effects) => new SubscribeRouting(effects, false));
 
 /** Checks all prefixes first; none means the empty one. */
 function applyPrefixes(

@@ -12,7 +12,9 @@ import { SocketType } from "../core/socket-type.js";
 import { backOff } from "../core/timers.js";
 import { MAX_TIMEOUT, Mutex } from "../core/waiter.js";
 import type { OutgoingMessage } from "../engine/engine.js";
-import * as routings from "../engine/zmtp/routing/routings.js";
+import { PipelineRouting } from "../engine/zmtp/routing/pipeline.js";
+import { ReplyRouting, RequestRouting } from "../engine/zmtp/routing/request-reply.js";
+import { RouterRouting } from "../engine/zmtp/routing/router.js";
 import { defineSocket } from "./define.js";
 import type { EndpointSource } from "./endpoint-source.js";
 import { Envelope } from "./envelope.js";
@@ -234,7 +236,7 @@ export interface Request<T = Raw>
     Writable<BodyOut<Settled<T>>>,
     Properties<OptionsFor<"Request">>,
     RoutingIdProperty {}
-defineSocket(Request, "Request", routings.Request);
+defineSocket(Request, "Request", (effects) => new RequestRouting(effects));
 
 /**
  * Receives a request and sends its reply, strictly alternating (28/REQREP, The REP Socket Type).
@@ -264,7 +266,7 @@ export interface Reply<T = Raw>
     Writable<BodyOut<Settled<T>>>,
     Properties<OptionsFor<"Reply">>,
     RoutingIdProperty {}
-defineSocket(Reply, "Reply", routings.Reply);
+defineSocket(Reply, "Reply", (effects) => new ReplyRouting(effects));
 
 /**
  * Sends to its peers in turn and receives from them fairly, in any order (28/REQREP, The DEALER Socket Type).
@@ -293,7 +295,7 @@ export interface Dealer<T = Raw>
     Writable<BodyOut<Settled<T>>>,
     Properties<OptionsFor<"Dealer">>,
     RoutingIdProperty {}
-defineSocket(Dealer, "Dealer", routings.Dealer);
+defineSocket(Dealer, "Dealer", (effects) => new PipelineRouting(effects, true, true));
 
 /**
  * Addresses each peer by its routing id, the first frame in both directions. Messages to unknown or full peers are
@@ -366,7 +368,7 @@ export interface Router<T = Raw>
     Writable<RoutedOut<Settled<T>>>,
     Properties<OptionsFor<"Router">>,
     RoutingIdProperty {}
-defineSocket(Router, "Router", routings.Router);
+defineSocket(Router, "Router", (effects) => new RouterRouting(effects));
 
 /** The timeout until a time that may be infinite or past. */
 function msUntil(time: number): number {

@@ -2,6 +2,7 @@
 import { InvalidArgumentError } from "../core/errors.js";
 import type { OptionsFor } from "../core/option-table.js";
 import { SocketType } from "../core/socket-type.js";
+import { StreamRouting } from "../engine/zmtp/routing/router.js";
 import { defineSocket } from "./define.js";
 import type { EndpointSource } from "./endpoint-source.js";
 import { type MessageLike, type MessageShape, toMessage } from "./message.js";
@@ -68,4 +69,4 @@ export interface Stream
   extends Readable<[Buffer, Buffer]>,
     Writable<[MessageLike, MessageLike]>,
     Properties<OptionsFor<"Stream">> {}
-defineSocket(Stream, "Stream");
+defineSocket(Stream, "Stream", (effects) => new StreamRouting(effects));

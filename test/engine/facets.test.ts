@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { SocketType } from "../../src/core/socket-type.js";
 import type { EngineListener } from "../../src/engine/engine.js";
 import { selectEngine } from "../../src/engine/select.js";
+import "../../src/index.js";
 
 const LISTENER: EngineListener = {
   engineOnReadable: () => undefined,

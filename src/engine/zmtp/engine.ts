@@ -8,9 +8,7 @@ import { CurveClient, CurveServer } from "./mechanism/curve.js";
 import { CURVE_PRIMITIVES, curveIsNative } from "./mechanism/curve-primitives.js";
 import type { EngineParts } from "./parts.js";
 import { EventLoopRef, ProcessEnd } from "./process-hold.js";
-import { DRAFT_ROUTINGS } from "./routing/draft-routings.js";
 import { RELAYS } from "./routing/relaying.js";
-import { ROUTINGS } from "./routing/routings.js";
 import { ZMTP_CAPABILITIES, ZmtpContext } from "./socket.js";
 import { ThreadNames, threadsConnect } from "./threads/thread-names.js";
 import { RAW } from "./transport/transport.js";
@@ -25,7 +23,6 @@ const CAPABILITIES: EngineCapabilities = Object.freeze({
 
 /** For contexts of Node.js. */
 export const NODE_PARTS: EngineParts = {
-  routings: { ...ROUTINGS, ...DRAFT_ROUTINGS },
   curve: {
     server: (options) => new CurveServer(options, CURVE_PRIMITIVES),
     client: (options) => new CurveClient(options, CURVE_PRIMITIVES),

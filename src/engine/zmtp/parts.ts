@@ -2,7 +2,6 @@
  * The parts of a context that not every program needs: Node.js has all (engine.ts), a page those it
  * imports (browser/parts.ts).
  */
-import type { SocketTypeName } from "../../core/socket-type.js";
 import type { EngineListener, EngineSocket } from "../engine.js";
 import type { Datagrams } from "./datagrams.js";
 import type { InprocNames } from "./inproc.js";
@@ -10,13 +9,11 @@ import type { CurveParts } from "./mechanism/mechanism.js";
 import type { Peers } from "./peers.js";
 import type { EventLoopHold, ProcessEnd } from "./process-hold.js";
 import type { Relays } from "./routing/relaying.js";
-import type { RoutingOf } from "./routing/routing.js";
 import type { SocketState } from "./socket-state.js";
 import type { RawParts } from "./transport/transport.js";
 import type { ZapClient } from "./zap.js";
 
 export interface EngineParts {
-  readonly routings: Readonly<Partial<Record<SocketTypeName, RoutingOf>>>;
   /** @throws NotSupportedError if the program has to add it first */
   readonly curve: CurveParts;
   /** @param shared whether the names belong to the process-wide context */

@@ -45,7 +45,7 @@ import { idOf, Peers } from "./peers.js";
 import type { CloseReason, Pipe } from "./pipe.js";
 import type { EventLoopHold } from "./process-hold.js";
 import type { Relays } from "./routing/relaying.js";
-import type { Routing, RoutingEffects } from "./routing/routing.js";
+import { LOADED_ROUTINGS, type Routing, type RoutingEffects } from "./routing/routing.js";
 import type { SocketEffects, SocketState } from "./socket-state.js";
 import type { Platform } from "./transport/transports.js";
 import type { ZapClient } from "./zap.js";
@@ -90,7 +90,7 @@ class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects, SocketS
     assertAllSupported(this.options);
     this.listener = listener;
     this.type = socketTypeName(type) as SocketTypeName;
-    const routing = parts.routings[this.type]?.(this);
+    const routing = LOADED_ROUTINGS[this.type]?.(this);
     if (routing === undefined)
       throw new NotSupportedError(`No part of this program has ${this.type} sockets`);
     this.routing = routing;

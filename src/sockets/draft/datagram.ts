@@ -5,6 +5,7 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import type { OptionsFor } from "../../core/option-table.js";
 import { SocketType } from "../../core/socket-type.js";
 import { MAX_DATAGRAM } from "../../engine/frame.js";
+import { PairRouting } from "../../engine/zmtp/routing/pair.js";
 import { defineSocket } from "../define.js";
 import { byteLengthOf, type MessageLike, type MessageShape, toFrame } from "../message.js";
 import type { Readable } from "../readable.js";
@@ -68,4 +69,4 @@ export interface Datagram
   extends Readable<[Buffer, Buffer]>,
     Writable<[MessageLike, MessageLike]>,
     Properties<OptionsFor<"Datagram">> {}
-defineSocket(Datagram, "Datagram");
+defineSocket(Datagram, "Datagram", (effects) => new PairRouting(effects));

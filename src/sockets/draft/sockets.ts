@@ -5,7 +5,10 @@
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import type { OptionsFor } from "../../core/option-table.js";
 import { SocketType } from "../../core/socket-type.js";
-import * as routings from "../../engine/zmtp/routing/draft-routings.js";
+import { PairRouting } from "../../engine/zmtp/routing/pair.js";
+import { PipelineRouting } from "../../engine/zmtp/routing/pipeline.js";
+import { DishRouting, RadioRouting } from "../../engine/zmtp/routing/radio-dish.js";
+import { ServerRouting } from "../../engine/zmtp/routing/router.js";
 import { defineSocket } from "../define.js";
 import type { Raw, Settled } from "../message.js";
 import type { Readable } from "../readable.js";
@@ -71,7 +74,7 @@ export interface Client<T = Raw>
   extends Readable<SingleIn<Settled<T>>>,
     Writable<SingleOut<Settled<T>>>,
     Properties<BothWays> {}
-defineSocket(Client, "Client", routings.Client);
+defineSocket(Client, "Client", (effects) => new PipelineRouting(effects, true, true));
 
 /**
  * Addresses each client by a routing id, a 32-bit number of this socket's choice: `receive` returns `[message, {
@@ -100,7 +103,7 @@ export interface Server<T = Raw>
   extends Readable<AddressedIn<Settled<T>, PeerAddress>>,
     AddressedWritable<SingleOut<Settled<T>>, PeerAddress>,
     Properties<BothWays> {}
-defineSocket(Server, "Server", routings.Server, TO_PEER);
+defineSocket(Server, "Server", (effects) => new ServerRouting(effects), TO_PEER);
 
 /**
  * Addresses other Peers by routing ids as a {@link Server} does, and can connect and speak first (51/P2P, The PEER
@@ -145,7 +148,7 @@ export interface Peer<T = Raw>
   extends Readable<AddressedIn<Settled<T>, PeerAddress>>,
     AddressedWritable<SingleOut<Settled<T>>, PeerAddress>,
     Properties<BothWays> {}
-defineSocket(Peer, "Peer", routings.Peer, TO_PEER);
+defineSocket(Peer, "Peer", (effects) => new ServerRouting(effects), TO_PEER);
 
 export type RadioOptions<T = Raw> = OptionsFor<"Radio"> & ConstructionOptions & CodecOptions<T>;
 export type DishOptions<T = Raw> = OptionsFor<"Dish"> & ConstructionOptions & CodecOptions<T>;
@@ -175,7 +178,7 @@ export class Radio<T = Raw> extends Socket {
 export interface Radio<T = Raw>
   extends AddressedWritable<SingleOut<Settled<T>>, GroupAddress>,
     Properties<OptionsFor<"Radio">> {}
-defineSocket(Radio, "Radio", routings.Radio, TO_GROUP);
+defineSocket(Radio, "Radio", (effects) => new RadioRouting(effects), TO_GROUP);
 
 /**
  * Receives messages of joined groups: `[message, { group }]` (48/RADIO-DISH, The DISH Socket Type).
@@ -238,7 +241,7 @@ export class Dish<T = Raw> extends Socket {
 export interface Dish<T = Raw>
   extends Readable<AddressedIn<Settled<T>, MessageGroup>>,
     Properties<OptionsFor<"Dish">> {}
-defineSocket(Dish, "Dish", routings.Dish);
+defineSocket(Dish, "Dish", (effects) => new DishRouting(effects));
 
 export type ScatterOptions<T = Raw> = OptionsFor<"Scatter"> & ConstructionOptions & CodecOptions<T>;
 export type GatherOptions<T = Raw> = OptionsFor<"Gather"> & ConstructionOptions & CodecOptions<T>;
@@ -266,7 +269,7 @@ export class Scatter<T = Raw> extends Socket {
 export interface Scatter<T = Raw>
   extends Writable<SingleOut<Settled<T>>>,
     Properties<OptionsFor<"Scatter">> {}
-defineSocket(Scatter, "Scatter", routings.Scatter);
+defineSocket(Scatter, "Scatter", (effects) => new PipelineRouting(effects, true, false));
 
 /**
  * Receives messages from its peers fairly (49/SCATTER-GATHER, The GATHER Socket Type).
@@ -289,7 +292,7 @@ export class Gather<T = Raw> extends Socket {
   }
 }
 export interface Gather<T = Raw> extends Readable<SingleIn<Settled<T>>>, Properties<OptionsFor<"Gather">> {}
-defineSocket(Gather, "Gather", routings.Gather);
+defineSocket(Gather, "Gather", (effects) => new PipelineRouting(effects, false, true));
 
 export type ChannelOptions<T = Raw> = OptionsFor<"Channel"> & ConstructionOptions & CodecOptions<T>;
 
@@ -318,4 +321,4 @@ export interface Channel<T = Raw>
   extends Readable<SingleIn<Settled<T>>>,
     Writable<SingleOut<Settled<T>>>,
     Properties<OptionsFor<"Channel">> {}
-defineSocket(Channel, "Channel", routings.Channel);
+defineSocket(Channel, "Channel", (effects) => new PairRouting(effects, "CHANNEL"));

@@ -44,7 +44,7 @@ export interface RoutingEffects {
 
 export type RoutingOf = (effects: RoutingEffects) => Routing;
 
-/** Those of the socket classes that the program has loaded. A page has no others. */
+/** Those of the socket classes that the program has loaded. */
 export const LOADED_ROUTINGS: Partial<Record<SocketTypeName, RoutingOf>> = {};
 
 export abstract class Routing {

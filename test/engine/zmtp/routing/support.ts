@@ -5,10 +5,16 @@
 import { type OptionValues, optionValues } from "../../../../src/core/option-table.js";
 import type { SocketTypeName } from "../../../../src/core/socket-type.js";
 import type { SocketEvent } from "../../../../src/engine/events.js";
-import { NODE_PARTS } from "../../../../src/engine/zmtp/engine.js";
 import type { CloseReason, Link, Peer, Pipe, PipeEffects } from "../../../../src/engine/zmtp/pipe.js";
 import { RELAYS } from "../../../../src/engine/zmtp/routing/relaying.js";
-import type { Routing, RoutingEffects, RoutingOf } from "../../../../src/engine/zmtp/routing/routing.js";
+import {
+  LOADED_ROUTINGS,
+  type Routing,
+  type RoutingEffects,
+  type RoutingOf,
+} from "../../../../src/engine/zmtp/routing/routing.js";
+import "../../../../src/index.js";
+import "../../../../src/sockets/draft/index.js";
 import { decodeStream, encodeFrame } from "../codec/support.js";
 import { pipeOf } from "../support/pipe-owner.js";
 
@@ -136,7 +142,7 @@ export class RoutingWorld implements RoutingEffects, PipeEffects {
   constructor({ type, options, sendHighWaterMark = 1_000, receiveHighWaterMark = 1_000 }: WorldOptions) {
     this.options = optionValues({ receiveHighWaterMark, ...options });
     this.#marks = { sendHighWaterMark, receiveHighWaterMark };
-    this.routing = (NODE_PARTS.routings[type] as RoutingOf)(this);
+    this.routing = (LOADED_ROUTINGS[type] as RoutingOf)(this);
   }
 
   /** A peer as `connect` makes it (queue from the start), or as it is accepted. */
