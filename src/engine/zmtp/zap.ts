@@ -23,27 +23,21 @@ const STATUS = /^[2-5]00$/;
 
 /** ms */
 const ANSWER_TIME = 30_000;
-/** Beyond, peers are refused. */
-const MAX_QUESTIONS = 4_096;
 
 export class ZapClient {
   readonly #open: (listener: EngineListener) => EngineSocket;
-  #questions = 0;
 
   constructor(open: (listener: EngineListener) => EngineSocket) {
     this.#open = open;
   }
 
   ask(peer: PeerCredentials, identity: Uint8Array): Promise<Verdict> {
-    if (this.#questions >= MAX_QUESTIONS) return Promise.resolve(false);
-    this.#questions += 1;
     return new Promise((resolve) => {
       let asked = true;
       const settle = (verdict: Verdict): void => {
         if (!asked) return;
         asked = false;
         clearTimeout(timer);
-        this.#questions -= 1;
         void socket.close(0);
         resolve(verdict);
       };

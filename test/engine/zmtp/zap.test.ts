@@ -89,17 +89,4 @@ describe("a question to the authentication service", () => {
     expect(one.answer).toEqual({ status: 400 });
     expect(three.answer).toMatchObject({ code: "ERR_ZAP_MALFORMED_REPLY" });
   });
-
-  test("past as many as may be under way lets nobody in, until one is answered", async () => {
-    const { answerTo, ask } = start();
-    const asked = Array.from({ length: 4_097 }, ask);
-    await settled();
-    expect(asked.slice(0, 4_096).every((each) => each.answer === "none")).toBe(true);
-    expect(asked[4_096]?.answer).toBe(false);
-    answerTo(7, "", "1.0", "1", "200", "", "", "");
-    await settled();
-    const again = ask();
-    await settled();
-    expect(again.answer).toBe("none");
-  });
 });
