@@ -232,13 +232,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   halfClose(): void {
-    if (this.#state === State.Handshaking) {
-      // A listener of the peer's joining called this; the connection opens when it returns.
-      setImmediate(() => {
-        if (this.#state === State.Open) this.halfClose();
-      });
-      return;
-    }
     if (this.#state !== State.Open) return;
     this.#enter(State.HalfClosed);
     this.flush();
