@@ -320,12 +320,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.queuedMore(messages);
   }
 
-  sendFirst(bytes: Uint8Array): void {
-    this.encoder.encodeRaw(bytes);
-    this.out.addFirst(this.encoder);
-    this.#stir();
-  }
-
   /** Call only if there is a message. @param first prepended */
   take(first?: Buffer, lease?: Lease): Buffer[] {
     const message = this.in.take(first, lease);

@@ -127,17 +127,6 @@ export class OutQueue {
     this.frames += frames;
   }
 
-  /** A command. */
-  addFirst(encoder: Encoder): void {
-    const waiting: Segment[] = [];
-    for (let segment = this.#segments.shift(); segment !== undefined; segment = this.#segments.shift())
-      waiting.push(segment);
-    this.#last = undefined;
-    this.add(encoder, 0);
-    for (const segment of waiting) this.#segments.push(segment);
-    this.#last = waiting.at(-1) ?? this.#last;
-  }
-
   /**
    * Puts whole messages in flight until they reach `maxBytes`: the next connection would get the rest of a
    * cut one as a message. Messages in transferred memory are dropped (`detached`).

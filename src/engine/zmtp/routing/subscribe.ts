@@ -49,8 +49,7 @@ export class SubscribeRouting extends FairRouting implements EngineSubscriptions
   override joined(pipe: Pipe): void {
     const frames: Buffer[] = [];
     for (const prefix of this.#prefixes.keys()) frames.push(this.frameOf(pipe, true, bytesOf(prefix)));
-    // Before messages that an XSUB's program has sent meanwhile.
-    if (frames.length > 0) pipe.sendFirst(Buffer.concat(frames));
+    if (frames.length > 0) pipe.sendRaw(Buffer.concat(frames), 0);
   }
 
   /**

@@ -63,13 +63,13 @@ describe("the queue", () => {
       {
         weight: 5,
         arbitrary: fc.record({
-          how: fc.constantFrom("take", "confirm", "confirm", "lose", "clearWaiting", "clear", "first"),
+          how: fc.constantFrom("take", "confirm", "confirm", "lose", "clearWaiting", "clear"),
           size: fc.constantFrom(1, 1_000, 100_000),
         }),
       },
     );
     forAll([fc.array(step, { maxLength: 60 })], { numRuns: 600, defaultRuns: 110 }, (steps) => {
-      const { encoder, queue, send, command, inFlight } = make();
+      const { queue, send, command, inFlight } = make();
       let waiting: Model = [];
       let flying: Model = [];
       let name = 0;
@@ -84,10 +84,6 @@ describe("the queue", () => {
         } else if (how === "command") {
           command(Buffer.concat([Buffer.of(4, 4), id]));
           waiting.push({ name, command: true, size });
-        } else if (how === "first") {
-          encoder.encodeRaw(Buffer.concat([Buffer.of(4, 4), id]));
-          queue.addFirst(encoder);
-          waiting.unshift({ name, command: true, size });
         } else if (how === "take") {
           queue.take(size);
           const { messages: got, commands } = decodeStream(inFlight());
