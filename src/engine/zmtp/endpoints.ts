@@ -37,9 +37,9 @@ interface EndpointAcceptor extends Acceptor {
 }
 
 export class Endpoints implements EngineEndpoints {
-  readonly state: SocketState;
   readonly connections: Connections;
-  readonly peers: Peers;
+  readonly #state: SocketState;
+  readonly #peers: Peers;
   readonly #admission: Admission;
   readonly #parts: EngineParts;
   readonly #names: () => InprocNames | undefined;
@@ -52,15 +52,15 @@ export class Endpoints implements EngineEndpoints {
 
   constructor(parts: EngineParts, state: SocketState, peers: Peers, names: () => InprocNames | undefined) {
     this.#parts = parts;
-    this.state = state;
-    this.peers = peers;
+    this.#state = state;
+    this.#peers = peers;
     this.#names = names;
     this.#admission = new Admission(state, parts);
     this.connections = new Connections(state, peers, this.#admission, parts.raw);
   }
 
   get #inprocPeers(): InprocPeers {
-    this.#inproc ??= this.#names()?.peersOf(this.state, this.peers, this.connections);
+    this.#inproc ??= this.#names()?.peersOf(this.#state, this.#peers, this.connections);
     if (this.#inproc === undefined) throw noTransport("inproc", "inproc://");
     return this.#inproc;
   }
@@ -68,7 +68,7 @@ export class Endpoints implements EngineEndpoints {
   /** `undefined` for another scheme. */
   #datagramsAt(endpoint: string): Datagrams | undefined {
     if (schemeOf(endpoint) !== "udp") return undefined;
-    this.#datagrams ??= this.#parts.datagrams?.(this.state, this.peers);
+    this.#datagrams ??= this.#parts.datagrams?.(this.#state, this.#peers);
     return this.#datagrams;
   }
 
@@ -79,7 +79,7 @@ export class Endpoints implements EngineEndpoints {
   async bind(endpoint: string, server?: HttpServerEndpoint["server"]): Promise<string> {
     const binder = this.#binderAt(endpoint);
     const acceptor = this.#acceptor();
-    const options = transportOptions(this.state.options);
+    const options = transportOptions(this.#state.options);
     const listener = await binder.listen(endpoint, options, acceptor, server).catch((error: ShoalError) => {
       throw this.#bindFailed(endpoint, error);
     });
@@ -96,7 +96,7 @@ export class Endpoints implements EngineEndpoints {
     const acceptor = this.#acceptor();
     let listener: Listener;
     try {
-      listener = binder.listenSync(endpoint, transportOptions(this.state.options), acceptor);
+      listener = binder.listenSync(endpoint, transportOptions(this.#state.options), acceptor);
     } catch (error) {
       throw this.#bindFailed(endpoint, error as ShoalError);
     }
@@ -107,7 +107,7 @@ export class Endpoints implements EngineEndpoints {
   #binderAt(endpoint: string): Binder {
     this.#admission.check();
     const binder: Binder = this.#datagramsAt(endpoint) ?? this.#transportOf(endpoint) ?? this.#inprocPeers;
-    binder.assertUsable?.("bind", this.state.options, endpoint);
+    binder.assertUsable?.("bind", this.#state.options, endpoint);
     return binder;
   }
 
@@ -125,19 +125,19 @@ export class Endpoints implements EngineEndpoints {
         this.#admission.report(fault, acceptor.endpoint, { address, remote: address });
       },
       failed: (error) => {
-        this.state.effects.event({ type: "accept:error", address: acceptor.endpoint, error });
+        this.#state.effects.event({ type: "accept:error", address: acceptor.endpoint, error });
       },
     };
     return acceptor;
   }
 
   #bindFailed(endpoint: string, error: ShoalError): ShoalError {
-    this.state.effects.event({ type: "bind:error", address: endpoint, error });
+    this.#state.effects.event({ type: "bind:error", address: endpoint, error });
     return error;
   }
 
   #isBound(listener: Listener, acceptor: EndpointAcceptor): string {
-    const { effects } = this.state;
+    const { effects } = this.#state;
     acceptor.endpoint = listener.endpoint;
     this.#listeners.add(listener);
     effects.event({ type: "bind", address: listener.endpoint });
@@ -149,7 +149,7 @@ export class Endpoints implements EngineEndpoints {
 
   /** HTTP servers that do not listen yet have one name. */
   async unbind(endpoint: string): Promise<void> {
-    const { effects } = this.state;
+    const { effects } = this.#state;
     // The endpoint may be bound again meanwhile.
     for (const listener of [...this.#listeners]) {
       if (listener.endpoint !== endpoint) continue;
@@ -163,7 +163,7 @@ export class Endpoints implements EngineEndpoints {
 
   connect(endpoint: string, routingId: string | undefined): Uint8Array | undefined {
     this.#admission.check();
-    const { options, type } = this.state;
+    const { options, type } = this.#state;
     const datagrams = this.#datagramsAt(endpoint);
     if (datagrams !== undefined) {
       datagrams.assertUsable("connect", options, endpoint);
@@ -176,10 +176,10 @@ export class Endpoints implements EngineEndpoints {
     const immediate = options.immediate === true && transport !== undefined;
     const raw = type === "Stream";
     // Before it connects, only a named raw peer can be sent to. No message may reach the next conversation.
-    const pipe = immediate || (raw && routingId === undefined) ? undefined : this.peers.make(endpoint, !raw);
+    const pipe = immediate || (raw && routingId === undefined) ? undefined : this.#peers.make(endpoint, !raw);
     if (pipe !== undefined) {
       if (routingId !== undefined) pipe.routingId = Buffer.from(routingId);
-      this.peers.add(pipe);
+      this.#peers.add(pipe);
     }
     if (transport === undefined) this.#start(this.#inprocPeers.connect(endpoint, routingId, pipe as Pipe));
     else this.#start(this.#streamDialer(endpoint, routingId, pipe, transport));
@@ -192,9 +192,9 @@ export class Endpoints implements EngineEndpoints {
     pipe: Pipe | undefined,
     transport: Transport,
   ): Dialer {
-    const { effects, options: live } = this.state;
+    const { effects, options: live } = this.#state;
     const options = transportOptions(live);
-    return new Dialer(this.state, {
+    return new Dialer(this.#state, {
       endpoint,
       routingId,
       pipe,
@@ -218,8 +218,8 @@ export class Endpoints implements EngineEndpoints {
     // As libzmq, a socket ends an endpoint that it does not dial again: messages would wait there forever.
     dialer.onOver = () => {
       this.#stop(dialer);
-      if (dialer.pipe !== undefined) this.peers.giveUp(dialer.pipe);
-      if (!dialer.leaving) this.state.listener.engineOnOver?.(dialer.endpoint);
+      if (dialer.pipe !== undefined) this.#peers.giveUp(dialer.pipe);
+      if (!dialer.leaving) this.#state.listener.engineOnOver?.(dialer.endpoint);
     };
     dialer.start();
   }
@@ -231,16 +231,16 @@ export class Endpoints implements EngineEndpoints {
       dialer.leaving = true;
       // Links within the process deliver at once.
       const lingers = pipe !== undefined && pipe.link?.ahead === undefined;
-      if (lingers && this.peers.leave(pipe, () => this.#giveUp(dialer, pipe), bound)) continue;
+      if (lingers && this.#peers.leave(pipe, () => this.#giveUp(dialer, pipe), bound)) continue;
       this.#stop(dialer);
-      if (pipe !== undefined) this.peers.end(pipe, "local");
+      if (pipe !== undefined) this.#peers.end(pipe, "local");
       connection?.close("local"); // A handshaking connection is not linked to the pipe.
     }
   }
 
   stopListening(): void {
     this.#isListeningOver = true;
-    const { effects } = this.state;
+    const { effects } = this.#state;
     for (const listener of this.#listeners) {
       const { endpoint: address } = listener;
       listener.close().catch((error: ShoalError) => effects.event({ type: "close:error", address, error }));
@@ -258,7 +258,7 @@ export class Endpoints implements EngineEndpoints {
   }
 
   #dialled(dialer: Dialer, stream: Stream): void {
-    this.state.effects.event({ type: "connect", address: dialer.endpoint });
+    this.#state.effects.event({ type: "connect", address: dialer.endpoint });
     // A listener of the event may have disconnected or closed the socket.
     if (!dialer.stopped) this.connections.open(stream, dialer.endpoint, dialer)?.start();
     else stream.socket.destroy();
@@ -267,10 +267,10 @@ export class Endpoints implements EngineEndpoints {
   /** `undefined` for inproc. @throws TransportError `EPROTONOSUPPORT` if the platform lacks the transport */
   #transportOf(endpoint: string): Transport | undefined {
     const scheme = schemeOf(endpoint);
-    const transport = this.state.platform.transports.get(scheme);
-    if (transport === undefined && (scheme !== "inproc" || this.state.names === undefined))
+    const transport = this.#state.platform.transports.get(scheme);
+    if (transport === undefined && (scheme !== "inproc" || this.#state.names === undefined))
       throw noTransport(scheme, endpoint);
-    if (this.state.type === "Stream" && (transport === undefined || transport.raw === false))
+    if (this.#state.type === "Stream" && (transport === undefined || transport.raw === false))
       throw new NotSupportedError(`A Stream has no ${scheme}: use tcp`);
     return transport;
   }

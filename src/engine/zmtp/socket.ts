@@ -77,7 +77,9 @@ class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects, SocketS
   #wantsRead = false;
   #wantsWrite = false;
   readonly #processEnd: { forget(): void } | undefined;
-  #closing: Closing | undefined = undefined;
+  #onClosed: ((result: EngineCloseResult) => void) | undefined = undefined;
+  #lingers = true;
+  #lingerTimer: NodeJS.Timeout | undefined = undefined;
   readonly #dropped = { ...NONE_DROPPED };
 
   constructor(context: ZmtpContext, type: SocketType, options: EngineOptions, listener: EngineListener) {
@@ -102,11 +104,7 @@ class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects, SocketS
     this.policing = this.endpoints.connections;
     this.#processEnd = parts.processEnd?.(this, this.#peers.pipes, () => context.blocky);
     this.eventLoop = parts.eventLoop(
-      (bound) =>
-        this.#wantsRead ||
-        this.#wantsWrite ||
-        (bound && this.endpoints.bound > 0) ||
-        this.#closing !== undefined,
+      (bound) => this.#wantsRead || this.#wantsWrite || (bound && this.endpoints.bound > 0) || this.closing,
     );
   }
 
@@ -185,7 +183,7 @@ class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects, SocketS
   }
 
   get writable(): boolean {
-    return this.#closing === undefined && this.routing.writable;
+    return !this.closing && this.routing.writable;
   }
 
   get replyLost(): boolean {
@@ -225,23 +223,52 @@ class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects, SocketS
     };
   }
 
+  /** Waits for queued messages of connected and dialled peers, at most the linger. */
   close(linger: number): Promise<EngineCloseResult> {
     this.#wantsRead = false;
     this.#wantsWrite = false;
+    this.closing = true;
+    this.#lingers = linger !== 0;
+    this.eventLoop.changed();
+    const { connections } = this.endpoints;
+    this.endpoints.stopListening();
+    this.endpoints.stopDialling(this.#lingers);
+    // Also without a linger: the kernel gets what it takes at once.
+    const timeout = closeTimeoutOf(linger);
+    connections.drain(timeout);
+    this.#peers.drain(timeout);
+    // Handshakes of endpoints with queued messages continue.
+    connections.endHandshakes();
     return new Promise((resolve) => {
-      this.#closing = new Closing(this.endpoints, linger, (result) => {
-        this.#closing = undefined;
-        this.#processEnd?.forget();
-        this.eventLoop.end();
-        resolve(result);
-      });
-      this.eventLoop.changed();
-      this.#closing.start();
+      this.#onClosed = resolve;
+      if (linger > 0) this.#lingerTimer = setTimeout(() => this.#end(), linger);
+      this.#proceed();
+    });
+  }
+
+  #proceed(): void {
+    if (this.#onClosed === undefined) return;
+    const pipes = [...this.#peers.pipes];
+    if (!this.#lingers || pipes.every(({ out }) => out.messages === 0)) this.#end();
+  }
+
+  #end(): void {
+    const onClosed = this.#onClosed;
+    this.#onClosed = undefined;
+    clearTimeout(this.#lingerTimer);
+    this.endpoints.stopDialling(false);
+    const discarded = this.#peers.endAll();
+    this.endpoints.connections.endAll();
+    // The caller of `close` gets its promise first.
+    setImmediate(() => {
+      this.#processEnd?.forget();
+      this.eventLoop.end();
+      onClosed?.({ drained: discarded === 0, discarded });
     });
   }
 
   routingOnReadable(): void {
-    if (!this.#wantsRead || this.#closing !== undefined) return;
+    if (!this.#wantsRead || this.closing) return;
     this.#wantsRead = false;
     this.spin?.came();
     this.listener.engineOnReadable();
@@ -249,7 +276,7 @@ class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects, SocketS
   }
 
   routingOnWritable(): void {
-    if (!this.#wantsWrite || this.#closing !== undefined) return;
+    if (!this.#wantsWrite || this.closing) return;
     this.#wantsWrite = false;
     this.listener.engineOnWritable();
     this.eventLoop.changed();
@@ -274,13 +301,12 @@ class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects, SocketS
   changed(): void {
     this.eventLoop.changed();
     this.#peers.proceed();
-    this.#closing?.proceed();
+    this.#proceed();
   }
 
   pipeOnMessages(pipe: Pipe): void {
     // A disconnected peer delivers only a STREAM's notice of its end.
-    if (this.#closing === undefined && (pipe.leaving === undefined || !pipe.outlives))
-      this.routing.messages(pipe);
+    if (!this.closing && (pipe.leaving === undefined || !pipe.outlives)) this.routing.messages(pipe);
     else pipe.discard();
   }
 
@@ -306,64 +332,6 @@ class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects, SocketS
     // A listener in the middle of a flush or fan-out could publish or throw.
     if (reason === "detached" || reason === "conflated") queueMicrotask(() => this.event(event));
     else this.event(event);
-  }
-}
-
-// --- Closing ---------------------------------------------------------------------------------------------------------
-
-/**
- * One close of a socket. It waits for queued messages of connected and dialled peers, at most the linger.
- *
- *   start: no listener, no handshake without messages ──> drain ──all sent, or linger over──> peers and links end
- */
-class Closing {
-  readonly #endpoints: Endpoints;
-  readonly #linger: number;
-  readonly #onDone: (result: EngineCloseResult) => void;
-  #timer: NodeJS.Timeout | undefined = undefined;
-  #started = false;
-  #done = false;
-
-  constructor(endpoints: Endpoints, linger: number, onDone: (result: EngineCloseResult) => void) {
-    this.#endpoints = endpoints;
-    this.#linger = linger;
-    this.#onDone = onDone;
-  }
-
-  start(): void {
-    const endpoints = this.#endpoints;
-    const { state, peers, connections } = endpoints;
-    state.closing = true;
-    endpoints.stopListening();
-    endpoints.stopDialling(this.#linger !== 0);
-    this.#started = true;
-    // A timer set after these steps could outlive the closing.
-    if (this.#linger > 0) this.#timer = setTimeout(() => this.#finish(), this.#linger);
-    // Also without a linger: the kernel gets what it takes at once.
-    const timeout = closeTimeoutOf(this.#linger);
-    connections.drain(timeout);
-    peers.drain(timeout);
-    // Handshakes of endpoints with queued messages continue.
-    connections.endHandshakes();
-    this.proceed();
-  }
-
-  proceed(): void {
-    if (!this.#started || this.#done) return;
-    const pipes = [...this.#endpoints.peers.pipes];
-    if (this.#linger === 0 || pipes.every(({ out }) => out.messages === 0)) this.#finish();
-  }
-
-  #finish(): void {
-    if (this.#done) return;
-    this.#done = true;
-    clearTimeout(this.#timer);
-    const { peers, connections } = this.#endpoints;
-    this.#endpoints.stopDialling(false);
-    const discarded = peers.endAll();
-    connections.endAll();
-    // The caller of `close` gets its promise first.
-    setImmediate(() => this.#onDone({ drained: discarded === 0, discarded }));
   }
 }
 
