@@ -23,7 +23,7 @@ import {
 import { MAX_PREFIX_LENGTH } from "../../frame.js";
 import { parseCommand } from "../codec/command.js";
 import { type Fault, handshakeFault } from "../mechanism/mechanism.js";
-import type { Pipe } from "../pipe.js";
+import { limitOf, type Pipe } from "../pipe.js";
 import { FanOuts } from "./queues.js";
 import type { Matching } from "./relaying.js";
 import { Routing, type RoutingEffects } from "./routing.js";
@@ -183,11 +183,11 @@ export class PublishRouting extends Routing implements Matching, EngineSubscript
   }
 
   get #limit(): number {
-    return markOf(this.effects.options.receiveHighWaterMark);
+    return limitOf(this.effects.options.receiveHighWaterMark);
   }
 
   get #limitBytes(): number {
-    return markOf(this.effects.options.receiveHighWaterMarkBytes);
+    return limitOf(this.effects.options.receiveHighWaterMarkBytes);
   }
 
   get #isFull(): boolean {
@@ -321,10 +321,6 @@ export class PublishRouting extends Routing implements Matching, EngineSubscript
 function isTooMuch(index: SubscriptionIndex<Subscriber>, peer: Subscriber, length: number): boolean {
   if (length > MAX_PREFIX_LENGTH || index.countOf(peer) >= MAX_PREFIXES) return true;
   return index.bytesOf(peer) + length > MAX_PREFIX_BYTES;
-}
-
-function markOf(mark: unknown): number {
-  return typeof mark === "number" && mark > 0 ? mark : Number.POSITIVE_INFINITY;
 }
 
 /** One connection with its subscriptions; of an XPUB also as a target. */
