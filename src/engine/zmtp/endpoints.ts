@@ -229,9 +229,7 @@ export class Endpoints implements EngineEndpoints {
       if (dialer.endpoint !== endpoint || dialer.leaving) continue;
       const { connection, pipe } = dialer;
       dialer.leaving = true;
-      // Links within the process deliver at once.
-      const lingers = pipe !== undefined && pipe.link?.ahead === undefined;
-      if (lingers && this.#peers.leave(pipe, () => this.#giveUp(dialer, pipe), bound)) continue;
+      if (pipe !== undefined && this.#peers.leave(pipe, () => this.#giveUp(dialer, pipe), bound)) continue;
       this.#stop(dialer);
       if (pipe !== undefined) this.#peers.end(pipe, "local");
       connection?.close("local"); // A handshaking connection is not linked to the pipe.
