@@ -117,14 +117,15 @@ export class Peers {
 
   end(pipe: Pipe, reason: CloseReason): void {
     const { link } = pipe;
+    // It waits for the peer's hang-up without its pipe.
+    const hasSent = this.#leaving.has(pipe) && pipe.out.messages === 0 && link?.blocked === false;
     this.#remove(pipe);
-    link?.close(reason);
+    if (!hasSent) link?.close(reason);
   }
 
   /** Nothing connects it again. */
   giveUp(pipe: Pipe): void {
-    if (pipe.leaving === undefined) this.end(pipe, "local");
-    else this.#endLeaving(pipe);
+    this.end(pipe, "local");
     this.#state.effects.changed();
   }
 
@@ -167,7 +168,7 @@ export class Peers {
     if (this.#leaving.size === 0) return;
     for (const pipe of [...this.#leaving.keys()]) {
       const isUnreachable = pipe.link === undefined && !pipe.outlives;
-      if (pipe.out.messages === 0 || isUnreachable) this.#endLeaving(pipe);
+      if (pipe.out.messages === 0 || isUnreachable) this.end(pipe, "local");
     }
   }
 
@@ -201,18 +202,6 @@ export class Peers {
     return lost;
   }
 
-  #endLeaving(pipe: Pipe): void {
-    const leaving = this.#leaving.get(pipe);
-    if (leaving === undefined) return;
-    this.#leaving.delete(pipe);
-    clearTimeout(leaving.timer);
-    leaving.stop();
-    const { link } = pipe;
-    const hasSent = pipe.out.messages === 0 && link?.blocked === false;
-    if (this.#pipes.delete(pipe)) this.#state.effects.dropped("disconnected", pipe.end());
-    if (!hasSent) link?.close("local");
-  }
-
   #parted(pipe: Pipe, reason: DisconnectReason, error: ShoalError | undefined): void {
     if (pipe.joined) {
       const { effects } = this.#state;
@@ -226,7 +215,11 @@ export class Peers {
 
   #remove(pipe: Pipe): void {
     if (!this.#pipes.delete(pipe)) return;
-    this.#state.routing.removed(pipe);
+    const leaving = this.#leaving.get(pipe);
+    this.#leaving.delete(pipe);
+    clearTimeout(leaving?.timer);
+    leaving?.stop();
+    if (leaving === undefined) this.#state.routing.removed(pipe);
     pipe.link?.flush();
     this.#state.effects.dropped("disconnected", pipe.end());
   }

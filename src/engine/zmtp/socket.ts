@@ -311,9 +311,7 @@ class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects, SocketS
   }
 
   pipeOnRoom(pipe: Pipe): void {
-    if (pipe.leaving !== undefined) return;
-    this.routing.room(pipe);
-    this.#peers.proceed();
+    if (pipe.leaving === undefined) this.routing.room(pipe);
   }
 
   pipeOnCommand(pipe: Pipe, body: Buffer): void {
