@@ -12,7 +12,7 @@ import { faultEvents, tooLargeText } from "./errors.js";
 import type { Fault } from "./mechanism/mechanism.js";
 import { identityOf } from "./options.js";
 import type { Peers } from "./peers.js";
-import { type CloseReason, type Link, limitOf, type Peer, type Pipe } from "./pipe.js";
+import type { CloseReason, Link, Peer, Pipe } from "./pipe.js";
 import { wireNameOf } from "./routing/routing.js";
 import type { SocketState } from "./socket-state.js";
 import type { ThreadNames } from "./threads/thread-names.js";
@@ -30,7 +30,7 @@ export class InprocLink implements Link {
   blocked = true;
   readonly #pipe: Pipe;
   #other: InprocLink | undefined = undefined;
-  #far: Pipe | undefined = undefined;
+  far: Pipe | undefined = undefined;
   readonly #onEnd: OnEnd;
   #unannounced = false;
   /** Delivery stops, and the link ends after this turn. */
@@ -57,33 +57,11 @@ export class InprocLink implements Link {
 
   #join(other: InprocLink | undefined): void {
     this.#other = other;
-    this.#far = other === undefined ? undefined : other.#pipe;
-  }
-
-  /** Infinite after a fault. */
-  get ahead(): number {
-    if (this.#fault !== undefined) return Number.POSITIVE_INFINITY;
-    return this.#far === undefined ? 0 : this.#far.in.messages;
-  }
-
-  get room(): number {
-    return limitOf(this.#far?.receiveMarks.receiveHighWaterMark ?? 0);
-  }
-
-  get aheadBytes(): number {
-    return this.#far === undefined ? 0 : this.#far.in.cost;
-  }
-
-  get roomBytes(): number {
-    return limitOf(this.#far?.receiveMarks.receiveHighWaterMarkBytes ?? 0);
-  }
-
-  marksChanged(): void {
-    this.#far?.roomChanged();
+    this.far = other === undefined ? undefined : other.#pipe;
   }
 
   flush(): void {
-    const far = this.#far;
+    const far = this.far;
     if (far === undefined || this.blocked) return;
     this.#handOver(far);
     this.#announce();
@@ -92,7 +70,7 @@ export class InprocLink implements Link {
   }
 
   pass(frames: Buffer[]): number {
-    const far = this.#far;
+    const far = this.far;
     if (far === undefined || this.blocked || this.#fault !== undefined) return -1;
     this.#handOver(far);
     if (this.#fault !== undefined) return -1;
@@ -123,15 +101,11 @@ export class InprocLink implements Link {
   #announce(): void {
     if (!this.#unannounced) return;
     this.#unannounced = false;
-    this.#far?.arrived();
+    this.far?.arrived();
   }
 
   resume(): void {
-    this.#far?.relieved();
-  }
-
-  awaitRoom(): void {
-    this.#far?.watch();
+    this.far?.relieved();
   }
 
   drain(): void {

@@ -46,16 +46,8 @@ const GATHER = 64;
 export interface Link {
   /** The link flushes by itself later. */
   readonly blocked: boolean;
-  /** Untaken messages at the peer; undefined on a wire. */
-  readonly ahead?: number;
-  /** Raises this side's mark. */
-  readonly room?: number;
-  /** As cost (core/memory.ts). */
-  readonly aheadBytes?: number;
-  readonly roomBytes?: number;
-  /** Requests `relieved` once the receiver has taken messages. */
-  awaitRoom?(): void;
-  marksChanged?(): void;
+  /** The other end within this thread: both ends' marks add up, and bound the messages of both queues. */
+  readonly far?: Pipe | undefined;
   readonly remote?: string;
   /** The system takes a write at once while it has room, so an early one does not block the link. */
   readonly prompt?: boolean;
@@ -211,7 +203,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     if (link !== undefined && !link.blocked) {
       // The mark bounds messages that the kernel refuses; the size of a write bounds the others.
       const { bytes, cost } = this.out;
-      const offered = link.ahead !== undefined || bytes >= FLUSH_BYTES || cost >= this.#limitBytes;
+      const offered = link.far !== undefined || bytes >= FLUSH_BYTES || cost >= this.#limitBytes;
       if (!offered && this.#limit >= GATHER) {
         this.#credit = GATHER;
         return true;
@@ -220,14 +212,14 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
       if (this.#isBelowMarks()) return true;
     }
     if (this.#options.conflate) return true;
-    this.awaitRoom();
+    this.#awaitRoom();
     return false;
   }
 
   /** A send waits. */
   awaited(): void {
     const { link } = this;
-    const isFull = this.mute && link !== undefined && link.ahead === undefined;
+    const isFull = this.mute && link !== undefined && link.far === undefined;
     if (isFull) this.#limitBytes = Math.min(this.#limitBytes, SHORT_BYTES);
   }
 
@@ -247,7 +239,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
       link.flush();
       if (this.#isHalfEmpty) return true;
     }
-    this.awaitRoom();
+    this.#awaitRoom();
     return false;
   }
 
@@ -257,7 +249,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     if (this.#credit >= messages) return messages;
     const { link } = this;
     // The messages may fill a write and exceed the mark by at most the mark.
-    const gathers = link?.blocked === false && link.ahead === undefined && this.out.bytes < FLUSH_BYTES;
+    const gathers = link?.blocked === false && link.far === undefined && this.out.bytes < FLUSH_BYTES;
     if (gathers && this.#limit >= GATHER) this.#credit = Math.max(this.#credit, this.#limit);
     return Math.min(messages, this.#credit);
   }
@@ -309,9 +301,11 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   }
 
   /** `pipeOnRoom` follows once the queue is half empty. */
-  awaitRoom(): void {
+  #awaitRoom(): void {
     this.mute = true;
-    this.link?.awaitRoom?.();
+    const far = this.link?.far;
+    // Its next taken messages resume the link.
+    if (far !== undefined) far.#paused = true;
   }
 
   sendRaw(bytes: Uint8Array | string, messages: 0 | 1): void {
@@ -353,15 +347,10 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     return messages;
   }
 
-  /** The next taken messages resume the link. */
-  watch(): void {
-    this.#paused = true;
-  }
-
   arrived(): void {
     const { messages } = this.in;
     if (this.#options.conflate) while (this.in.messages > 1) this.in.take();
-    if (this.link?.ahead === undefined) this.#count();
+    if (this.link?.far === undefined) this.#count();
     if (messages === 0) return;
     if (!this.#paused && !this.#options.conflate && this.#isFull(messages)) {
       const wasPaused = this.paused;
@@ -371,23 +360,19 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#effects.pipeOnMessages(this);
   }
 
-  /** 0: no bound. */
-  get receiveMarks(): Pick<PipeOptions, "receiveHighWaterMark" | "receiveHighWaterMarkBytes"> {
-    return this.#options;
-  }
-
   get isGone(): boolean {
     return this.ended || this.leaving !== undefined;
   }
 
   marksChanged(options: PipeOptions): void {
     this.#options = options;
-    this.link?.marksChanged?.();
-    this.roomChanged();
+    const far = this.link?.far;
+    if (far !== undefined) far.#roomChanged();
+    this.#roomChanged();
     this.#taken();
   }
 
-  roomChanged(): void {
+  #roomChanged(): void {
     if (this.ended) return;
     this.#findLimits();
     if (!this.mute || !this.#isBelowMarks()) return;
@@ -475,7 +460,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     const { out } = this;
     const segments = out.take(maxBytes);
     // Messages at the other end of the process still count.
-    if (this.link?.ahead !== undefined) this.#credit = 0;
+    if (this.link?.far !== undefined) this.#credit = 0;
     if (out.detached > 0) {
       this.#effects.dropped("detached", out.detached, this);
       out.detached = 0;
@@ -528,17 +513,22 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
 
   #findLimits(): void {
     const { sendHighWaterMark, sendHighWaterMarkBytes } = this.#options;
-    this.#limit = limitOf(sendHighWaterMark) + (this.link?.room ?? 0);
-    this.#limitBytes = limitOf(sendHighWaterMarkBytes) + (this.link?.roomBytes ?? 0);
+    this.#limit = limitOf(sendHighWaterMark);
+    this.#limitBytes = limitOf(sendHighWaterMarkBytes);
+    const far = this.link?.far;
+    if (far !== undefined) {
+      this.#limit += limitOf(far.#options.receiveHighWaterMark);
+      this.#limitBytes += limitOf(far.#options.receiveHighWaterMarkBytes);
+    }
     this.#credit = 0;
   }
 
   get #waiting(): number {
-    return this.out.messages + (this.link?.ahead ?? 0);
+    return this.out.messages + (this.link?.far?.in.messages ?? 0);
   }
 
   get #waitingBytes(): number {
-    return this.out.cost + (this.link?.aheadBytes ?? 0);
+    return this.out.cost + (this.link?.far?.in.cost ?? 0);
   }
 
   #resume(): void {
@@ -565,7 +555,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
 
   /** @returns queued bytes that are flushed at once */
   #enough(link: Link, { bytes, messages }: OutQueue, early: boolean): number {
-    if (bytes >= messages * BY_REFERENCE && link.ahead === undefined) return FLUSH_LARGE_BYTES;
+    if (bytes >= messages * BY_REFERENCE && link.far === undefined) return FLUSH_LARGE_BYTES;
     const areSmall = bytes <= messages * SMALL_MESSAGE;
     const isPrompt = early && this.#options.early && link.prompt === true && dirty.length <= MANY_PEERS;
     return isPrompt && areSmall ? this.#flushAt : FLUSH_BYTES;
