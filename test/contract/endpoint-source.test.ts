@@ -3,7 +3,18 @@ import { describe, expect, it, vi } from "vitest";
 import type { EndpointSource, Socket } from "../../src/index.js";
 import { ListedEndpoints } from "../support/listed-endpoints.js";
 import { describeTransports, itIf } from "./support/engines.js";
-import { arrives, collect, failure, nextEvent, nextRequest, thrown, until, within } from "./support/wait.js";
+import {
+  arrives,
+  collect,
+  failure,
+  nextEvent,
+  nextRequest,
+  texts,
+  thrown,
+  turn,
+  until,
+  within,
+} from "./support/wait.js";
 import { World } from "./support/world.js";
 
 /** A source of these endpoints, which the socket is connected to. */
@@ -131,17 +142,22 @@ describeTransports("a source", (world) => {
     await arrives("from the second", two, pair);
   });
 
-  it("sends an endpoint that went nothing more, until it comes back", async () => {
+  it("sends an endpoint that went nothing more, until it comes back, and hears its replies", async () => {
     const [dealer, one, two] = [world.dealer(), world.router(), world.router()];
     const [first, second] = [await world.bind(one), await world.bind(two)];
     const source = connectTo(dealer, first);
     await dealer.send(["", "question"]);
-    await nextRequest(one);
+    const { envelope } = await nextRequest(one);
     await change(dealer, source, second);
     await dealer.send(["", "another"]);
     await dealer.send(["", "and another"]);
     expect(await nextRequest(two)).toMatchObject({ body: "another" });
     expect(await nextRequest(two)).toMatchObject({ body: "and another" });
+    // libzmq throws away what comes from a peer that it leaves.
+    if (isOurs) {
+      await one.send([...envelope, "answer"]);
+      expect(texts(await within(dealer.receive(), "the reply"))).toEqual(["", "answer"]);
+    }
     await change(dealer, source, first, second);
     await dealer.send(["", "third"]);
     await dealer.send(["", "fourth"]);
@@ -302,6 +318,26 @@ describe("a source that is wrong", () => {
     });
     await until(() => reads === 2, "another read");
     expect(ends).toBeGreaterThanOrEqual(1);
+  });
+
+  it("is left by a Request with a request in flight after 30 s without a reply", async () => {
+    const [request, reply] = [world.request({ linger: 0 }), world.reply()];
+    const source = await connected(request, await world.bind(reply));
+    await request.send("question");
+    await within(reply.receive(), "the request");
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      await change(request, source);
+      vi.advanceTimersByTime(29_999);
+      expect(request.stats().peers).toBe(1);
+      vi.advanceTimersByTime(1);
+      expect(request.stats().peers).toBe(0);
+      vi.advanceTimersByTime(60_000);
+      await turn();
+      expect(request.stats().peers).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it.each([

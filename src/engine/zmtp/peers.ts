@@ -111,14 +111,14 @@ export class Peers {
     effects.dropped("disconnected", pipe.unlinked());
     if (pipe.isGone) return;
     const waits = pipe.outlives && !(this.#state.closing && pipe.out.messages === 0);
-    if (waits) routing.lost(pipe);
+    if (waits && !this.#leaving.has(pipe)) routing.lost(pipe);
     else this.#remove(pipe);
   }
 
   end(pipe: Pipe, reason: CloseReason): void {
     const { link } = pipe;
     // It waits for the peer's hang-up without its pipe.
-    const hasSent = this.#leaving.has(pipe) && pipe.out.messages === 0 && link?.blocked === false;
+    const hasSent = pipe.leaving !== undefined && pipe.out.messages === 0 && link?.blocked === false;
     this.#remove(pipe);
     if (!hasSent) link?.close(reason);
   }
@@ -139,16 +139,23 @@ export class Peers {
   }
 
   /**
-   * Sends the queue within the linger.
+   * Sends the queue within the linger. A peer of a source may first answer what it has, until it hangs up or for `bound`.
    *
    * @param stop ends attempts to reach the peer
-   * @param bound ms, if the linger has none
+   * @param bound for a source: ms, also if the linger has no bound
    * @returns `false`, without changes, if the queue is empty or there is no linger
    */
   leave(pipe: Pipe, stop: () => void, bound = -1): boolean {
     const given = this.#state.options.linger;
     const linger = given < 0 ? bound : given;
     const { link } = pipe;
+    if (bound > 0 && link !== undefined && this.#state.routing.release(pipe)) {
+      const timer = setTimeout(() => {
+        if (!this.leave(pipe, stop, bound)) this.end(pipe, "local");
+      }, bound).unref();
+      this.#leaving.set(pipe, { stop, timer });
+      return true;
+    }
     // An empty queue needs a drain, too: the kernel discards its send buffer if a link is cut with unread
     // input.
     if (linger === 0 || (link === undefined && pipe.out.messages === 0)) return false;
@@ -167,6 +174,7 @@ export class Peers {
   proceed(): void {
     if (this.#leaving.size === 0) return;
     for (const pipe of [...this.#leaving.keys()]) {
+      if (pipe.leaving === undefined) continue;
       const isUnreachable = pipe.link === undefined && !pipe.outlives;
       if (pipe.out.messages === 0 || isUnreachable) this.end(pipe, "local");
     }
@@ -219,7 +227,7 @@ export class Peers {
     this.#leaving.delete(pipe);
     clearTimeout(leaving?.timer);
     leaving?.stop();
-    if (leaving === undefined) this.#state.routing.removed(pipe);
+    if (pipe.leaving === undefined) this.#state.routing.removed(pipe);
     pipe.link?.flush();
     this.#state.effects.dropped("disconnected", pipe.end());
   }

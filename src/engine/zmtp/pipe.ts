@@ -127,6 +127,8 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   ended = false;
   /** ms left to send a disconnected pipe's queue. */
   leaving: number | undefined = undefined;
+  /** It gets no new messages. */
+  released = false;
   dirty = false;
   #flushAt = FIRST_FLUSH;
   mute = false;

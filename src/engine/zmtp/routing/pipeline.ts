@@ -39,12 +39,20 @@ export class PipelineRouting extends FairRouting {
     this.out.remove(pipe);
   }
 
+  override release(pipe: Pipe): boolean {
+    if (pipe.released || !this.#sends || !this.#receives) return false;
+    pipe.released = true;
+    this.out.remove(pipe);
+    return true;
+  }
+
   override messages(pipe: Pipe): void {
     if (this.#receives) super.messages(pipe);
     else pipe.discard(); // PUSH does not receive.
   }
 
   override room(pipe: Pipe): void {
+    if (pipe.released) return;
     this.out.add(pipe);
     super.room(pipe);
   }

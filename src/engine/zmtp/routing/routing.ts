@@ -112,6 +112,11 @@ export abstract class Routing {
     if (this.#orphanedPipes.push(pipe) >= this.#mostOrphanedPipes) this.#dropEmptyOrphans();
   }
 
+  /** Sends the peer nothing new. @returns whether it may still answer */
+  release(_pipe: Pipe): boolean {
+    return false;
+  }
+
   tooManyOrphans(): boolean {
     if (this.#orphanedPipes.length >= MAX_ORPHANED_PIPES) this.#dropEmptyOrphans();
     return this.#orphanedPipes.length >= MAX_ORPHANED_PIPES;
