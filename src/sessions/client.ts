@@ -22,8 +22,8 @@ import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { CLOSE_LINGER, checkKeys, checkOptions } from "../kit/options.js";
 import { connected, readMessages, untilClosed } from "../kit/sockets.js";
+import { listen } from "../sockets/internal.js";
 import { Dealer } from "../sockets/request-reply.js";
-import { UnreachedServers } from "../sockets/stalls.js";
 import {
   clientSettings,
   PUBLISH_OPTIONS,
@@ -100,7 +100,8 @@ export class SessionClient
   #socket: Dealer | undefined;
   #over: SessionError | undefined;
   #loss = "";
-  readonly #unreached = new UnreachedServers("SessionClient waits for");
+  /** Why the last attempt failed; `undefined` once a session is open. */
+  #failure: ShoalError | undefined = undefined;
   /** Bytes of a message that the server takes; -1: no limit. */
   #maxMessage = -1;
   #isFlushing = false;
@@ -376,7 +377,7 @@ export class SessionClient
   }
 
   #late(text: string): TimeoutError {
-    const { error: cause } = this.#unreached;
+    const cause = this.#failure;
     const loss = this.#rules.isSteady ? "" : `; the last connection ended: ${cause?.message ?? this.#loss}`;
     return new TimeoutError("ETIMEDOUT", text + loss, { endpoint: this.#endpoint, cause });
   }
@@ -407,15 +408,15 @@ export class SessionClient
     this.#disconnect();
     this.#maxMessage = -1;
     this.#endpoint = endpoint;
-    this.#unreached.began(endpoint, this.#hearsLosses);
     // A PING waits behind a publication, for which a slow link may need longer than the timeout.
     const { heartbeatTimeout } = this.#settings;
     const longer = Math.min(30_000, heartbeatTimeout * 2 ** this.#rules.unanswered);
     const isMade = this.#list.connect(endpoint, () => {
       const socket = this.#makeSocket(Math.max(heartbeatTimeout, longer));
       socket.events.on("disconnect", () => this.#lost(socket));
-      socket.events.on("connect:retry", ({ error }) => {
-        this.#unreached.failed(endpoint, error, this.#hearsLosses);
+      listen(socket, (event) => {
+        if (event.type !== "connect:retry") return;
+        this.#failure = event.error;
         this.#lost(socket);
       });
       this.#socket = connected(socket, endpoint);
@@ -432,10 +433,6 @@ export class SessionClient
     if (isTooLarge) this.#rules.receive({ kind: "ended", reason: "too-large", text: TOO_LARGE }, now);
     else this.#rules.disconnected(now);
     this.#timer.update();
-  }
-
-  get #hearsLosses(): boolean {
-    return this.events.hears("session:lost");
   }
 
   #lostSoon(socket: Dealer | undefined): void {
@@ -481,7 +478,7 @@ export class SessionClient
   #opened({ isPresent, count: queued, maxMessage }: OpenedMessage): void {
     this.#maxMessage = maxMessage;
     this.#counts.connections += 1;
-    this.#unreached.connected(this.#endpoint);
+    this.#failure = undefined;
     this.events.emit({ type: "session:opened", endpoint: this.#endpoint, isPresent, queued });
     this.reached();
   }

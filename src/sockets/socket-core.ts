@@ -40,7 +40,7 @@ import { Outbox, type OutboxRules } from "./outbox.js";
 import { SocketEndpoints } from "./socket-endpoints.js";
 import { SocketEvents } from "./socket-events.js";
 import type { Authenticate } from "./socket-options.js";
-import { isLasting, REPORT_AFTER, REPORT_RECEIVERS_AFTER, warnOfStall } from "./stalls.js";
+import { STALLED_AFTER, warnOfStall } from "./stalls.js";
 import { Counters, type SocketStats } from "./stats.js";
 
 /** @internal For a socket's own methods. */
@@ -140,7 +140,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
         if (held) this.engine.eventLoop.ref();
         else this.engine.eventLoop.unref();
       },
-      (endpoint, error, ms) => this.#stalled(endpoint, error, ms),
+      (endpoint, error) => this.#stalled(endpoint, error),
     );
     if (IS_DEBUG) this.events.listen((event) => logEvent(type, event));
     this.endpoints = new SocketEndpoints(this, context.load());
@@ -365,7 +365,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   }
 
   /** Warns unless the program listens. @param error of the last attempt, if one has failed */
-  #stalled(endpoint: string, error: ShoalError | undefined, ms: number): void {
+  #stalled(endpoint: string, error: ShoalError | undefined): void {
     if (this.endpoints.isBound(endpoint)) return;
     const awaited = this.events.awaited;
     // What is queued may be for other peers.
@@ -373,8 +373,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
       warnOfStall(`${this.typeName} has messages to send, and no connection to`, endpoint, error);
     else if (this.#unsent > 0) this.#warnOfQueued("", endpoint, error);
     else if (awaited !== undefined) warnOfStall(`${this.typeName} waits for ${awaited} at`, endpoint, error);
-    else if (this.#isReceiving && (ms >= REPORT_RECEIVERS_AFTER || isLasting(error)))
-      warnOfStall(`${this.typeName} waits for messages from`, endpoint, error);
+    else if (this.#isReceiving) warnOfStall(`${this.typeName} waits for messages from`, endpoint, error);
   }
 
   #closingStalled(): void {
@@ -392,21 +391,10 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   }
 
   async #close(given: number | undefined): Promise<CloseResult> {
-    const linger = given ?? this.options.linger;
-    if (linger >= 0 && linger <= REPORT_AFTER) return this.#closeWithin(given);
-    const timer = setTimeout(() => this.#closingStalled(), REPORT_AFTER);
-    timer.unref?.();
-    try {
-      return await this.#closeWithin(given);
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  async #closeWithin(given: number | undefined): Promise<CloseResult> {
     // Everything before the first await happens within the call, as in the package zeromq.
     const linger = given ?? this.options.linger;
     const started = performance.now();
+    const stalled = setTimeout(() => this.#closingStalled(), STALLED_AFTER).unref();
     this.endpoints.end();
     this.inbox.abandon();
     this.readable?.end();
@@ -419,6 +407,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     this.outbox.abandon();
     const left = linger < 0 ? linger : Math.max(0, Math.round(linger - (performance.now() - started)));
     const result = await this.engine.close(left);
+    clearTimeout(stalled);
     this.#counting.socketClosed(this.engine);
     // The offer within which the socket may have closed is over.
     const refused = this.outbox.abandoned;

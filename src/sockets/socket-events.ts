@@ -6,7 +6,7 @@ import { ClosedError, type ShoalError, TimeoutError } from "../core/errors.js";
 import type { EventStream } from "../core/event-stream.js";
 import { refusedWait, Waiter, type WaitOptions } from "../core/waiter.js";
 import type { EventType, SocketEvent } from "../engine/events.js";
-import { forgetStall, REPORT_AFTER, REPORT_RECEIVERS_AFTER } from "./stalls.js";
+import { forgetStall, msUntilStalled } from "./stalls.js";
 
 const FAILURES: readonly EventType[] = [
   "connect:retry",
@@ -18,13 +18,6 @@ const FAILURES: readonly EventType[] = [
 type Handler = (event: SocketEvent) => void;
 
 const MAX_FAILURES = 16;
-
-interface Failure {
-  /** The latest error; `undefined` until an attempt has failed. */
-  readonly error: ShoalError | undefined;
-  /** Time of the first since the endpoint was last reached, in ms. */
-  readonly since: number;
-}
 
 interface Wanted {
   readonly count: number;
@@ -52,24 +45,24 @@ export class SocketEvents {
   #handlers: readonly Handler[] = [];
   #observers: readonly EventStream<SocketEvent>[] = [];
   #waiting: readonly Waiting[] = [];
-  /** Failures by endpoint, the latest last. */
-  #failures: Map<string, Failure> | undefined = undefined;
+  /** The latest error by endpoint, the latest last; `undefined` until an attempt has failed. */
+  #failures: Map<string, ShoalError | undefined> | undefined = undefined;
   #holds = 0;
   #lost = 0;
   #closed = false;
 
   #silence: NodeJS.Timeout | undefined = undefined;
 
-  readonly #onStall: (endpoint: string, error: ShoalError | undefined, ms: number) => void;
+  readonly #onStall: (endpoint: string, error: ShoalError | undefined) => void;
 
   /**
    * @param onHold called when events begin or cease to keep the process alive
-   * @param onStall called after `REPORT_AFTER` for each failure, and for dials without an answer (no error), if no
-   *   observer listens to failures; `ms` since the first one
+   * @param onStall called after `STALLED_AFTER` for each failure, and for dials without an answer (no error), if no
+   *   observer listens to failures
    */
   constructor(
     onHold: (held: boolean) => void,
-    onStall: (endpoint: string, error: ShoalError | undefined, ms: number) => void = () => undefined,
+    onStall: (endpoint: string, error: ShoalError | undefined) => void = () => undefined,
   ) {
     this.#onHold = onHold;
     this.#onStall = onStall;
@@ -81,13 +74,13 @@ export class SocketEvents {
   }
 
   get #errors(): ShoalError[] {
-    return [...(this.#failures?.values() ?? [])].flatMap(({ error }) => error ?? []);
+    return [...(this.#failures?.values() ?? [])].filter((error) => error !== undefined);
   }
 
   /** Dialled endpoints without an answer yet. */
   get #silent(): string[] {
     const failures = [...(this.#failures ?? [])];
-    return failures.filter(([, { error }]) => error === undefined).map(([address]) => address);
+    return failures.filter(([, error]) => error === undefined).map(([address]) => address);
   }
 
   /** What a call waits for, in words: "a peer". */
@@ -129,10 +122,7 @@ export class SocketEvents {
       if (this.#failures?.delete(event.address) === true) forgetStall(event.address);
     } else if (FAILURES.includes(event.type) && "error" in event && event.error !== undefined)
       this.#failed(event.address ?? "", event.error);
-    else if (event.type === "connect:delay") {
-      this.#failed(event.address, undefined);
-      if (this.#silence === undefined && this.#silent.length > 0 && !this.#closed) this.#lookLater();
-    }
+    else if (event.type === "connect:delay") this.#failed(event.address, undefined);
     const handlers = this.#handlers;
     const observers = this.#observers;
     for (let i = 0; i < handlers.length; i++) handlers[i]?.(event);
@@ -206,38 +196,27 @@ export class SocketEvents {
     this.#failures?.delete(endpoint);
   }
 
-  /** The system reports a dial without an answer after minutes only. Later waits have the dial's own error. */
-  #lookLater(looks = REPORT_RECEIVERS_AFTER / REPORT_AFTER): void {
-    this.#silence = setTimeout(() => {
-      const silent = this.#silent;
-      this.#silence = undefined;
-      if (silent.length > 0 && looks > 0) this.#lookLater(looks - 1);
-      // A timer may be early.
-      for (const address of silent) this.#stalled(address, REPORT_AFTER);
-    }, REPORT_AFTER);
-    this.#silence.unref?.();
-  }
-
   #failed(address: string, error: ShoalError | undefined): void {
     this.#failures ??= new Map();
     const failures = this.#failures;
-    const now = performance.now();
     // A new dial keeps the reason of the last one.
-    const { since = now, error: last = undefined } = failures.get(address) ?? {};
+    const last = error ?? failures.get(address);
     failures.delete(address);
-    for (const oldest of failures.keys()) {
-      if (failures.size < MAX_FAILURES) break;
-      failures.delete(oldest);
-    }
-    failures.set(address, { error: error ?? last, since });
-    if (error !== undefined) this.#stalled(address);
+    const [oldest] = failures.keys();
+    if (failures.size >= MAX_FAILURES) failures.delete(oldest as string);
+    failures.set(address, last);
+    const left = msUntilStalled(address, error);
+    if (error !== undefined && left === 0) this.#stalled(address);
+    // The system reports a dial without an answer after minutes only.
+    if (last === undefined && !this.#closed)
+      this.#silence ??= setTimeout(() => {
+        this.#silence = undefined;
+        for (const silent of this.#silent) this.#stalled(silent);
+      }, left).unref();
   }
 
-  #stalled(address: string, least = 0): void {
-    const failure = this.#failures?.get(address);
-    if (failure === undefined || this.hearsFailures) return;
-    const ms = Math.max(least, performance.now() - failure.since);
-    if (ms >= REPORT_AFTER) this.#onStall(address, failure.error, ms);
+  #stalled(address: string): void {
+    if (!this.hearsFailures) this.#onStall(address, this.#failures?.get(address));
   }
 
   /** Counts the reasons to keep the process alive. */

@@ -9,7 +9,7 @@
  */
 
 import { quoted } from "../../core/arguments.js";
-import { InvalidArgumentError } from "../../core/errors.js";
+import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import { frameCost } from "../../core/memory.js";
 import { DriverTimer } from "../../core/timers.js";
 import type { WaitOptions } from "../../core/waiter.js";
@@ -18,11 +18,10 @@ import { Driver } from "../../kit/driver.js";
 import { EndpointList, type PatternEndpoints } from "../../kit/endpoint-list.js";
 import { checkOptions } from "../../kit/options.js";
 import { readMessages, SendQueue } from "../../kit/sockets.js";
-import { type FrameBatch, readBatches } from "../../sockets/internal.js";
+import { type FrameBatch, listen, readBatches } from "../../sockets/internal.js";
 import type { Raw, Settled } from "../../sockets/message.js";
 import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
 import { Dealer } from "../../sockets/request-reply.js";
-import { UnreachedServers } from "../../sockets/stalls.js";
 import type { ClientEffects, CloneCall } from "./client-calls.js";
 import {
   type ClientCoder,
@@ -45,14 +44,7 @@ import {
 } from "./client-options.js";
 import { ClientRules } from "./client-rules.js";
 import { encodeSetProperties } from "./properties.js";
-import {
-  type CloneEndpoints,
-  EMPTY,
-  encodeRequest,
-  endpointsOf,
-  HANDSHAKE_ERRORS,
-  HUGZ,
-} from "./protocol.js";
+import { type CloneEndpoints, EMPTY, encodeRequest, endpointsOf, HUGZ } from "./protocol.js";
 import { ClientWatches, type CloneWatch } from "./watch.js";
 
 const RECEIVE_MARK = 10_000;
@@ -85,7 +77,8 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   #sockets: (Dealer | Subscriber | Publisher)[] = [];
   #dealer: Dealer | undefined;
   #updates: SendQueue | undefined;
-  readonly #unreached = new UnreachedServers("CloneClient waits for");
+  /** Why the last attempt failed; `undefined` once connected. */
+  #failure: ShoalError | undefined = undefined;
   #handshakeErrors = 0;
   #invalid = 0;
 
@@ -288,7 +281,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
       ask: () => void this.#dealer?.trySend(encodeRequest(this.#settings.subtree)),
       sendSet: (frames) => void this.#updates?.send(frames),
       unsent: () => this.#updates?.length ?? 0,
-      failure: () => this.#unreached.error,
+      failure: () => this.#failure,
       watching: () => this.#watches.size > 0,
       changed: (change) => this.#watches.changed(change),
       synced: () => this.reached(),
@@ -298,7 +291,6 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
 
   #open(attempt: number, server: string): void {
     void this.#closeSockets();
-    this.#unreached.began(server);
     try {
       this.#connect(attempt, endpointsOf(server));
     } catch (error) {
@@ -317,15 +309,16 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     if (subtree.length > 0) subscriber.subscribe(subtree, HUGZ);
     else subscriber.subscribe();
     subscriber.events.on("handshake", () => {
-      this.#unreached.connected(snapshot);
+      this.#failure = undefined;
       this.#timer.run((now) => this.#rules.connected(attempt, now));
     });
     for (const socket of [subscriber, dealer]) {
       const lost = (refused: boolean): void =>
         this.#timer.run((now) => this.#rules.disconnected(attempt, refused, now));
       socket.events.on("disconnect", () => lost(false));
-      socket.events.on("connect:retry", ({ error }) => {
-        this.#unreached.failed(snapshot, error);
+      listen(socket, (event) => {
+        if (event.type !== "connect:retry") return;
+        this.#failure = event.error;
         lost(true);
       });
     }
@@ -360,11 +353,17 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     server: string,
     port: "snapshot" | "publisher" | "collector",
   ): void {
-    for (const type of HANDSHAKE_ERRORS)
-      socket.events.on(type, ({ error }) => {
-        this.#handshakeErrors += 1;
-        this.events.emit({ type: "handshake:failed", server, port, error });
-      });
+    listen(socket, (event) => {
+      const { type } = event;
+      if (
+        type !== "handshake:error:auth" &&
+        type !== "handshake:error:protocol" &&
+        type !== "handshake:error:other"
+      )
+        return;
+      this.#handshakeErrors += 1;
+      this.events.emit({ type: "handshake:failed", server, port, error: event.error });
+    });
   }
 
   /** Over inproc messages come as frames: as bytes they would be copied. */

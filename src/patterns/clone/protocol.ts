@@ -253,9 +253,3 @@ async function bindAt(base: string, owners: readonly PortOwner[]): Promise<void>
     throw error;
   }
 }
-
-export const HANDSHAKE_ERRORS = [
-  "handshake:error:auth",
-  "handshake:error:protocol",
-  "handshake:error:other",
-] as const;

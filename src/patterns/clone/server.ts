@@ -32,7 +32,6 @@ import {
   EMPTY,
   endpointAt,
   endpointsOf,
-  HANDSHAKE_ERRORS,
   isOwnUuid,
   type PortOwner,
   uuidsOf,
@@ -233,7 +232,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     };
     const link = all.open(() => new Dealer(linkOptions));
     forwards(replicas);
-    for (const type of HANDSHAKE_ERRORS)
+    for (const type of ["handshake:error:auth", "handshake:error:protocol", "handshake:error:other"] as const)
       link.events.on(type, ({ error }) => this.events.emit({ type: "handshake:failed", error }));
     const starOptions: BinaryStarOptions = {
       role,
