@@ -15,7 +15,7 @@ import {
   samplesOf,
 } from "../metrics/sources.js";
 import type { MajordomoServiceStats } from "../patterns/majordomo/index.js";
-import { endpointsOf, type PeerList, peerListOf, peerListsOf } from "../sockets/internal.js";
+import { endpointsOf, peerViews, socketsOf } from "../sockets/internal.js";
 import { Socket } from "../sockets/socket.js";
 import type { SocketStats } from "../sockets/stats.js";
 import {
@@ -110,7 +110,7 @@ export class LocalSubject implements Subject {
       const { type, ...ends } = endpointsOf(socket);
       const stats = socket.stats();
       const side: SideDetails = { type: type.toLowerCase(), ...ends, drops: dropsOf(stats) };
-      details.set(name, { sides: { socket: side }, lists: { peers: sourceListOf(peerListOf(socket)) } });
+      details.set(name, { sides: { socket: side }, lists: { peers: peersOf(socket) } });
       return socketReading(name, type, socket, stats);
     });
     return { reading: { ...reading, sources: [...reading.sources, ...failed, ...read] }, details };
@@ -185,12 +185,12 @@ function detailsOf(source: unknown, kind: string, stats: object): SourceDetails 
     return {
       sides: sidesOf({ ...stats }),
       actions: actionsIn(String(state)),
-      lists: listsOf(peerListsOf(source)),
+      lists: peerListsOf(source),
     };
   }
   const lists = LISTS[kind]?.(source as Listed, stats as Counts);
   const node = kind === "cluster" ? nodeDetailsOf(source as Listed) : {};
-  return { lists: { ...lists, ...listsOf(peerListsOf(source)) }, ...node };
+  return { lists: { ...lists, ...peerListsOf(source) }, ...node };
 }
 
 function nodeDetailsOf(node: Listed): Pick<SourceDetails, "members" | "actions"> {
@@ -202,12 +202,14 @@ function nodeDetailsOf(node: Listed): Pick<SourceDetails, "members" | "actions">
   }
 }
 
-function listsOf(lists: Readonly<Record<string, PeerList>>): Readonly<Record<string, SourceList>> {
-  return Object.fromEntries(Object.entries(lists).map(([name, list]) => [name, sourceListOf(list)]));
+function peerListsOf(source: unknown): Readonly<Record<string, SourceList>> {
+  return Object.fromEntries(
+    Object.entries(socketsOf(source)).map(([name, socket]) => [name, peersOf(socket)]),
+  );
 }
 
-function sourceListOf({ length, items }: PeerList): SourceList {
-  return { length, items: () => items().map(itemOfPeer) };
+function peersOf(socket: Socket): SourceList {
+  return { length: socket.stats().peers ?? 0, items: () => peerViews(socket).map(itemOfPeer) };
 }
 
 export function actionsIn(state: string): readonly DashboardAction[] {

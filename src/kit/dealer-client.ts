@@ -11,9 +11,9 @@
 import type { ShoalError } from "../core/errors.js";
 import type { EventNames, TypedEvent } from "../core/event-stream.js";
 import { costOf } from "../core/memory.js";
-import { lastFailure, whenWritable } from "../sockets/internal.js";
 import type { MessageLike } from "../sockets/message.js";
 import { Dealer, type DealerOptions } from "../sockets/request-reply.js";
+import { CORE } from "../sockets/socket.js";
 import type { BodyFor, BodyOf, BodyShape } from "./body.js";
 import { CALL_LIMITS, CALL_OPTIONS, type CallOptions, type PendingCall, PendingCalls } from "./calls.js";
 import { Driver, type PatternWaitOptions } from "./driver.js";
@@ -152,7 +152,7 @@ export abstract class DealerClient<
     const { dealer } = server;
     if (!dealer.closed && dealer.trySend(message)) return true;
     server.isFull = true;
-    void whenWritable(dealer).then(() => {
+    void dealer[CORE].whenWritable().then(() => {
       server.isFull = false;
       if (!dealer.closed) this.proceed(server);
     });
@@ -232,7 +232,7 @@ export abstract class DealerClient<
 
   #late(text: string): ShoalError {
     const endpoints = this.peers.map(({ endpoint }) => endpoint);
-    const failures = this.peers.map(({ dealer }) => lastFailure(dealer));
+    const failures = this.peers.map(({ dealer }) => dealer[CORE].events.lastFailure);
     return lateError(text, endpoints, failures.find(Boolean));
   }
 }

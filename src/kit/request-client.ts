@@ -17,8 +17,8 @@ import { type EventsOf, event } from "../core/event-stream.js";
 import { costOf } from "../core/memory.js";
 import { backOff } from "../core/timers.js";
 import { IdleWaits, ignore, sleep, withTimeout } from "../core/waiter.js";
-import { engineStats, lastFailure } from "../sockets/internal.js";
 import { Request, type RequestOptions } from "../sockets/request-reply.js";
+import { CORE } from "../sockets/socket.js";
 import type { REQUEST_CLIENT } from "../statistics/patterns.js";
 import type { StatisticsOf } from "../statistics/rows.js";
 import type { BodyFor, BodyOf, BodyShape } from "./body.js";
@@ -199,7 +199,7 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
     return this.run(async () => {
       this.assertOpen();
       const current = this.#socket;
-      if (current !== undefined && (engineStats(current).peers ?? 0) > 0)
+      if (current !== undefined && (current[CORE].engine.stats().peers ?? 0) > 0)
         return this.whenConnected(current, options);
       const probe = new Request({ linger: 0, ...this.#settings.socketOptions });
       this.#probes.add(probe);
@@ -339,7 +339,7 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
   #abandon(): Promise<unknown> | undefined {
     const socket = this.#socket;
     this.#socket = undefined;
-    if (socket !== undefined) this.#lastFailure = lastFailure(socket);
+    if (socket !== undefined) this.#lastFailure = socket[CORE].events.lastFailure;
     socket?.events.close();
     return socket?.close({ linger: 0 });
   }
@@ -364,7 +364,7 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
   }
 
   #late(text: string): ShoalError {
-    const cause = (this.#socket && lastFailure(this.#socket)) ?? this.#lastFailure;
+    const cause = this.#socket?.[CORE].events.lastFailure ?? this.#lastFailure;
     return lateError(text, this.#chooser.list, cause);
   }
 

@@ -9,8 +9,8 @@
 
 import { keyOf } from "../core/memory.js";
 import { IdleWaits } from "../core/waiter.js";
-import { countersOf, engineStats } from "../sockets/internal.js";
 import type { Router } from "../sockets/request-reply.js";
+import { CORE } from "../sockets/socket.js";
 
 const BATCH = 256;
 
@@ -46,7 +46,7 @@ export class RouterReader {
   constructor(socket: Router, listener: RouterListener) {
     this.#socket = socket;
     this.#listener = listener;
-    this.#handedOver = countersOf(socket).received;
+    this.#handedOver = socket[CORE].counters.received;
     socket.events.on("peer:leave", this.#socketOnPeerLeave).on("peer:join", this.#socketOnPeerJoin);
     void this.#run();
   }
@@ -112,12 +112,14 @@ export class RouterReader {
 
   get #hasMore(): boolean {
     // Without reads queued messages wait, but the disconnect is reported. A batch in flight is still handed over.
-    const isComing = countersOf(this.#socket).received > this.#handedOver;
+    const isComing = this.#socket[CORE].counters.received > this.#handedOver;
     return isComing || (this.#socket.readable && !this.#stopped && !this.#room.isAwaited);
   }
 
   #report(): void {
-    const round = this.#hasMore ? (engineStats(this.#socket).peers ?? 0) + this.#disconnected.size : 0;
+    const round = this.#hasMore
+      ? (this.#socket[CORE].engine.stats().peers ?? 0) + this.#disconnected.size
+      : 0;
     const gone = [...this.#disconnected.values()].filter(({ passed }) => passed >= round);
     if (gone.length === 0) return;
     for (const { routingId } of gone) this.#disconnected.delete(keyOf(routingId));

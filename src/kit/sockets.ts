@@ -1,9 +1,9 @@
 /** The sockets of a driver: opened all or none, read until they close, and sent to without losing a message. */
 import { ClosedError } from "../core/errors.js";
-import { checkMessage } from "../sockets/internal.js";
 import type { MessageLike } from "../sockets/message.js";
 import type { Publisher } from "../sockets/pub-sub.js";
 import type { Dealer } from "../sockets/request-reply.js";
+import { CORE } from "../sockets/socket.js";
 
 interface Closable {
   close(options: { readonly linger: number }): Promise<unknown>;
@@ -113,7 +113,7 @@ export class SendQueue {
 
   /** @throws InvalidArgumentError `EINVAL` for a message that {@link send} would refuse */
   check(message: MessageLike[]): void {
-    if (!this.#socket.closed) checkMessage(this.#socket, message);
+    if (!this.#socket.closed) this.#socket[CORE].encode(message);
   }
 
   #left(sent: boolean): boolean {

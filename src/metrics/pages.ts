@@ -14,7 +14,7 @@ import { checkKeys, describe, thrownText } from "../core/arguments.js";
 import { boundedServer, parseListenAddress, serveAt, shut } from "../core/http-server.js";
 import { thisProcess } from "../core/packages.js";
 import { Once } from "../core/waiter.js";
-import { peerListsOf } from "../sockets/internal.js";
+import { peerViews, socketsOf } from "../sockets/internal.js";
 import { BUILD, FAMILIES, INFO, labelsOf, type Metric, type MetricsFamily, UP } from "./metrics-table.js";
 import {
   byName,
@@ -148,13 +148,16 @@ function peersOf(given: MetricsSources, query: URLSearchParams): object | undefi
   const name = query.get("source");
   if (name !== null) {
     if (!Object.hasOwn(sources, name)) return undefined;
-    const lists = peerListsOf(sources[name]);
+    const sockets = socketsOf(sources[name]);
     const list = query.get("list") ?? "";
-    return Object.hasOwn(lists, list) ? { peers: lists[list]?.items() } : undefined;
+    const socket = Object.hasOwn(sockets, list) ? sockets[list] : undefined;
+    return socket && { peers: peerViews(socket) };
   }
   const lengths = Object.entries(sources).map(([each, source]) => [
     each,
-    Object.fromEntries(Object.entries(peerListsOf(source)).map(([list, { length }]) => [list, length])),
+    Object.fromEntries(
+      Object.entries(socketsOf(source)).map(([list, socket]) => [list, socket.stats().peers ?? 0]),
+    ),
   ]);
   return { sources: Object.fromEntries(lengths) };
 }

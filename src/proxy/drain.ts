@@ -9,7 +9,8 @@
  */
 import { systemClock } from "../core/timers.js";
 import { sleep } from "../core/waiter.js";
-import { canRetire, countersOf, engineStats, retire } from "../sockets/internal.js";
+import { retire } from "../sockets/internal.js";
+import { CORE } from "../sockets/socket.js";
 import type { ProxySocket } from "./proxy-socket.js";
 import type { Pumps } from "./pumps.js";
 import type { ProxyDrainResult } from "./stats.js";
@@ -87,7 +88,9 @@ export class Drain {
   /** @param timeout ms @returns the remaining counts */
   async run(timeout: number): Promise<ProxyDrainResult> {
     const sources = this.#pumps.all.filter(({ carries }) => carries === "messages");
-    const canAskToLeave = sources.every(({ oneWay, source }) => oneWay && canRetire(source.socket));
+    const canAskToLeave = sources.every(
+      ({ oneWay, source }) => oneWay && source.socket[CORE].engine.retire !== undefined,
+    );
     const rules = new DrainRules(systemClock.now(), timeout, canAskToLeave);
     let last: DrainStep = "take";
     while (!this.#stop.signal.aborted) {
@@ -95,7 +98,7 @@ export class Drain {
       if (step !== "take" && last === "take")
         for (const { source } of sources) retire(source.socket, canAskToLeave);
       if (step === "finish" && last !== "finish")
-        for (const { pump, source } of sources) pump.finish(engineStats(source.socket).queuedIn);
+        for (const { pump, source } of sources) pump.finish(source.socket[CORE].engine.stats().queuedIn);
       if (step === "done") break;
       last = step;
       await sleep(CHECK_INTERVAL, this.#stop.signal);
@@ -114,15 +117,15 @@ export class Drain {
     let received = 0;
     // As far as the engine can count.
     for (const { pump, source, carries } of this.#pumps.all) {
-      const engine = engineStats(source.socket);
+      const engine = source.socket[CORE].engine.stats();
       if (carries === "messages") {
         peers += engine.peers ?? 0;
-        taken += countersOf(source.socket).received;
+        taken += source.socket[CORE].counters.received;
       }
       received += Math.min(pump.quota, engine.queuedIn) + pump.inFlight;
     }
     let queued = 0;
-    for (const { socket } of this.#sides) queued += engineStats(socket).queuedOut ?? 0;
+    for (const { socket } of this.#sides) queued += socket[CORE].engine.stats().queuedOut ?? 0;
     return { peers, taken, received, queued, unanswered: this.#pumps.unanswered };
   }
 }

@@ -8,8 +8,8 @@
 import { describe, invalidArgument } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import type { Context } from "../sockets/context.js";
-import { engineStats, listen } from "../sockets/internal.js";
-import type { Socket } from "../sockets/socket.js";
+import { listen } from "../sockets/internal.js";
+import { CORE, type Socket } from "../sockets/socket.js";
 import type { Writable } from "../sockets/writable.js";
 import { Control, type ControlHost } from "./control.js";
 import type { ProxyEvents, ProxyListening } from "./events.js";
@@ -185,7 +185,7 @@ export class Capture {
   }
 
   stats(): ProxyCaptureStats {
-    const { peers, queuedOut: queued = 0 } = engineStats(this.opened.socket);
+    const { peers, queuedOut: queued = 0 } = this.opened.socket[CORE].engine.stats();
     return { captured: this.#captured, missed: this.#missed, queued, peers };
   }
 }

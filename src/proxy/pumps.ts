@@ -10,8 +10,9 @@
  */
 
 import { MAX_FORWARDED_FRAMES } from "../core/memory.js";
-import { countersOf, type FrameBatch } from "../sockets/internal.js";
+import type { FrameBatch } from "../sockets/internal.js";
 import { Pump, type PumpEffects } from "../sockets/pump.js";
+import { CORE } from "../sockets/socket.js";
 import type { ProxyEvents } from "./events.js";
 import { type Direction, type ProxySide, type ProxySocketType, WITH_TOPICS } from "./pairs.js";
 import type { SidePolicy } from "./policy/side-policy.js";
@@ -116,11 +117,11 @@ export class Pumps {
   }
 
   get #asked(): number {
-    return this.#replies === undefined ? 0 : countersOf(this.#replies.source.socket).delivered;
+    return this.#replies?.source.socket[CORE].counters.delivered ?? 0;
   }
 
   get #answered(): number {
-    return this.#replies === undefined ? 0 : countersOf(this.#replies.source.socket).received;
+    return this.#replies?.source.socket[CORE].counters.received ?? 0;
   }
 }
 

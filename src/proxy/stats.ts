@@ -1,6 +1,7 @@
 /** Statistics of proxies. */
-import { countersOf, engineStats } from "../sockets/internal.js";
+
 import type { Pump } from "../sockets/pump.js";
+import { CORE } from "../sockets/socket.js";
 import type { PROXY, PROXY_CAPTURE, PROXY_CONTROL } from "../statistics/proxy.js";
 import type { StatisticsOf } from "../statistics/rows.js";
 import type { ProxySocketType } from "./pairs.js";
@@ -112,8 +113,8 @@ export function sideStats(
   refused: ProxyPolicyRefusals,
   handshakeErrors: Readonly<Record<ProxyHandshakeReason, number>>,
 ): ProxySideStats {
-  const counters = opened === undefined ? undefined : countersOf(opened.socket);
-  const engine = opened === undefined ? undefined : engineStats(opened.socket);
+  const counters = opened?.socket[CORE].counters;
+  const engine = opened?.socket[CORE].engine.stats();
   const drops = incoming?.counts.dropped;
   return {
     type,

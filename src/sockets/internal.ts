@@ -1,14 +1,12 @@
 /** Access of patterns and proxies to a socket beyond its public methods. */
-import type { ShoalError } from "../core/errors.js";
 import { TurnBudget } from "../core/turn-budget.js";
 import {
-  type EngineCapabilities,
   type EnginePeer,
-  type EngineStats,
   type EngineSubscriber,
   OfferResult,
   type PeerCredentials,
   type PeerPolicy,
+  type RelaySource,
 } from "../engine/engine.js";
 import { SOCKET_EVENTS, type SocketEvent } from "../engine/events.js";
 import type { FrameBatch } from "../engine/frame-batch.js";
@@ -19,7 +17,6 @@ import type { Readable } from "./readable.js";
 import type { Dealer, Router } from "./request-reply.js";
 import { CORE, type Socket } from "./socket.js";
 import type { SocketCore } from "./socket-core.js";
-import type { Counters } from "./stats.js";
 
 export { bodyAt, frameEnd, LONG, MORE, messageEnd, SHORT_HEADER } from "../engine/frame.js";
 export { encodeMessage, type FrameBatch, framesBetween } from "../engine/frame-batch.js";
@@ -27,28 +24,11 @@ export { SOCKET_EVENTS, type SocketEvent };
 
 const MAX_READ = 1_000;
 
-export function capabilitiesOf(socket: Socket): EngineCapabilities {
-  return socket[CORE].context.load().capabilities;
-}
-
 export function takesMessage(socket: Socket, bytes: number): boolean {
   const core = socket[CORE];
   const own = core.getOption("maxMessageSize") as number;
   const { maxMessageSize: largest = bytes } = core.context.socketDefaults();
   return largest >= bytes && (own < 0 || own >= bytes);
-}
-
-export function engineStats(socket: Socket): EngineStats {
-  return socket[CORE].engine.stats();
-}
-
-export function peersOf(socket: Socket, max: number): readonly EnginePeer[] {
-  const core = socket[CORE];
-  return core.closed ? [] : (core.engine.listPeers?.(max) ?? []);
-}
-
-export function countersOf(socket: Socket): Readonly<Counters> {
-  return socket[CORE].counters;
 }
 
 /** Counts messages for the socket that it did not get before it closed. */
@@ -61,11 +41,6 @@ export function countLost(socket: Socket, messages: number): void {
 /** Lifts limits on sent messages for sockets that wrap peers' messages in an envelope; receipt has limited those. */
 export function forwards(...sockets: Socket[]): void {
   for (const socket of sockets) socket[CORE].forward();
-}
-
-/** @throws InvalidArgumentError `EINVAL` for an unfit message */
-export function checkMessage(socket: Socket, message: unknown): void {
-  socket[CORE].encode(message);
 }
 
 /** Includes sources' endpoints. */
@@ -84,10 +59,6 @@ export function watchBound(socket: Socket, watcher: (bound: readonly string[]) =
   if (!core.closed) return core.endpoints.watchBound(watcher);
   watcher([]);
   return () => undefined;
-}
-
-export function lastFailure(socket: Socket): ShoalError | undefined {
-  return socket[CORE].events.lastFailure;
 }
 
 /** Unlike a listener of `socket.events`, this one does not keep the process alive. */
@@ -115,33 +86,41 @@ export function deliverNow(socket: Dealer | Router, message: (Buffer | string)[]
   return core.closed ? "gone" : core.outbox.tryDeliver(message);
 }
 
-/** Settles when there may be room after a refused `trySend`, or at close. */
-export function whenWritable(socket: Socket): Promise<void> {
-  return socket[CORE].whenWritable();
-}
-
 /**
- * Passes a Subscriber's messages in undecoded batches, without an object each.
+ * Passes a Subscriber's messages in undecoded batches: `receive` would cost a promise, a waiter and an array for each.
  *
- * @param reader must not keep an unpinned batch, because its memory is reused
+ * @param reader must not throw, or keep an unpinned batch, because its memory is reused
  * @returns `false` if the engine cannot
  */
 export function readBatches(socket: Subscriber, reader: (batch: FrameBatch) => void): boolean {
   const core = socket[CORE];
   const source = core.closed ? undefined : core.engine.relaySource;
   if (source === undefined) return false;
+  void readAll(core, source, reader);
+  return true;
+}
+
+async function readAll(
+  core: SocketCore,
+  source: RelaySource,
+  reader: (batch: FrameBatch) => void,
+): Promise<void> {
   const { counters } = core;
-  void readAll(core, () => {
+  const budget = new TurnBudget();
+  await undefined; // The caller gets its result first.
+  while (!core.closed) {
     const batch = source.takeBatch(MAX_READ);
-    if (batch === undefined) return 0;
+    if (batch === undefined) {
+      await core.whenReadable();
+      continue;
+    }
     const { messages } = batch;
     counters.received += messages;
     counters.bytesReceived += batch.tally.bodyBytes;
     reader(batch);
     batch.release();
-    return messages;
-  });
-  return true;
+    if (budget.spend(messages)) await new Promise((resolve) => setImmediate(resolve));
+  }
 }
 
 /**
@@ -180,10 +159,6 @@ export function trySendTo(
   counters.delivered += 1;
   for (let i = 0; i < message.length; i++) counters.bytesSent += (message[i] as Buffer).length;
   return "sent";
-}
-
-export function canRetire(socket: Socket): boolean {
-  return socket[CORE].engine.retire !== undefined;
 }
 
 /**
@@ -255,21 +230,6 @@ export function receiveAs<M>(socket: Subscriber, decode: (message: Buffer[]) => 
   return socket as Pick<Socket, never> as Received<M>;
 }
 
-/**
- * Reads a socket for the library. `receive` would cost a promise, a waiter and an array for each message.
- *
- * @param take handles available messages and returns their number; must not throw
- */
-async function readAll(core: SocketCore, take: () => number): Promise<void> {
-  const budget = new TurnBudget();
-  await undefined; // The caller gets its result first.
-  while (!core.closed) {
-    const taken = take();
-    if (taken === 0) await core.whenReadable();
-    else if (budget.spend(taken)) await new Promise((resolve) => setImmediate(resolve));
-  }
-}
-
 // --- Peers as plain data, for the dashboard and a proxy's control socket ---------------------------------------------
 
 export const MAX_PEERS_LISTED = 10_000;
@@ -287,7 +247,8 @@ export interface PeerView {
 
 /** Up to 10,000 peers; empty if the engine does not report them. */
 export function peerViews(socket: Socket): PeerView[] {
-  return peersOf(socket, MAX_PEERS_LISTED).map(viewOf);
+  const { closed, engine } = socket[CORE];
+  return closed ? [] : (engine.listPeers?.(MAX_PEERS_LISTED).map(viewOf) ?? []);
 }
 
 function viewOf({ socketType, address, routingId, queuedOut, queuedIn }: EnginePeer): PeerView {
@@ -316,27 +277,8 @@ export function ownSockets(owner: object, sockets: () => OwnedSockets): void {
   owned.set(owner, sockets);
 }
 
-export interface PeerList {
-  readonly length: number;
-  /** At most 10,000. */
-  items(): readonly PeerView[];
-}
-
-export function peerListOf(socket: Socket): PeerList {
-  return {
-    length: socket.closed ? 0 : (engineStats(socket).peers ?? 0),
-    items: () => peerViews(socket),
-  };
-}
-
-export function peerListsOf(owner: unknown): Readonly<Record<string, PeerList>> {
-  if (typeof owner !== "object" || owner === null) return {};
-  const lists: Record<string, PeerList> = {};
-  for (const [name, socket] of Object.entries(ownedSockets(owner)))
-    if (socket !== undefined) lists[name] = peerListOf(socket);
-  return lists;
-}
-
-export function ownedSockets(owner: object): OwnedSockets {
-  return owned.get(owner)?.() ?? {};
+/** An owner's sockets by the kind of their peers; empty for anything else. */
+export function socketsOf(owner: unknown): Readonly<Record<string, Socket>> {
+  const sockets = Object.entries(owned.get(owner as object)?.() ?? {});
+  return Object.fromEntries(sockets.filter((each): each is [string, Socket] => each[1] !== undefined));
 }

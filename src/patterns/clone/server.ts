@@ -19,9 +19,10 @@ import { Driver } from "../../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, type EndpointSourceEvent } from "../../kit/endpoint-list.js";
 import { checkOptions } from "../../kit/options.js";
 import { OpenedSockets, readMessages } from "../../kit/sockets.js";
-import { capabilitiesOf, forwards } from "../../sockets/internal.js";
+import { forwards } from "../../sockets/internal.js";
 import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
 import { Dealer, Router } from "../../sockets/request-reply.js";
+import { CORE } from "../../sockets/socket.js";
 import { StoreError } from "../../store/store.js";
 import { BinaryStar, type BinaryStarEvent, type BinaryStarOptions } from "../binary-star/index.js";
 import { SET_OPTIONS as CLIENT_SET_OPTIONS, ClientCoder } from "./client-options.js";
@@ -429,7 +430,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
 
 /** Bounds a socket's queues by default, if its engine can. */
 function boundBytes(socket: Router | Publisher, sendHighWaterMarkBytes: number): void {
-  const { unsupportedOptions } = capabilitiesOf(socket);
+  const { unsupportedOptions } = socket[CORE].context.load().capabilities;
   if (!unsupportedOptions.includes("sendHighWaterMarkBytes"))
     socket.sendHighWaterMarkBytes = sendHighWaterMarkBytes;
 }

@@ -44,7 +44,6 @@ import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import {
   answersSubscribers,
   endpointsOf,
-  engineStats,
   forwards,
   type Subscribed,
   senderOf,
@@ -57,6 +56,7 @@ import {
   type XSubscriberOptions,
 } from "../../sockets/pub-sub.js";
 import { type ProxySide, Pump } from "../../sockets/pump.js";
+import { CORE } from "../../sockets/socket.js";
 import type { LAST_VALUE_CACHE, LastValueCacheUncachedReason } from "../../statistics/patterns.js";
 import type { StatisticsOf } from "../../statistics/rows.js";
 import { Snapshots } from "./snapshots.js";
@@ -292,7 +292,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
 
   /** @internal */
   protected override async onDrain(): Promise<void> {
-    this.#pump.finish(engineStats(this.#sockets.frontend).queuedIn);
+    this.#pump.finish(this.#sockets.frontend[CORE].engine.stats().queuedIn);
     await this.#forwarding;
     await this.#writer?.flush();
   }
@@ -356,7 +356,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
   #passes(messages: number): boolean {
     const gate = this.#gate;
     if (gate === undefined || gate.isServing()) return true;
-    const { peers } = engineStats(this.#sockets.backend);
+    const { peers } = this.#sockets.backend[CORE].engine.stats();
     if (peers !== 0 && gate.vote()) return true;
     this.#counts.notServing += messages;
     return false;

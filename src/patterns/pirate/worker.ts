@@ -17,9 +17,9 @@ import {
   parseFromQueue,
   readyFrames,
 } from "../../kit/worker-protocol.js";
-import { lastFailure } from "../../sockets/internal.js";
 import type { Raw } from "../../sockets/message.js";
 import { Dealer } from "../../sockets/request-reply.js";
+import { CORE } from "../../sockets/socket.js";
 import {
   OPTIONS,
   type PirateWorkerEvent,
@@ -252,7 +252,7 @@ class Connection {
   }
 
   get lastFailure(): ShoalError | undefined {
-    return this.#dealer && lastFailure(this.#dealer);
+    return this.#dealer?.[CORE].events.lastFailure;
   }
 
   /** @param linger ms for the current request; -1: no limit */

@@ -9,10 +9,11 @@ import { relaySourceEvents } from "../../kit/endpoint-list.js";
 import { CLOSE_LINGER, checkOptions, type GivenWithCodec, type PublisherGate } from "../../kit/options.js";
 import { OpenedSockets } from "../../kit/sockets.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
-import { checkMessage, engineStats, forwards } from "../../sockets/internal.js";
+import { forwards } from "../../sockets/internal.js";
 import type { Raw } from "../../sockets/message.js";
 import { Publisher, type WaitForSubscribersOptions } from "../../sockets/pub-sub.js";
 import { Router } from "../../sockets/request-reply.js";
+import { CORE } from "../../sockets/socket.js";
 import { ID_BYTES, META_BYTES } from "./protocol.js";
 import {
   EVENTS,
@@ -149,7 +150,7 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
         : Buffer.from(topic.buffer, topic.byteOffset, topic.length);
     const frames = this.#shape.encode(body);
     this.assertOpen();
-    checkMessage(this.#publisher, [name, META, ...frames]);
+    this.#publisher[CORE].encode([name, META, ...frames]);
     return this.#rules.publish(name, frames, microseconds());
   }
 
@@ -170,7 +171,11 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
 
   #send(frames: Buffer[]): void {
     const gate = this.#gate;
-    if (gate === undefined || gate.isServing() || (engineStats(this.#publisher).peers !== 0 && gate.vote()))
+    if (
+      gate === undefined ||
+      gate.isServing() ||
+      (this.#publisher[CORE].engine.stats().peers !== 0 && gate.vote())
+    )
       this.#publisher.trySend(frames);
     else this.#notServing += 1;
   }

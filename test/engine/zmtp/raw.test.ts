@@ -1,6 +1,6 @@
 /** A STREAM's connections as those of other sockets: without memory for a piece, and when they are revoked. */
 import { expect, it, vi } from "vitest";
-import { peersOf } from "../../../src/sockets/internal.js";
+import { CORE } from "../../../src/sockets/socket.js";
 import { nextEvent } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
 
@@ -33,7 +33,7 @@ it("a raw peer is listed by its own address, and revoked by it", async () => {
   const stream = world.stream();
   const { socket: peer, closed } = await world.raw(await world.bind(stream));
   await stream.receive(WAIT);
-  expect(peersOf(stream, 2)).toMatchObject([
+  expect(stream[CORE].engine.listPeers?.(2)).toMatchObject([
     { address: `tcp://127.0.0.1:${peer.localPort}`, socketType: "" },
   ]);
   expect(stream.revoke(({ address }) => address === "127.0.0.2")).toBe(0);

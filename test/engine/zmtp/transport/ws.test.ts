@@ -5,7 +5,7 @@ import type { AddressInfo, Socket as NetSocket } from "node:net";
 import { describe, expect, it } from "vitest";
 import { MAX_HEADERS } from "../../../../src/engine/zmtp/ws/upgrade.js";
 import { Context, type PeerCredentials, Pull, type PullOptions } from "../../../../src/index.js";
-import { peersOf } from "../../../../src/sockets/internal.js";
+import { peerViews } from "../../../../src/sockets/internal.js";
 import { CORE } from "../../../../src/sockets/socket.js";
 import { nextEvent, until } from "../../../contract/support/wait.js";
 import { World } from "../../../contract/support/world.js";
@@ -527,7 +527,7 @@ describe("what breaks the rules ends the connection, and no other:", () => {
     const { pull, peer } = await withPeer();
     const gone = nextEvent(pull, "peer:leave");
     await until(() => pull.stats().peers === 1, "a peer");
-    expect(peersOf(pull, 1)[0]?.address).toMatch(/^ws:\/\/127\.0\.0\.1:\d+$/);
+    expect(peerViews(pull)[0]?.address).toMatch(/^ws:\/\/127\.0\.0\.1:\d+$/);
     peer.send(frame(0, "last"), masked(8, Buffer.of(3, 232)), frame(0, "not read"));
     expect((await gone).reason).toBe("remote");
     expect(await peer.receive()).toEqual({ opcode: 8, payload: Buffer.of(3, 232) });

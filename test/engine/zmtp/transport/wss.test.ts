@@ -6,7 +6,7 @@ import { type AddressInfo, connect as connectTcp } from "node:net";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import type { PeerCredentials, Pull, Push } from "../../../../src/index.js";
-import { peersOf } from "../../../../src/sockets/internal.js";
+import { peerViews } from "../../../../src/sockets/internal.js";
 import { nextEvent, until } from "../../../contract/support/wait.js";
 import { World } from "../../../contract/support/world.js";
 import { makeAuthority, makeCertificate } from "../../../support/certificates.js";
@@ -44,7 +44,7 @@ describe("wss://", () => {
     const push = world.push({ ...pair("client"), ...trust() });
     push.connect(await pull.bind("wss://127.0.0.1:*"));
     await arrives(push, pull, "let in");
-    expect(peersOf(pull, 1)[0]?.address).toMatch(/^wss:\/\/127\.0\.0\.1:\d+$/);
+    expect(peerViews(pull)[0]?.address).toMatch(/^wss:\/\/127\.0\.0\.1:\d+$/);
     expect(asked.map(({ address, certificate }) => [address, certificate?.toString()])).toEqual([
       ["127.0.0.1", pem("client.pem")],
     ]);
