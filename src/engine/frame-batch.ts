@@ -57,8 +57,6 @@ export class FrameBatch {
   pooled: Pooled | undefined;
   /** Without other users: the rest may be moved. */
   readonly own: boolean;
-  /** Taken from the front, without `first`. */
-  takenBytes = 0;
   /** Start of the message refused last, which ends at `start`. */
   refusedAt = 0;
 
@@ -207,7 +205,6 @@ export function takeFront(batch: FrameBatch, count: number): number {
   for (let left = count; left > 0; ) {
     if (((bytes[position] as number) & MORE) === 0) left -= 1;
     const end = frameEnd(bytes, position);
-    batch.takenBytes += end - bodyAt(bytes, position);
     batch.frames -= 1;
     position = end;
   }
@@ -250,9 +247,7 @@ export function takeStrippingRoutingId(batch: FrameBatch, count: number): number
     position = next;
   }
   if (count < messages) {
-    const ids = count * (start + length - bodyAt(bytes, start));
-    const { bodyBytes, frames } = tallyOf(bytes, start + length, target);
-    batch.takenBytes += ids + bodyBytes;
+    const { frames } = tallyOf(bytes, start + length, target);
     batch.frames -= count + frames;
   } else batch.frames = 0;
   batch.start = position;

@@ -77,6 +77,7 @@ export class Pump {
   #ended = false;
   #quota = Number.POSITIVE_INFINITY;
   #batch: FrameBatch | undefined = undefined;
+  /** Of the whole batch, counted once it has passed. */
   #batchBytes = 0;
   #unchecked: Buffer[][] = [];
   #inFlight = 0;
@@ -232,14 +233,12 @@ export class Pump {
     const result = sink.offerBatch(batch);
     const refused = result === OfferResult.Unroutable || result === OfferResult.PeerFull ? 1 : 0;
     const taken = before - batch.messages;
-    const bytes = batch.messages === 0 ? this.#batchBytes : takenBytesOf(batch, taken);
-    this.#batchBytes -= bytes;
     const { counters } = this.#to;
     counters.sent += taken;
-    counters.bytesSent += bytes;
     counters.delivered += taken - refused;
     if (refused > 0) this.#refused(result, batch.refused());
     if (batch.messages === 0) {
+      counters.bytesSent += this.#batchBytes;
       this.#batch = undefined;
       batch.release();
     }
@@ -344,10 +343,4 @@ function isRefused(error: unknown): boolean {
 
 function bytesOf({ tally, first, messages }: FrameBatch): number {
   return tally.bodyBytes + (first === undefined ? 0 : first.length * messages);
-}
-
-function takenBytesOf(batch: FrameBatch, messages: number): number {
-  const bytes = batch.takenBytes + (batch.first?.length ?? 0) * messages;
-  batch.takenBytes = 0;
-  return bytes;
 }
