@@ -64,10 +64,10 @@ export class EventStream<E extends TypedEvent> {
   readonly #names: Readonly<Record<string, true>> | undefined;
   readonly #keepsUnread: boolean;
   readonly #unheard: ((event: E) => void) | undefined;
-  readonly #listeners = new Map<string, Set<Listener>>();
+  /** By type and given listener: what is called. */
+  readonly #listeners = new Map<string, Map<Listener, Listener>>();
   readonly #queue = new RingBuffer<E>();
   readonly #waiters = new LinkedList<Waiter<E>>();
-  readonly #once = new WeakMap<Listener, Listener>();
   #interest = 0;
   #reads = false;
   #closed = false;
@@ -97,16 +97,7 @@ export class EventStream<E extends TypedEvent> {
    */
   on<T extends E["type"]>(type: T, listener: (event: EventOf<E, T>) => void): this {
     this.#check(type, listener);
-    if (this.#closed) return this;
-    let listeners = this.#listeners.get(type);
-    if (listeners === undefined) {
-      listeners = new Set();
-      this.#listeners.set(type, listeners);
-    }
-    if (!listeners.has(listener)) {
-      listeners.add(listener);
-      this.#interested(1);
-    }
+    this.#add(type, listener, listener);
     return this;
   }
 
@@ -117,12 +108,20 @@ export class EventStream<E extends TypedEvent> {
    */
   once<T extends E["type"]>(type: T, listener: (event: EventOf<E, T>) => void): this {
     this.#check(type, listener);
-    const wrapped = (event: EventOf<E, T>): void => {
-      this.off(type, wrapped);
+    this.#add(type, listener, (event: EventOf<E, T>) => {
+      this.off(type, listener);
       listener(event);
-    };
-    this.#once.set(wrapped, listener);
-    return this.on(type, wrapped);
+    });
+    return this;
+  }
+
+  #add(type: string, given: Listener, called: Listener): void {
+    if (this.#closed) return;
+    const listeners = this.#listeners.get(type) ?? new Map<Listener, Listener>();
+    this.#listeners.set(type, listeners);
+    if (listeners.has(given)) return;
+    listeners.set(given, called);
+    this.#interested(1);
   }
 
   /**
@@ -133,15 +132,9 @@ export class EventStream<E extends TypedEvent> {
   off<T extends E["type"]>(type: T, listener: (event: EventOf<E, T>) => void): this {
     this.#check(type, listener);
     const listeners = this.#listeners.get(type);
-    if (listeners === undefined) return this;
-    const added = listeners.has(listener)
-      ? listener
-      : [...listeners].find((candidate) => this.#once.get(candidate) === listener);
-    if (added !== undefined) {
-      listeners.delete(added);
-      if (listeners.size === 0) this.#listeners.delete(type);
-      this.#interested(-1);
-    }
+    if (listeners?.delete(listener) !== true) return this;
+    if (listeners.size === 0) this.#listeners.delete(type);
+    this.#interested(-1);
     return this;
   }
 
@@ -190,7 +183,7 @@ export class EventStream<E extends TypedEvent> {
     if (this.#closed) return;
     const listeners = this.#listeners.get(event.type);
     if (listeners !== undefined) {
-      for (const listener of [...listeners]) call(listener as (event: E) => void, event);
+      for (const listener of [...listeners.values()]) call(listener as (event: E) => void, event);
     }
     const waiter = this.#waiters.shift();
     if (waiter !== undefined) {
