@@ -53,10 +53,6 @@ export function copyRange(bytes: Uint8Array, start = 0, end = bytes.length): Buf
   return copy;
 }
 
-export function allocateTransferable(size: number): Buffer {
-  return Buffer.allocUnsafeSlow(size);
-}
-
 /** The kernel reads this memory, or several messages share it. */
 export function forbidTransfer({ buffer }: Uint8Array): void {
   mark(buffer);

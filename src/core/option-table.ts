@@ -257,7 +257,9 @@ const SILENT_INTERVALS = 6;
 /** Values by name; `undefined` counts as absent. */
 export type GivenOptions = Readonly<Record<string, unknown>>;
 
+/** The same object if it inherits the defaults. */
 export function optionValues(given: GivenOptions): OptionValues {
+  if (Object.getPrototypeOf(given) === DEFAULTS) return given as OptionValues;
   const options = Object.create(DEFAULTS) as OptionValues;
   for (const name of Object.keys(given)) {
     const value = given[name];
@@ -266,15 +268,8 @@ export function optionValues(given: GivenOptions): OptionValues {
   return options;
 }
 
-/** The same object if it already inherits the defaults. */
-export function completeOptions(given: GivenOptions): OptionValues {
-  return Object.getPrototypeOf(given) === DEFAULTS ? (given as OptionValues) : optionValues(given);
-}
-
 export function copyOptions(options: Readonly<OptionValues>): OptionValues {
-  const copy = Object.create(DEFAULTS) as OptionValues;
-  for (const name of Object.getOwnPropertyNames(options)) setOption(copy, name, options[name as OptionName]);
-  return copy;
+  return Object.create(DEFAULTS, Object.getOwnPropertyDescriptors(options)) as OptionValues;
 }
 
 /** Secrets are not enumerable, and so not shown. */

@@ -8,7 +8,7 @@
  * A commit takes advisory locks for its keys, then compares versions. Keys share a fixed number of locks, so unrelated
  * commits can wait for each other. Databases without them use `isolation: "serializable"`.
  */
-import { fnv1a } from "../core/bytes.js";
+import { seededHash } from "../core/bytes.js";
 import { checkOptions, choice, type Given } from "../kit/options.js";
 import {
   type PgClient,
@@ -166,8 +166,7 @@ function lock(keys: readonly { readonly key: string }[]): string {
 }
 
 function lockOf(key: string): number {
-  const bytes = Buffer.from(key);
-  return (fnv1a(bytes, 0, bytes.length) >>> 0) % 64;
+  return (seededHash(Buffer.from(key), 0) >>> 0) % 64;
 }
 
 function isConflict(error: unknown): boolean {

@@ -3,7 +3,7 @@
  * messages by script, receives what the test hands it, and sends its
  * notifications at once or when the test says. Its sockets have no peers.
  */
-import { completeOptions, type OptionValues, setOption } from "../../src/core/option-table.js";
+import { type OptionValues, optionValues, setOption } from "../../src/core/option-table.js";
 import { checkEndpoint } from "../../src/core/schemes/schemes.js";
 import { SocketType } from "../../src/core/socket-type.js";
 import {
@@ -63,7 +63,7 @@ export class FakeSocket implements EngineSocket, EngineEndpoints, EngineEventLoo
   constructor(engine: FakeEngine, type: SocketType, options: EngineOptions, listener: EngineListener) {
     this.#engine = engine;
     this.type = type;
-    this.options = completeOptions(options);
+    this.options = optionValues(options);
     this.listener = listener;
     this.subscriptions = type === SocketType.Subscriber ? this : undefined;
   }

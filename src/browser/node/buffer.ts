@@ -4,7 +4,7 @@
  */
 import { isMemory } from "../../core/bytes.js";
 
-export type Encoding = "utf8" | "utf-8" | "latin1" | "binary" | "ascii" | "hex" | "base64" | "base64url";
+export type Encoding = "utf8" | "utf-8" | "latin1" | "binary" | "hex" | "base64" | "base64url";
 
 /** Length up to which a loop beats TextEncoder and TextDecoder. */
 const SHORT = 64;
@@ -25,12 +25,6 @@ class Bytes extends Uint8Array {
       case "latin1":
       case "binary":
         return latin1(this, start, to);
-      case "ascii":
-        return latin1(
-          filled(to - start, (at) => (this[start + at] as number) & 0x7f),
-          0,
-          to - start,
-        );
       case "hex":
         return Array.prototype.map.call(this.subarray(start, to), (byte) => HEX[byte as number]).join("");
       case "base64":
@@ -111,10 +105,6 @@ class Bytes extends Uint8Array {
     viewOn(this).setUint32(at, value);
     return at + 4;
   }
-
-  toJSON(): { readonly type: "Buffer"; readonly data: number[] } {
-    return { type: "Buffer", data: Array.from(this) };
-  }
 }
 
 const URL_SAFE: Readonly<Record<string, string>> = { "+": "-", "/": "_", "=": "" };
@@ -161,7 +151,6 @@ function bytesOf(text: string, encoding: Encoding = "utf8"): Bytes {
     }
     case "latin1":
     case "binary":
-    case "ascii":
       return filled(text.length, (at) => text.charCodeAt(at));
     case "hex": {
       const pairs = /^(?:[0-9a-f]{2})*/i.exec(text)?.[0] ?? "";

@@ -1,6 +1,6 @@
 /** A socket of the engine `libzmq`: one of the package `zeromq`, read and written in turns. */
 import { InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
-import { completeOptions, type OptionValues, setOption } from "../../core/option-table.js";
+import { type OptionValues, optionValues, setOption } from "../../core/option-table.js";
 import { SocketType, type SocketTypeName, socketTypeName } from "../../core/socket-type.js";
 import { ignore, MAX_TIMEOUT } from "../../core/waiter.js";
 import {
@@ -85,7 +85,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     if (listener.engineAuthenticate !== undefined) throw noAuthenticate();
     this.#shared = shared;
     this.#listener = listener;
-    this.#options = completeOptions(options);
+    this.#options = optionValues(options);
     this.#requests = type === SocketType.XSubscriber;
     this.#answers = type === SocketType.Reply || type === SocketType.Router;
     const publishes = type === SocketType.Publisher || type === SocketType.XPublisher;

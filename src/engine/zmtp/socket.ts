@@ -6,7 +6,7 @@
  */
 
 import { InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
-import { CONTEXT_OPTIONS, completeOptions, type OptionValues, setOption } from "../../core/option-table.js";
+import { CONTEXT_OPTIONS, type OptionValues, optionValues, setOption } from "../../core/option-table.js";
 import { SocketType, type SocketTypeName, socketTypeName } from "../../core/socket-type.js";
 import type { Spin } from "../../core/spin.js";
 import type {
@@ -88,7 +88,7 @@ class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects, SocketS
     this.platform = platform;
     this.zap = zap;
     this.relays = parts.relays;
-    this.options = completeOptions(options);
+    this.options = optionValues(options);
     assertAllSupported(this.options);
     this.listener = listener;
     this.type = socketTypeName(type) as SocketTypeName;

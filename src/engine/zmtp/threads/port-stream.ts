@@ -15,7 +15,7 @@
  */
 import { Duplex } from "node:stream";
 import type { MessagePort } from "node:worker_threads";
-import { allocateTransferable, forbidTransfer } from "../../../core/memory.js";
+import { forbidTransfer } from "../../../core/memory.js";
 import { addressOf } from "../../../core/schemes/grammar.js";
 import { DuplexStream } from "../transport/tcp.js";
 
@@ -89,7 +89,7 @@ class PortDuplex extends Duplex {
 
   #post(chunks: readonly { readonly chunk: Uint8Array }[], done: Done): void {
     const size = chunks.reduce((sum, { chunk }) => sum + chunk.length, 0);
-    const memory = allocateTransferable(size);
+    const memory = Buffer.allocUnsafeSlow(size);
     let at = 0;
     for (const { chunk } of chunks) {
       memory.set(chunk, at);
