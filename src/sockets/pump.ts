@@ -18,6 +18,7 @@
 
 import { ClosedError } from "../core/errors.js";
 import { TurnBudget } from "../core/turn-budget.js";
+import { ignore } from "../core/waiter.js";
 import { OfferResult, type RelaySink, type RelaySource } from "../engine/engine.js";
 import { messageBytes } from "../engine/frame.js";
 import type { FrameBatch } from "../engine/frame-batch.js";
@@ -82,8 +83,8 @@ export class Pump {
   #unchecked: Buffer[][] = [];
   #inFlight = 0;
   readonly #budget = new TurnBudget();
-  #onResume: (() => void) | undefined = undefined;
-  #onThrottle: (() => void) | undefined = undefined;
+  /** Ends a wait for the gate or the throttle. */
+  #wake: () => void = ignore;
 
   /** Requires that nothing else receives from `from`. */
   constructor(from: Socket, to: Socket, effects: PumpEffects) {
@@ -126,7 +127,7 @@ export class Pump {
 
   /** Re-evaluates a changed throttle. */
   retry(): void {
-    this.#onThrottle?.();
+    this.#wake();
   }
 
   /** Takes at most this many messages, then ends. */
@@ -140,7 +141,6 @@ export class Pump {
   end(): void {
     this.#ended = true;
     this.#endWait();
-    this.#wake();
   }
 
   /** Never rejects. */
@@ -168,7 +168,7 @@ export class Pump {
   /** Ends without messages, with a closed gate, or when the event loop has to turn. */
   async #turn(): Promise<void> {
     while (!this.#open) {
-      await this.#resumed();
+      await this.#woken();
       if (this.#ended) return;
     }
     if (this.#source !== undefined && this.#sink !== undefined)
@@ -261,18 +261,13 @@ export class Pump {
     const { throttle } = this.#effects;
     if (throttle === undefined) return;
     if (this.#from.engine.readable) throttle.held();
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, throttle.wait);
-      this.#onThrottle = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-    this.#onThrottle = undefined;
+    const timer = setTimeout(() => this.#wake(), throttle.wait);
+    await this.#woken();
+    clearTimeout(timer);
   }
 
   #endWait(): void {
-    this.#onThrottle?.();
+    this.#wake();
     this.#from.readable?.end();
   }
 
@@ -317,15 +312,10 @@ export class Pump {
     return this.#from.whenReadable();
   }
 
-  #resumed(): Promise<void> {
+  #woken(): Promise<void> {
     return new Promise((resolve) => {
-      this.#onResume = resolve;
+      this.#wake = resolve;
     });
-  }
-
-  #wake(): void {
-    this.#onResume?.();
-    this.#onResume = undefined;
   }
 
   #isOver(error: unknown): boolean {
