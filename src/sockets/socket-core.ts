@@ -368,10 +368,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   #stalled(endpoint: string, error: ShoalError | undefined): void {
     if (this.endpoints.isBound(endpoint)) return;
     const awaited = this.events.awaited;
-    // What is queued may be for other peers.
-    if (this.#unsent > 0 && (this.engine.stats().peers ?? 0) > 0)
-      warnOfStall(`${this.typeName} has messages to send, and no connection to`, endpoint, error);
-    else if (this.#unsent > 0) this.#warnOfQueued("", endpoint, error);
+    if (this.#unsent > 0) this.#warnOfQueued("", endpoint, error);
     else if (awaited !== undefined) warnOfStall(`${this.typeName} waits for ${awaited} at`, endpoint, error);
     else if (this.#isReceiving) warnOfStall(`${this.typeName} waits for messages from`, endpoint, error);
   }
@@ -386,7 +383,8 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   #warnOfQueued(where: string, endpoint: string, error: ShoalError | undefined): void {
     const queued = this.#unsent;
     const [messages, them] = queued === 1 ? ["message", "it"] : ["messages", "them"];
-    const what = `${where}${this.typeName}: ${queued} ${messages} queued for`;
+    // With other peers the messages may be for those.
+    const what = `${where}${this.typeName} has ${queued} ${messages} to send, and no connection to`;
     warnOfStall(what, endpoint, error, `; \`linger: 0\` discards ${them}`);
   }
 

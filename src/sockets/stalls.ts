@@ -79,7 +79,7 @@ export function forgetStall(endpoint: string): void {
 
 /**
  * Emits the process warning `SHOAL_UNREACHABLE`, once per endpoint and cause.
- * @param what waits: `Push: 1 message queued for`
+ * @param what waits: `Push has 1 message to send, and no connection to`
  * @param given error of the last attempt, if one has failed
  * @param more what else to do
  */
