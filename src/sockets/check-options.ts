@@ -138,8 +138,18 @@ export function checkSecurity(options: Readonly<Record<string, unknown>>): void 
 export function securityFault(options: Readonly<Record<string, unknown>>): SecurityFault | undefined {
   const has = (name: string): boolean => options[name] !== null && options[name] !== undefined;
   const fault = (option: string, message: string): SecurityFault => ({ option, message });
-  const curve = curveFault(has, options.curveServer === true);
-  if (curve !== undefined) return curve;
+  if (options.curveServer === true && !has("curveSecretKey"))
+    return fault("curveServer", "A CURVE server needs the option curveSecretKey");
+  if (options.curveServer === true && has("curveServerKey"))
+    return fault(
+      "curveServerKey",
+      "A socket is a CURVE server or a client: curveServer and curveServerKey exclude each other",
+    );
+  if (has("curveServerKey") && !(has("curvePublicKey") && has("curveSecretKey")))
+    return fault(
+      "curveServerKey",
+      "A CURVE client needs curvePublicKey and curveSecretKey in addition to curveServerKey; curveKeyPair() makes a pair",
+    );
   if (options.plainServer === true && has("plainUsername"))
     return fault(
       "plainUsername",
@@ -155,24 +165,4 @@ export function securityFault(options: Readonly<Record<string, unknown>>): Secur
 interface SecurityFault {
   readonly option: string;
   readonly message: string;
-}
-
-/** @param has whether an option is set @param isServer `curveServer` @returns the first fault */
-function curveFault(has: (option: string) => boolean, isServer: boolean): SecurityFault | undefined {
-  if (isServer) {
-    if (!has("curveSecretKey"))
-      return { option: "curveServer", message: "A CURVE server needs the option curveSecretKey" };
-    if (has("curveServerKey"))
-      return {
-        option: "curveServerKey",
-        message: "A socket is a CURVE server or a client: curveServer and curveServerKey exclude each other",
-      };
-  }
-  if (has("curveServerKey") && !(has("curvePublicKey") && has("curveSecretKey")))
-    return {
-      option: "curveServerKey",
-      message:
-        "A CURVE client needs curvePublicKey and curveSecretKey in addition to curveServerKey; curveKeyPair() makes a pair",
-    };
-  return undefined;
 }

@@ -7,7 +7,7 @@
  *   RADIO, DISH                          group | body                     [body, { group }]
  */
 
-import { checkCallOptions, invalidArgument } from "../../core/arguments.js";
+import { checkCallOptions, checkInteger, invalidArgument } from "../../core/arguments.js";
 import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError, UnroutableError } from "../../core/errors.js";
 import type { OutgoingFrame } from "../../engine/engine.js";
@@ -80,14 +80,8 @@ export function groupShape(codec: unknown): MessageShape {
 
 /** @throws InvalidArgumentError `EINVAL` */
 export function routingIdFrame(routingId: unknown): Buffer {
-  if (!Number.isInteger(routingId) || (routingId as number) < 1 || (routingId as number) > MAX_ROUTING_ID) {
-    throw invalidArgument(
-      `routingId must be a whole number from 1 to ${MAX_ROUTING_ID}, as receive returned it`,
-      routingId,
-    );
-  }
   const frame = Buffer.allocUnsafe(4);
-  frame.writeUInt32BE(routingId as number);
+  frame.writeUInt32BE(checkInteger("routingId", routingId, 1, MAX_ROUTING_ID));
   return frame;
 }
 

@@ -100,10 +100,6 @@ export function formatCertificate(certificate: Certificate, secret: boolean): st
   return `${lines.join("\n")}\n`;
 }
 
-function fileSystem(): Promise<typeof import("node:fs/promises")> {
-  return import("node:fs/promises");
-}
-
 /** Pipes given to the process, such as a shell's `<(…)`, have a writer or have ended. */
 const GIVEN_PIPE = /^\/(?:dev\/(?:fd\/|stdin$)|proc\/)/;
 
@@ -114,7 +110,7 @@ const GIVEN_PIPE = /^\/(?:dev\/(?:fd\/|stdin$)|proc\/)/;
  */
 export async function readCertificate(path: string): Promise<Certificate> {
   checkPath(path);
-  const { readFile, stat } = await fileSystem();
+  const { readFile, stat } = process.getBuiltinModule("node:fs/promises");
   const found = await stat(path);
   if (found.isFIFO() && !GIVEN_PIPE.test(path))
     throw new InvalidArgumentError(`${path} is a pipe; expected a file`);
@@ -146,7 +142,7 @@ function checkPath(path: unknown): void {
 }
 
 async function replace(path: string, text: string, mode: number): Promise<void> {
-  const { chmod, open, rename, rm } = await fileSystem();
+  const { chmod, open, rename, rm } = process.getBuiltinModule("node:fs/promises");
   const { randomUUID } = process.getBuiltinModule("node:crypto");
   const temporary = `${path}.${randomUUID()}`;
   try {
