@@ -40,7 +40,7 @@ import { Outbox, type OutboxRules } from "./outbox.js";
 import { SocketEndpoints } from "./socket-endpoints.js";
 import { SocketEvents } from "./socket-events.js";
 import type { Authenticate } from "./socket-options.js";
-import { STALLED_AFTER, warnOfStall } from "./stalls.js";
+import { msUntilStalled, STALLED_AFTER, warnOfStall } from "./stalls.js";
 import { Counters, type SocketStats } from "./stats.js";
 
 /** @internal For a socket's own methods. */
@@ -112,6 +112,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   #largest: number | undefined;
   #mostFrames: number;
   readonly #closing = new Once<CloseResult>();
+  #silence: NodeJS.Timeout | undefined = undefined;
 
   constructor(
     type: SocketTypeName,
@@ -140,7 +141,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
         if (held) this.engine.eventLoop.ref();
         else this.engine.eventLoop.unref();
       },
-      (endpoint, error) => this.#stalled(endpoint, error),
+      (endpoint, error) => this.#failed(endpoint, error),
     );
     if (IS_DEBUG) this.events.listen((event) => logEvent(type, event));
     this.endpoints = new SocketEndpoints(this, context.load());
@@ -364,9 +365,22 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     return this.inbox.waiting > 0 || this.readable?.isAwaited === true;
   }
 
+  /** @param error of the last attempt; `undefined`: it has begun */
+  #failed(endpoint: string, error: ShoalError | undefined): void {
+    if (this.endpoints.isBound(endpoint)) return;
+    const left = msUntilStalled(endpoint, error);
+    if (error !== undefined && left === 0) this.#stalled(endpoint, error);
+    if (error !== undefined || this.closed || this.events.silent.length === 0) return;
+    // The system reports a dial without an answer after minutes only.
+    this.#silence ??= setTimeout(() => {
+      this.#silence = undefined;
+      for (const silent of this.events.silent) this.#stalled(silent, undefined);
+    }, left).unref();
+  }
+
   /** Warns unless the program listens. @param error of the last attempt, if one has failed */
   #stalled(endpoint: string, error: ShoalError | undefined): void {
-    if (this.endpoints.isBound(endpoint)) return;
+    if (this.events.hearsFailures) return;
     const awaited = this.events.awaited;
     if (this.#unsent > 0) this.#warnOfQueued("", endpoint, error);
     else if (awaited !== undefined) warnOfStall(`${this.typeName} waits for ${awaited} at`, endpoint, error);
@@ -417,6 +431,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     for (const messages of [discarded, refused]) {
       if (messages > 0) this.events.emit({ type: "drop", reason: "closed", messages });
     }
+    clearTimeout(this.#silence);
     this.events.end();
     return { flushed: delivered - unknown - discarded, discarded: discarded + refused, unknown };
   }

@@ -4,9 +4,9 @@
  */
 import { ClosedError, type ShoalError, TimeoutError } from "../core/errors.js";
 import type { EventStream } from "../core/event-stream.js";
-import { refusedWait, Waiter, type WaitOptions } from "../core/waiter.js";
+import { ignore, refusedWait, Waiter, type WaitOptions } from "../core/waiter.js";
 import type { EventType, SocketEvent } from "../engine/events.js";
-import { forgetStall, msUntilStalled } from "./stalls.js";
+import { forgetStall } from "./stalls.js";
 
 const FAILURES: readonly EventType[] = [
   "connect:retry",
@@ -51,21 +51,18 @@ export class SocketEvents {
   #lost = 0;
   #closed = false;
 
-  #silence: NodeJS.Timeout | undefined = undefined;
-
-  readonly #onStall: (endpoint: string, error: ShoalError | undefined) => void;
+  readonly #onFailure: (endpoint: string, error: ShoalError | undefined) => void;
 
   /**
    * @param onHold called when events begin or cease to keep the process alive
-   * @param onStall called after `STALLED_AFTER` for each failure, and for dials without an answer (no error), if no
-   *   observer listens to failures
+   * @param onFailure called for each failure, and for each dial (no error)
    */
   constructor(
     onHold: (held: boolean) => void,
-    onStall: (endpoint: string, error: ShoalError | undefined) => void = () => undefined,
+    onFailure: (endpoint: string, error: ShoalError | undefined) => void = ignore,
   ) {
     this.#onHold = onHold;
-    this.#onStall = onStall;
+    this.#onFailure = onFailure;
   }
 
   /** The latest failure of an endpoint not reached yet. */
@@ -78,7 +75,7 @@ export class SocketEvents {
   }
 
   /** Dialled endpoints without an answer yet. */
-  get #silent(): string[] {
+  get silent(): string[] {
     const failures = [...(this.#failures ?? [])];
     return failures.filter(([, error]) => error === undefined).map(([address]) => address);
   }
@@ -153,7 +150,7 @@ export class SocketEvents {
       () => {
         const errors = this.#errors;
         const last = errors.at(-1);
-        const silent = this.#silent.join(", ");
+        const silent = this.silent.join(", ");
         const why = last !== undefined ? `; last: ${last.message}` : silent && `; no answer from ${silent}`;
         const message = `${missingText(what)} within ${options?.timeout} ms${why}`;
         const cause = errors.length > 1 ? new AggregateError(errors, "Several endpoints failed") : last;
@@ -187,7 +184,6 @@ export class SocketEvents {
   end(): void {
     this.emit({ type: "end" });
     this.#closed = true;
-    clearTimeout(this.#silence);
     this.#handlers = [];
     for (const observer of this.#observers) observer.close();
   }
@@ -205,18 +201,7 @@ export class SocketEvents {
     const [oldest] = failures.keys();
     if (failures.size >= MAX_FAILURES) failures.delete(oldest as string);
     failures.set(address, last);
-    const left = msUntilStalled(address, error);
-    if (error !== undefined && left === 0) this.#stalled(address);
-    // The system reports a dial without an answer after minutes only.
-    if (last === undefined && !this.#closed)
-      this.#silence ??= setTimeout(() => {
-        this.#silence = undefined;
-        for (const silent of this.#silent) this.#stalled(silent);
-      }, left).unref();
-  }
-
-  #stalled(address: string): void {
-    if (!this.hearsFailures) this.#onStall(address, this.#failures?.get(address));
+    this.#onFailure(address, error);
   }
 
   /** Counts the reasons to keep the process alive. */
