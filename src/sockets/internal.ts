@@ -1,13 +1,6 @@
 /** Access of patterns and proxies to a socket beyond its public methods. */
 import { TurnBudget } from "../core/turn-budget.js";
-import {
-  type EnginePeer,
-  type EngineSubscriber,
-  OfferResult,
-  type PeerCredentials,
-  type PeerPolicy,
-  type RelaySource,
-} from "../engine/engine.js";
+import { type EnginePeer, type EngineSubscriber, OfferResult, type RelaySource } from "../engine/engine.js";
 import { SOCKET_EVENTS, type SocketEvent } from "../engine/events.js";
 import type { FrameBatch } from "../engine/frame-batch.js";
 import { FRAMES } from "./message.js";
@@ -169,46 +162,6 @@ export function retire(socket: Socket, halfClose: boolean): void {
   const { endpoints, engine } = socket[CORE];
   endpoints.leaveSources();
   engine.retire?.(halfClose);
-}
-
-/** The replaceable policy for a socket's peers. */
-export class Policing {
-  readonly #core: SocketCore;
-  readonly #authenticate: SocketCore["engineAuthenticate"];
-
-  constructor(socket: Socket) {
-    this.#core = socket[CORE];
-    this.#authenticate = this.#core.engineAuthenticate;
-  }
-
-  get engine(): string {
-    return this.#core.context.load().name;
-  }
-
-  /** Whether single peers can be refused, limited and throttled. */
-  get perPeer(): boolean {
-    return this.#core.engine.policing !== undefined;
-  }
-
-  /**
-   * Replaces the policy, also for present peers; `disconnect` removes forbidden ones.
-   *
-   * @param authenticate precedes the program's hook, which must accept the peer as well
-   */
-  change(policy: PeerPolicy, authenticate: ((peer: PeerCredentials) => boolean) | undefined): void {
-    const core = this.#core;
-    const own = this.#authenticate;
-    core.engineAuthenticate =
-      authenticate === undefined
-        ? own
-        : async (peer) => authenticate(peer) && (own === undefined || own(peer));
-    core.engine.policing?.police(policy);
-  }
-
-  /** @returns the number of matching peers; 0 if the engine cannot */
-  disconnect(match: (peer: PeerCredentials) => boolean): number {
-    return this.#core.engine.policing?.disconnectPeers(match) ?? 0;
-  }
 }
 
 export type Received<M> = Pick<Readable<M>, "receive" | "receiveMany">;

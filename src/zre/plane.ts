@@ -12,8 +12,9 @@ import { anything, bytes, checkOptions, type Given, integer, text } from "../kit
 import { RouterReader } from "../kit/router-reader.js";
 import { connected } from "../kit/sockets.js";
 import { Context } from "../sockets/context.js";
-import { deliverNow, listen, Policing, type SocketEvent } from "../sockets/internal.js";
+import { deliverNow, listen, type SocketEvent } from "../sockets/internal.js";
 import { Dealer, Router } from "../sockets/request-reply.js";
+import { CORE } from "../sockets/socket.js";
 import { BeaconSockets, beaconNetwork } from "./beacon.js";
 import {
   encodeBeacon,
@@ -157,15 +158,12 @@ export class ZrePlane {
       maxMessageSize,
       maxConnections: 4 * maxPeers + 64,
     });
-    new Policing(router).change(
-      {
-        joins: ({ address }) => {
-          this.#origin = address;
-          return true;
-        },
+    router[CORE].engine.policing?.police({
+      joins: ({ address }) => {
+        this.#origin = address;
+        return true;
       },
-      undefined,
-    );
+    });
     const onBeacon = (bytes: Buffer, address: string): void => {
       this.#run((rules, now) => rules.onBeacon(now, bytes, address));
     };

@@ -13,8 +13,9 @@ import { boundedServer, type HttpsOptions, serveAt, shut, urlHost } from "../../
 import type { PeerCredentials } from "../../engine/engine.js";
 import { checkOptions, type GivenWith, integer, text } from "../../kit/options.js";
 import { readMessages } from "../../kit/sockets.js";
-import { listen, Policing } from "../../sockets/internal.js";
+import { listen } from "../../sockets/internal.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
+import { CORE } from "../../sockets/socket.js";
 import type { ClusterListenerTls } from "../admission/tls.js";
 import type { ClusterNamespace } from "../node/namespace.js";
 import { type AddressScope, plainIp } from "./addresses.js";
@@ -70,7 +71,6 @@ export class CallerRouter {
   readonly #emit: (event: CallerEvent) => void;
   readonly #callers = new Map<string, Caller>();
   #router: Router | undefined;
-  #policing: Policing | undefined;
   /** The next event has its routing id. */
   #joining: PeerCredentials | undefined;
   #catchingUp: NodeJS.Timeout | undefined;
@@ -115,26 +115,22 @@ export class CallerRouter {
       authenticate: (peer) => this.#context.gate.allows(credentialsOf(peer)),
     });
     this.#router = router;
-    const policing = new Policing(router);
-    this.#policing = policing;
-    if (!policing.perPeer)
+    const { policing } = router[CORE].engine;
+    if (policing === undefined)
       throw new NotSupportedError("a DiscoveryServer needs the engine zmtp: libzmq does not report peers");
-    policing.change(
-      {
-        admits: () => !this.#context.node.removed,
-        invalid: () => {
-          this.#context.counts.invalid += 1;
-        },
-        // Per client and second; more wait.
-        rate: { messages: 50 },
-        joins: (peer) => {
-          // The next event lacks the address.
-          this.#joining = peer;
-          return true;
-        },
+    policing.police({
+      admits: () => !this.#context.node.removed,
+      invalid: () => {
+        this.#context.counts.invalid += 1;
       },
-      undefined,
-    );
+      // Per client and second; more wait.
+      rate: { messages: 50 },
+      joins: (peer) => {
+        // The next event lacks the address.
+        this.#joining = peer;
+        return true;
+      },
+    });
     listen(router, (event) => {
       if (event.type === "peer:join" && event.routingId !== undefined) this.#onJoin(event.routingId);
       else if (event.type === "peer:leave" && event.routingId !== undefined) this.#onLeave(event.routingId);
@@ -165,14 +161,13 @@ export class CallerRouter {
 
   /** Makes clients choose another server. */
   disconnect(): void {
-    this.#policing?.disconnect(() => true);
+    this.#router?.[CORE].engine.policing?.disconnectPeers(() => true);
   }
 
   async close(linger: number): Promise<void> {
     clearInterval(this.#catchingUp);
     const router = this.#router;
     this.#router = undefined;
-    this.#policing = undefined;
     for (const caller of this.#callers.values()) this.#forget(caller);
     await router?.close({ linger });
   }

@@ -10,9 +10,9 @@
 import { ClosedError, NotSupportedError } from "../../core/errors.js";
 import { type Rate, RateMeter } from "../../core/rate-meter.js";
 import { systemClock } from "../../core/timers.js";
-import { Policing } from "../../sockets/internal.js";
 import { type FolderKeys, KeyFolder } from "../../sockets/security/key-folder.js";
-import type { Socket } from "../../sockets/socket.js";
+import { CORE, type Socket } from "../../sockets/socket.js";
+import type { SocketCore } from "../../sockets/socket-core.js";
 import type { Authenticate } from "../../sockets/socket-options.js";
 import type { ProxyEvents } from "../events.js";
 import type { ProxySide } from "../pairs.js";
@@ -29,7 +29,9 @@ export class SidePolicy {
   readonly #side: ProxySide;
   readonly #events: ProxyEvents;
   #policy: ProxyPolicy;
-  #policing: Policing | undefined = undefined;
+  #socket: Socket | undefined = undefined;
+  /** The program's hook. */
+  #authenticate: ((peer: PeerCredentials) => Promise<boolean>) | undefined = undefined;
   #addresses: AddressRules | undefined = undefined;
   topics: TopicRules | undefined = undefined;
   #folder: KeyFolder | undefined = undefined;
@@ -49,7 +51,8 @@ export class SidePolicy {
    *   cannot enforce it
    */
   async open(socket: Socket): Promise<void> {
-    this.#policing = new Policing(socket);
+    this.#socket = socket;
+    this.#authenticate = socket[CORE].engineAuthenticate;
     await this.replace();
   }
 
@@ -75,16 +78,16 @@ export class SidePolicy {
   }
 
   async #replace(policy: ProxyPolicy): Promise<void> {
-    const policing = this.#policing;
-    if (policing === undefined) {
+    const socket = this.#socket;
+    if (socket === undefined) {
       this.#policy = policy;
       return;
     }
     if (this.#closed) throw new ClosedError("EBADF", `The ${this.#side} is closed`);
     const needs = needsPeers(policy);
-    if (needs !== undefined && !policing.perPeer)
+    if (needs !== undefined && socket[CORE].engine.policing === undefined)
       throw new NotSupportedError(
-        `The ${policing.engine} engine cannot carry out ${needs} in the policy of ${this.#side}: ` +
+        `The ${socket.context.engine} engine cannot carry out ${needs} in the policy of ${this.#side}: ` +
           "it cannot check and slow down peers one by one",
       );
     const folder = await this.#folderFor(policy.keys);
@@ -92,7 +95,7 @@ export class SidePolicy {
       folder?.close();
       throw new ClosedError("EBADF", `The ${this.#side} was closed while its policy was replaced`);
     }
-    this.#enforce(policing, policy, folder);
+    this.#enforce(socket[CORE], policy, folder);
   }
 
   async #folderFor(path: string | undefined): Promise<KeyFolder | undefined> {
@@ -105,7 +108,7 @@ export class SidePolicy {
   }
 
   /** Applies all parts in one turn, so no peer meets half a policy. */
-  #enforce(policing: Policing, policy: ProxyPolicy, folder: KeyFolder | undefined): void {
+  #enforce(core: SocketCore, policy: ProxyPolicy, folder: KeyFolder | undefined): void {
     const { addresses, topics, limits } = policy;
     this.#policy = policy;
     this.#addresses = addresses === undefined ? undefined : new AddressRules(addresses);
@@ -114,23 +117,24 @@ export class SidePolicy {
     const before = this.#folder;
     this.#folder = folder;
     if (before !== folder) before?.close();
-    policing.change(
-      {
-        admits: (address) => this.#admits({ address }),
-        joins: (peer) => this.#joins(peer),
-        rate: limits?.peer,
-        messageSize: limits?.messageSize,
-        held: () => this.refuse("rate", 1),
-        tooLong: (address) => this.refuse("size", 1, { address }),
-      },
-      folder === undefined ? undefined : (peer) => this.#hasKey(peer),
-    );
-    policing.disconnect((peer) => !this.#joins(peer));
+    const own = this.#authenticate;
+    core.engineAuthenticate =
+      folder === undefined ? own : async (peer) => this.#hasKey(peer) && (own === undefined || own(peer));
+    const { policing } = core.engine;
+    policing?.police({
+      admits: (address) => this.#admits({ address }),
+      joins: (peer) => this.#joins(peer),
+      rate: limits?.peer,
+      messageSize: limits?.messageSize,
+      held: () => this.refuse("rate", 1),
+      tooLong: (address) => this.refuse("size", 1, { address }),
+    });
+    policing?.disconnectPeers((peer) => !this.#joins(peer));
     if (folder !== undefined && folder !== before) this.#reportKeys(folder.now, 0);
   }
 
   #keysChanged(now: FolderKeys): void {
-    const revoked = this.#policing?.disconnect((peer) => !this.#joins(peer)) ?? 0;
+    const revoked = this.#socket?.[CORE].engine.policing?.disconnectPeers((peer) => !this.#joins(peer)) ?? 0;
     this.#reportKeys(now, revoked);
   }
 

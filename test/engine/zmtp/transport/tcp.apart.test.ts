@@ -6,7 +6,7 @@ import { optionValues } from "../../../../src/core/option-table.js";
 import { tcp } from "../../../../src/engine/zmtp/transport/tcp.js";
 import type { Stream } from "../../../../src/engine/zmtp/transport/transport.js";
 import { Pull } from "../../../../src/index.js";
-import { Policing } from "../../../../src/sockets/internal.js";
+import { CORE } from "../../../../src/sockets/socket.js";
 import { turn, until } from "../../../contract/support/wait.js";
 import { missing } from "../../../support/peers.js";
 import { portOf } from "../../../support/ports.js";
@@ -71,7 +71,7 @@ describe("listening", () => {
     // As on a runtime without `onconnection`.
     vi.mocked(interceptAccepts).mockImplementationOnce(() => undefined);
     const pull = new Pull();
-    new Policing(pull).change({ admits: (address) => address !== "127.0.0.2" }, undefined);
+    pull[CORE].engine.policing?.police({ admits: (address) => address !== "127.0.0.2" });
     const accepted = vi.fn();
     pull.events.on("accept", accepted);
     const port = portOf(await pull.bind("tcp://127.0.0.1:*"));
