@@ -9,7 +9,6 @@
  */
 import { systemClock } from "../core/timers.js";
 import { sleep } from "../core/waiter.js";
-import { retire } from "../sockets/internal.js";
 import { CORE } from "../sockets/socket.js";
 import type { ProxySocket } from "./proxy-socket.js";
 import type { Pumps } from "./pumps.js";
@@ -96,7 +95,11 @@ export class Drain {
     while (!this.#stop.signal.aborted) {
       const step = rules.step(this.#view(), systemClock.now());
       if (step !== "take" && last === "take")
-        for (const { source } of sources) retire(source.socket, canAskToLeave);
+        for (const { source } of sources) {
+          const { endpoints, engine } = source.socket[CORE];
+          endpoints.leaveSources();
+          engine.retire?.(canAskToLeave);
+        }
       if (step === "finish" && last !== "finish")
         for (const { pump, source } of sources) pump.finish(source.socket[CORE].engine.stats().queuedIn);
       if (step === "done") break;

@@ -13,7 +13,7 @@ import type { SocketCore } from "./socket-core.js";
 
 export { bodyAt, frameEnd, LONG, MORE, messageEnd, SHORT_HEADER } from "../engine/frame.js";
 export { encodeMessage, type FrameBatch, framesBetween } from "../engine/frame-batch.js";
-export { SOCKET_EVENTS, type SocketEvent };
+export { type EngineSubscriber, SOCKET_EVENTS, type SocketEvent };
 
 const MAX_READ = 1_000;
 
@@ -117,21 +117,6 @@ async function readAll(
 }
 
 /**
- * A subscriber of an XPublisher, one object per connection. `has(prefix)` takes one character per byte;
- * `wantWritable(callback)` calls once after a `full`, when there may be room or the subscriber is gone.
- */
-export type Subscribed = Pick<EngineSubscriber, "has" | "wantWritable">;
-
-export function answersSubscribers(socket: XPublisher): boolean {
-  return socket[CORE].engine.sender !== undefined;
-}
-
-/** The sender of the last received message, if connected; for use before the next receive. */
-export function senderOf(socket: XPublisher): Subscribed | undefined {
-  return socket[CORE].engine.sender?.();
-}
-
-/**
  * Sends to one subscriber, in order with broadcasts. Not for `noDrop`, whose sends may wait.
  *
  * @param message frames, which the socket then owns
@@ -139,12 +124,12 @@ export function senderOf(socket: XPublisher): Subscribed | undefined {
  */
 export function trySendTo(
   socket: XPublisher,
-  subscriber: Subscribed,
+  subscriber: EngineSubscriber,
   message: readonly Buffer[],
 ): DeliveryResult {
   const core = socket[CORE];
   if (core.closed) return "gone";
-  const result = (subscriber as EngineSubscriber).offer(message);
+  const result = subscriber.offer(message);
   if (result === OfferResult.Mute) return "full";
   if (result !== OfferResult.Accepted) return "gone";
   const { counters } = core;
@@ -152,16 +137,6 @@ export function trySendTo(
   counters.delivered += 1;
   for (let i = 0; i < message.length; i++) counters.bytesSent += (message[i] as Buffer).length;
   return "sent";
-}
-
-/**
- * Leaves sources of endpoints, and accepts no further peers, if the engine can. `halfClose` also ends this side's half
- * of each connection: peers go elsewhere, and their messages in transit are received.
- */
-export function retire(socket: Socket, halfClose: boolean): void {
-  const { endpoints, engine } = socket[CORE];
-  endpoints.leaveSources();
-  engine.retire?.(halfClose);
 }
 
 export type Received<M> = Pick<Readable<M>, "receive" | "receiveMany">;

@@ -41,14 +41,7 @@ import {
 } from "../../kit/options.js";
 import { OpenedSockets, WITHOUT_LIMIT } from "../../kit/sockets.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
-import {
-  answersSubscribers,
-  endpointsOf,
-  forwards,
-  type Subscribed,
-  senderOf,
-  trySendTo,
-} from "../../sockets/internal.js";
+import { type EngineSubscriber, endpointsOf, forwards, trySendTo } from "../../sockets/internal.js";
 import {
   XPublisher,
   type XPublisherOptions,
@@ -134,7 +127,7 @@ const SNAPSHOT_BATCH = 256;
 
 /** The cache begins to serve, or the engine cannot address one subscriber. */
 const EVERYBODY = Object.freeze({});
-type LateJoiner = Subscribed | typeof EVERYBODY;
+type LateJoiner = EngineSubscriber | typeof EVERYBODY;
 
 const SUBSCRIBE = 1;
 const CANCEL = 0;
@@ -323,7 +316,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
   }
 
   async #readSubscriptions(): Promise<void> {
-    const alone = answersSubscribers(this.#sockets.backend);
+    const { engine } = this.#sockets.backend[CORE];
     while (!this.closed) {
       if (this.#snapshots.room <= 0) {
         await this.#room.wait(false);
@@ -335,7 +328,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
       } catch {
         return; // It closed: nothing else ends a receive without limit.
       }
-      this.#subscription(frames, alone ? senderOf(this.#sockets.backend) : EVERYBODY);
+      this.#subscription(frames, engine.sender === undefined ? EVERYBODY : engine.sender());
       this.#stepSoon();
     }
   }
@@ -373,7 +366,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
       this.#sockets.backend.trySend(message);
       return "sent";
     }
-    const subscriber = joiner as Subscribed;
+    const subscriber = joiner as EngineSubscriber;
     const result = trySendTo(this.#sockets.backend, subscriber, message);
     if (result === "full")
       subscriber.wantWritable(() => {
@@ -399,7 +392,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
 }
 
 function wants(joiner: LateJoiner, prefix: string): boolean {
-  return joiner === EVERYBODY || (joiner as Subscribed).has(prefix);
+  return joiner === EVERYBODY || (joiner as EngineSubscriber).has(prefix);
 }
 
 function keyOf(topic: string | Uint8Array): string {

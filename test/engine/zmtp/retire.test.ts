@@ -2,11 +2,13 @@
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { Context, Pull, Push, Request, Router } from "../../../src/index.js";
-import { retire } from "../../../src/sockets/internal.js";
+import { CORE, type Socket } from "../../../src/sockets/socket.js";
 import { collect, failure, texts, until, within } from "../../contract/support/wait.js";
 import { frame, greeting, RawPeer, ready } from "../../contract/support/zmtp-peer.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 import { sharedFolder } from "../../support/folders.js";
+
+const retire = (socket: Socket, halfClose: boolean): void => socket[CORE].engine.retire?.(halfClose);
 
 const context = new Context({ engine: "zmtp" });
 const folder = sharedFolder();
