@@ -41,7 +41,7 @@ function defineOptions(socketClass: { readonly prototype: HasCore }, type: Socke
     Object.defineProperty(socketClass.prototype, name, {
       configurable: true,
       get(this: HasCore) {
-        return asText(name, this[CORE].getOption(name));
+        return asText(name, this[CORE].options[name]);
       },
       set(this: HasCore, value: unknown) {
         this[CORE].setOption(name, value);

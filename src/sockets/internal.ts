@@ -19,7 +19,7 @@ const MAX_READ = 1_000;
 
 export function takesMessage(socket: Socket, bytes: number): boolean {
   const core = socket[CORE];
-  const own = core.getOption("maxMessageSize") as number;
+  const { maxMessageSize: own } = core.options;
   const { maxMessageSize: largest = bytes } = core.context.socketDefaults();
   return largest >= bytes && (own < 0 || own >= bytes);
 }
@@ -44,14 +44,6 @@ export function endpointsOf(socket: Socket): {
 } {
   const core = socket[CORE];
   return { type: core.typeName, ...core.endpoints.all };
-}
-
-/** Reports the bound endpoints now, at each change, and none at close. @returns stops */
-export function watchBound(socket: Socket, watcher: (bound: readonly string[]) => void): () => void {
-  const core = socket[CORE];
-  if (!core.closed) return core.endpoints.watchBound(watcher);
-  watcher([]);
-  return () => undefined;
 }
 
 /** Unlike a listener of `socket.events`, this one does not keep the process alive. */

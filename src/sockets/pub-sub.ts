@@ -97,7 +97,7 @@ export class Publisher<T = Raw> extends Socket {
       throw new InvalidArgumentError(`topic must be a string or bytes; got ${typeof topic}`);
     const core = this[CORE];
     const { conflatedSubscriptions } = core.context.load().capabilities;
-    if (core.getOption("conflate") === true && !conflatedSubscriptions)
+    if (core.options.conflate && !conflatedSubscriptions)
       throw new NotSupportedError("A publisher with conflate cannot see its subscriptions on this engine");
     const wanted = topic === undefined ? undefined : Buffer.from(topic as string);
     const subscriptions = this.#subscriptions;
@@ -202,7 +202,7 @@ export class XPublisher extends Socket {
   #set(call: "subscribe" | "unsubscribe", prefixes: (Uint8Array | string)[]): void {
     const core = this[CORE];
     core.assertOpen();
-    if (core.engine.subscriptions !== undefined && core.getOption("manual") !== true) {
+    if (core.engine.subscriptions !== undefined && !core.options.manual) {
       throw new InvalidArgumentError(`${call} of an XPublisher needs the option manual; it is false`);
     }
     applyPrefixes(core, call, prefixes);

@@ -199,10 +199,6 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     return { ...this.endpoints.all, closed: this.closed, options };
   }
 
-  getOption(name: string): unknown {
-    return this.options[name as OptionName];
-  }
-
   setOption(name: string, value: unknown): void {
     this.assertOpen();
     checkOption(this.typeName, name, value);

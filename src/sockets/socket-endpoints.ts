@@ -43,20 +43,13 @@ export class SocketEndpoints {
   readonly #bound = new Map<string, string>();
   /** Endpoint -> connections. */
   readonly #connected = new Map<string, number>();
-  #last: string | null = null;
-  #settling = 0;
+  last: string | null = null;
+  /** Calls of `bind` and `unbind` in flight. */
+  settling = 0;
 
   constructor(core: EndpointsOwner, engine: Engine) {
     this.#core = core;
     this.#engine = engine;
-  }
-
-  get settling(): number {
-    return this.#settling;
-  }
-
-  get last(): string | null {
-    return this.#last;
   }
 
   /** Endpoints; bound ones without wildcards. */
@@ -79,10 +72,10 @@ export class SocketEndpoints {
     return false;
   }
 
-  /** Reports all bound endpoints now and at each change. @returns stops */
+  /** Reports all bound endpoints now and at each change, and none at close. @returns stops */
   watchBound(watcher: (bound: readonly string[]) => void): () => void {
     this.#watchers.add(watcher);
-    watcher([...this.#bound.keys()]);
+    watcher(this.#core.closed ? [] : [...this.#bound.keys()]);
     return () => this.#watchers.delete(watcher);
   }
 
@@ -100,11 +93,11 @@ export class SocketEndpoints {
   }
 
   async settled<T>(call: () => Promise<T>): Promise<T> {
-    this.#settling += 1;
+    this.settling += 1;
     try {
       return await call();
     } finally {
-      this.#settling -= 1;
+      this.settling -= 1;
     }
   }
 
@@ -158,7 +151,7 @@ export class SocketEndpoints {
     this.#connected.set(endpoint, connections + 1);
     try {
       const id = this.#core.engine.endpoints.connect(endpoint, routingId);
-      this.#last = endpoint;
+      this.last = endpoint;
       return id;
     } catch (error) {
       if (connections > 0) this.#connected.set(endpoint, connections);
@@ -279,7 +272,7 @@ export class SocketEndpoints {
       this.#refused(endpoint, error as ShoalError);
       return false;
     }
-    this.#last = endpoint;
+    this.last = endpoint;
     return true;
   }
 
@@ -315,7 +308,7 @@ export class SocketEndpoints {
 
   #isBound(endpoint: string, resolved: string): string {
     this.#bound.set(resolved, endpoint);
-    this.#last = resolved;
+    this.last = resolved;
     this.#watched([...this.#bound.keys()]);
     return resolved;
   }

@@ -1,8 +1,7 @@
 /** What a node states of itself: tags, props, and the endpoints that its program advertises. */
 import { invalidArgument } from "../../core/arguments.js";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
-import { watchBound } from "../../sockets/internal.js";
-import { Socket } from "../../sockets/socket.js";
+import { CORE, Socket } from "../../sockets/socket.js";
 import {
   changeTags,
   checkAdvertised,
@@ -70,7 +69,7 @@ export class OwnDetails {
     try {
       if (typeof of === "string") this.publish();
       else
-        advert.stop = watchBound(of, (bound) => {
+        advert.stop = of[CORE].endpoints.watchBound((bound) => {
           if (!this.#adverts.has(advert)) return;
           // The caller gets errors of existing endpoints; later ones are reported.
           if (isFirst) this.#set(advert, reachable(bound));

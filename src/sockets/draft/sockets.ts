@@ -138,7 +138,7 @@ export class Peer<T = Raw> extends Socket {
     const core = this[CORE];
     if (typeof endpoint !== "string")
       throw new InvalidArgumentError(`connectPeer takes an endpoint; got ${typeof endpoint}`);
-    if (core.getOption("immediate") === true)
+    if (core.options.immediate)
       throw new InvalidStateError("EFSM", "connectPeer needs the option immediate to be false");
     const id = core.endpoints.connect(endpoint, undefined);
     return Buffer.from(id as Uint8Array).readUInt32BE();
