@@ -67,11 +67,7 @@ export class SocketEvents {
 
   /** The latest failure of an endpoint not reached yet. */
   get lastFailure(): ShoalError | undefined {
-    return this.#errors.at(-1);
-  }
-
-  get #errors(): ShoalError[] {
-    return [...(this.#failures?.values() ?? [])].filter((error) => error !== undefined);
+    return [...(this.#failures?.values() ?? [])].filter((error) => error !== undefined).at(-1);
   }
 
   /** Dialled endpoints without an answer yet. */
@@ -148,13 +144,11 @@ export class SocketEvents {
       options?.timeout ?? -1,
       options?.signal,
       () => {
-        const errors = this.#errors;
-        const last = errors.at(-1);
+        const last = this.lastFailure;
         const silent = this.silent.join(", ");
         const why = last !== undefined ? `; last: ${last.message}` : silent && `; no answer from ${silent}`;
         const message = `${missingText(what)} within ${options?.timeout} ms${why}`;
-        const cause = errors.length > 1 ? new AggregateError(errors, "Several endpoints failed") : last;
-        return new TimeoutError("ETIMEDOUT", message, { cause });
+        return new TimeoutError("ETIMEDOUT", message, { cause: last });
       },
       stop,
     );

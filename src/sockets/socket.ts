@@ -8,6 +8,7 @@ import { SocketType, type SocketTypeName, socketTypeName } from "../core/socket-
 import { ignore, type WaitOptions } from "../core/waiter.js";
 import type { PeerCredentials } from "../engine/engine.js";
 import { type EventOfType, type EventType, SOCKET_EVENTS, type SocketEvent } from "../engine/events.js";
+import { readableOptions } from "./check-options.js";
 import { Context, context as globalContext } from "./context.js";
 import { type EndpointSource, isEndpointSource } from "./endpoint-source.js";
 import type { MessageShape } from "./message.js";
@@ -174,8 +175,7 @@ export abstract class Socket {
    *
    * @throws InvalidArgumentError `EINVAL`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the socket closes
    *   meanwhile, `EBADF` when closed
-   * @throws TimeoutError `ETIMEDOUT`, with the last attempt's error as `cause`; for several endpoints an
-   *   `AggregateError` with one each, the latest last (16 at most)
+   * @throws TimeoutError `ETIMEDOUT`, with the last attempt's error as `cause`
    * @throws HandshakeError, ProtocolError when a peer refuses permanently; TransportError when the last endpoint is not
    *   dialled again (`reconnectInterval` -1)
    */
@@ -327,7 +327,9 @@ export abstract class Socket {
     options: object,
     inspect: (value: unknown, options: object) => string,
   ): string {
-    return `${this.constructor.name} ${inspect({ ...this, ...this[CORE].describe() }, options)}`;
+    const { endpoints, closed, options: own } = this[CORE];
+    const shown = { ...this, ...endpoints.all, closed, options: readableOptions(own) };
+    return `${this.constructor.name} ${inspect(shown, options)}`;
   }
 
   /** Always false: a socket belongs to the thread that made it. */

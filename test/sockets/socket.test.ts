@@ -117,7 +117,7 @@ describe("what keeps the process alive", () => {
     });
   });
 
-  test("the time-out of ready has the last failure of each endpoint that is still connected to, the latest last", async () => {
+  test("the time-out of ready has the last failure of an endpoint that is still connected to", async () => {
     const { engine, context } = world();
     const [first, second, gone] = ["tcp://127.0.0.1:1", "tcp://127.0.0.1:2", "tcp://127.0.0.1:3"] as const;
     const push = new Push({ context });
@@ -135,15 +135,11 @@ describe("what keeps the process alive", () => {
     const late = watch(push.ready({ peers: 10, timeout: 1 }));
     await expect.poll(() => late.code).toBe("ETIMEDOUT");
     expect((late.error as Error).message).toContain("; last: one");
-    expect((late.error as { cause?: AggregateError }).cause?.errors).toEqual([two, one]);
+    expect((late.error as Error).cause).toBe(one);
     engine.last.listener.engineOnEvent({ type: "handshake", address: first });
     const later = watch(push.ready({ peers: 10, timeout: 1 }));
     await expect.poll(() => later.code).toBe("ETIMEDOUT");
     expect((later.error as Error).cause).toBe(two);
-    for (let i = 0; i < 20; i++) fails(`tcp://127.0.0.1:${100 + i}`, `${i}`);
-    const last = watch(push.ready({ peers: 10, timeout: 1 }));
-    await expect.poll(() => last.code).toBe("ETIMEDOUT");
-    expect((last.error as { cause?: AggregateError }).cause?.errors).toHaveLength(16);
   });
 });
 
