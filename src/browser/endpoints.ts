@@ -27,11 +27,6 @@ export function checkEndpoint(endpoint: unknown, use: EndpointUse, transports: r
     throw badEndpoint(endpoint, "expected a host name or an address, as in ws://HOST:PORT");
 }
 
-/** Without brackets. */
-export function hostOf(endpoint: string): string {
-  return new URL(endpoint).hostname.replace(/^\[|\]$/g, "");
-}
-
 /**
  * The endpoint of a path on the page's server, with an explicit port: `wss://` for a page from https, else `ws://`.
  *

@@ -53,7 +53,6 @@ import {
   WS_COMMAND,
   WS_MORE,
 } from "../engine/zmtp/ws/zws.js";
-import { hostOf } from "./endpoints.js";
 
 /** No close frame came (RFC 6455, Reserved Status Codes). */
 const ABNORMAL = 1_006;
@@ -167,7 +166,8 @@ function dial(
       const { protocol } = made;
       if (offers.includes(protocol)) {
         const framing = new WebSocketFraming(name, protocol);
-        settle(new WebSocketStream(made, framing, endpoint, hostOf(endpoint)));
+        const host = new URL(endpoint).hostname.replace(/^\[|\]$/g, "");
+        settle(new WebSocketStream(made, framing, endpoint, host));
         return;
       }
       const chosen = protocol === "" ? "no subprotocol" : `the subprotocol ${protocol}`;

@@ -347,11 +347,9 @@ export function checkMemory(
   const copy = options?.copy;
   if (copy !== undefined && typeof copy !== "boolean")
     throw invalidArgument("copy must be true or false", copy);
-  if (options?.transfer !== undefined) checkTransfer(options.transfer, copy);
-}
-
-function checkTransfer(transfer: unknown, copy: boolean | undefined): void {
-  if (typeof transfer !== "boolean") throw invalidArgument("transfer must be true or false", transfer);
+  const transfer = options?.transfer;
+  if (transfer !== undefined && typeof transfer !== "boolean")
+    throw invalidArgument("transfer must be true or false", transfer);
   if (transfer && copy === true)
     throw new InvalidArgumentError(
       "What is copied stays the program's: copy and transfer exclude each other",

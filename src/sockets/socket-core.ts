@@ -32,7 +32,7 @@ import {
   type InvalidReason,
   type SocketEvent,
 } from "../engine/events.js";
-import { checkOption, owned, readableOptions, resolveOptions } from "./check-options.js";
+import { checkOption, owned, resolveOptions } from "./check-options.js";
 import type { Context } from "./context.js";
 import { Inbox, type InboxRules } from "./inbox.js";
 import { byteLengthOf, FRAMES, type MessageShape } from "./message.js";
@@ -192,11 +192,6 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
 
   get #mayFindPeers(): boolean {
     return this.endpoints.any || (this.engine.stats().peers ?? 0) > 0;
-  }
-
-  describe(): Readonly<Record<string, unknown>> {
-    const options = readableOptions(this.options);
-    return { ...this.endpoints.all, closed: this.closed, options };
   }
 
   setOption(name: string, value: unknown): void {
