@@ -86,27 +86,23 @@ export class Publisher<T = Raw> extends Socket {
   waitForSubscribers(options: WaitForSubscribersOptions = {}): Promise<void> {
     return this[CORE].run(async () => {
       checkCallOptions("waitForSubscribers", options, WAIT_FOR_OPTIONS);
-      await this.#waitForSubscribers(options);
+      const { topic, count = 1 } = options;
+      checkInteger("count", count);
+      if (topic !== undefined && typeof topic !== "string" && !isBytes(topic))
+        throw new InvalidArgumentError(`topic must be a string or bytes; got ${typeof topic}`);
+      const core = this[CORE];
+      const { conflatedSubscriptions } = core.context.load().capabilities;
+      if (core.options.conflate && !conflatedSubscriptions)
+        throw new NotSupportedError("A publisher with conflate cannot see its subscriptions on this engine");
+      const wanted = topic === undefined ? undefined : Buffer.from(topic as string);
+      const subscriptions = this.#subscriptions;
+      core.assertOpen();
+      await core.events.waitFor(
+        () => (wanted === undefined ? subscriptions.total : subscriptions.matching(wanted)) >= count,
+        { count, noun: "subscription", verb: "came" },
+        options,
+      );
     });
-  }
-
-  async #waitForSubscribers(options: WaitForSubscribersOptions): Promise<void> {
-    const { topic, count = 1 } = options;
-    checkInteger("count", count);
-    if (topic !== undefined && typeof topic !== "string" && !isBytes(topic))
-      throw new InvalidArgumentError(`topic must be a string or bytes; got ${typeof topic}`);
-    const core = this[CORE];
-    const { conflatedSubscriptions } = core.context.load().capabilities;
-    if (core.options.conflate && !conflatedSubscriptions)
-      throw new NotSupportedError("A publisher with conflate cannot see its subscriptions on this engine");
-    const wanted = topic === undefined ? undefined : Buffer.from(topic as string);
-    const subscriptions = this.#subscriptions;
-    core.assertOpen();
-    await core.events.waitFor(
-      () => (wanted === undefined ? subscriptions.total : subscriptions.matching(wanted)) >= count,
-      { count, noun: "subscription", verb: "came" },
-      options,
-    );
   }
 }
 export interface Publisher<T = Raw>

@@ -76,7 +76,8 @@ export class Pump {
   readonly #sink: RelaySink | undefined;
   #open = true;
   #ended = false;
-  #quota = Number.POSITIVE_INFINITY;
+  /** Messages that may still be taken. */
+  quota = Number.POSITIVE_INFINITY;
   #batch: FrameBatch | undefined = undefined;
   /** Of the whole batch, counted once it has passed. */
   #batchBytes = 0;
@@ -108,10 +109,6 @@ export class Pump {
     return (this.#batch?.messages ?? 0) + this.#unchecked.length;
   }
 
-  get quota(): number {
-    return this.#quota;
-  }
-
   /** A message without room stays in flight. */
   pause(): void {
     if (!this.#open) return;
@@ -132,8 +129,8 @@ export class Pump {
 
   /** Takes at most this many messages, then ends. */
   finish(messages: number): void {
-    if (this.#quota !== Number.POSITIVE_INFINITY) return;
-    this.#quota = messages;
+    if (this.quota !== Number.POSITIVE_INFINITY) return;
+    this.quota = messages;
     this.#endWait(); // The loop then checks the quota.
   }
 
@@ -150,7 +147,7 @@ export class Pump {
   }
 
   async #passAll(): Promise<void> {
-    while (!this.#ended && (this.#quota > 0 || this.#batched > 0)) {
+    while (!this.#ended && (this.quota > 0 || this.#batched > 0)) {
       try {
         await this.#turn();
       } catch (error) {
@@ -174,10 +171,10 @@ export class Pump {
     if (this.#source !== undefined && this.#sink !== undefined)
       return this.#passBatches(this.#source, this.#sink);
     if (this.#isThrottled) return this.#waitForThrottle();
-    while (this.#open && !this.#ended && this.#quota > 0 && !this.#isThrottled) {
+    while (this.#open && !this.#ended && this.quota > 0 && !this.#isThrottled) {
       const message = this.#from.inbox.next() as Buffer[] | undefined;
       if (message === undefined) return this.#readable();
-      this.#quota -= 1;
+      this.quota -= 1;
       this.#effects.throttle?.spend(1, messageBytes(message));
       if (!this.#pass(message)) await this.#waitForRoom(message);
       if (this.#budget.spend()) return eventLoopTurn();
@@ -192,7 +189,7 @@ export class Pump {
     }
     if (this.#batch === undefined && this.#isThrottled) return this.#waitForThrottle();
     const { throttle } = this.#effects;
-    let left = Math.min(MAX_TURN, this.#quota, throttle?.messages ?? MAX_TURN);
+    let left = Math.min(MAX_TURN, this.quota, throttle?.messages ?? MAX_TURN);
     let leftBytes = Math.min(MAX_TURN_BYTES, throttle?.bytes ?? MAX_TURN_BYTES);
     for (;;) {
       this.#to.assertOpen(); // A closed socket never has room.
@@ -213,7 +210,7 @@ export class Pump {
   #took(batch: FrameBatch, bytes: number): void {
     const { filter, needsInspection, throttle } = this.#effects;
     const { counters } = this.#from;
-    this.#quota -= batch.messages;
+    this.quota -= batch.messages;
     throttle?.spend(batch.messages, bytes);
     counters.received += batch.messages;
     counters.bytesReceived += bytes;

@@ -49,7 +49,7 @@ export class SocketEvents {
   #failures: Map<string, ShoalError | undefined> | undefined = undefined;
   #holds = 0;
   #lost = 0;
-  #closed = false;
+  closed = false;
 
   readonly #onFailure: (endpoint: string, error: ShoalError | undefined) => void;
 
@@ -84,10 +84,6 @@ export class SocketEvents {
 
   get hearsFailures(): boolean {
     return this.#observers.some((observer) => FAILURES.some((type) => observer.hears(type)));
-  }
-
-  get closed(): boolean {
-    return this.#closed;
   }
 
   /** Events not read in time. */
@@ -177,7 +173,7 @@ export class SocketEvents {
 
   end(): void {
     this.emit({ type: "end" });
-    this.#closed = true;
+    this.closed = true;
     this.#handlers = [];
     for (const observer of this.#observers) observer.close();
   }

@@ -182,32 +182,28 @@ export abstract class Socket {
   ready(options: ReadyOptions = {}): Promise<void> {
     return this[CORE].run(async () => {
       checkCallOptions("ready", options, READY_OPTIONS);
-      await this.#ready(options);
+      const core = this[CORE];
+      if (options.peers !== undefined) checkInteger("peers", options.peers);
+      const wanted = options.peers ?? core.endpoints.expectedPeers();
+      if (options.peers === undefined && wanted === 0 && this.lastEndpoint !== null) return;
+      const enough = Math.max(1, wanted);
+      core.assertOpen();
+      await core.events.waitFor(
+        (event) => {
+          // Others are still awaited if this side refuses a peer.
+          if (
+            (event?.type === "handshake:error:auth" || event?.type === "handshake:error:protocol") &&
+            !core.endpoints.isBound(event.address)
+          )
+            throw event.error;
+          if (event?.type === "disconnect" && event.error !== undefined && core.endpoints.areOver)
+            throw event.error;
+          return (core.engine.stats().peers ?? 0) >= enough;
+        },
+        { count: enough, noun: "peer", verb: "became ready" },
+        options,
+      );
     });
-  }
-
-  async #ready(options: ReadyOptions): Promise<void> {
-    const core = this[CORE];
-    if (options.peers !== undefined) checkInteger("peers", options.peers);
-    const wanted = options.peers ?? core.endpoints.expectedPeers();
-    if (options.peers === undefined && wanted === 0 && this.lastEndpoint !== null) return;
-    const enough = Math.max(1, wanted);
-    core.assertOpen();
-    await core.events.waitFor(
-      (event) => {
-        // Others are still awaited if this side refuses a peer.
-        if (
-          (event?.type === "handshake:error:auth" || event?.type === "handshake:error:protocol") &&
-          !core.endpoints.isBound(event.address)
-        )
-          throw event.error;
-        if (event?.type === "disconnect" && event.error !== undefined && core.endpoints.areOver)
-          throw event.error;
-        return (core.engine.stats().peers ?? 0) >= enough;
-      },
-      { count: enough, noun: "peer", verb: "became ready" },
-      options,
-    );
   }
 
   /**
