@@ -26,7 +26,8 @@ export class DriverTimer {
   #timer: NodeJS.Timeout | undefined;
   /** In rules' time; infinite without a timer. */
   #due = Number.POSITIVE_INFINITY;
-  #cut = 0;
+  /** ms of pauses so far. */
+  stalled = 0;
   #stopped = false;
   #held = true;
   #isUpdateDue = false;
@@ -37,15 +38,11 @@ export class DriverTimer {
     this.#clock = clock;
   }
 
-  get stalled(): number {
-    return this.#cut;
-  }
-
   now(): number {
-    const now = this.#clock.now() - this.#cut;
+    const now = this.#clock.now() - this.stalled;
     const latest = this.#due + this.#maxStep;
     if (now <= latest) return now;
-    this.#cut += now - latest;
+    this.stalled += now - latest;
     return latest;
   }
 
@@ -110,7 +107,7 @@ export class DriverTimer {
   // After a pause queued messages are read first.
   #timerOnFired = (): void => {
     this.#timer = undefined;
-    const late = this.#clock.now() - this.#cut - this.#due > this.#maxStep;
+    const late = this.#clock.now() - this.stalled - this.#due > this.#maxStep;
     if (late) setImmediate(this.#tick);
     else this.#tick();
   };

@@ -30,16 +30,13 @@ export class TurnBudget {
   #spent = 0;
   #since = -1;
   #turn = 0;
-  #exhausted = false;
+  /** Whether the caller must yield before its next operation. */
+  exhausted = false;
 
   /** @param time ms between two turns of the event loop */
   constructor(time = 0.5, clock: Clock = systemClock) {
     this.#time = time;
     this.#clock = clock;
-  }
-
-  get exhausted(): boolean {
-    return this.#exhausted;
   }
 
   note(operations = 1): void {
@@ -51,8 +48,8 @@ export class TurnBudget {
   spend(operations = 1): boolean {
     this.#spent += operations;
     if (this.#spent >= LOOK_EVERY) this.#look();
-    if (!this.#exhausted) return false;
-    this.#exhausted = false;
+    if (!this.exhausted) return false;
+    this.exhausted = false;
     this.#since = -1;
     return true;
   }
@@ -63,6 +60,6 @@ export class TurnBudget {
     if (this.#since < 0 || this.#turn !== turns) {
       this.#since = now;
       this.#turn = turns;
-    } else if (now - this.#since >= this.#time) this.#exhausted = true;
+    } else if (now - this.#since >= this.#time) this.exhausted = true;
   }
 }

@@ -228,21 +228,17 @@ function isTimeout(value: unknown): boolean {
 
 /** A call that runs once, and whose events may call it again. */
 export class Once<T> {
-  #promise: Promise<T> | undefined;
-
   /** `undefined` before the call. */
-  get promise(): Promise<T> | undefined {
-    return this.#promise;
-  }
+  promise: Promise<T> | undefined = undefined;
 
   call(begin: () => Promise<T>): Promise<T> {
-    if (this.#promise !== undefined) return this.#promise;
+    if (this.promise !== undefined) return this.promise;
     let settle: (result: Promise<T>) => void = ignore;
-    this.#promise = new Promise<T>((resolve) => {
+    this.promise = new Promise<T>((resolve) => {
       settle = resolve;
     });
     settle(begin());
-    return this.#promise;
+    return this.promise;
   }
 }
 
@@ -267,11 +263,7 @@ export class IdleWaits {
 /** Mutual exclusion, in the order of arrival. */
 export class Mutex {
   readonly #queue = new LinkedList<Waiter<void>>();
-  #taken = false;
-
-  get taken(): boolean {
-    return this.#taken;
-  }
+  taken = false;
 
   /**
    * @returns the function that releases the lock
@@ -280,7 +272,7 @@ export class Mutex {
   async take(options: WaitOptions = {}): Promise<() => void> {
     const refused = refusedWait(options);
     if (refused !== undefined) await refused;
-    if (this.#taken) {
+    if (this.taken) {
       const waiter = new Waiter<void>(
         options.timeout ?? -1,
         options.signal,
@@ -291,13 +283,13 @@ export class Mutex {
       this.#queue.push(link);
       await waiter.promise;
     }
-    this.#taken = true;
+    this.taken = true;
     return this.#done;
   }
 
   #done = (): void => {
     const next = this.#queue.shift();
-    if (next === undefined) this.#taken = false;
+    if (next === undefined) this.taken = false;
     else next.resolve();
   };
 }

@@ -188,7 +188,7 @@ function textOfId(id: Uint8Array): string {
 }
 
 /** Sockets of one owner by the kind of peers, such as "clients" and "workers". */
-export type OwnedSockets = Readonly<Record<string, Socket | undefined>>;
+type OwnedSockets = Readonly<Record<string, Socket | undefined>>;
 
 const owned = new WeakMap<object, () => OwnedSockets>();
 

@@ -351,11 +351,6 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     return queuedOut + this.outbox.waiting;
   }
 
-  /** By a receive, or for a relay. */
-  get #isReceiving(): boolean {
-    return this.inbox.waiting > 0 || this.readable?.isAwaited === true;
-  }
-
   /** @param error of the last attempt; `undefined`: it has begun */
   #failed(endpoint: string, error: ShoalError | undefined): void {
     if (this.endpoints.isBound(endpoint)) return;
@@ -375,7 +370,8 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     const awaited = this.events.awaited;
     if (this.#unsent > 0) this.#warnOfQueued("", endpoint, error);
     else if (awaited !== undefined) warnOfStall(`${this.typeName} waits for ${awaited} at`, endpoint, error);
-    else if (this.#isReceiving) warnOfStall(`${this.typeName} waits for messages from`, endpoint, error);
+    else if (this.inbox.waiting > 0 || this.readable?.isAwaited === true)
+      warnOfStall(`${this.typeName} waits for messages from`, endpoint, error);
   }
 
   #closingStalled(): void {

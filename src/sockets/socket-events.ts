@@ -1,6 +1,6 @@
 /**
- * Distributes a socket's events (the table: engine/events.ts) to observers, handlers and waiting calls. Observers with listeners and waiting calls
- * keep the process alive.
+ * Distributes a socket's events (the table: engine/events.ts) to observers, handlers and waiting calls. Observers with
+ * listeners and waiting calls keep the process alive.
  */
 import { ClosedError, type ShoalError, TimeoutError } from "../core/errors.js";
 import type { EventStream } from "../core/event-stream.js";
@@ -50,7 +50,6 @@ export class SocketEvents {
   #holds = 0;
   #lost = 0;
   closed = false;
-
   readonly #onFailure: (endpoint: string, error: ShoalError | undefined) => void;
 
   /**

@@ -60,7 +60,7 @@ const FILE_FAULTS: readonly unknown[] = ["EACCES", "EPERM", "ELOOP", "ENOTDIR", 
 export class KeyFolder {
   readonly path: string;
   readonly #changed: (now: FolderKeys) => void;
-  #now: FolderKeys = { keys: new Set(), problems: [] };
+  now: FolderKeys = { keys: new Set(), problems: [] };
   #timer: NodeJS.Timeout | undefined = undefined;
   #closed = false;
 
@@ -77,7 +77,7 @@ export class KeyFolder {
   static async open(path: string, changed: (now: FolderKeys) => void): Promise<KeyFolder> {
     const folder = new KeyFolder(path, changed);
     try {
-      folder.#now = await folder.#read();
+      folder.now = await folder.#read();
     } catch (error) {
       folder.close();
       throw new InvalidArgumentError(`The folder of keys ${path} cannot be read: ${reasonOf(error)}`, {
@@ -87,17 +87,13 @@ export class KeyFolder {
     return folder;
   }
 
-  get now(): FolderKeys {
-    return this.#now;
-  }
-
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
   }
 
   async #readAgain(): Promise<void> {
-    const before = this.#now;
+    const before = this.now;
     let now: FolderKeys;
     try {
       now = await this.#read();
@@ -108,7 +104,7 @@ export class KeyFolder {
       };
     }
     if (this.#closed || textOf(before) === textOf(now)) return;
-    this.#now = now;
+    this.now = now;
     this.#changed(now);
   }
 
