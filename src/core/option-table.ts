@@ -269,7 +269,9 @@ export function optionValues(given: GivenOptions): OptionValues {
 }
 
 export function copyOptions(options: Readonly<OptionValues>): OptionValues {
-  return Object.create(DEFAULTS, Object.getOwnPropertyDescriptors(options)) as OptionValues;
+  const copy = Object.create(DEFAULTS) as OptionValues;
+  for (const name of Object.getOwnPropertyNames(options)) setOption(copy, name, options[name as OptionName]);
+  return copy;
 }
 
 /** Secrets are not enumerable, and so not shown. */
