@@ -265,7 +265,7 @@ export class Pump {
 
   #endWait(): void {
     this.#wake();
-    this.#from.readable?.end();
+    this.#from.readable.end();
   }
 
   #pass(message: Buffer[]): boolean {

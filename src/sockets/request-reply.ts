@@ -10,7 +10,7 @@ import {
 import type { OptionsFor } from "../core/option-table.js";
 import { SocketType } from "../core/socket-type.js";
 import { backOff } from "../core/timers.js";
-import { MAX_TIMEOUT, Mutex } from "../core/waiter.js";
+import { ignore, MAX_TIMEOUT, Mutex } from "../core/waiter.js";
 import type { OutgoingMessage } from "../engine/engine.js";
 import { PipelineRouting } from "../engine/zmtp/routing/pipeline.js";
 import { ReplyRouting, RequestRouting } from "../engine/zmtp/routing/request-reply.js";
@@ -199,9 +199,9 @@ export class Request<T = Raw> extends Socket {
 
   #watch(): void {
     const core = this[CORE];
-    if (core.onReplyLost !== undefined) return;
+    if (core.engineOnReplyLost !== ignore) return;
     // Deferred, because the reply may have been received.
-    core.onReplyLost = () => setImmediate(this.#look);
+    core.engineOnReplyLost = () => setImmediate(this.#look);
     core.events.listen((event) => {
       if (event.type === "invalid" && this.#waits && core.reserved) core.inbox.fail(() => event.error);
     });

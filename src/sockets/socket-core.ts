@@ -18,7 +18,7 @@ import {
   setOption,
 } from "../core/option-table.js";
 import { SocketType, type SocketTypeName } from "../core/socket-type.js";
-import { IdleWaits, Once, runCall, withTimeout } from "../core/waiter.js";
+import { IdleWaits, ignore, Once, runCall, withTimeout } from "../core/waiter.js";
 import type {
   EngineListener,
   EngineSocket,
@@ -98,11 +98,11 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   engineAuthenticate: ((peer: PeerCredentials) => Promise<boolean>) | undefined;
   /** Programs change them at any time. */
   readonly options: OptionValues;
-  /** Called when `replyLost` may be true (Request). */
-  onReplyLost: (() => void) | undefined = undefined;
-  /** Made by `whenReadable` and `whenWritable`; they end at close, too. */
-  readable: IdleWaits | undefined = undefined;
-  writable: IdleWaits | undefined = undefined;
+  /** A Request sets it: `replyLost` may be true. */
+  engineOnReplyLost: () => void = ignore;
+  /** Relays that wait for messages or room; they end at close, too. */
+  readonly readable = new IdleWaits();
+  readonly writable = new IdleWaits();
   /** Patterns replace it (internal.ts). */
   shape: MessageShape;
   readonly #takesTurns: boolean;
@@ -298,12 +298,11 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   }
 
   get isRoomAwaited(): boolean {
-    return this.writable?.isAwaited === true;
+    return this.writable.isAwaited;
   }
 
   /** Settles when there may be messages, after none, or at close. */
   whenReadable(): Promise<void> {
-    this.readable ??= new IdleWaits();
     const isReadable = this.readable.wait(this.closed);
     if (!this.closed) this.engine.wantReadable(1);
     return isReadable;
@@ -311,7 +310,6 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
 
   /** Settles when there may be room, after a message that had none, or at close. */
   whenWritable(): Promise<void> {
-    this.writable ??= new IdleWaits();
     const isWritable = this.writable.wait(this.closed);
     if (!this.closed) this.engine.wantWritable(true);
     return isWritable;
@@ -319,11 +317,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
 
   engineOnReadable(): void {
     this.inbox.pump();
-    this.readable?.end();
-  }
-
-  engineOnReplyLost(): void {
-    this.onReplyLost?.();
+    this.readable.end();
   }
 
   engineOnOver(endpoint: string): void {
@@ -333,7 +327,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
 
   engineOnWritable(): void {
     this.outbox.pump();
-    this.writable?.end();
+    this.writable.end();
   }
 
   engineOnEvent(event: SocketEvent): void {
@@ -370,7 +364,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     const awaited = this.events.awaited;
     if (this.#unsent > 0) this.#warnOfQueued("", endpoint, error);
     else if (awaited !== undefined) warnOfStall(`${this.typeName} waits for ${awaited} at`, endpoint, error);
-    else if (this.inbox.waiting > 0 || this.readable?.isAwaited === true)
+    else if (this.inbox.waiting > 0 || this.readable.isAwaited)
       warnOfStall(`${this.typeName} waits for messages from`, endpoint, error);
   }
 
@@ -396,8 +390,8 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     const stalled = setTimeout(() => this.#closingStalled(), STALLED_AFTER).unref();
     this.endpoints.end();
     this.inbox.abandon();
-    this.readable?.end();
-    this.writable?.end();
+    this.readable.end();
+    this.writable.end();
     this.events.abandon();
     // The engine still listens and dials.
     if (linger !== 0 && this.outbox.waiting > 0 && this.#mayFindPeers) {
