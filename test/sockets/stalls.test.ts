@@ -165,7 +165,9 @@ it("with another peer connected, the endpoint that is missing is reported, too",
   vi.advanceTimersByTime(STALLED_AFTER);
   await next(push, "connect:retry");
   await next(push, "connect:retry");
-  expect(warnings()).toEqual([expect.stringMatching(/^Push has \d messages? to send, and no connection to /)]);
+  expect(warnings()).toEqual([
+    expect.stringMatching(/^Push has \d messages? to send, and no connection to /),
+  ]);
 });
 
 it("close() that waits for messages to leave is reported", async () => {
