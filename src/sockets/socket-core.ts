@@ -182,10 +182,6 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     return !this.#mustSend && !(this.typeName === "Request" && this.options.relaxed);
   }
 
-  get #fansOut(): boolean {
-    return FAN_OUT.includes(this.typeName);
-  }
-
   get closed(): boolean {
     return this.#closing.promise !== undefined;
   }
@@ -235,7 +231,8 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     const engine = this.engine.stats();
     const queuedOut = engine.queuedOut ?? 0;
     // Engines count one copy per peer for sockets that fan out.
-    const own = this.#fansOut ? 0 : 1;
+    const fansOut = FAN_OUT.includes(this.typeName);
+    const own = fansOut ? 0 : 1;
     const dropped = { ...counters.dropped };
     let lost = 0;
     for (const reason of ENGINE_DROP_REASONS) {
@@ -249,7 +246,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
       delivered: counters.delivered - own * (queuedOut + lost),
       queued: this.outbox.waiting + own * queuedOut,
       dropped,
-      copies: this.#fansOut
+      copies: fansOut
         ? {
             queued: engine.queuedOut,
             dropped: engine.dropped === undefined ? undefined : lost,

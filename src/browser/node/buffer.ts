@@ -105,6 +105,10 @@ class Bytes extends Uint8Array {
     viewOn(this).setUint32(at, value);
     return at + 4;
   }
+
+  toJSON(): { readonly type: "Buffer"; readonly data: number[] } {
+    return { type: "Buffer", data: Array.from(this) };
+  }
 }
 
 const URL_SAFE: Readonly<Record<string, string>> = { "+": "-", "/": "_", "=": "" };
