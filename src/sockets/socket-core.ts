@@ -40,7 +40,7 @@ import { Outbox, type OutboxRules } from "./outbox.js";
 import { SocketEndpoints } from "./socket-endpoints.js";
 import { SocketEvents } from "./socket-events.js";
 import type { Authenticate } from "./socket-options.js";
-import { msUntilStalled, STALLED_AFTER, warnOfStall } from "./stalls.js";
+import { isStalled, STALLED_AFTER, warnOfStall } from "./stalls.js";
 import { Counters, type SocketStats } from "./stats.js";
 
 /** @internal For a socket's own methods. */
@@ -345,14 +345,14 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   /** @param error of the last attempt; `undefined`: it has begun */
   #failed(endpoint: string, error: ShoalError | undefined): void {
     if (this.endpoints.isBound(endpoint)) return;
-    const left = msUntilStalled(endpoint, error);
-    if (error !== undefined && left === 0) this.#stalled(endpoint, error);
+    // What waits for it is known after the call that dials.
+    if (isStalled(endpoint, error)) queueMicrotask(() => this.#stalled(endpoint, error));
     if (error !== undefined || this.closed || this.events.silent.length === 0) return;
     // The system reports a dial without an answer after minutes only.
     this.#silence ??= setTimeout(() => {
       this.#silence = undefined;
       for (const silent of this.events.silent) this.#stalled(silent, undefined);
-    }, left).unref();
+    }, STALLED_AFTER).unref();
   }
 
   /** Warns unless the program listens. @param error of the last attempt, if one has failed */

@@ -61,15 +61,15 @@ export function remedyOf(error: ShoalError): string {
   return KNOWN[codeOf(error)]?.[1] ?? (isRefusal ? BOTH_ENDS : NETWORK);
 }
 
-/** Notes an attempt that began or failed. @returns ms until the endpoint has not been reached for `STALLED_AFTER` */
-export function msUntilStalled(endpoint: string, error: ShoalError | undefined): number {
+/** Notes an attempt that began or failed. @returns whether the endpoint has not been reached for `STALLED_AFTER` */
+export function isStalled(endpoint: string, error: ShoalError | undefined): boolean {
   const now = performance.now();
   const [oldest] = unreached.keys();
   const known = unreached.get(endpoint) ?? { since: now, error, reported: undefined };
   known.error = error ?? known.error;
   if (unreached.size >= MAX_UNREACHED) unreached.delete(oldest as string);
   unreached.set(endpoint, known);
-  return Math.max(0, known.since + STALLED_AFTER - now);
+  return now - known.since >= STALLED_AFTER;
 }
 
 /** Forgets a reached endpoint, so that its next failure is reported. */
