@@ -33,24 +33,14 @@ function marked(marker: string): string[] {
 
 const folder = sharedFolder();
 
-interface Bench {
-  readonly child: Child;
-  readonly marker: string;
-  readonly ended: Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }>;
-}
-
-function start(...args: readonly string[]): Bench {
+function start(...args: readonly string[]): { readonly child: Child; readonly marker: string } {
   const marker = randomUUID();
-  const child = new Child(process.execPath, [MAIN, "bench", ...args], {
-    stdin: "ignore",
-    // Who is killed clears nothing up: its folders are in ours.
-    env: { ...process.env, SHOAL_BENCH_TEST: marker, TMPDIR: folder },
-  });
-  const ended = child.ended.then((each) => ({ ...each, stdout: String(each.stdout) }));
-  return { child, marker, ended };
+  // Who is killed clears nothing up: its folders are in ours.
+  const env = { SHOAL_BENCH_TEST: marker, TMPDIR: folder };
+  return { child: new Child(process.execPath, [MAIN, "bench", ...args], { stdin: "ignore", env }), marker };
 }
 
-const bench = (...args: readonly string[]) => start(...args).ended;
+const bench = (...args: readonly string[]) => start(...args).child.outcome;
 
 const CASES: readonly (readonly [args: readonly string[], reason: RegExp])[] = [
   [["nothing"], /unknown scenario "nothing"; known are throughput, latency, /],
@@ -141,7 +131,7 @@ describe("shoal bench", () => {
     const [endpoint] = await consumer.child.until("stderr", /tcp:\/\/127\.0\.0\.1:\d+/);
     const producer = await bench("throughput", "--smoke", "--role", "producer", "--connect", endpoint);
     expect(producer).toMatchObject({ code: 0, stdout: expect.stringContaining("5000 messages in") });
-    const { code, stdout } = await consumer.ended;
+    const { code, stdout } = await consumer.child.outcome;
     expect(code).toBe(0);
     expect(stdout).toMatch(/^[\d.]+( [kM])? msg\/s, 5000 messages in /);
   });
@@ -150,7 +140,7 @@ describe("shoal bench", () => {
     const server = start("latency", "--smoke", "--role", "server", "--bind", "tcp://127.0.0.1:*");
     await server.child.until("stderr", /end with Ctrl-C/);
     server.child.signal("SIGINT");
-    const { code, stdout } = await server.ended;
+    const { code, stdout } = await server.child.outcome;
     expect(stdout).toMatch(/^0 messages in /);
     expect(code).toBe(0);
   });
@@ -171,10 +161,10 @@ describe("stopped early", () => {
   const withProc = it.runIf(existsSync("/proc/self/environ"));
 
   withProc("by Ctrl-C it prints what was measured, and leaves no child", async () => {
-    const { child, marker, ready, ended } = running();
+    const { child, marker, ready } = running();
     await ready;
     child.signal("SIGINT");
-    const { code, stdout, stderr } = await ended;
+    const { code, stdout, stderr } = await child.outcome;
     expect(marked(marker)).toEqual([]);
     expect(stdout).toContain("Interrupted: these results are incomplete.");
     expect(stdout).toMatch(/npm zeromq .* \d+ /);
@@ -183,10 +173,10 @@ describe("stopped early", () => {
   });
 
   withProc("by a kill its children end with it", async () => {
-    const { child, marker, ready, ended } = running();
+    const { child, marker, ready } = running();
     await ready;
     child.signal("SIGKILL");
-    await ended;
+    await child.outcome;
     await until(() => marked(marker).length === 0, "the ends of its children", 30_000);
   });
 });

@@ -33,7 +33,7 @@ export class Command extends Watched {
     this.ended = runCommand(["node", "shoal", ...args], own).then((code) => {
       isRunning = false;
       this.onEnd();
-      return { code, stdout: this.stdout, stderr: this.stderr };
+      return { code, signal: null, stdout: this.stdout, stderr: this.stderr };
     });
     // While a file is read, a command ends by itself.
     if (getCurrentTest() === undefined) return;

@@ -10,7 +10,7 @@ useShoal();
 const LINES = LONG ? 100_000 : 20_000;
 
 const SHOAL = `"${process.execPath}" "${MAIN}"`;
-const sh = (script: string): Child => new Child("/bin/sh", ["-c", script], {});
+const sh = (script: string): Child => new Child("/bin/sh", ["-c", script]);
 
 const seq = (count: number): string => {
   let text = "";

@@ -173,7 +173,7 @@ describe("logs", () => {
   it("has the warnings of Node.js as lines of its format and level", async () => {
     const call = ["majordomo", "call", "x", "y", "--connect", ipc(), "--timeout", "1300"];
     const [json, quiet] = ["--log-format=json", "-q"].map(
-      (flag) => new Child(process.execPath, [MAIN, ...call, flag], {}),
+      (flag) => new Child(process.execPath, [MAIN, ...call, flag]),
     );
     const lines = jsonOf((await (json as Child).ended).stderr);
     const msg = expect.stringMatching(/1 message queued for ipc:/);

@@ -16,7 +16,7 @@ function python(type: string, attach: "bind" | "connect", endpoint: string, ...l
     ...lines,
     "s.close(); zmq.Context.instance().term()",
   ].join("\n");
-  return new Child(peerAt("pyzmq"), ["-c", program], {});
+  return new Child(peerAt("pyzmq"), ["-c", program]);
 }
 
 describe.skipIf(missing("pyzmq"))("pyzmq", () => {

@@ -1,154 +1,16 @@
 /** The real binary as child processes: started, heard and ended here. */
-import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { chmodSync, existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, vi } from "vitest";
+import { Child, type Ended, ROOT, running, type Watched } from "../process/child.js";
 import { sharedFolder } from "../support/folders.js";
+import { LONG } from "../support/long.js";
 
-export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+export { Child, type Ended, ROOT, Watched } from "../process/child.js";
+
 export const MAIN = join(ROOT, "dist/cli/main.js");
 const SOURCES = join(ROOT, "src/cli");
-
-/** How a process ended, and what it wrote. */
-export interface Ended {
-  readonly code: number | null;
-  readonly stdout: Buffer;
-  readonly stderr: string;
-}
-
-/** What a command has written so far, and the wait for more. */
-export abstract class Watched {
-  abstract readonly ended: Promise<Ended>;
-  abstract signal(name: "SIGINT" | "SIGTERM" | "SIGHUP"): void;
-  #out: Buffer[] = [];
-  #err = "";
-  #onData = new Set<() => void>();
-  #isOver = false;
-
-  get stdout(): Buffer {
-    return Buffer.concat(this.#out);
-  }
-
-  get stderr(): string {
-    return this.#err;
-  }
-
-  /** Waits until what it wrote matches. */
-  async until(stream: "stdout" | "stderr", pattern: RegExp): Promise<RegExpExecArray> {
-    for (;;) {
-      const match = pattern.exec(stream === "stdout" ? this.stdout.toString() : this.#err);
-      if (match !== null) return match;
-      if (this.#isOver) throw new Error(`ended without ${pattern}: ${this.stdout} ${this.#err}`);
-      await new Promise<void>((resolve) => {
-        this.#onData.add(resolve);
-      });
-    }
-  }
-
-  /** The endpoint it bound last. */
-  async endpoint(): Promise<string> {
-    return (await this.until("stderr", /listening at (\S+)\n/))[1] as string;
-  }
-
-  /** Ends it by SIGTERM, as a service manager does: the exit code has to be 0. */
-  async stop(): Promise<Ended> {
-    this.signal("SIGTERM");
-    const ended = await this.ended;
-    expect(ended.code).toBe(0);
-    return ended;
-  }
-
-  /** Waits for its end: with exit code 0, and this on standard output. */
-  async prints(text: string): Promise<void> {
-    const { code, stdout } = await this.ended;
-    expect([code, String(stdout)]).toEqual([0, text]);
-  }
-
-  /** Waits for its end: with exit code 1, and this on standard error. */
-  async fails(why: RegExp | string): Promise<void> {
-    const { code, stderr } = await this.ended;
-    expect(stderr).toMatch(why);
-    expect(code).toBe(1);
-  }
-
-  protected onOut(chunk: Buffer): void {
-    this.#out.push(chunk);
-    this.#wake();
-  }
-
-  protected onErr(chunk: Buffer): void {
-    this.#err += chunk;
-    this.#wake();
-  }
-
-  protected onEnd(): void {
-    this.#isOver = true;
-    this.#wake();
-  }
-
-  #wake(): void {
-    const waiting = [...this.#onData];
-    this.#onData.clear();
-    for (const wake of waiting) wake();
-  }
-}
-
-const running = new Set<Child>();
-
-/** A process that is running. */
-export class Child extends Watched {
-  readonly process: ChildProcessWithoutNullStreams;
-  readonly ended: Promise<Ended>;
-  readonly #group: boolean;
-
-  constructor(
-    program: string,
-    args: readonly string[],
-    options: { stdin?: "pipe" | "ignore"; cwd?: string; env?: NodeJS.ProcessEnv; group?: boolean },
-  ) {
-    super();
-    this.process = spawn(program, args, {
-      stdio: [options.stdin ?? "pipe", "pipe", "pipe"],
-      detached: options.group === true,
-      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-      ...(options.env === undefined ? {} : { env: options.env }),
-    }) as ChildProcessWithoutNullStreams;
-    this.#group = options.group === true;
-    running.add(this);
-    this.process.stdin?.on("error", () => undefined); // A child may end before it read everything.
-    this.process.stdout.on("data", (chunk: Buffer) => this.onOut(chunk));
-    this.process.stderr.on("data", (chunk: Buffer) => this.onErr(chunk));
-    this.ended = new Promise((resolve) => {
-      this.process.on("close", (code) => {
-        running.delete(this);
-        this.onEnd();
-        resolve({ code, stdout: this.stdout, stderr: this.stderr });
-      });
-    });
-  }
-
-  write(text: string | Buffer): void {
-    this.process.stdin.write(text);
-  }
-
-  end(text?: string | Buffer): this {
-    this.process.stdin.end(text);
-    return this;
-  }
-
-  signal(name: "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGKILL"): void {
-    this.process.kill(name);
-  }
-
-  /** Ends it now, with the processes it started if it leads a group. */
-  kill(): void {
-    const { pid } = this.process;
-    if (pid === undefined) return;
-    if (this.#group) process.kill(-pid, "SIGKILL");
-    else this.process.kill("SIGKILL");
-  }
-}
 
 /** The objects of lines of JSON, of which none is empty. */
 // biome-ignore lint/suspicious/noExplicitAny: what a command prints
@@ -156,14 +18,17 @@ export function jsonOf(lines: string | Buffer): any[] {
   return Array.from(String(lines).matchAll(/[^\n]*\n|[^\n]+$/g), ([line]) => JSON.parse(line));
 }
 
+/** ms, as long as the longest test of commands may take. */
+const limit = LONG ? 1_200_000 : 60_000;
+
 /** Starts `shoal`; standard input is an open pipe. */
 export function start(...args: string[]): Child {
-  return new Child(process.execPath, [MAIN, ...args], {});
+  return new Child(process.execPath, [MAIN, ...args], { limit });
 }
 
 /** Starts `shoal` without input, as a job in the background. */
 export function startWithout(...args: string[]): Child {
-  return new Child(process.execPath, [MAIN, ...args], { stdin: "ignore" });
+  return new Child(process.execPath, [MAIN, ...args], { stdin: "ignore", limit });
 }
 
 /** Where a command answers /metrics, without the path. */
@@ -242,9 +107,6 @@ export function useShoal(atEnd: (end: () => Promise<void>) => void = afterEach):
     }
   }, 120_000);
   atEnd(async () => {
-    for (const child of running) {
-      child.kill();
-      await child.ended;
-    }
+    for (const child of running) await child.kill();
   });
 }

@@ -202,7 +202,7 @@ proxies:
       const { url } = await startStreamer(startWithout);
       const program = join(import.meta.dirname, "peers/terminal.py");
       const args = [program, process.execPath, MAIN, "top", url, "--interval", "0.2"];
-      const top = new Child(PYTHON, args, {});
+      const top = new Child(PYTHON, args);
       const { stdout, stderr } = await top.ended;
       expect([String(stdout), stderr]).toEqual(["0\n", ""]);
     },

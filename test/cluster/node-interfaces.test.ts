@@ -60,7 +60,7 @@ class Host {
 
   /** Has the other one publish until it gets that. */
   async hears(other: Host, name: string): Promise<void> {
-    const publishing = setInterval(() => other.child.process.stdin?.write("publish"), 200);
+    const publishing = setInterval(() => other.child.write("publish"), 200);
     try {
       await this.until("news", name);
     } finally {
@@ -71,7 +71,7 @@ class Host {
   /** Asks until its own address, or that of the other, is as wanted. */
   async untilAddress(holds: (line: Line) => boolean): Promise<void> {
     for (let asked = 0; asked < 200; asked++) {
-      this.child.process.stdin?.write("?");
+      this.child.write("?");
       const line = await this.until("members");
       if (holds(line)) return;
       await new Promise((resolve) => setTimeout(resolve, 100));

@@ -75,14 +75,9 @@ beforeAll(async () => {
     await writeFile(Buffer.concat([Buffer.from(`${folder}/odd/b`), Buffer.from([0xff])]), "unseen");
 });
 
-afterEach(() => {
-  for (const child of started) {
-    try {
-      child.kill(); // The whole group, should a test have failed.
-    } catch {
-      // Nobody is left in it.
-    }
-  }
+afterEach(async () => {
+  // The whole group, should a test have failed; else nobody is left in it.
+  for (const child of started) await child.kill().catch(() => undefined);
   started.clear();
 });
 

@@ -97,7 +97,7 @@ export class ProcessPeer extends Peer {
   }
 
   async stop(): Promise<void> {
-    this.child.process.stdin?.end();
+    this.child.end();
     const ended = await Promise.race([
       this.child.outcome,
       new Promise<undefined>((resolve) => setTimeout(resolve, 3_000, undefined).unref()),

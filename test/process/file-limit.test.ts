@@ -31,7 +31,7 @@ it("a socket whose process has no files left reports it, and accepts connections
   try {
     const endpoint = await child.line();
     expect(await child.line()).toBe(`EMFILE ${endpoint}`);
-    child.process.stdin?.write("\n");
+    child.write("\n");
     expect(await child.line()).toBe("free");
     peers.push(connect(Number(endpoint.split(":").at(-1)), "127.0.0.1"));
     expect(await child.line()).toBe("accepted");

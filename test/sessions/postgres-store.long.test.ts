@@ -74,7 +74,7 @@ describe.skipIf(missing("postgresql"))("sessions in PostgreSQL", () => {
     await child.heard("open");
     await server.signal("SIGSTOP");
     try {
-      child.process.stdin?.write("close\n");
+      child.write("close\n");
       expect(await child.outcome).toMatchObject({ code: 0, stderr: "" });
     } finally {
       await server.signal("SIGCONT");

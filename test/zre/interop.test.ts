@@ -60,23 +60,23 @@ describe.skipIf(NO_PYTHON)("a peer by the document's text", () => {
     plane.join("G");
     expect(await lineOf(python, "JOIN")).toBe("2 G 2");
     const joined = next("join");
-    python.process.stdin?.write("join G\n");
+    python.write("join G\n");
     expect((await joined).group).toBe("G");
     expect(plane.shout("G", "to", "all")).toBe(1);
     expect(await lineOf(python, "SHOUT")).toBe("3 G to all");
     plane.whisper("python", "alone");
     expect(await lineOf(python, "WHISPER")).toBe("4 alone");
     const [shout, whisper] = [next("shout"), next("whisper")];
-    python.process.stdin?.write("shout G hello\nwhisper you\nping\n");
+    python.write("shout G hello\nwhisper you\nping\n");
     expect((await shout).frames.map(String)).toEqual(["hello"]);
     expect((await whisper).frames.map(String)).toEqual(["you"]);
     expect(await lineOf(python, "PING-OK")).toBe("5");
     plane.leave("G");
     expect(await lineOf(python, "LEAVE")).toBe("6 G 3");
     const exit = next("exit");
-    python.process.stdin?.write("leave\n");
+    python.write("leave\n");
     expect((await exit).reason).toBe("left");
-    python.process.stdin?.write("quit\n");
+    python.write("quit\n");
 
     const again = next("enter");
     const stays = peer();
@@ -125,14 +125,14 @@ it.skipIf(!LONG || NO_ZBEACON)("czmq's zbeacon hears this node's beacons, and is
   const beacon = startBeacon();
   expect((await lineOf(beacon, "BEACON")).toLowerCase()).toBe(alive);
   expect(await lineOf(node, "PENDING")).toBe("1");
-  beacon.process.stdin?.end();
+  beacon.end();
   expect(await lineOf(node, "PENDING")).toBe("0");
   await beacon.kill();
 
   // The node says that it leaves at one time only: to one that is known to hear it.
   const again = startBeacon();
   expect((await lineOf(again, "BEACON")).toLowerCase()).toBe(alive);
-  node.process.stdin?.end();
+  node.end();
   let last: string;
   do last = (await lineOf(again, "BEACON")).toLowerCase();
   while (last === alive);
