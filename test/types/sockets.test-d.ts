@@ -67,25 +67,16 @@ const job: Job = { id: 1 };
 }
 
 // Whatever the package zeromq lets a program send, and does with what it receives, compiles here too.
-{
-  const push = new Push();
-  type Sent = Parameters<zeromq.Push["send"]>[0];
-  expectTypeOf<Sent>().toExtend<Parameters<Push["send"]>[0]>();
-  expectTypeOf<Sent>().toExtend<Parameters<Router["send"]>[0]>();
-  expectTypeOf<Sent>().toExtend<Parameters<Publisher["send"]>[0]>();
-  expectTypeOf<Awaited<ReturnType<Pull["receive"]>>>().toExtend<
-    Awaited<ReturnType<zeromq.Pull["receive"]>>
-  >();
-  expectTypeOf<Awaited<ReturnType<Reply["receive"]>>>().toExtend<
-    Awaited<ReturnType<zeromq.Reply["receive"]>>
-  >();
-  expectTypeOf<Parameters<zeromq.Subscriber["subscribe"]>>().toExtend<Parameters<Subscriber["subscribe"]>>();
-  expectTypeOf<Parameters<zeromq.Push["bind"]>>().toExtend<Parameters<Push["bind"]>>();
-  expectTypeOf(push.lastEndpoint).toEqualTypeOf<zeromq.Push["lastEndpoint"]>();
-  expectTypeOf(push.sendHighWaterMark).toEqualTypeOf<zeromq.Push["sendHighWaterMark"]>();
-  expectTypeOf(new Dealer().routingId).toEqualTypeOf<zeromq.Dealer["routingId"]>();
-  expectTypeOf(push.curveSecretKey).toEqualTypeOf<zeromq.Push["curveSecretKey"]>();
-}
+type Sent = Parameters<zeromq.Push["send"]>[0];
+expectTypeOf<Sent>().toExtend<Parameters<Push["send"]>[0]>();
+expectTypeOf<Sent>().toExtend<Parameters<Router["send"]>[0]>();
+expectTypeOf<Sent>().toExtend<Parameters<Publisher["send"]>[0]>();
+expectTypeOf<Awaited<ReturnType<Pull["receive"]>>>().toExtend<Awaited<ReturnType<zeromq.Pull["receive"]>>>();
+expectTypeOf<Awaited<ReturnType<Reply["receive"]>>>().toExtend<
+  Awaited<ReturnType<zeromq.Reply["receive"]>>
+>();
+expectTypeOf<Parameters<zeromq.Subscriber["subscribe"]>>().toExtend<Parameters<Subscriber["subscribe"]>>();
+expectTypeOf<Parameters<zeromq.Push["bind"]>>().toExtend<Parameters<Push["bind"]>>();
 
 // A body: the value, alone or as the only element of an array.
 {
