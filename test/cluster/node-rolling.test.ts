@@ -1,11 +1,14 @@
 /** A cluster is rolled, node by node, while work goes to whatever a resolver finds: all of it arrives, once, and no node is missed. */
 import { once } from "node:events";
-import { expect, it } from "vitest";
+import { expect } from "vitest";
 import { ClusterNode, type MemberResolver } from "../../src/cluster/index.js";
 import { Pull, Push, Reply, Request } from "../../src/index.js";
-import { simulate, type World } from "../../src/testing/index.js";
+import type { World } from "../../src/testing/index.js";
 import { LONG } from "../support/long.js";
+import { worldTest } from "../support/world-test.js";
 import { KEY, pause } from "./simulated.js";
+
+const it = worldTest({ network: { latency: [1, 5] } });
 
 const NAMES = ["n0", "n1", "n2", "n3", "n4"];
 const ROLLS = LONG ? 5 : 1;
@@ -76,61 +79,59 @@ async function rolled(
   expect(sent).toBeGreaterThan(100 * NAMES.length);
 }
 
-it("no message of PUSH to PULL is lost", () =>
-  simulate({ seed: 1, network: { latency: [1, 5] } }, async (world) => {
-    const open = (take: (work: string) => void): Pull => {
-      const pull = new Pull();
-      void (async () => {
-        for await (const [work] of pull) take(String(work));
-      })();
-      return pull;
+it("no message of PUSH to PULL is lost", async (world) => {
+  const open = (take: (work: string) => void): Pull => {
+    const pull = new Pull();
+    void (async () => {
+      for await (const [work] of pull) take(String(work));
+    })();
+    return pull;
+  };
+  const push = new Push();
+  let sent = 0;
+  const load = (resolver: MemberResolver) => {
+    push.connect(resolver);
+    const sends: Promise<void>[] = [];
+    const timer = setInterval(() => {
+      for (let i = 0; i < 5; i++) sends.push(push.send(String(sent++)));
+    }, 5);
+    return async () => {
+      clearInterval(timer);
+      await Promise.all(sends);
+      return sent;
     };
-    const push = new Push();
-    let sent = 0;
-    const load = (resolver: MemberResolver) => {
-      push.connect(resolver);
-      const sends: Promise<void>[] = [];
-      const timer = setInterval(() => {
-        for (let i = 0; i < 5; i++) sends.push(push.send(String(sent++)));
-      }, 5);
-      return async () => {
-        clearInterval(timer);
-        await Promise.all(sends);
-        return sent;
-      };
-    };
-    await rolled(world, open, load);
-  }));
+  };
+  await rolled(world, open, load);
+});
 
-it("every request of REQ is answered, once", () =>
-  simulate({ seed: 1, network: { latency: [1, 5] } }, async (world) => {
-    const open = (take: (work: string) => void): Reply => {
-      const reply = new Reply();
-      void (async () => {
-        for await (const [work] of reply) {
-          await pause(2);
-          take(String(work));
-          await reply.send(`${work}!`);
-        }
-      })();
-      return reply;
+it("every request of REQ is answered, once", async (world) => {
+  const open = (take: (work: string) => void): Reply => {
+    const reply = new Reply();
+    void (async () => {
+      for await (const [work] of reply) {
+        await pause(2);
+        take(String(work));
+        await reply.send(`${work}!`);
+      }
+    })();
+    return reply;
+  };
+  let isOver = false;
+  const load = (resolver: MemberResolver) => {
+    const clients = Array.from({ length: 10 }, async (_, client) => {
+      const request = new Request({ receiveTimeout: 20_000, sendTimeout: 20_000 });
+      request.connect(resolver);
+      for (let number = 0; ; number++) {
+        if (isOver) return number;
+        await request.send(`${client}:${number}`);
+        const [answer] = await request.receive();
+        expect(String(answer)).toBe(`${client}:${number}!`);
+      }
+    });
+    return async () => {
+      isOver = true;
+      return (await Promise.all(clients)).reduce((sum, count) => sum + count);
     };
-    let isOver = false;
-    const load = (resolver: MemberResolver) => {
-      const clients = Array.from({ length: 10 }, async (_, client) => {
-        const request = new Request({ receiveTimeout: 20_000, sendTimeout: 20_000 });
-        request.connect(resolver);
-        for (let number = 0; ; number++) {
-          if (isOver) return number;
-          await request.send(`${client}:${number}`);
-          const [answer] = await request.receive();
-          expect(String(answer)).toBe(`${client}:${number}!`);
-        }
-      });
-      return async () => {
-        isOver = true;
-        return (await Promise.all(clients)).reduce((sum, count) => sum + count);
-      };
-    };
-    await rolled(world, open, load);
-  }));
+  };
+  await rolled(world, open, load);
+});

@@ -1,17 +1,20 @@
 /** Planes of ours, and nodes of zyre's, on a simulated link: what holds in each story, and where all end up in each. */
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, vi } from "vitest";
 import { loadZmtpEngine } from "../../src/engine/zmtp/engine.js";
 import { setPlatformStandIn } from "../../src/engine/zmtp/transport/transports.js";
 import { currentPlatform, simulated } from "../../src/testing/engine.js";
-import { simulate, type World } from "../../src/testing/index.js";
+import type { World } from "../../src/testing/index.js";
 import type { ZreEvent } from "../../src/zre/rules.js";
 import { LONG } from "../support/long.js";
+import { worldTest } from "../support/world-test.js";
 import { Plane } from "./planes.js";
 import { startZyre } from "./zyre.js";
 
+const test = worldTest({ runs: 25, long: 250, network: { latency: [0, 5] } });
+
 const GROUPS = ["a", "b", "c"];
 const PORT = 50_000;
-const LIMIT = { timeout: LONG ? 1_200_000 : 120_000 };
+const _LIMIT = { timeout: LONG ? 1_200_000 : 120_000 };
 
 /** Time in which all that went wrong is put right: zyre forgets a peer after 30 s, and finds it again by its next beacon. */
 const QUIET = 110_000;
@@ -236,12 +239,7 @@ async function story(world: World, most: number, zyres: number): Promise<void> {
   }
 }
 
-const network = { latency: [0, 5] } as const;
+test("nodes that are killed, stopped, cut off and stalled end up with one picture", (world) =>
+  story(world, 6, 0));
 
-test("nodes that are killed, stopped, cut off and stalled end up with one picture", LIMIT, async () => {
-  await simulate({ seed: 1, runs: LONG ? 250 : 25, network }, (world) => story(world, 6, 0));
-});
-
-test("so do they among nodes of zyre's, none of which aborts", LIMIT, async () => {
-  await simulate({ seed: 10_001, runs: LONG ? 250 : 20, network }, (world) => story(world, 6, 3));
-});
+test("so do they among nodes of zyre's, none of which aborts", (world) => story(world, 6, 3));

@@ -2,7 +2,7 @@
  * Dynamic clients: a program that is no node is given the address of one broker, learns all brokers of the cluster from it, spreads its
  * work over them, and goes to another one when its own fails. Nothing of that is in its configuration.
  */
-import { describe, expect, test } from "vitest";
+import { describe, expect } from "vitest";
 import {
   ClusterNode,
   DiscoveryClient,
@@ -11,8 +11,12 @@ import {
   type DiscoveryServerOptions,
 } from "../../../src/cluster/index.js";
 import { Pull, Push } from "../../../src/index.js";
-import { simulate, type World } from "../../../src/testing/index.js";
+import type { World } from "../../../src/testing/index.js";
+import { worldTest } from "../../support/world-test.js";
 import { KEY } from "../simulated.js";
+
+const test = worldTest();
+const it = worldTest({ runs: 2 });
 
 const users = {
   ana: { password: "secret", permissions: ["publish", "dynamicDiscovery"] },
@@ -62,8 +66,7 @@ const ana = (addresses: string, options: Partial<DiscoveryClientOptions> = {}): 
 const ALL = "mb1 mb2 mb3";
 
 describe("a client that knows one broker", () => {
-  test("learns all of them, and spreads its messages over those that come and go", () =>
-    simulate({ seed: 1 }, async (world) => {
+  test("learns all of them, and spreads its messages over those that come and go", async (world) => {
       const { brokers, start } = cluster(world);
       for (const name of ["mb1", "mb2"]) await start(name);
       const client = ana("mb1:7000");
@@ -91,10 +94,9 @@ describe("a client that knows one broker", () => {
       await world.node(own).run(() => brokers.get(own)?.node.leave());
       const others = ALL.split(" ").filter((name) => name !== own);
       await world.until(() => names(client) === others.join(" "), 1_000);
-    }));
+  });
 
-  test("goes to another one when its own crashes, and all know it when it is back", () =>
-    simulate({ seed: 1 }, async (world) => {
+  test("goes to another one when its own crashes, and all know it when it is back", async (world) => {
       const { brokers, start } = cluster(world);
       for (const name of ["mb1", "mb2", "mb3"]) await start(name);
       const client = ana("mb1:7000", { name: "subscriber" });
@@ -123,10 +125,9 @@ describe("a client that knows one broker", () => {
       const next = ana(`${own}:7000`);
       await next.ready();
       await world.until(() => names(next) === ALL, 1_000);
-    }));
+  });
 
-  test("is at another one with its first attempt when the node of its own stands still", async () => {
-    await simulate({ seed: 1, runs: 2 }, async (world) => {
+  it("is at another one with its first attempt when the node of its own stands still", async (world) => {
       const { start } = cluster(world);
       for (const name of ["mb1", "mb2", "mb3"]) await start(name);
       await world.advance(2_000);
@@ -142,10 +143,8 @@ describe("a client that knows one broker", () => {
       expect(reasons).toEqual([expect.stringMatching(/the peer was silent for too long/)]);
       expect(client.stats().attempts).toBe(attempts + 1);
     });
-  });
 
-  test("of many goes to any of them, whichever one it was given, and to those that are left", () =>
-    simulate({ seed: 1 }, async (world) => {
+  test("of many goes to any of them, whichever one it was given, and to those that are left", async (world) => {
       const { start } = cluster(world);
       for (const name of ["mb1", "mb2", "mb3"]) await start(name);
       await world.advance(2_000);
@@ -160,12 +159,11 @@ describe("a client that knows one broker", () => {
       world.node("mb2").kill();
       await world.advance(2_000);
       expect(new Set(moving.map(({ current }) => current?.name))).toEqual(new Set(["mb1@mb1", "mb3@mb3"]));
-    }));
+  });
 });
 
 describe("the list of brokers", () => {
-  test("has the addresses of every interface, or the public ones for clients outside of a cloud", () =>
-    simulate({ seed: 1 }, async (world) => {
+  test("has the addresses of every interface, or the public ones for clients outside of a cloud", async (world) => {
       const { start } = cluster(world, {
         addresses: () => [
           { ip: "10.0.0.1", interface: "wlp3s0", prefix: 8, public: "203.0.113.7" },
@@ -182,10 +180,9 @@ describe("the list of brokers", () => {
       const outside = ana("mb1:7000", { scope: "public" });
       await outside.ready();
       expect(outside.nodes[0]?.addresses).toMatchObject([{ ip: "203.0.113.7", port: 5_672 }]);
-    }));
+  });
 
-  test("is asked for so often as the client is told; until then, a static list serves", () =>
-    simulate({ seed: 1 }, async (world) => {
+  test("is asked for so often as the client is told; until then, a static list serves", async (world) => {
       for (const name of ["mb1", "mb2", "mb3"]) await world.node(name).start(() => undefined);
       const client = new DiscoveryClient({
         addresses: ["mb1:7000", "mb2:7000", "mb3:7000"],
@@ -207,5 +204,5 @@ describe("the list of brokers", () => {
       expect(value).toEqual(["tcp://mb9:5672"]);
       // After a rest it tries all of them again.
       await world.until(() => client.stats().attempts > each.length, 60_000);
-    }));
+  });
 });

@@ -2,10 +2,10 @@
  * A pair, its clients and its operator in a simulated world: never two masters without a cut between the servers, an
  * end to two masters after one, and one master soon after the last fault.
  */
-import { expect, it } from "vitest";
+import { expect } from "vitest";
 import { BinaryStarClient, BinaryStarServer } from "../../../src/patterns/binary-star/server.js";
-import { simulate, type World } from "../../../src/testing/index.js";
-import { LONG } from "../../support/long.js";
+import type { World } from "../../../src/testing/index.js";
+import { worldTest } from "../../support/world-test.js";
 
 const HEARTBEAT = 200;
 /** ms on the way at most: a connection takes six of them, and has to be there within a heartbeat. */
@@ -21,7 +21,8 @@ const PATIENCE = 10_000;
 const SETTLED = 5 * HEARTBEAT + 1_000;
 const ROLES = ["primary", "backup"] as const;
 type Role = (typeof ROLES)[number];
-const LIMIT = { timeout: LONG ? 1_200_000 : 120_000 };
+const it = worldTest({ runs: 6, long: 300, network: { latency: [1, MAX_DELAY] } });
+const test = worldTest({ network: { latency: [40, 40] } });
 
 const otherOf = (role: Role): Role => (role === "primary" ? "backup" : "primary");
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -177,94 +178,82 @@ class Pair {
   }
 }
 
+let answered = 0;
+
 it(
   "without a cut between the servers there are never two masters, whatever is killed, or stopped, or loses its power",
-  LIMIT,
-  async () => {
-    let answered = 0;
-    const { runs } = await simulate(
-      { seed: 1, runs: LONG ? 300 : 6, network: { latency: [1, MAX_DELAY] } },
-      async (world) => {
-        const { random } = world;
-        const pair = new Pair(world);
-        while (world.now < TROUBLE) {
-          await world.advance(random.integer(50, LONGEST));
-          const role = random.pick(ROLES);
-          const handOver = (): void => void pair.operate(role, ({ star }) => star.handOver());
-          random.pick([pair.kill, pair.kill, pair.stall, pair.stall, pair.crash, handOver]).call(pair, role);
-          expect(pair.fences).toBe(0);
-          expect(pair.wrong).toEqual([]);
-        }
-        await pair.end(false);
-        expect([pair.fences, pair.failed]).toEqual([0, []]);
-        answered += pair.answered;
-      },
-    );
-    expect(answered).toBeGreaterThan(runs * 20);
+  async (world) => {
+    const { random } = world;
+    const pair = new Pair(world);
+    while (world.now < TROUBLE) {
+      await world.advance(random.integer(50, LONGEST));
+      const role = random.pick(ROLES);
+      const handOver = (): void => void pair.operate(role, ({ star }) => star.handOver());
+      random.pick([pair.kill, pair.kill, pair.stall, pair.stall, pair.crash, handOver]).call(pair, role);
+      expect(pair.fences).toBe(0);
+      expect(pair.wrong).toEqual([]);
+    }
+    await pair.end(false);
+    expect([pair.fences, pair.failed]).toEqual([0, []]);
+    answered += pair.answered;
   },
+  (runs) => expect(answered).toBeGreaterThan(runs * 20),
 );
+
+let fences = 0;
 
 it(
   "two masters take a cut, and end soon after it: both are fenced until the operator resolves",
-  LIMIT,
-  async () => {
-    let fences = 0;
-    const { runs } = await simulate(
-      { seed: 1_000, runs: LONG ? 300 : 6, network: { latency: [1, MAX_DELAY] } },
-      async (world) => {
-        const { random } = world;
-        if (random.chance(0.5)) world.network({ loss: 0.1 });
-        const pair = new Pair(world);
-        let disturbedUntil = 0;
-        pair.onRival = (role) => {
-          const peace = world.now - disturbedUntil;
-          if (peace > SETTLED)
-            pair.wrong.push(`${role} answers, and the other is active, ${peace} ms after a fault`);
-        };
-        const cut = (): void => {
-          const [from, to] = random.pick([ROLES, ROLES.toReversed()]);
-          world.cut(from as Role, to as Role, { oneWay: random.chance(0.3) });
-        };
-        while (world.now < TROUBLE) {
-          await world.advance(random.integer(50, LONGEST));
-          const role = random.pick(ROLES);
-          const strikes = [cut, cut, () => world.heal(), pair.kill, pair.crash, pair.stall];
-          random
-            .pick([...strikes, pair.repair, () => pair.operate(role, ({ star }) => star.handOver())])
-            .call(pair, role);
-          disturbedUntil = Number.POSITIVE_INFINITY;
-          expect(pair.wrong).toEqual([]);
-        }
-        disturbedUntil = world.now + LONGEST;
-        fences += pair.fences;
-        await pair.end(true);
-      },
-    );
-    if (runs > 100) expect(fences).toBeGreaterThan(runs / 10);
+  async (world) => {
+    const { random } = world;
+    if (random.chance(0.5)) world.network({ loss: 0.1 });
+    const pair = new Pair(world);
+    let disturbedUntil = 0;
+    pair.onRival = (role) => {
+      const peace = world.now - disturbedUntil;
+      if (peace > SETTLED)
+        pair.wrong.push(`${role} answers, and the other is active, ${peace} ms after a fault`);
+    };
+    const cut = (): void => {
+      const [from, to] = random.pick([ROLES, ROLES.toReversed()]);
+      world.cut(from as Role, to as Role, { oneWay: random.chance(0.3) });
+    };
+    while (world.now < TROUBLE) {
+      await world.advance(random.integer(50, LONGEST));
+      const role = random.pick(ROLES);
+      const strikes = [cut, cut, () => world.heal(), pair.kill, pair.crash, pair.stall];
+      random
+        .pick([...strikes, pair.repair, () => pair.operate(role, ({ star }) => star.handOver())])
+        .call(pair, role);
+      disturbedUntil = Number.POSITIVE_INFINITY;
+      expect(pair.wrong).toEqual([]);
+    }
+    disturbedUntil = world.now + LONGEST;
+    fences += pair.fences;
+    await pair.end(true);
   },
+  (runs) => runs > 100 && expect(fences).toBeGreaterThan(runs / 10),
 );
 
-it("a server hears its peer soon after a power failure, whatever their connection did", LIMIT, async () => {
-  await simulate({ seed: 1, runs: 1, network: { latency: [40, 40] } }, async (world) => {
-    const pair = new Pair(world);
-    const backup = world.node("backup");
-    await world.until(() => pair.states.includes("active") && pair.states.includes("passive"));
-    const { star } = pair.servers.get("primary") as BinaryStarServer;
-    for (let ms = 0; ms < 600; ms += 30) {
-      backup.kill();
-      await world.advance(LONGEST);
-      pair.start("backup");
-      await world.advance(ms);
-      // Half of them stand still first, so that the primary may have connected, and not been greeted.
-      const stands = ms % 60 === 0;
-      if (stands) backup.stall();
-      await world.advance(HEARTBEAT);
-      backup.crash();
-      await world.advance(HEARTBEAT);
-      pair.start("backup");
-      const before = star.stats().statesReceived;
-      await world.until(() => star.stats().statesReceived > before + 1, stands ? 6_000 : SETTLED);
-    }
-    pair.isOver = true;
-  });
+test("a server hears its peer soon after a power failure, whatever their connection did", async (world) => {
+  const pair = new Pair(world);
+  const backup = world.node("backup");
+  await world.until(() => pair.states.includes("active") && pair.states.includes("passive"));
+  const { star } = pair.servers.get("primary") as BinaryStarServer;
+  for (let ms = 0; ms < 600; ms += 30) {
+    backup.kill();
+    await world.advance(LONGEST);
+    pair.start("backup");
+    await world.advance(ms);
+    // Half of them stand still first, so that the primary may have connected, and not been greeted.
+    const stands = ms % 60 === 0;
+    if (stands) backup.stall();
+    await world.advance(HEARTBEAT);
+    backup.crash();
+    await world.advance(HEARTBEAT);
+    pair.start("backup");
+    const before = star.stats().statesReceived;
+    await world.until(() => star.stats().statesReceived > before + 1, stands ? 6_000 : SETTLED);
+  }
+  pair.isOver = true;
 });

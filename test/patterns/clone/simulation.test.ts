@@ -2,18 +2,20 @@
  * Servers, their stores and clients in a simulated world: what was acknowledged stays, in one order, nothing takes effect
  * twice, no revision has two winners, and in the end all have the same.
  */
-import { expect, it } from "vitest";
+import { expect } from "vitest";
 import {
   CloneClient,
   type CloneClientStats,
   CloneConflictError,
   CloneServer,
 } from "../../../src/patterns/clone/index.js";
-import { simulate, type World } from "../../../src/testing/index.js";
+import type { World } from "../../../src/testing/index.js";
 import { ListedEndpoints } from "../../support/listed-endpoints.js";
-import { LONG } from "../../support/long.js";
-import { mayCount } from "../../support/seed.js";
+import { worldTest } from "../../support/world-test.js";
 import { DiskStore } from "./disk-store.js";
+
+const it = worldTest({ runs: 3, long: 250, network: { latency: [1, 15] } });
+const test = worldTest({ seed: 3_000, runs: 2, long: 250, network: { latency: [1, 15] } });
 
 const HEARTBEAT = 200;
 /** ms of silence after which a server may take over. */
@@ -30,7 +32,6 @@ const PEACE = 3_000;
 const LONGEST = 10 * HEARTBEAT;
 /** Updates that a client may have in a server's queue. */
 const MARK = 10;
-const LIMIT = { timeout: LONG ? 1_800_000 : 120_000 };
 const NUMBER = "/contest/number";
 const LOCK = "/contest/lock";
 
@@ -462,134 +463,129 @@ async function live(clone: Clone, strikes: readonly (() => void)[]): Promise<voi
   }
 }
 
-it("what was acknowledged survives, in one order, and nothing takes effect twice", LIMIT, async () => {
-  const total = { kept: 0, kills: 0, takeOvers: 0, won: 0, conflicts: 0, gaps: 0 };
-  const { runs } = await simulate(
-    { seed: 1, runs: LONG ? 250 : 3, network: { latency: [1, 15] } },
-    async (world) => {
-      const { random } = world;
-      const roles = random.chance(0.2) ? ROLES.slice(0, 1) : ROLES;
-      const stores = roles.length === 1 || random.chance(0.6);
-      const clone = new Clone(world, { roles, stores, strict: true });
-      if (stores) clone.diskFaults = random.pick([0, 0.05]);
-      const kill = (): void => {
-        // Without a store, one at a time: the other has to have everything first.
-        if (!stores && !clone.isInStep) return;
-        const role = random.pick(roles);
-        const mayLose = roles.length > 1 && clone.isInStep;
-        clone.down(role, random.pick(mayLose ? ["kill", "crash", "lose"] : ["kill", "crash"]));
-        void world.advance(random.integer(10, 2_000)).then(() => clone.open(role));
-      };
-      const anybody = (): string => random.pick([...roles, ...clone.members.map(({ name }) => name)]);
-      const cut = (): void => {
-        const [role, { name }] = [random.pick(roles), random.pick(clone.members)];
-        const [from, to] = random.chance(0.5) ? [role, name] : [name, role];
-        world.cut(from, to, { oneWay: random.chance(0.5) });
-        void world.advance(random.integer(100, LONGEST)).then(() => world.heal(role, name));
-      };
-      const relist = (): void => {
-        for (const { servers } of clone.members) if (random.chance(0.3)) servers.set(...random.pick(LISTS));
-      };
-      const stall = (): void => clone.stall(anybody(), random.integer(10, LONGEST));
-      const reset = (): void => world.reset(random.pick(roles), random.pick(clone.members).name);
-      await live(clone, [kill, kill, kill, cut, stall, stall, reset, relist, () => clone.flood()]);
-      await clone.end();
-      total.kept += clone.kept.length;
-      total.kills += clone.kills;
-      total.takeOvers += clone.takeOvers;
-      total.won += clone.added + clone.taken;
-      total.conflicts += clone.conflicts;
-      for (const { stats } of clone.members) total.gaps += stats.gaps;
-    },
-  );
-  if (!mayCount(runs)) return;
-  expect(total.kept).toBeGreaterThan(runs * 20);
-  expect(total.kills).toBeGreaterThan(runs);
-  expect(total.takeOvers).toBeGreaterThan(0);
-  expect(total.won).toBeGreaterThan(runs * 10);
-  expect(total.conflicts).toBeGreaterThan(runs * 5);
-  expect(total.gaps).toBeGreaterThan(0);
-});
+const total = { kept: 0, kills: 0, takeOvers: 0, won: 0, conflicts: 0, gaps: 0 };
 
 it(
-  "after cuts between the servers, lost disks and an operator's word all have the same, and a loss is reported",
-  LIMIT,
-  async () => {
-    let lost = 0;
-    const runs = LONG ? 250 : 2;
-    await simulate({ seed: 3_000, runs, network: { latency: [1, 15] } }, async (world) => {
-      const { random } = world;
-      const stores = random.chance(0.6);
-      const clone = new Clone(world, { roles: ROLES, stores, strict: false });
-      if (stores) clone.diskFaults = random.pick([0, 0.05]);
-      const role = (): Role => random.pick(ROLES);
-      const kill = (): void => {
-        const victim = role();
-        clone.down(victim, random.pick(stores ? ["kill", "crash"] : ["kill", "crash", "lose"]));
-        void world.advance(random.integer(10, 2_000)).then(() => clone.open(victim));
-      };
-      const nodes = (): string[] => [...ROLES, ...clone.members.map(({ name }) => name)];
-      await live(clone, [
-        kill,
-        kill,
-        () => world.cut("primary", "backup"),
-        () => world.cut("primary", "backup", { oneWay: true }),
-        () => world.cut("backup", "primary", { oneWay: true }),
-        () => world.heal("primary", "backup"),
-        () => world.cut(role(), random.pick(clone.members).name),
-        () => world.heal(),
-        () => world.reset("primary", "backup"),
-        () => world.reset(role(), random.pick(clone.members).name),
-        () => clone.stall(random.pick(nodes()), random.integer(10, LONGEST)),
-        () => {
-          const name = role();
-          if (world.node(name).running) world.node(name).suspend(random.integer(10, LONGEST));
-        },
-        () => void clone.operate(role(), (server) => server.star?.handOver()),
-        () => void clone.operate(role(), (server) => server.star?.resolve("active")),
-        () => void clone.repair(),
-        () => clone.flood(),
-      ]);
-      await clone.end();
-      lost += clone.diverged;
-    });
-    if (mayCount(runs)) expect(lost).toBeGreaterThan(0);
+  "what was acknowledged survives, in one order, and nothing takes effect twice",
+  async (world) => {
+    const { random } = world;
+    const roles = random.chance(0.2) ? ROLES.slice(0, 1) : ROLES;
+    const stores = roles.length === 1 || random.chance(0.6);
+    const clone = new Clone(world, { roles, stores, strict: true });
+    if (stores) clone.diskFaults = random.pick([0, 0.05]);
+    const kill = (): void => {
+      // Without a store, one at a time: the other has to have everything first.
+      if (!stores && !clone.isInStep) return;
+      const role = random.pick(roles);
+      const mayLose = roles.length > 1 && clone.isInStep;
+      clone.down(role, random.pick(mayLose ? ["kill", "crash", "lose"] : ["kill", "crash"]));
+      void world.advance(random.integer(10, 2_000)).then(() => clone.open(role));
+    };
+    const anybody = (): string => random.pick([...roles, ...clone.members.map(({ name }) => name)]);
+    const cut = (): void => {
+      const [role, { name }] = [random.pick(roles), random.pick(clone.members)];
+      const [from, to] = random.chance(0.5) ? [role, name] : [name, role];
+      world.cut(from, to, { oneWay: random.chance(0.5) });
+      void world.advance(random.integer(100, LONGEST)).then(() => world.heal(role, name));
+    };
+    const relist = (): void => {
+      for (const { servers } of clone.members) if (random.chance(0.3)) servers.set(...random.pick(LISTS));
+    };
+    const stall = (): void => clone.stall(anybody(), random.integer(10, LONGEST));
+    const reset = (): void => world.reset(random.pick(roles), random.pick(clone.members).name);
+    await live(clone, [kill, kill, kill, cut, stall, stall, reset, relist, () => clone.flood()]);
+    await clone.end();
+    total.kept += clone.kept.length;
+    total.kills += clone.kills;
+    total.takeOvers += clone.takeOvers;
+    total.won += clone.added + clone.taken;
+    total.conflicts += clone.conflicts;
+    for (const { stats } of clone.members) total.gaps += stats.gaps;
+  },
+  (runs) => {
+    expect(total.kept).toBeGreaterThan(runs * 20);
+    expect(total.kills).toBeGreaterThan(runs);
+    expect(total.takeOvers).toBeGreaterThan(0);
+    expect(total.won).toBeGreaterThan(runs * 10);
+    expect(total.conflicts).toBeGreaterThan(runs * 5);
+    expect(total.gaps).toBeGreaterThan(0);
   },
 );
 
-it("a server that hears nothing after a pause waits, since the other may have served", LIMIT, async () => {
-  await simulate({ seed: 1, runs: 1, network: { latency: [1, 5] } }, async (world) => {
-    const servers = new Map<Role, CloneServer>();
-    const starts = (role: Role, peer: Role) =>
-      world.node(role).start(async () => {
-        const server = new CloneServer({
-          heartbeatInterval: HEARTBEAT,
-          pair: { role, peer: `tcp://${peer}:5550` },
-        });
-        servers.set(role, server);
-        await server.bind("tcp://*:5550");
+let lost = 0;
+
+test(
+  "after cuts between the servers, lost disks and an operator's word all have the same, and a loss is reported",
+  async (world) => {
+    const { random } = world;
+    const stores = random.chance(0.6);
+    const clone = new Clone(world, { roles: ROLES, stores, strict: false });
+    if (stores) clone.diskFaults = random.pick([0, 0.05]);
+    const role = (): Role => random.pick(ROLES);
+    const kill = (): void => {
+      const victim = role();
+      clone.down(victim, random.pick(stores ? ["kill", "crash"] : ["kill", "crash", "lose"]));
+      void world.advance(random.integer(10, 2_000)).then(() => clone.open(victim));
+    };
+    const nodes = (): string[] => [...ROLES, ...clone.members.map(({ name }) => name)];
+    await live(clone, [
+      kill,
+      kill,
+      () => world.cut("primary", "backup"),
+      () => world.cut("primary", "backup", { oneWay: true }),
+      () => world.cut("backup", "primary", { oneWay: true }),
+      () => world.heal("primary", "backup"),
+      () => world.cut(role(), random.pick(clone.members).name),
+      () => world.heal(),
+      () => world.reset("primary", "backup"),
+      () => world.reset(role(), random.pick(clone.members).name),
+      () => clone.stall(random.pick(nodes()), random.integer(10, LONGEST)),
+      () => {
+        const name = role();
+        if (world.node(name).running) world.node(name).suspend(random.integer(10, LONGEST));
+      },
+      () => void clone.operate(role(), (server) => server.star?.handOver()),
+      () => void clone.operate(role(), (server) => server.star?.resolve("active")),
+      () => void clone.repair(),
+      () => clone.flood(),
+    ]);
+    await clone.end();
+    lost += clone.diverged;
+  },
+  () => expect(lost).toBeGreaterThan(0),
+);
+
+it("a server that hears nothing after a pause waits, since the other may have served", async (world) => {
+  const servers = new Map<Role, CloneServer>();
+  const starts = (role: Role, peer: Role) =>
+    world.node(role).start(async () => {
+      const server = new CloneServer({
+        heartbeatInterval: HEARTBEAT,
+        pair: { role, peer: `tcp://${peer}:5550` },
       });
-    starts("primary", "backup");
-    starts("backup", "primary");
-    const states = (role: Role) => servers.get(role)?.stats();
-    let client: CloneClient | undefined;
-    world.node("client").start(() => {
-      client = new CloneClient(ENDPOINTS, { heartbeatInterval: HEARTBEAT });
+      servers.set(role, server);
+      await server.bind("tcp://*:5550");
     });
-    await world.advance(3_000);
-    expect(states("primary")).toMatchObject({ serving: true, replicated: true });
-    // It never hears that the other one took over, acknowledged an update, and died.
-    world.reset(...ROLES);
-    world.node("primary").stall(2_000);
-    const set = world.node("client").run(() => client?.set("key", "value"));
-    await world.advance(1_700);
-    await set;
-    world.node("backup").crash({ disk: true });
-    await world.advance(PEACE);
-    expect(states("primary")?.serving).toBe(false);
-    // The other one comes back, and one of them serves.
-    starts("backup", "primary");
-    await world.advance(PEACE);
-    expect(ROLES.filter((role) => states(role)?.serving)).toHaveLength(1);
+  starts("primary", "backup");
+  starts("backup", "primary");
+  const states = (role: Role) => servers.get(role)?.stats();
+  let client: CloneClient | undefined;
+  world.node("client").start(() => {
+    client = new CloneClient(ENDPOINTS, { heartbeatInterval: HEARTBEAT });
   });
+  await world.advance(3_000);
+  expect(states("primary")).toMatchObject({ serving: true, replicated: true });
+  // It never hears that the other one took over, acknowledged an update, and died.
+  world.reset(...ROLES);
+  world.node("primary").stall(2_000);
+  const set = world.node("client").run(() => client?.set("key", "value"));
+  await world.advance(1_700);
+  await set;
+  world.node("backup").crash({ disk: true });
+  await world.advance(PEACE);
+  expect(states("primary")?.serving).toBe(false);
+  // The other one comes back, and one of them serves.
+  starts("backup", "primary");
+  await world.advance(PEACE);
+  expect(ROLES.filter((role) => states(role)?.serving)).toHaveLength(1);
 });

@@ -1,5 +1,5 @@
 /** Brokers, workers and clients in a simulated world of crashes, resets, cuts and stops: what becomes of each request. */
-import { expect, it } from "vitest";
+import { expect } from "vitest";
 import type { Raw } from "../../../src/index.js";
 import {
   MajordomoBroker,
@@ -8,15 +8,19 @@ import {
   type MajordomoHandlerResult,
   MajordomoWorker,
 } from "../../../src/patterns/majordomo/index.js";
-import { simulate, type World } from "../../../src/testing/index.js";
+import type { World } from "../../../src/testing/index.js";
 import { LONG } from "../../support/long.js";
+import { worldTest } from "../../support/world-test.js";
+
+const it = worldTest({ runs: 5, long: 250, network: { latency: [0.1, 20] } });
+const test = worldTest({ seed: 2_000, runs: 12, long: 250, network: { latency: [0.1, 20] } });
 
 const TIMES = { heartbeatInterval: 100, liveness: 3 };
 const PROTOCOLS = ["auto", "auto", "auto", "0.1", "0.2"] as const;
 const CLIENTS = ["c0", "c1", "c2"];
 /** ms of the time in which things break. */
 const TROUBLE = 3_000;
-const LIMIT = { timeout: LONG ? 1_200_000 : 120_000 };
+const _LIMIT = { timeout: LONG ? 1_200_000 : 120_000 };
 /** Bytes of a piece, of which seventeen are made before one is read. */
 const PIECE = 4_000;
 const MOST_AHEAD = 18;
@@ -206,63 +210,52 @@ class Crew {
 const times = (count: number, thing: () => void): (() => void)[] =>
   Array.from({ length: count }, () => thing);
 
-it("every request ends, with its own answer or an error, whatever breaks", LIMIT, async () => {
-  await simulate({ seed: 1, runs: LONG ? 250 : 5, network: { latency: [0.1, 20] } }, async (world) => {
-    const { random } = world;
-    const options = { maxQueue: random.pick([3, 1_000]), dedupWindow: random.pick([0, 10, 1_000]) };
-    const crew = new Crew(world, options, PROTOCOLS);
-    for (const service of ["resize", "count"]) crew.workers.push(crew.hire(service, random.pick(PROTOCOLS)));
-    const attempts = { timeout: 700, retries: 2 };
-    const ask = (): void =>
-      crew.ask(random.pick(["resize", "count"]), random.pick(["", "", "!", "*3", "*40"]), attempts);
-    await crew.during([...times(40, ask), ...times(random.integer(0, 14), () => crew.break())]);
-    for (const service of ["resize", "count"]) crew.hire(service);
-    await crew.end(6_000);
-    // Brokers go on, and the new workers take what is queued, or the next request might find the queue full.
-    await world.advance(3_500);
+it("every request ends, with its own answer or an error, whatever breaks", async (world) => {
+  const { random } = world;
+  const options = { maxQueue: random.pick([3, 1_000]), dedupWindow: random.pick([0, 10, 1_000]) };
+  const crew = new Crew(world, options, PROTOCOLS);
+  for (const service of ["resize", "count"]) crew.workers.push(crew.hire(service, random.pick(PROTOCOLS)));
+  const attempts = { timeout: 700, retries: 2 };
+  const ask = (): void =>
+    crew.ask(random.pick(["resize", "count"]), random.pick(["", "", "!", "*3", "*40"]), attempts);
+  await crew.during([...times(40, ask), ...times(random.integer(0, 14), () => crew.break())]);
+  for (const service of ["resize", "count"]) crew.hire(service);
+  await crew.end(6_000);
+  // Brokers go on, and the new workers take what is queued, or the next request might find the queue full.
+  await world.advance(3_500);
+  crew.failed.length = 0;
+  for (const name of CLIENTS) crew.ask("resize", "", { timeout: 3_000, retries: 2 }, name);
+  await crew.end(10_000);
+  expect(crew.failed).toEqual([]);
+  await crew.rest();
+});
+
+test("no request is lost while one worker lives, nor waits until its attempt is over", async (world) => {
+  const crew = new Crew(world, { maxDeliveries: 1_000 });
+  crew.hire("resize"); // Nobody knows this one to kill it.
+  const ask = (): void => crew.ask("resize", "", { timeout: 20_000, retries: 30 });
+  await crew.during([...times(40, ask), ...times(world.random.integer(2, 10), () => crew.break())]);
+  await crew.end(60_000);
+  expect(crew.failed).toEqual([]);
+  // Heartbeats find out what was lost: no request waits until its attempt is over.
+  expect(world.now).toBeLessThan(TROUBLE + 10_000);
+});
+
+it("answers in pieces are whole or fail, never far ahead of their readers, and leave their workers free", async (world) => {
+  const { random } = world;
+  const crew = new Crew(world);
+  for (let i = 0; i < 3; i++) crew.workers.push(crew.hire("count"));
+  const ask = (): void => crew.ask("count", random.pick(["*1", "*20", "*60"]), { timeout: 700, retries: 2 });
+  await crew.during([...times(12, ask), ...times(random.integer(0, 8), () => crew.break())]);
+  crew.hire("count");
+  await crew.end(60_000);
+  // In the first round a client may find out that its broker has begun a new life, which ends what it has begun.
+  for (let round = 0; round < 2; round++) {
     crew.failed.length = 0;
-    for (const name of CLIENTS) crew.ask("resize", "", { timeout: 3_000, retries: 2 }, name);
+    for (const name of CLIENTS) crew.ask("count", "*50", { timeout: 3_000, retries: 2 }, name);
     await crew.end(10_000);
-    expect(crew.failed).toEqual([]);
-    await crew.rest();
-  });
+  }
+  expect(crew.failed).toEqual([]);
+  expect(crew.ahead).toBeLessThanOrEqual(MOST_AHEAD);
+  await crew.rest();
 });
-
-it("no request is lost while one worker lives, nor waits until its attempt is over", LIMIT, async () => {
-  await simulate({ seed: 2_000, runs: LONG ? 250 : 12, network: { latency: [0.1, 20] } }, async (world) => {
-    const crew = new Crew(world, { maxDeliveries: 1_000 });
-    crew.hire("resize"); // Nobody knows this one to kill it.
-    const ask = (): void => crew.ask("resize", "", { timeout: 20_000, retries: 30 });
-    await crew.during([...times(40, ask), ...times(world.random.integer(2, 10), () => crew.break())]);
-    await crew.end(60_000);
-    expect(crew.failed).toEqual([]);
-    // Heartbeats find out what was lost: no request waits until its attempt is over.
-    expect(world.now).toBeLessThan(TROUBLE + 10_000);
-  });
-});
-
-it(
-  "answers in pieces are whole or fail, never far ahead of their readers, and leave their workers free",
-  LIMIT,
-  async () => {
-    await simulate({ seed: 3_000, runs: LONG ? 250 : 3, network: { latency: [0.1, 20] } }, async (world) => {
-      const { random } = world;
-      const crew = new Crew(world);
-      for (let i = 0; i < 3; i++) crew.workers.push(crew.hire("count"));
-      const ask = (): void =>
-        crew.ask("count", random.pick(["*1", "*20", "*60"]), { timeout: 700, retries: 2 });
-      await crew.during([...times(12, ask), ...times(random.integer(0, 8), () => crew.break())]);
-      crew.hire("count");
-      await crew.end(60_000);
-      // In the first round a client may find out that its broker has begun a new life, which ends what it has begun.
-      for (let round = 0; round < 2; round++) {
-        crew.failed.length = 0;
-        for (const name of CLIENTS) crew.ask("count", "*50", { timeout: 3_000, retries: 2 }, name);
-        await crew.end(10_000);
-      }
-      expect(crew.failed).toEqual([]);
-      expect(crew.ahead).toBeLessThanOrEqual(MOST_AHEAD);
-      await crew.rest();
-    });
-  },
-);

@@ -1,8 +1,10 @@
 /** Brokers, workers and clients that stand still for longer than others believe in them: nobody waits for what was dropped. */
-import { expect, it } from "vitest";
+import { expect } from "vitest";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../../src/patterns/majordomo/index.js";
-import { simulate } from "../../../src/testing/index.js";
 import { LONG } from "../../support/long.js";
+import { worldTest } from "../../support/world-test.js";
+
+const it = worldTest({ seed: 2, long: 200, network: { latency: [1, 10] } });
 
 const HEARTBEAT = { heartbeatInterval: 200 };
 const BROKERS = ["b0", "b1"];
@@ -16,48 +18,44 @@ const RETRIES = STALLS;
 const ATTEMPT = 20_000;
 const TIMEOUT = ATTEMPT * (RETRIES + 1);
 
-it("no request waits until its attempt is over when peers stand still", {
-  timeout: LONG ? 1_200_000 : 120_000,
-}, async () => {
-  await simulate({ seed: 2, runs: LONG ? 200 : 1, network: { latency: [1, 10] } }, async (world) => {
-    const late: string[] = [];
-    let isOver = false;
-    let answered = 0;
-    let done = 0;
-    for (const name of BROKERS)
-      world.node(name).start(async () => {
-        await new MajordomoBroker({ ...HEARTBEAT, maxDeliveries: STALLS + 1 }).bind("tcp://*:5555");
-      });
-    for (const [at, name] of WORKERS.entries())
-      world.node(name).start(() => {
-        const work = async ([text]: readonly Buffer[]) => {
-          await new Promise((resolve) => setTimeout(resolve, 5));
-          return String(text);
-        };
-        new MajordomoWorker(`tcp://${BROKERS[at % 2]}:5555`, "echo", work, HEARTBEAT);
-      });
-    for (const [at, name] of CLIENTS.entries())
-      world.node(name).start(async () => {
-        const brokers = [BROKERS[at % 2], BROKERS[(at + 1) % 2]].map((broker) => `tcp://${broker}:5555`);
-        const client = new MajordomoClient(brokers, HEARTBEAT);
-        for (let k = 0; !isOver; k++) {
-          const from = performance.now();
-          await client.request("echo", `${name}.${k}`, { timeout: TIMEOUT, retries: RETRIES });
-          const took = performance.now() - from;
-          answered += 1;
-          if (took >= ATTEMPT) late.push(`${name}.${k} after ${took} ms`);
-          await new Promise((resolve) => setTimeout(resolve, 20));
-        }
-        done += 1;
-      });
-    for (let i = 0; i < STALLS; i++) {
-      await world.advance(world.random.integer(20, 600));
-      const name = world.random.pick([...BROKERS, ...WORKERS, ...CLIENTS]);
-      world.node(name).stall(world.random.integer(100, LONGEST));
-    }
-    isOver = true;
-    await world.until(() => done === CLIENTS.length, TIMEOUT);
-    expect(late).toEqual([]);
-    expect(answered).toBeGreaterThan(100);
-  });
+it("no request waits until its attempt is over when peers stand still", async (world) => {
+  const late: string[] = [];
+  let isOver = false;
+  let answered = 0;
+  let done = 0;
+  for (const name of BROKERS)
+    world.node(name).start(async () => {
+      await new MajordomoBroker({ ...HEARTBEAT, maxDeliveries: STALLS + 1 }).bind("tcp://*:5555");
+    });
+  for (const [at, name] of WORKERS.entries())
+    world.node(name).start(() => {
+      const work = async ([text]: readonly Buffer[]) => {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        return String(text);
+      };
+      new MajordomoWorker(`tcp://${BROKERS[at % 2]}:5555`, "echo", work, HEARTBEAT);
+    });
+  for (const [at, name] of CLIENTS.entries())
+    world.node(name).start(async () => {
+      const brokers = [BROKERS[at % 2], BROKERS[(at + 1) % 2]].map((broker) => `tcp://${broker}:5555`);
+      const client = new MajordomoClient(brokers, HEARTBEAT);
+      for (let k = 0; !isOver; k++) {
+        const from = performance.now();
+        await client.request("echo", `${name}.${k}`, { timeout: TIMEOUT, retries: RETRIES });
+        const took = performance.now() - from;
+        answered += 1;
+        if (took >= ATTEMPT) late.push(`${name}.${k} after ${took} ms`);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      done += 1;
+    });
+  for (let i = 0; i < STALLS; i++) {
+    await world.advance(world.random.integer(20, 600));
+    const name = world.random.pick([...BROKERS, ...WORKERS, ...CLIENTS]);
+    world.node(name).stall(world.random.integer(100, LONGEST));
+  }
+  isOver = true;
+  await world.until(() => done === CLIENTS.length, TIMEOUT);
+  expect(late).toEqual([]);
+  expect(answered).toBeGreaterThan(100);
 });

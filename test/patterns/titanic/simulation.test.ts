@@ -7,7 +7,7 @@
  * that can be done ends with its own reply, one that cannot as a dead letter after exactly as many attempts as it has; no
  * Titanic has more in flight than its limits allow.
  */
-import { expect, it } from "vitest";
+import { expect } from "vitest";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../../src/patterns/majordomo/index.js";
 import {
   StoreError,
@@ -16,10 +16,11 @@ import {
   TitanicClient,
   type TitanicDeath,
 } from "../../../src/patterns/titanic/index.js";
-import { simulate, type World } from "../../../src/testing/index.js";
-import { LONG } from "../../support/long.js";
-import { mayCount } from "../../support/seed.js";
+import type { World } from "../../../src/testing/index.js";
+import { worldTest } from "../../support/world-test.js";
 import { MemoryStore, type Row, waiting } from "./memory-store.js";
+
+const it = worldTest({ runs: 2, long: 250, network: { latency: [0.1, 10] } });
 
 const HEARTBEAT = { heartbeatInterval: 200 };
 const BROKERS = ["b0", "b1"];
@@ -122,144 +123,140 @@ class Connection extends MemoryStore {
   }
 }
 
-it("loses nothing acknowledged to kills that are staggered, stores nothing twice, and ends everything", {
-  timeout: LONG ? 1_200_000 : 120_000,
-}, async () => {
-  let acknowledgements = 0;
-  let deaths = 0;
-  const { runs } = await simulate(
-    { seed: 1, runs: LONG ? 250 : 2, network: { latency: [0.1, 10] } },
-    async (world) => {
-      const { random } = world;
-      const table = new Table(world);
-      const connections = new Map<string, Connection>();
-      const wrong: string[] = [];
-      /** How each that was acknowledged ended, by UUID in hex; absent: it has not. */
-      const acknowledged = new Set<string>();
-      const closed = new Set<string>();
-      const ended = new Map<string, "answered" | "dead">();
-      const start: Record<string, () => void> = {};
-      for (const name of BROKERS)
-        start[name] = () =>
-          world
-            .node(name)
-            .start(async () => void (await new MajordomoBroker(HEARTBEAT).bind("tcp://*:5555")));
-      for (const name of TITANICS)
-        start[name] = () =>
-          world.node(name).start(() => {
-            const connection = new Connection(table);
-            connections.set(name, connection);
-            const titanic = new Titanic(ENDPOINTS, connection, LIMITS);
-            setInterval(() => {
-              const { inFlight, services } = titanic.stats();
-              if (inFlight > LIMITS.concurrency || services > LIMITS.maxServices)
-                wrong.push(`${name}: ${inFlight} in flight, ${services} services`);
-            }, 100);
-          });
-      /** Whether a request may fail that can be done. */
-      const workersFall = random.chance(0.5);
-      for (const name of ["w0", "w1"])
-        start[name] = () =>
-          world.node(name).start(() => {
-            for (const service of SERVICES) {
-              const handle = async ([text]: Buffer[]): Promise<string> => {
-                await sleep(random.integer(1, table.storm && workersFall ? 300 : 20));
-                if (service === "poison" || (service === "flaky" && table.storm && random.chance(0.1)))
-                  throw new Error("no");
-                return `${service}:${String(text)}`;
-              };
-              const worker = new MajordomoWorker(ENDPOINTS, service, handle, HEARTBEAT);
-              worker.events.on("handler:failed", () => undefined);
-            }
-          });
-      /** Each falls and rises by itself: what is down comes back before, with, or after the others. */
-      const stagger = async (name: string): Promise<void> => {
-        const node = world.node(name);
-        start[name]?.();
-        for (;;) {
-          await world.advance(random.integer(200, 2_500));
-          if (!table.storm) return;
-          if (random.chance(0.3)) {
-            node.stall(random.integer(100, 1_500));
-            continue;
-          }
-          if (random.chance(0.5)) node.kill();
-          else node.crash();
-          await world.advance(random.integer(10, 800));
-          start[name]?.();
-        }
-      };
-      const falling = [
-        ...TITANICS,
-        ...(workersFall ? ["w0", "w1"] : []),
-        ...(random.chance(0.5) ? BROKERS : []),
-      ];
-      for (const name of Object.keys(start)) if (!falling.includes(name)) start[name]?.();
-      for (const name of falling) void stagger(name);
-      const isUnstable = random.chance(0.5);
-      const clients = random.integer(1, 8);
-      let asked = 0;
-      const ask = async (client: TitanicClient, service: string): Promise<void> => {
-        const text = `body ${++asked}`;
-        const uuid = client.newUuid();
-        const key = uuid.toLowerCase();
-        // One that fails is left, under the same UUID, until it is acknowledged.
-        while ((await client.request(service, text, { uuid }).catch(() => undefined)) === undefined)
-          await sleep(random.integer(50, 400));
-        acknowledged.add(key);
-        while (!ended.has(key)) {
-          const reply = await client.wait(uuid, { timeout: 5_000, interval: 100 }).catch(() => undefined);
-          if (reply?.status === "200") {
-            if (String(reply.body[0]) !== `${service}:${text}`) wrong.push(`${text} got ${reply.body[0]}`);
-            ended.set(key, "answered");
-          } else if (reply?.status === "503") {
-            if (service === "good" && !workersFall) wrong.push(`${text} is dead, and could have been done`);
-            ended.set(key, "dead");
-          } else if (reply?.status === "400") wrong.push(`${text} was acknowledged, and is missing`);
-        }
-        if (!random.chance(0.3)) return;
-        closed.add(key);
-        await client.forget(uuid).catch(() => undefined);
-      };
-      for (let number = 0; number < clients; number++)
-        world.node(`c${number}`).start(async () => {
-          await sleep(random.integer(0, STORM / 2));
-          const client = new TitanicClient(new MajordomoClient(ENDPOINTS, { ...HEARTBEAT, timeout: 2_000 }));
-          const service = random.pick(SERVICES);
-          for (let more = random.pick([1, 8]); more > 0; more--) void ask(client, service);
+let acknowledgements = 0;
+let deaths = 0;
+
+it(
+  "loses nothing acknowledged to kills that are staggered, stores nothing twice, and ends everything",
+  async (world) => {
+    const { random } = world;
+    const table = new Table(world);
+    const connections = new Map<string, Connection>();
+    const wrong: string[] = [];
+    /** How each that was acknowledged ended, by UUID in hex; absent: it has not. */
+    const acknowledged = new Set<string>();
+    const closed = new Set<string>();
+    const ended = new Map<string, "answered" | "dead">();
+    const start: Record<string, () => void> = {};
+    for (const name of BROKERS)
+      start[name] = () =>
+        world.node(name).start(async () => void (await new MajordomoBroker(HEARTBEAT).bind("tcp://*:5555")));
+    for (const name of TITANICS)
+      start[name] = () =>
+        world.node(name).start(() => {
+          const connection = new Connection(table);
+          connections.set(name, connection);
+          const titanic = new Titanic(ENDPOINTS, connection, LIMITS);
+          setInterval(() => {
+            const { inFlight, services } = titanic.stats();
+            if (inFlight > LIMITS.concurrency || services > LIMITS.maxServices)
+              wrong.push(`${name}: ${inFlight} in flight, ${services} services`);
+          }, 100);
         });
-      const check = (): void => {
-        expect(wrong).toEqual([]);
-        for (const connection of connections.values()) connection.check();
-        for (const key of acknowledged)
-          if (!closed.has(key)) expect(table.has(key), `${key} was acknowledged`).toBe(true);
-        for (const [key, times] of table.inserted) if (!closed.has(key)) expect(times, key).toBe(1);
-        for (const { failures, death } of table.values()) {
-          expect(failures).toBeLessThan(LIMITS.maxAttempts);
-          if (death !== undefined)
-            expect([death.attempts, failures]).toEqual([LIMITS.maxAttempts, LIMITS.maxAttempts - 1]);
+    /** Whether a request may fail that can be done. */
+    const workersFall = random.chance(0.5);
+    for (const name of ["w0", "w1"])
+      start[name] = () =>
+        world.node(name).start(() => {
+          for (const service of SERVICES) {
+            const handle = async ([text]: Buffer[]): Promise<string> => {
+              await sleep(random.integer(1, table.storm && workersFall ? 300 : 20));
+              if (service === "poison" || (service === "flaky" && table.storm && random.chance(0.1)))
+                throw new Error("no");
+              return `${service}:${String(text)}`;
+            };
+            const worker = new MajordomoWorker(ENDPOINTS, service, handle, HEARTBEAT);
+            worker.events.on("handler:failed", () => undefined);
+          }
+        });
+    /** Each falls and rises by itself: what is down comes back before, with, or after the others. */
+    const stagger = async (name: string): Promise<void> => {
+      const node = world.node(name);
+      start[name]?.();
+      for (;;) {
+        await world.advance(random.integer(200, 2_500));
+        if (!table.storm) return;
+        if (random.chance(0.3)) {
+          node.stall(random.integer(100, 1_500));
+          continue;
         }
-      };
-      while (world.now < STORM) {
-        await world.advance(100);
-        table.up = !isUnstable || world.now % 2_500 < 2_000;
-        if (random.chance(0.05))
-          world.node(`c${random.integer(0, clients - 1)}`).stall(random.integer(100, 2_500));
-        check();
+        if (random.chance(0.5)) node.kill();
+        else node.crash();
+        await world.advance(random.integer(10, 800));
+        start[name]?.();
       }
-      table.up = true;
-      table.storm = false;
-      for (const end = world.now + PEACE; ended.size < asked; await world.advance(100))
-        if (world.now > end) throw new Error(`${ended.size} of ${asked} ended`);
-      await world.advance(5_000);
-      // The lease of one that was killed ends after 30 s; then another one goes on.
-      await world.until(() => waiting(table).every(({ holder }) => holder === undefined), 45_000);
+    };
+    const falling = [
+      ...TITANICS,
+      ...(workersFall ? ["w0", "w1"] : []),
+      ...(random.chance(0.5) ? BROKERS : []),
+    ];
+    for (const name of Object.keys(start)) if (!falling.includes(name)) start[name]?.();
+    for (const name of falling) void stagger(name);
+    const isUnstable = random.chance(0.5);
+    const clients = random.integer(1, 8);
+    let asked = 0;
+    const ask = async (client: TitanicClient, service: string): Promise<void> => {
+      const text = `body ${++asked}`;
+      const uuid = client.newUuid();
+      const key = uuid.toLowerCase();
+      // One that fails is left, under the same UUID, until it is acknowledged.
+      while ((await client.request(service, text, { uuid }).catch(() => undefined)) === undefined)
+        await sleep(random.integer(50, 400));
+      acknowledged.add(key);
+      while (!ended.has(key)) {
+        const reply = await client.wait(uuid, { timeout: 5_000, interval: 100 }).catch(() => undefined);
+        if (reply?.status === "200") {
+          if (String(reply.body[0]) !== `${service}:${text}`) wrong.push(`${text} got ${reply.body[0]}`);
+          ended.set(key, "answered");
+        } else if (reply?.status === "503") {
+          if (service === "good" && !workersFall) wrong.push(`${text} is dead, and could have been done`);
+          ended.set(key, "dead");
+        } else if (reply?.status === "400") wrong.push(`${text} was acknowledged, and is missing`);
+      }
+      if (!random.chance(0.3)) return;
+      closed.add(key);
+      await client.forget(uuid).catch(() => undefined);
+    };
+    for (let number = 0; number < clients; number++)
+      world.node(`c${number}`).start(async () => {
+        await sleep(random.integer(0, STORM / 2));
+        const client = new TitanicClient(new MajordomoClient(ENDPOINTS, { ...HEARTBEAT, timeout: 2_000 }));
+        const service = random.pick(SERVICES);
+        for (let more = random.pick([1, 8]); more > 0; more--) void ask(client, service);
+      });
+    const check = (): void => {
+      expect(wrong).toEqual([]);
+      for (const connection of connections.values()) connection.check();
+      for (const key of acknowledged)
+        if (!closed.has(key)) expect(table.has(key), `${key} was acknowledged`).toBe(true);
+      for (const [key, times] of table.inserted) if (!closed.has(key)) expect(times, key).toBe(1);
+      for (const { failures, death } of table.values()) {
+        expect(failures).toBeLessThan(LIMITS.maxAttempts);
+        if (death !== undefined)
+          expect([death.attempts, failures]).toEqual([LIMITS.maxAttempts, LIMITS.maxAttempts - 1]);
+      }
+    };
+    while (world.now < STORM) {
+      await world.advance(100);
+      table.up = !isUnstable || world.now % 2_500 < 2_000;
+      if (random.chance(0.05))
+        world.node(`c${random.integer(0, clients - 1)}`).stall(random.integer(100, 2_500));
       check();
-      acknowledgements += acknowledged.size;
-      deaths += [...ended.values()].filter((how) => how === "dead").length;
-    },
-  );
-  if (!mayCount(runs)) return;
-  expect(acknowledgements).toBeGreaterThan(runs);
-  expect(deaths).toBeGreaterThan(0);
-});
+    }
+    table.up = true;
+    table.storm = false;
+    for (const end = world.now + PEACE; ended.size < asked; await world.advance(100))
+      if (world.now > end) throw new Error(`${ended.size} of ${asked} ended`);
+    await world.advance(5_000);
+    // The lease of one that was killed ends after 30 s; then another one goes on.
+    await world.until(() => waiting(table).every(({ holder }) => holder === undefined), 45_000);
+    check();
+    acknowledgements += acknowledged.size;
+    deaths += [...ended.values()].filter((how) => how === "dead").length;
+  },
+  (runs) => {
+    expect(acknowledgements).toBeGreaterThan(runs);
+    expect(deaths).toBeGreaterThan(0);
+  },
+);
