@@ -180,7 +180,7 @@ describe("rates", () => {
     expect(seconds).toBeGreaterThan(0.25);
     // Another has a rate of its own, and its first message passes at once.
     await join().send("-1");
-    await until(() => seen.order.includes(-1), "the other's message", 2_000);
+    await until(() => seen.order.includes(-1), "the other's message");
     await until(() => proxy.stats().frontend.refused.rate > 3, "its being held back");
     expect(told[0]).toEqual({ type: "policy:refused", side: "frontend", reason: "rate", refused: 1 });
     await proxy.setPolicy("frontend", {});
@@ -284,7 +284,7 @@ describe("rates", () => {
         // What a peer has left behind that was asked to go passes at once; what all may send does not.
         if (end === "drain")
           expect(await proxy.drain({ timeout: 600 })).toMatchObject({ drained: "peer" in limits });
-        await within(proxy.close({ linger: 0 }), "its end", 3_000);
+        await within(proxy.close({ linger: 0 }), "its end");
       }
     }
   });
