@@ -128,6 +128,8 @@ class Link {
   }
 
   #serverOnData(chunk: Buffer): void {
+    // Nor does the client hear that the server has given its transaction up, at the time that its own limit ends.
+    if (this.#isLost) return;
     const cut = this.#cut;
     if (cut?.cut !== "before its answer") this.#client.write(chunk);
     if (cut === undefined) return;
