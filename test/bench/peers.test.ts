@@ -2,12 +2,10 @@
  * The contenders of `shoal bench`: each does the same work. By default two of them do the first of it; the long form has all contenders, sizes
  * and scenarios, of which `.ci/run` plays each once, too.
  */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { createInterface } from "node:readline";
 import { afterAll, describe, expect, it } from "vitest";
 import { expectedChecksum } from "../../bench/bodies.js";
 import type { Contender, Scenario, SideCommand, SideReport } from "../../bench/contract.js";
+import { Child } from "../process/child.js";
 import { LONG } from "../support/long.js";
 
 // As built: sides are programs, and those in Node are found next to the contender's compiled file.
@@ -108,16 +106,7 @@ it("a case that asks for it reports the bytes that V8 promoted", async () => {
 
 /** Starts a side, waits until it is ready, lets it go. @returns its exit code */
 async function endsWithInput({ file, args, env }: SideCommand): Promise<number | null> {
-  const child = spawn(file, args, {
-    env: { ...process.env, ...env },
-    stdio: ["pipe", "pipe", "inherit"],
-    timeout: 15_000,
-    killSignal: "SIGKILL",
-  });
-  const closed = once(child, "close");
-  const [line] = await once(createInterface({ input: child.stdout }), "line");
-  expect(JSON.parse(line)).toMatchObject({ type: "ready", endpoint: expect.any(String) });
-  child.stdin.end();
-  const [code] = await closed;
-  return code;
+  const child = new Child(file, args, { env, limit: 15_000 });
+  expect(JSON.parse(await child.line())).toMatchObject({ type: "ready", endpoint: expect.any(String) });
+  return (await child.end().outcome).code;
 }

@@ -2,16 +2,15 @@
  * The sockets in Debian's Chromium, without a window: by default that they talk, the long form has what a page does to them. The same sockets
  * are in sockets.apart.test.ts, and in the contract (the project "page"), without a Chromium.
  */
-import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { curveKeyPair, Publisher, Pull, Push, Reply, Router } from "../../src/index.js";
 import { nextEvent } from "../contract/support/wait.js";
+import { Child } from "../process/child.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { LONG } from "../support/long.js";
 import { missing, peerAt } from "../support/peers.js";
@@ -278,19 +277,17 @@ describe.skipIf(reason)(`in Chromium${reason === false ? "" : `: ${reason}`}`, (
 });
 
 describe.skipIf(reason || !LONG)("the page of examples/browser-page.js", () => {
-  let child: ChildProcess;
+  let child: Child;
   let chromium: Chromium;
   afterAll(async () => {
-    child.kill("SIGKILL");
+    await child.kill();
     await chromium.close();
   });
 
   it("draws what it subscribes to, and its button asks", async () => {
     const example = join(import.meta.dirname, "../../examples/browser-page.js");
-    child = spawn(process.execPath, [example, "--serve", "0"], { stdio: ["ignore", "pipe", "inherit"] });
-    const [url] = (await once(createInterface({ input: child.stdout as NodeJS.ReadableStream }), "line")) as [
-      string,
-    ];
+    child = new Child(process.execPath, [example, "--serve", "0"]);
+    const url = await child.line();
     chromium = await Chromium.start(peerAt("chromium"));
     const page = await chromium.open(url);
     await page.until("Number(document.querySelector('#count')?.textContent) >= 10");

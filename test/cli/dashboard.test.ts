@@ -1,14 +1,12 @@
 /** shoal dashboard as an operator runs it. */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { join } from "node:path";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { describe, expect, it } from "vitest";
 import { nodeDetails, peerItemsOf } from "../../src/cli/subjects.js";
 import { sidesOf } from "../../src/dashboard/build.js";
 import type { DashboardList, DashboardState } from "../../src/dashboard/index.js";
 import { missing, peerAt } from "../support/peers.js";
 import { fails, startWithout } from "./in-process.js";
-import { ipc, startStreamer, useShoal, written } from "./support.js";
+import { Child, ipc, startStreamer, useShoal, written } from "./support.js";
 
 useShoal();
 
@@ -56,12 +54,9 @@ describe("shoal dashboard", () => {
       const control = ipc();
       const { at } = await startStreamer(startWithout, ["--control", control, "--name", "orders"]);
       const program = join(import.meta.dirname, "peers/watched_pull.py");
-      const python = spawn(peerAt("pyzmq"), [program, await at("backend")], {
-        stdio: ["pipe", "pipe", "inherit"],
-      });
+      const python = new Child(peerAt("pyzmq"), [program, await at("backend")]);
       const dashboard = startWithout("dashboard", control, "--listen", "127.0.0.1:0", "--interval", "0.2");
-      onTestFinished(() => void python.kill());
-      await once(python.stdout, "data");
+      await python.line();
       const [, url] = await dashboard.until("stderr", /listening at (\S+)\n/);
       let list: DashboardList | undefined;
       while (list?.items?.length !== 1) {

@@ -1,6 +1,4 @@
 /** The nodes of a host, by sockets: who is shown, what is removed, and what a stranger's socket can do. */
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import {
   chmodSync,
   existsSync,
@@ -17,6 +15,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ClusterNode, clusterNames } from "../../src/cluster/index.js";
 import { type ClusterNodeEntry, namesIn, register } from "../../src/cluster/registry.js";
 import { runtimeFolder } from "../../src/core/file-system.js";
+import { Child } from "../process/child.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 import { removeAfterEach } from "../support/folders.js";
 import { LONG } from "../support/long.js";
@@ -24,15 +23,15 @@ import { LONG } from "../support/long.js";
 const makeFolder = removeAfterEach();
 let root: string;
 let folder: string;
-const children: ChildProcess[] = [];
+const children: Child[] = [];
 
 beforeEach(() => {
   root = makeFolder();
   folder = join(root, "shoal", "nodes");
 });
 
-afterEach(() => {
-  for (const child of children.splice(0)) child.kill("SIGKILL");
+afterEach(async () => {
+  for (const child of children.splice(0)) await child.kill();
 });
 
 const closing = closeAfterEach();
@@ -58,12 +57,12 @@ async function show(digit: string, values: Partial<ClusterNodeEntry> = {}): Prom
 const ANSWERS = `require("net").createServer((s) => s.on("error", () => {}).end(process.argv[2])).listen(process.argv[1], () => console.log())`;
 
 /** A process that answers as a node does. */
-async function otherProcess(digit: string, text = JSON.stringify(entry(digit))): Promise<ChildProcess> {
+async function otherProcess(digit: string, text = JSON.stringify(entry(digit))): Promise<Child> {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const args = ["-e", ANSWERS, join(folder, `${digit.repeat(16)}.sock`), text];
-  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+  const child = new Child(process.execPath, args);
   children.push(child);
-  await once(child.stdout, "data");
+  await child.line();
   return child;
 }
 
@@ -81,8 +80,7 @@ describe("the nodes of a host", () => {
     const child = await otherProcess("c");
     await show("a");
     expect(await names()).toEqual(["a@host", "c@host"]);
-    child.kill("SIGKILL");
-    await once(child, "exit");
+    await child.kill();
     expect(await names()).toEqual(["a@host"]);
     // A starting node may not accept connections yet.
     expect(readdirSync(folder).length).toBe(2);
@@ -108,10 +106,10 @@ describe("the nodes of a host", () => {
 
   it("that are paused are not shown, and keep their sockets", async () => {
     const child = await otherProcess("c");
-    child.kill("SIGSTOP");
+    child.signal("SIGSTOP");
     old(join(folder, `${"c".repeat(16)}.sock`));
     expect(await names()).toEqual([]);
-    child.kill("SIGCONT");
+    child.signal("SIGCONT");
     expect(await names()).toEqual(["c@host"]);
   });
 

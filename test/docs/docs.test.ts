@@ -2,13 +2,12 @@
  * The pages are true: their code runs as it stands, what it says it prints it prints, and their links lead somewhere, in a
  * checkout and in the package. So are the examples in the comments of the classes that a program imports.
  */
-import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, normalize } from "node:path";
-import { createInterface } from "node:readline";
 import ts from "typescript";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { Child } from "../process/child.js";
 import { LONG } from "../support/long.js";
 import { anchors, type Block, links, pages, programs, ROOT, read, split } from "./blocks.js";
 
@@ -76,46 +75,31 @@ let folder = "";
 let temporary = "";
 
 /** Runs modules in a process of their own, in the project's folder, so that they import "shoal" as this package. */
-function run(blocks: readonly Block[], number: number): Promise<Run> {
+async function run(blocks: readonly Block[], number: number): Promise<Run> {
   const outcomes = blocks.map((): Outcome => ({ printed: [], err: "", ended: false }));
-  const running = () => outcomes.findIndex(({ ended }) => !ended);
   const files = blocks.map((block, index) => {
     const file = join(folder, `${number}-${index}.mjs`);
     writeFileSync(file, toJavaScript(block).replaceAll('"/tmp/', `"${temporary}/`));
     return file;
   });
-  return new Promise((resolve, reject) => {
-    // On a slow machine a peer that a program has ended itself is missing for more than a second.
-    const quiet = "--disable-warning=SHOAL_UNREACHABLE";
-    const child = spawn(process.execPath, [quiet, join(folder, "runner.mjs"), ...files], {
-      cwd: ROOT,
-      env: { ...process.env, TMPDIR: temporary },
-      stdio: ["ignore", "pipe", "pipe"],
-      timeout: LIMIT,
-      killSignal: "SIGKILL",
-    });
-    createInterface({ input: child.stdout }).on("line", (line) => {
-      // What else is there is Node's own, such as the reports of node:test.
-      if (!line.startsWith('{"number":')) return;
-      const { number, text, err, ended } = JSON.parse(line);
-      const outcome = outcomes[number] as Outcome;
-      if (ended) outcome.ended = true;
-      else if (err !== undefined) outcome.err += err;
-      else outcome.printed.push(...text.split("\n"));
-    });
-    // What Node.js writes itself, such as an exception that nobody caught.
-    let written = "";
-    child.stderr.setEncoding("utf8").on("data", (text: string) => {
-      written += text;
-    });
-    child.on("error", reject);
-    child.on("close", (status, signal) => {
-      const at = running();
-      (outcomes[at] ?? (outcomes.at(-1) as Outcome)).err += written;
-      const results = new Map(blocks.map((block, index) => [block, outcomes[index] as Outcome]));
-      resolve({ blocks: results, status: status ?? signal, stuck: blocks[at] });
-    });
-  });
+  // On a slow machine a peer that a program has ended itself is missing for more than a second.
+  const args = ["--disable-warning=SHOAL_UNREACHABLE", join(folder, "runner.mjs"), ...files];
+  const options = { stdin: "ignore", env: { TMPDIR: temporary }, limit: LIMIT } as const;
+  const { code, signal, stdout, stderr } = await new Child(process.execPath, args, options).outcome;
+  for (const line of stdout.split("\n")) {
+    // What else is there is Node's own, such as the reports of node:test.
+    if (!line.startsWith('{"number":')) continue;
+    const { number, text, err, ended } = JSON.parse(line);
+    const outcome = outcomes[number] as Outcome;
+    if (ended) outcome.ended = true;
+    else if (err !== undefined) outcome.err += err;
+    else outcome.printed.push(...text.split("\n"));
+  }
+  const at = outcomes.findIndex(({ ended }) => !ended);
+  // What Node.js writes itself, such as an exception that nobody caught.
+  (outcomes[at] ?? (outcomes.at(-1) as Outcome)).err += stderr;
+  const results = new Map(blocks.map((block, index) => [block, outcomes[index] as Outcome]));
+  return { blocks: results, status: code ?? signal, stuck: blocks[at] };
 }
 
 /** What a block says it prints: the comments at the end of its lines with console.log. */

@@ -2,7 +2,7 @@
  * The programs of examples/guide: each plays all its roles, prints what it should, and ends with nothing left open. They run
  * one after the other in one process, since a process for each would take longer than all of them do.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import { connect } from "node:net";
@@ -10,6 +10,7 @@ import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
+import { Child } from "../process/child.js";
 import { freePorts, portOf } from "../support/ports.js";
 import { EXPECTED } from "./support/expected.js";
 
@@ -32,16 +33,9 @@ interface Outcome {
   readonly left: readonly string[];
 }
 
-function start(args: readonly string[], output: "inherit" | "pipe"): ChildProcess {
-  // Types of a Node.js that has no such feature yet.
-  const { typescript } = process.features as { readonly typescript?: unknown };
-  const flags = typescript ? [] : ["--import", `${SUPPORT}typescript.js`];
-  return spawn(process.execPath, [...flags, ...args], {
-    stdio: ["ignore", output, "inherit", "pipe"],
-    timeout: LIMIT,
-    killSignal: "SIGKILL",
-  });
-}
+// Types of a Node.js that has no such feature yet.
+const { typescript } = process.features as { readonly typescript?: unknown };
+const FLAGS = typescript ? [] : ["--import", `${SUPPORT}typescript.js`];
 
 describe("the programs of the Guide", () => {
   const outcomes = new Map<string, Outcome>();
@@ -50,7 +44,12 @@ describe("the programs of the Guide", () => {
 
   /** Runs programs up to the first that fails. */
   async function runSome(names: readonly string[]): Promise<void> {
-    const child = start([`${SUPPORT}run-programs.js`, ...names.map((name) => GUIDE + name)], "inherit");
+    const args = [...FLAGS, `${SUPPORT}run-programs.js`, ...names.map((name) => GUIDE + name)];
+    const child = spawn(process.execPath, args, {
+      stdio: ["ignore", "inherit", "inherit", "pipe"],
+      timeout: LIMIT,
+      killSignal: "SIGKILL",
+    });
     const exit = once(child, "exit");
     for await (const line of createInterface({ input: child.stdio[3] as Readable })) {
       const outcome = JSON.parse(line) as Outcome;
@@ -117,12 +116,10 @@ function roles(servers: string, clients: string, endpoints: number, prints: RegE
 
 describe("a program with a role", () => {
   /** Its output once it has ended, by itself or by Ctrl-C. */
-  async function run(child: ChildProcess): Promise<string> {
-    let output = "";
-    child.stdout?.on("data", (data) => (output += String(data)));
-    const [code, signal] = await once(child, "close");
-    expect([code, signal]).toEqual([0, null]);
-    return output;
+  async function run(child: Child): Promise<string> {
+    const { code, signal, stdout, stderr } = await child.outcome;
+    expect([code, signal, stderr]).toEqual([0, null, ""]);
+    return stdout;
   }
 
   /** A client of Freelance asks so often only: until its server listens there. */
@@ -137,17 +134,16 @@ describe("a program with a role", () => {
     }
   }
 
-  let children: ChildProcess[] = [];
-  afterEach(() => {
-    for (const child of children) child.kill("SIGKILL");
-    children = [];
+  const children: Child[] = [];
+  afterEach(async () => {
+    for (const child of children.splice(0)) await child.kill();
   });
 
   test.each(Object.keys(ROLES))("%s talks to other processes, and ends with Ctrl-C", async (name) => {
     const { servers, clients, endpoints, prints } = ROLES[name] as Roles;
     const at = (await freePorts(endpoints)).map((port) => `tcp://127.0.0.1:${port}`);
-    const open = (role: string): ChildProcess => {
-      const child = start([GUIDE + name, role, ...at], "pipe");
+    const open = (role: string): Child => {
+      const child = new Child(process.execPath, [...FLAGS, GUIDE + name, role, ...at], { limit: LIMIT });
       children.push(child);
       return child;
     };
@@ -156,7 +152,7 @@ describe("a program with a role", () => {
     const served = Promise.all(serving.map(run));
     const printed = await Promise.all(clients.map((role) => run(open(role))));
     expect(printed.join("")).toMatch(prints);
-    for (const child of serving) child.kill("SIGINT");
+    for (const child of serving) child.signal("SIGINT");
     await served;
   });
 });

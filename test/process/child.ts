@@ -1,5 +1,5 @@
 /** Programs as processes: started, heard and ended here. Small ones run against the built package, as a user's would. */
-import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { type ChildProcessWithoutNullStreams, type SpawnOptions, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -150,11 +150,12 @@ export abstract class Watched {
 
 /** A program that hangs is ended after this time, in ms. */
 const HARD_LIMIT = LONG ? 1_200_000 : 35_000;
+/** ms of a timer at most: for servers. */
+export const FOREVER = 2_147_483_647;
 
-export interface ChildOptions {
+export interface ChildOptions extends Pick<SpawnOptions, "cwd" | "uid" | "gid"> {
   readonly stdin?: "pipe" | "ignore";
-  readonly cwd?: string;
-  readonly env?: Readonly<Record<string, string>>;
+  readonly env?: Readonly<Record<string, string>> | undefined;
   /** ms until the program is killed. */
   readonly limit?: number;
   /** It leads a group of its own, with the processes that it starts. */
@@ -173,10 +174,11 @@ export class Child extends Watched {
 
   constructor(command: string, args: readonly string[], options: ChildOptions = {}) {
     super();
-    const { stdin = "pipe", cwd = ROOT, limit = HARD_LIMIT, group = false } = options;
+    const { stdin = "pipe", env, limit = HARD_LIMIT, group = false, ...own } = options;
     this.process = spawn(command, args, {
-      cwd,
-      env: { ...process.env, NODE_OPTIONS: "", SHOAL_ENGINE: "", ...options.env },
+      cwd: ROOT,
+      ...own,
+      env: { ...process.env, NODE_OPTIONS: "", SHOAL_ENGINE: "", ...env },
       stdio: [stdin, "pipe", "pipe"],
       detached: group,
     }) as ChildProcessWithoutNullStreams;

@@ -1,12 +1,11 @@
 /** The package where programs are CommonJS: the extension host of VS Code, Electron's main process, and a bundle in one file. */
-import { execFile } from "node:child_process";
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { rolldown } from "rolldown";
 import { beforeAll, describe, expect, it } from "vitest";
 import { removeAfterEach, sharedFolder } from "../support/folders.js";
 import { LONG } from "../support/long.js";
-import { ROOT } from "./child.js";
+import { Child, ROOT } from "./child.js";
 
 const makeFolder = removeAfterEach();
 const folder = sharedFolder();
@@ -16,13 +15,10 @@ beforeAll(() => {
 });
 
 /** Runs a file. @returns its output */
-function run(file: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    execFile(process.execPath, [file], { cwd: folder, timeout: 30_000 }, (error, stdout, stderr) => {
-      if (error === null && stderr === "") resolve(stdout);
-      else reject(new Error(`${error?.message} ${stdout} ${stderr}`));
-    });
-  });
+async function run(file: string): Promise<string> {
+  const { code, stdout, stderr } = await new Child(process.execPath, [file], { cwd: folder }).outcome;
+  expect([code, stderr]).toEqual([0, ""]);
+  return stdout;
 }
 
 /** A message over every transport that needs no files, plain and with CURVE. */

@@ -1,10 +1,8 @@
 /** Debian's Chromium without a window, by the DevTools protocol over Node's own WebSocket. */
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
+import { Child, FOREVER } from "../../process/child.js";
 
 interface Socket {
   onmessage: (event: { data: unknown }) => void;
@@ -17,13 +15,13 @@ interface Socket {
 type Reply = { readonly result: Record<string, unknown> } & { readonly error?: { readonly message: string } };
 
 export class Chromium {
-  readonly #child: ChildProcess;
+  readonly #child: Child;
   readonly #folder: string;
   readonly #socket: Socket;
   readonly #replies = new Map<number, (reply: Reply) => void>();
   #last = 0;
 
-  private constructor(child: ChildProcess, folder: string, socket: Socket) {
+  private constructor(child: Child, folder: string, socket: Socket) {
     this.#child = child;
     this.#folder = folder;
     this.#socket = socket;
@@ -37,22 +35,13 @@ export class Chromium {
 
   static async start(program: string): Promise<Chromium> {
     const folder = mkdtempSync(join(tmpdir(), "shoal-chromium-"));
-    const child = spawn(
-      program,
-      [
-        ...["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"],
-        ...["--disable-background-networking", "--ignore-certificate-errors", "--remote-debugging-port=0"],
-        ...["--window-size=900,600", `--user-data-dir=${folder}`, "about:blank"],
-      ],
-      { stdio: ["ignore", "ignore", "pipe"] },
-    );
-    let url: string | undefined;
-    for await (const line of createInterface({ input: child.stderr as NodeJS.ReadableStream })) {
-      url = /DevTools listening on (ws:\S+)/.exec(line)?.[1];
-      if (url !== undefined) break;
-    }
-    child.stderr?.resume();
-    if (url === undefined) throw new Error(`${program} ended before it listened`);
+    const args = [
+      ...["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"],
+      ...["--disable-background-networking", "--ignore-certificate-errors", "--remote-debugging-port=0"],
+      ...["--window-size=900,600", `--user-data-dir=${folder}`, "about:blank"],
+    ];
+    const child = new Child(program, args, { stdin: "ignore", limit: FOREVER });
+    const [, url = ""] = await child.until("stderr", /DevTools listening on (ws:\S+)/);
     const { WebSocket } = globalThis as unknown as { WebSocket: new (url: string) => Socket };
     const socket = new WebSocket(url);
     await new Promise<void>((resolve, reject) => {
@@ -82,7 +71,7 @@ export class Chromium {
   }
 
   async close(): Promise<void> {
-    const exited = once(this.#child, "exit");
+    const exited = this.#child.outcome;
     await Promise.race([this.#call("Browser.close", {}), exited]);
     await exited;
     this.#socket.close();

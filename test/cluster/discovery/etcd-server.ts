@@ -1,8 +1,9 @@
 /** Debian's etcd, in a folder and at ports of its own: killed, paused, wiped and started again as a test wants it. */
-import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { within } from "../../contract/support/wait.js";
+import { Child, FOREVER } from "../../process/child.js";
 import { freePorts } from "../../support/ports.js";
 
 /** ms until the server is taken for one that does not come up. */
@@ -22,7 +23,7 @@ export class EtcdServer {
   readonly #tls: EtcdFiles | undefined;
   readonly #name: string;
   #peers: string;
-  #process: ChildProcess | undefined;
+  #process: Child | undefined;
   port = 0;
   peerPort = 0;
 
@@ -70,57 +71,36 @@ export class EtcdServer {
     const tls = this.#tls;
     // One alone has nobody to wait for.
     const [heartbeat, election] = this.#peers.includes(",") ? [50, 500] : [10, 50];
-    const child = spawn(
-      "etcd",
-      [
-        ...["--name", this.#name, "--data-dir", join(this.#folder, "data"), "--logger", "zap"],
-        ...["--listen-client-urls", url, "--advertise-client-urls", url],
-        ...["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer],
-        ...["--initial-cluster", this.#peers],
-        ...["--heartbeat-interval", `${heartbeat}`, "--election-timeout", `${election}`],
-        ...["--unsafe-no-fsync", "--bcrypt-cost", "4"],
-        ...(tls === undefined ? [] : ["--cert-file", tls.cert, "--key-file", tls.key]),
-        ...(tls === undefined ? [] : ["--trusted-ca-file", tls.ca, "--client-cert-auth"]),
-      ],
-      {
-        cwd: this.#folder,
-        stdio: ["ignore", "ignore", "pipe"],
-        env: { ...process.env, ETCD_UNSUPPORTED_ARCH: "arm64" },
-      },
-    );
+    const args = [
+      ...["--name", this.#name, "--data-dir", join(this.#folder, "data"), "--logger", "zap"],
+      ...["--listen-client-urls", url, "--advertise-client-urls", url],
+      ...["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer],
+      ...["--initial-cluster", this.#peers],
+      ...["--heartbeat-interval", `${heartbeat}`, "--election-timeout", `${election}`],
+      ...["--unsafe-no-fsync", "--bcrypt-cost", "4"],
+      ...(tls === undefined ? [] : ["--cert-file", tls.cert, "--key-file", tls.key]),
+      ...(tls === undefined ? [] : ["--trusted-ca-file", tls.ca, "--client-cert-auth"]),
+    ];
+    const env = { ETCD_UNSUPPORTED_ARCH: "arm64" };
+    const child = new Child("etcd", args, { stdin: "ignore", cwd: this.#folder, limit: FOREVER, env });
     this.#process = child;
-    let log = "";
-    await new Promise<void>((resolve, reject) => {
-      const limit = setTimeout(() => reject(new Error(`etcd did not come up:\n${log.slice(-4_000)}`)), LIMIT);
-      child.on("exit", () => reject(new Error(`etcd ended:\n${log.slice(-4_000)}`)));
-      child.on("error", reject);
-      child.stderr?.setEncoding("utf8").on("data", (text: string) => {
-        log = (log + text).slice(-65_536);
-        if (!/serving (insecure )?client (requests|traffic)/.test(log)) return;
-        clearTimeout(limit);
-        resolve();
-      });
-    });
-    child.removeAllListeners("exit");
+    await within(child.until("stderr", /serving (insecure )?client (requests|traffic)/), "etcd", LIMIT);
   }
 
   /** Ends it as a crash does. */
   async kill(): Promise<void> {
     const child = this.#process;
     this.#process = undefined;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const gone = new Promise((resolve) => child.once("exit", resolve));
-    child.kill("SIGKILL");
-    await gone;
+    await child?.kill();
   }
 
   /** It keeps its connections, and answers nothing until `resume`. */
   pause(): void {
-    this.#process?.kill("SIGSTOP");
+    this.#process?.signal("SIGSTOP");
   }
 
   resume(): void {
-    this.#process?.kill("SIGCONT");
+    this.#process?.signal("SIGCONT");
   }
 
   /** All that it stored is gone: while it is down. */

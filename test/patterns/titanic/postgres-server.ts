@@ -1,8 +1,10 @@
 /** Debian's PostgreSQL, in a folder and on a port of its own. */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { chownSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { within } from "../../contract/support/wait.js";
+import { Child, FOREVER } from "../../process/child.js";
 import { peerAt } from "../../support/peers.js";
 import { freePort } from "../../support/ports.js";
 
@@ -23,7 +25,7 @@ export class PostgresServer {
   readonly #directory: string;
   readonly #bin: string;
   readonly #user: { uid: number; gid: number } | undefined;
-  #process: ChildProcess | undefined;
+  #process: Child | undefined;
   readonly port: number;
 
   private constructor(bin: string, port: number) {
@@ -55,34 +57,16 @@ export class PostgresServer {
   async run(): Promise<void> {
     const cwd = this.#directory;
     const args = ["-D", join(cwd, "data"), "-p", String(this.port), "-h", "127.0.0.1", "-k", cwd];
-    const child = spawn(join(this.#bin, "postgres"), args, {
-      cwd,
-      stdio: ["ignore", "ignore", "pipe"],
-      ...this.#user,
-    });
-    this.#process = child;
-    let log = "";
-    await new Promise<void>((resolve, reject) => {
-      const limit = setTimeout(() => reject(new Error(`PostgreSQL did not come up:\n${log}`)), LIMIT);
-      child.on("exit", () => reject(new Error(`PostgreSQL ended:\n${log}`)));
-      child.stderr?.setEncoding("utf8").on("data", (text: string) => {
-        log += text;
-        if (!log.includes("ready to accept connections")) return;
-        clearTimeout(limit);
-        resolve();
-      });
-    });
-    child.removeAllListeners("exit");
+    const options = { stdin: "ignore", cwd, limit: FOREVER, ...this.#user } as const;
+    this.#process = new Child(join(this.#bin, "postgres"), args, options);
+    await within(this.#process.until("stderr", /ready to accept connections/), "PostgreSQL", LIMIT);
   }
 
   /** Ends it: at once, as a crash does, with SIGQUIT. */
   async kill(signal: NodeJS.Signals = "SIGQUIT"): Promise<void> {
     const child = this.#process;
     this.#process = undefined;
-    if (child === undefined) return;
-    const gone = new Promise((resolve) => child.once("exit", resolve));
-    child.kill(signal);
-    await gone;
+    await child?.kill(signal);
   }
 
   /**
@@ -91,14 +75,14 @@ export class PostgresServer {
    */
   async signal(signal: NodeJS.Signals): Promise<void> {
     const child = this.#process;
-    if (child?.pid === undefined) throw new Error("PostgreSQL does not run");
+    if (child === undefined) throw new Error("PostgreSQL does not run");
     if (signal !== "SIGKILL") {
-      child.kill(signal);
+      child.signal(signal);
       for (const pid of childrenOf(child.pid)) kill(pid, signal);
       return;
     }
     // Those it has forked are its own until it ends: afterwards nobody knows them.
-    child.kill("SIGSTOP");
+    child.signal("SIGSTOP");
     const others = childrenOf(child.pid);
     const gone = this.kill("SIGKILL");
     for (const pid of others) kill(pid, "SIGKILL");
