@@ -10,19 +10,15 @@ import {
   type RefusedReason,
 } from "../../src/cluster/index.js";
 import type { EventStream } from "../../src/core/event-stream.js";
+import { closeAfterEach } from "../support/close-after-each.js";
 
 /** Once for a file, outside of its tests, after each of which the nodes are closed. @param common options of all of them */
 export function testNodes(common: () => ClusterNodeOptions) {
-  const nodes: ClusterNode[] = [];
-  afterEach(async () => {
-    await Promise.all(nodes.splice(0).map((each) => each.close({ linger: 0 })));
-  });
+  const closing = closeAfterEach();
 
   /** One that is not started. */
   function node(name: string, options: ClusterNodeOptions = {}): ClusterNode {
-    const made = new ClusterNode({ name, ...common(), ...options });
-    nodes.push(made);
-    return made;
+    return closing(new ClusterNode({ name, ...common(), ...options }));
   }
 
   async function started(name: string, options: ClusterNodeOptions = {}): Promise<ClusterNode> {

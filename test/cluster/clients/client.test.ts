@@ -10,6 +10,7 @@ import {
 import { Router } from "../../../src/index.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 import { freePort } from "../../support/ports.js";
+import { until } from "../nodes.js";
 
 const closing = closeAfterEach();
 afterEach(() => void vi.restoreAllMocks());
@@ -67,10 +68,6 @@ function client(
   const events: DiscoveryClientEvent[] = [];
   for (const type of TYPES) made.events.on(type, (event) => events.push(event));
   return [made, events];
-}
-
-async function until(fits: () => boolean): Promise<void> {
-  while (!fits()) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 /** A port that accepts connections and never answers. */

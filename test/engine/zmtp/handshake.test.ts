@@ -1,16 +1,18 @@
 import { describe, expect, test } from "vitest";
 import { commandFrame } from "../../../src/engine/frame.js";
+import { mechanismOf } from "../../../src/engine/zmtp/admission.js";
 import { encodeCommand, encodeGreeting, encodeMetadata } from "../../../src/engine/zmtp/codec/command.js";
+import { NODE_PARTS } from "../../../src/engine/zmtp/engine.js";
 import { Handshake } from "../../../src/engine/zmtp/handshake.js";
 import type { Fault, Mechanism, Step } from "../../../src/engine/zmtp/mechanism/mechanism.js";
-import { createMechanism } from "../../support/mechanism.js";
 import { optionsOf, properties } from "./mechanism/support.js";
 
 const READY = commandFrame(encodeCommand("READY", properties("ROUTER")));
 const GREETING = encodeGreeting("NULL", false);
 
-const nullSide = (asks = false): Handshake =>
-  new Handshake(createMechanism("NULL", false, optionsOf({ asks })));
+const sideOf = (name: Mechanism["name"], isServer: boolean, asks = false): Handshake =>
+  new Handshake(mechanismOf({ name, isServer }, optionsOf({ asks }), NODE_PARTS.curve));
+const nullSide = (asks = false): Handshake => sideOf("NULL", false, asks);
 const faultOf = (steps: readonly Step[]): Fault | undefined => steps.find((step) => step.failed)?.failed;
 const isDone = (steps: readonly Step[]): boolean => steps.some((step) => step.done !== undefined);
 
@@ -53,7 +55,7 @@ describe("a peer that opens with the bytes of the one before", () => {
   test("is asked about where the side asks, and refused by one of another mechanism", () => {
     letIn();
     expect(nullSide(true).receive(opening)).toEqual([{ ask: { mechanism: "NULL" } }]);
-    const plain = new Handshake(createMechanism("PLAIN", true, optionsOf({})));
+    const plain = sideOf("PLAIN", true);
     expect(faultOf(plain.receive(opening))?.code).toBe("ERR_ZMTP_MECHANISM_MISMATCH");
   });
 

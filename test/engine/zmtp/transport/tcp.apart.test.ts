@@ -8,9 +8,9 @@ import type { Stream } from "../../../../src/engine/zmtp/transport/transport.js"
 import { Pull } from "../../../../src/index.js";
 import { CORE } from "../../../../src/sockets/socket.js";
 import { turn, until } from "../../../contract/support/wait.js";
+import { start } from "../../../process/child.js";
 import { missing } from "../../../support/peers.js";
 import { portOf } from "../../../support/ports.js";
-import { blackHole } from "../support/black-hole.js";
 import { codeOf, TransportWorld } from "./support.js";
 
 vi.mock("node:dns", async (original) => {
@@ -32,6 +32,43 @@ function resolves(...addresses: string[]): void {
     const all = addresses.map((address) => ({ address, family: 4 }));
     setImmediate(done, null, all);
   }) as never);
+}
+
+/** Blocks its thread once it listens. */
+const DEAF = `
+  import { createServer } from "node:net";
+  const [host, port] = process.argv.slice(1);
+  const server = createServer();
+  server.listen({ host, port: Number(port), backlog: 1 }, () => {
+    process.stdout.write(server.address().port + "\\n", () => {
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+    });
+  });
+`;
+
+/**
+ * A loopback address where nobody answers: a program listens, never accepts, and its backlog is full, so the kernel leaves every
+ * further attempt to connect unanswered. @returns what ends it
+ */
+async function blackHole(host: string, port = 0): Promise<{ port: number; end(): Promise<void> }> {
+  const child = start(DEAF, { args: [host, String(port)], limit: 20_000 });
+  const bound = Number(await child.line());
+  let taken = 0;
+  // As many as the kernel takes for a backlog of 1, and some more.
+  const fillers = Array.from({ length: 6 }, () => {
+    const socket = connect({ host, port: bound });
+    socket.on("error", () => undefined);
+    socket.once("connect", () => void taken++);
+    return socket;
+  });
+  await until(() => taken >= 2, "a full backlog");
+  return {
+    port: bound,
+    async end() {
+      for (const socket of fillers) socket.destroy();
+      await child.kill();
+    },
+  };
 }
 
 const world = new TransportWorld(tcp);
