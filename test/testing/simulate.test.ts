@@ -4,6 +4,7 @@ import { connect } from "node:net";
 import { expect, it } from "vitest";
 import { Pull, Push } from "../../src/index.js";
 import { SimulationError, simulate, type World } from "../../src/testing/index.js";
+import { gate } from "../support/gate.js";
 import { LONG } from "../support/long.js";
 
 async function errorOf(run: Promise<unknown>): Promise<SimulationError> {
@@ -74,6 +75,23 @@ it("several simulations at once do not disturb each other", async () => {
   const alone = await simulate({ seed: 3 }, busy);
   const both = await Promise.all([3, 3, 4].map((seed) => simulate({ seed }, busy)));
   expect(both.map(({ digest }) => digest === alone.digest)).toEqual([true, true, false]);
+});
+
+it("one that begins when timers were put back, as a test runner does after a story that it gave up, has its own", async () => {
+  const { setTimeout: before } = globalThis;
+  const { passed: begun, open: begin } = gate();
+  const { passed: ended, open: end } = gate();
+  const givenUp = simulate({}, (world) => {
+    begin();
+    return world.hold(ended);
+  });
+  await begun;
+  globalThis.setTimeout = before;
+  const wait = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 60_000));
+  expect((await simulate({ shrink: false }, wait)).time).toBeGreaterThanOrEqual(60_000);
+  end();
+  await givenUp;
+  expect(globalThis.setTimeout).toBe(before);
 });
 
 it("what is not simulated is found when determinism is checked", async () => {
