@@ -1,7 +1,7 @@
 import { inspect } from "node:util";
 import { expect, it } from "vitest";
 import { Push, type Socket, type SocketEvent } from "../../src/index.js";
-import { deferred } from "../support/deferred.js";
+import { gate } from "../support/gate.js";
 import { describeEngines, itIf } from "./support/engines.js";
 import { CURVE_SERVER, client, curveClient, plain, server, stranger } from "./support/keys.js";
 import { arrives, collect, failure, nextEvent, thrown, until, within } from "./support/wait.js";
@@ -207,13 +207,13 @@ describeEngines("security", (world) => {
   itRevokes("revoke ends a handshake whose hook decided before the key was revoked", async () => {
     const allowed = new Set<string | undefined>([client.publicKey]);
     let wasAsked = false;
-    const answer = deferred();
+    const answer = gate();
     const pull = world.pull({
       ...CURVE_SERVER,
       authenticate: async ({ publicKey }) => {
         const isAllowed = allowed.has(publicKey);
         wasAsked = true;
-        await answer.promise;
+        await answer.passed;
         return isAllowed;
       },
     });
@@ -222,7 +222,7 @@ describeEngines("security", (world) => {
     allowed.delete(client.publicKey);
     const refused = nextEvent(pull, "peer:refused");
     expect(pull.revoke(({ publicKey }) => publicKey === client.publicKey)).toBe(1);
-    answer.resolve();
+    answer.open();
     await refused;
     expect(pull.stats().peers).toBe(0);
   });

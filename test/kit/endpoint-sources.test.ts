@@ -7,8 +7,8 @@ import * as patterns from "../../src/patterns/index.js";
 import { failure, thrown, until, within } from "../contract/support/wait.js";
 import { openTitanic } from "../patterns/titanic/open.js";
 import { closeAfterEach } from "../support/close-after-each.js";
-import { deferred } from "../support/deferred.js";
 import { removeAfterEach } from "../support/folders.js";
+import { gate } from "../support/gate.js";
 import { ListedEndpoints } from "../support/listed-endpoints.js";
 
 const makeFolder = removeAfterEach();
@@ -109,7 +109,7 @@ describe("Majordomo", () => {
     const { endpoint } = await broker();
     const source = new ListedEndpoints([endpoint]);
     const handled: string[] = [];
-    const { promise: first, resolve: finish } = deferred();
+    const { passed: first, open: finish } = gate();
     own(
       new patterns.MajordomoWorker(source, "slow", async ([id]) => {
         handled.push(String(id));

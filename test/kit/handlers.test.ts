@@ -13,7 +13,7 @@ import {
   ServiceError,
 } from "../../src/patterns/index.js";
 import { closeAfterEach } from "../support/close-after-each.js";
-import { deferred } from "../support/deferred.js";
+import { gate } from "../support/gate.js";
 import { UNREADABLE } from "../support/unreadable.js";
 import { type Ask, SERVICES } from "./services.js";
 
@@ -125,7 +125,7 @@ test("what is meant for the client, and what fails once a server closes, is no w
 });
 
 test("a handler that rejects because its server closes has not failed", async () => {
-  const { promise: running, resolve: begun } = deferred();
+  const { passed: running, open: begun } = gate();
   // Rejects when it is aborted, as what it calls does.
   const server = kept(
     new FreelanceServer((_, { signal }) => {

@@ -1,7 +1,7 @@
 /** A service of each pattern that answers requests: a server, and a client of it. */
 import type { Codec } from "../../src/index.js";
 import * as patterns from "../../src/patterns/index.js";
-import { deferred } from "../support/deferred.js";
+import { gate } from "../support/gate.js";
 
 /** A handler whose requests end, with themselves, when the test says so. */
 export function held(): {
@@ -9,8 +9,8 @@ export function held(): {
   readonly started: Promise<void>;
   open(): void;
 } {
-  const { promise: started, resolve: start } = deferred();
-  const { promise: finished, resolve: open } = deferred();
+  const { passed: started, open: start } = gate();
+  const { passed: finished, open } = gate();
   const handler = async (frames: readonly Buffer[]): Promise<Buffer[]> => {
     start();
     await finished;

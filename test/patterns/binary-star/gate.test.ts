@@ -11,8 +11,8 @@ import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
 import { PirateWorker } from "../../../src/patterns/pirate/worker.js";
 import { until } from "../../contract/support/wait.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
-import { deferred } from "../../support/deferred.js";
 import { removeAfterEach } from "../../support/folders.js";
+import { gate as held } from "../../support/gate.js";
 import { watch } from "../../support/settled.js";
 
 /** ms between two states: a test that is held up for longer than that is one of two servers that disagree. */
@@ -50,7 +50,7 @@ describe("a pair of Majordomo brokers", () => {
     const one = await broker(gates[0]);
     const two = await broker(gates[1]);
     let handled = 0;
-    const { promise: finished, resolve: finish } = deferred();
+    const { passed: finished, open: finish } = held();
     const handler = async (body: Buffer[]): Promise<string> => {
       handled += 1;
       if (String(body) === "slow") await finished;
@@ -122,7 +122,7 @@ it("a load balancer serves while its star is active", async () => {
     frontends.push(await balancer.bind("frontend", at()));
     backends.push(await balancer.bind("backend", at()));
   }
-  const { promise: finished, resolve: finish } = deferred();
+  const { passed: finished, open: finish } = held();
   const handler = async (body: Buffer[]): Promise<Buffer[]> => {
     if (String(body) === "slow") await finished;
     return body;

@@ -8,7 +8,7 @@ import { failure, texts, thrown, until, within } from "../../contract/support/wa
 import { held } from "../../kit/services.js";
 import { start } from "../../process/child.js";
 import { blockThread } from "../../support/block.js";
-import { deferred } from "../../support/deferred.js";
+import { gate } from "../../support/gate.js";
 import { HEARTBEAT, handOver, starRig } from "./rig.js";
 
 const { keep, ipc, places, serve, ask } = starRig();
@@ -210,7 +210,7 @@ describe("a server", () => {
   });
 
   test("that drains finishes what is in flight and takes nothing new", async () => {
-    const { promise: finished, resolve: finish } = deferred();
+    const { passed: finished, open: finish } = gate();
     const at = places();
     const server = await serve("primary", at, () => finished.then(() => "done"));
     server.star.resolve("active"); // A pause of this process would drop a vote, and a DEALER does not ask again.

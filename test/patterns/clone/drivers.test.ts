@@ -11,7 +11,7 @@ import {
   StoreError,
 } from "../../../src/patterns/index.js";
 import { failure, until, within } from "../../contract/support/wait.js";
-import { deferred } from "../../support/deferred.js";
+import { gate } from "../../support/gate.js";
 import { watch } from "../../support/settled.js";
 import { CALM, cloneRig, HEARTBEAT, take } from "./rig.js";
 
@@ -538,11 +538,11 @@ describe("with a store", () => {
 
 /** Its commits end when the test says so. */
 function gatedStore() {
-  const { promise: committing, resolve: begin } = deferred();
-  const { promise: gate, resolve: finish } = deferred();
+  const { passed: committing, open: begin } = gate();
+  const { passed: finished, open: finish } = gate();
   const commit = (): Promise<void> => {
     begin();
-    return gate;
+    return finished;
   };
   const store: CloneStore = { ...memoryStore(() => false), commit };
   return { store, committing, finish };

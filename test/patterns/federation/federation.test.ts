@@ -5,7 +5,7 @@ import { FederatedBroker, type FederatedBrokerOptions } from "../../../src/patte
 import { type PirateHandler, PirateWorker } from "../../../src/patterns/pirate/worker.js";
 import { texts, until, within } from "../../contract/support/wait.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
-import { deferred } from "../../support/deferred.js";
+import { gate } from "../../support/gate.js";
 import { ListedEndpoints } from "../../support/listed-endpoints.js";
 
 const ANY = "tcp://127.0.0.1:*";
@@ -76,7 +76,7 @@ describe("a federation", () => {
 
   it("does local work locally, and spills over only when no own worker is free", async () => {
     const [a, b] = await startSites();
-    const { promise: released, resolve: release } = deferred();
+    const { passed: released, open: release } = gate();
     work(a, ([body]) => (String(body) === "slow" ? released.then(() => "A slow") : "A"));
     work(b, () => "B");
     await until(() => a.broker.stats().idleWorkers === 1 && a.broker.stats().sites.B === 1, "the workers");
@@ -142,7 +142,7 @@ describe("a federation", () => {
 
   it("hands a request back when its last worker has gone", async () => {
     const [a, b] = await startSites();
-    const { promise: began, resolve: begin } = deferred();
+    const { passed: began, open: begin } = gate();
     const dying = kept(new Dealer());
     dying.connect(b.backend);
     await dying.send(["", "READY"]);
@@ -162,7 +162,7 @@ describe("a federation", () => {
 
   it("drains while another site has requests: it hands them back, but for those that have begun", async () => {
     const [a, b] = await startSites();
-    const { promise: released, resolve: release } = deferred();
+    const { passed: released, open: release } = gate();
     work(b, () => released.then(() => "B"));
     await until(() => a.broker.stats().sites.B === 1, "B's worker");
     const begun = client(a).request("x", { timeout: 10_000 });
@@ -235,7 +235,7 @@ describe("a federation", () => {
     const own = kept(new Dealer());
     own.connect(a.frontend);
     const order: string[] = [];
-    const { promise: released, resolve: release } = deferred();
+    const { passed: released, open: release } = gate();
     work(a, async ([body]) => {
       if (String(body) === "first") await released;
       else order.push(String(body));

@@ -13,8 +13,8 @@ import {
 import { failure, texts, until, within } from "../../contract/support/wait.js";
 import { start as startProgram } from "../../process/child.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
-import { deferred } from "../../support/deferred.js";
 import { removeAfterEach } from "../../support/folders.js";
+import { gate } from "../../support/gate.js";
 import { missing } from "../../support/peers.js";
 import { pythonIn } from "../pirate/python.js";
 
@@ -276,7 +276,7 @@ describe("a load balancer's client", () => {
 
   it("goes to another broker while one drains, which finishes what it has", async () => {
     const brokers = [kept(new LoadBalancer()), kept(new LoadBalancer())] as const;
-    const { promise: released, resolve: release } = deferred();
+    const { passed: released, open: release } = gate();
     const handler = async ([body]: Buffer[]): Promise<string> => {
       if (String(body) === "slow") await released;
       return String(body);

@@ -17,8 +17,8 @@ import {
   type Request,
 } from "../../../src/patterns/majordomo/protocol.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
-import { deferred } from "../../support/deferred.js";
 import { ENGINES } from "../../support/engines.js";
+import { gate } from "../../support/gate.js";
 import {
   answerOf,
   batchOf,
@@ -273,7 +273,7 @@ describe.each(ENGINES)("a client's connection, engine %s", (engine) => {
     const context = new Context({ engine });
     const router = track(new Router({ context, sendHighWaterMark: 0 }));
     const heard: (number | "ended")[] = [];
-    const { promise: ended, resolve: end } = deferred();
+    const { passed: ended, open: end } = gate();
     const dealer = new BatchingDealer(
       "client",
       await router.bind("tcp://127.0.0.1:*"),

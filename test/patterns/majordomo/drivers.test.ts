@@ -14,7 +14,7 @@ import {
 import { failure, until, within } from "../../contract/support/wait.js";
 import { held } from "../../kit/services.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
-import { deferred } from "../../support/deferred.js";
+import { gate } from "../../support/gate.js";
 import { abortListeners } from "../../support/settled.js";
 
 const track = closeAfterEach();
@@ -110,7 +110,7 @@ it("reports to the client why there is no answer: no service, overloaded, stoppi
   const { endpoint } = await broker({ waitForService: false, maxQueue: 1 });
   const client = track(new MajordomoClient(endpoint));
   expect(await failure(client.request("nobody", "x"))).toMatchObject({ reason: "no-service" });
-  const { promise: never, resolve: begun } = deferred();
+  const { passed: never, open: begun } = gate();
   const worker = new MajordomoWorker(endpoint, "slow", (_, { signal }) => {
     begun();
     return new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error("aborted"))));

@@ -11,7 +11,7 @@ import {
 import { failure, until, within } from "../../contract/support/wait.js";
 import { held } from "../../kit/services.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
-import { deferred } from "../../support/deferred.js";
+import { gate } from "../../support/gate.js";
 
 const track = closeAfterEach();
 
@@ -101,8 +101,8 @@ it.each(
 )("a handler's signal is aborted when its worker closes or loses its broker (%s)", async (protocol) => {
   for (const end of ["worker", "broker"] as const) {
     const { broker, endpoint, client } = await begin();
-    const { promise: started, resolve: start } = deferred();
-    const { promise: aborted, resolve: abort } = deferred();
+    const { passed: started, open: start } = gate();
+    const { passed: aborted, open: abort } = gate();
     const handler = async (_: Buffer[], { signal }: MajordomoRequestContext): Promise<string> => {
       signal.addEventListener("abort", abort);
       start();

@@ -9,7 +9,7 @@ import type {
 import { failure, until, within } from "../../contract/support/wait.js";
 import { type Child, start } from "../../process/child.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
-import { deferred } from "../../support/deferred.js";
+import { gate } from "../../support/gate.js";
 import { LONG } from "../../support/long.js";
 
 const track = closeAfterEach();
@@ -113,7 +113,7 @@ describe("an answer in pieces", () => {
 
   it("is cancelled when the client's codec refuses a piece", async () => {
     const [broker, endpoint] = await brokerOf();
-    const { promise: ended, resolve: end } = deferred();
+    const { passed: ended, open: end } = gate();
     track(new MajordomoWorker(endpoint, "flood", () => endless("no JSON".padEnd(1_000), end)));
     const client = track(new MajordomoClient<Raw, unknown>(endpoint, { replyCodec: json() }));
     const pieces = client.stream("flood", "x");
@@ -129,7 +129,7 @@ describe("an answer in pieces", () => {
 
   it("leaves its generator when the worker's codec refuses a piece", async () => {
     const [, endpoint] = await brokerOf();
-    const { promise: ended, resolve: end } = deferred();
+    const { passed: ended, open: end } = gate();
     const wrong = () => endless(5 as never, end);
     const worker = track(new MajordomoWorker(endpoint, "wrong", wrong, { replyCodec: text() }));
     worker.events.on("handler:failed", () => undefined);
@@ -149,7 +149,7 @@ it.runIf(LONG)(
     const { endpoint, child } = await otherBroker();
     const count = 25_000;
     let begun = 0;
-    const { promise: released, resolve: release } = deferred();
+    const { passed: released, open: release } = gate();
     const handler = async (request: Buffer[]): Promise<Buffer[]> => {
       begun += 1;
       await released;

@@ -9,8 +9,8 @@ import { Titanic, TitanicClient } from "../../../src/patterns/titanic/index.js";
 import { GroupCommit } from "../../../src/store/store.js";
 import { type Child, start } from "../../process/child.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
-import { deferred } from "../../support/deferred.js";
 import { removeAfterEach, sharedFolder } from "../../support/folders.js";
+import { gate } from "../../support/gate.js";
 import { LONG } from "../../support/long.js";
 import { missing, peerAt } from "../../support/peers.js";
 import { watch } from "../../support/settled.js";
@@ -55,7 +55,7 @@ describe("Titanic, on a store that is slow or fails,", () => {
     ["titanic.store", "0123456789ABCDEF0123456789ABCDEF", "other", "x"],
     ["titanic.close", "0123456789ABCDEF0123456789ABCDEF"],
   ])("acknowledges no %s before the flush", async (name, ...frames) => {
-    const { promise, resolve: open } = deferred();
+    const { passed: promise, open } = gate();
     store.flush = promise;
     const answer = ask(name, ...frames);
     const outcome = watch(answer);
@@ -111,7 +111,7 @@ describe("Titanic, on a store that is slow or fails,", () => {
 it("group commit cuts batches by bytes, and refuses more of them than may wait", async () => {
   const MIB = 2 ** 20;
   const batches: number[][] = [];
-  const { promise, resolve: open } = deferred();
+  const { passed: promise, open } = gate();
   const commits = new GroupCommit<number, number>((operations) => {
     batches.push([...operations]);
     return promise.then(() => operations);
