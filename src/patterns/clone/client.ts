@@ -269,7 +269,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     const pending = this.#calls.add<number>(cost, signal === undefined ? undefined : { signal, onGivenUp });
     const update = { key: bytes, properties, value, conditional: revision !== undefined, timeout };
     call = this.#rules.calls.add(update, pending, this.#timer.now());
-    // A transport of the program may have aborted it.
+    // A listener may have aborted it within the send.
     if (isGivenUp && !this.closed) this.#rules.calls.abort(call, this.#timer.now());
     this.#timer.update();
     return pending.promise;

@@ -264,7 +264,7 @@ export class FreelanceRules<P> {
         return false;
       }
       if (!this.#outbox.send(server, [String(call.sequence), ...call.body], call)) continue;
-      // A transport of the program may have given it up.
+      // A listener may have given it up within the send.
       if (!this.#pending.has(call.sequence)) break;
       this.#waiting.delete(call);
       call.server = server;

@@ -308,7 +308,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends DealerClient<
     call.broker = broker;
     broker.inFlight.set(call.id, call);
     try {
-      // A transport of the program may call this client, or give the call up.
+      // A listener may call this client within that, or give the call up.
       if (this.trySend(broker, call.message)) return;
     } catch (error) {
       this.#forget(call);

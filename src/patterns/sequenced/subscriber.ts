@@ -211,7 +211,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<SequencedSubscriberEven
         const messages = replayed.flatMap(({ body, ...place }) => this.#decode(place, body) ?? []);
         call.resolve({ messages, missing: range.to - range.from + 1 - messages.length, outcome });
       });
-      // A transport of the program may have aborted it.
+      // A listener may have aborted it within the send.
       if (signal?.aborted === true) onGivenUp();
       this.#timer.update();
       return call.promise;
