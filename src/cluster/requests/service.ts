@@ -205,9 +205,10 @@ export class ServedService extends HandlerRuntime<Job> implements Service {
       this.refused += 1;
       this.#refuseNew(job, "overloaded", "too many requests wait");
     } else {
-      this.#host.keep(job, now);
       if (!this.hasSlot) this.queuedBytes += size;
       this.take(job);
+      // A handler that answers at once needs no deadline, and cannot be cancelled.
+      if (job.state === "queued" || job.state === "running") this.#host.keep(job, now);
     }
   }
 
