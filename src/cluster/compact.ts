@@ -238,6 +238,19 @@ export class Reader {
     return "";
   }
 
+  /** Skips the text if it is this one, of ASCII, which takes a tenth of the time of making it. @returns whether it did */
+  skipText(text: string): boolean {
+    const { bytes, at, end } = this;
+    const { length } = text;
+    if (length > 127 || bytes[at] !== length || length >= end - at) return false;
+    for (let i = 0; i < length; i++) {
+      const code = text.charCodeAt(i);
+      if (code > 127 || bytes[at + 1 + i] !== code) return false;
+    }
+    this.at += 1 + length;
+    return true;
+  }
+
   /** @param most texts @param mostBytes of each */
   texts(most: number, mostBytes: number): string[] {
     const count = this.uint();

@@ -46,4 +46,19 @@ describe("the compact form", () => {
     expect([counted.texts(1_000_000_000, 10), counted.failed]).toEqual([[], true]);
     expect(isRead(Buffer.from([2, 0xc3, 0x28]), (from) => from.text(10))).toBe(false);
   });
+
+  it("skips the text that is expected, and no other", () => {
+    fc.assert(
+      fc.property(fc.string({ maxLength: 5 }), fc.string({ maxLength: 5 }), (text, expected) => {
+        out.text(text);
+        const bytes = out.take();
+        const reader = new Reader(bytes);
+        const isAscii = Buffer.byteLength(text) === text.length;
+        expect(reader.skipText(expected)).toBe(text === expected && isAscii);
+        expect(reader.at).toBe(text === expected && isAscii ? bytes.length : 0);
+        expect(new Reader(bytes, 0, bytes.length - 1).skipText(text)).toBe(false);
+      }),
+    );
+    expect(new Reader(Buffer.from([1, 0xe9])).skipText("é")).toBe(false);
+  });
 });
