@@ -40,7 +40,7 @@ import { Outbox, type OutboxRules } from "./outbox.js";
 import { SocketEndpoints } from "./socket-endpoints.js";
 import { SocketEvents } from "./socket-events.js";
 import type { Authenticate } from "./socket-options.js";
-import { isStalled, STALLED_AFTER, warnOfStall } from "./stalls.js";
+import { isStalled, LOOK_EVERY, STALLED_AFTER, warnOfStall } from "./stalls.js";
 import { Counters, type SocketStats } from "./stats.js";
 
 /** @internal For a socket's own methods. */
@@ -141,7 +141,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
         if (held) this.engine.eventLoop.ref();
         else this.engine.eventLoop.unref();
       },
-      (endpoint, error) => this.#failed(endpoint, error),
+      (endpoint, error, isFirst) => this.#failed(endpoint, error, isFirst),
     );
     if (IS_DEBUG) this.events.listen((event) => logEvent(type, event));
     this.endpoints = new SocketEndpoints(this, context.load());
@@ -343,16 +343,22 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   }
 
   /** @param error of the last attempt; `undefined`: it has begun */
-  #failed(endpoint: string, error: ShoalError | undefined): void {
+  #failed(endpoint: string, error: ShoalError | undefined, isFirst: boolean): void {
     if (this.endpoints.isBound(endpoint)) return;
-    // What waits for it is known after the call that dials.
-    if (isStalled(endpoint, error)) queueMicrotask(() => this.#stalled(endpoint, error));
+    if (isStalled(endpoint, error, isFirst)) {
+      // A pattern may close the socket for the failure; what waits for a dial is known after the call that dials.
+      if (error !== undefined) this.#stalled(endpoint, error);
+      else queueMicrotask(() => this.#stalled(endpoint, error));
+    }
     if (error !== undefined || this.closed || this.events.silent.length === 0) return;
-    // The system reports a dial without an answer after minutes only.
-    this.#silence ??= setTimeout(() => {
+    // The system reports a dial without an answer after minutes only, and a call may begin to wait meanwhile.
+    this.#silence ??= setInterval(() => {
+      const { silent } = this.events;
+      for (const each of silent) if (isStalled(each, undefined, false)) this.#stalled(each, undefined);
+      if (silent.length > 0) return;
+      clearInterval(this.#silence);
       this.#silence = undefined;
-      for (const silent of this.events.silent) this.#stalled(silent, undefined);
-    }, STALLED_AFTER).unref();
+    }, LOOK_EVERY).unref();
   }
 
   /** Warns unless the program listens. @param error of the last attempt, if one has failed */
@@ -409,7 +415,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     for (const messages of [discarded, refused]) {
       if (messages > 0) this.events.emit({ type: "drop", reason: "closed", messages });
     }
-    clearTimeout(this.#silence);
+    clearInterval(this.#silence);
     this.events.end();
     return { flushed: delivered - unknown - discarded, discarded: discarded + refused, unknown };
   }

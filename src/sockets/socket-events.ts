@@ -16,6 +16,7 @@ const FAILURES: readonly EventType[] = [
 ];
 
 type Handler = (event: SocketEvent) => void;
+type OnFailure = (endpoint: string, error: ShoalError | undefined, isFirst: boolean) => void;
 
 const MAX_FAILURES = 16;
 
@@ -50,16 +51,13 @@ export class SocketEvents {
   #holds = 0;
   #lost = 0;
   closed = false;
-  readonly #onFailure: (endpoint: string, error: ShoalError | undefined) => void;
+  readonly #onFailure: OnFailure;
 
   /**
    * @param onHold called when events begin or cease to keep the process alive
-   * @param onFailure called for each failure, and for each dial (no error)
+   * @param onFailure called for each failure, and for each dial (no error); `isFirst`: since the socket reached it last
    */
-  constructor(
-    onHold: (held: boolean) => void,
-    onFailure: (endpoint: string, error: ShoalError | undefined) => void = ignore,
-  ) {
+  constructor(onHold: (held: boolean) => void, onFailure: OnFailure = ignore) {
     this.#onHold = onHold;
     this.#onFailure = onFailure;
   }
@@ -107,7 +105,9 @@ export class SocketEvents {
 
   emit(event: SocketEvent): void {
     if (event.type === "handshake" || event.type === "peer:join") {
-      if (this.#failures?.delete(event.address) === true) forgetStall(event.address);
+      this.#failures?.delete(event.address);
+      // Also one of more than `MAX_FAILURES`, whose next loss must not count from the first dial.
+      forgetStall(event.address);
     } else if (FAILURES.includes(event.type) && "error" in event && event.error !== undefined)
       this.#failed(event.address ?? "", event.error);
     else if (event.type === "connect:delay") this.#failed(event.address, undefined);
@@ -186,11 +186,11 @@ export class SocketEvents {
     const failures = this.#failures;
     // A new dial keeps the reason of the last one.
     const last = error ?? failures.get(address);
-    failures.delete(address);
+    const isFirst = !failures.delete(address);
     const [oldest] = failures.keys();
     if (failures.size >= MAX_FAILURES) failures.delete(oldest as string);
     failures.set(address, last);
-    this.#onFailure(address, error);
+    this.#onFailure(address, error, isFirst);
   }
 
   /** Counts the reasons to keep the process alive. */

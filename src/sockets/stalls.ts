@@ -12,6 +12,10 @@ import { HandshakeError, ProtocolError, type ShoalError } from "../core/errors.j
 
 /** ms without a connection before a warning: a peer may start later. */
 export const STALLED_AFTER = 3_000;
+/** ms between two looks at dials without an answer. */
+export const LOOK_EVERY = 1_000;
+/** ms without attempts, as of a program that opens a socket now and then. */
+const FORGOTTEN_AFTER = 60_000;
 const MAX_UNREACHED = 1_024;
 
 const BIND = "Check that a peer is bound there";
@@ -33,11 +37,15 @@ const KNOWN: Readonly<Record<string, readonly [cause: string | undefined, remedy
 
 interface Unreached {
   /** Time of the first attempt, in ms. */
-  readonly since: number;
+  since: number;
+  /** Time of the last one that began or failed. */
+  last: number;
+  /** The last attempt has not failed. */
+  isSilent: boolean;
   /** Of the last failed attempt of any socket. */
   error: ShoalError | undefined;
-  /** The cause's code, once reported. */
-  reported: string | undefined;
+  /** Codes of the causes. */
+  readonly reported: Set<string>;
 }
 
 /** By endpoint, oldest first. */
@@ -61,15 +69,33 @@ export function remedyOf(error: ShoalError): string {
   return KNOWN[codeOf(error)]?.[1] ?? (isRefusal ? BOTH_ENDS : NETWORK);
 }
 
-/** Notes an attempt that began or failed. @returns whether the endpoint has not been reached for `STALLED_AFTER` */
-export function isStalled(endpoint: string, error: ShoalError | undefined): boolean {
+function entryOf(endpoint: string): Unreached {
+  const known = unreached.get(endpoint);
+  if (known !== undefined) return known;
   const now = performance.now();
   const [oldest] = unreached.keys();
-  const known = unreached.get(endpoint) ?? { since: now, error, reported: undefined };
-  known.error = error ?? known.error;
   if (unreached.size >= MAX_UNREACHED) unreached.delete(oldest as string);
-  unreached.set(endpoint, known);
-  return now - known.since >= STALLED_AFTER;
+  const entry: Unreached = { since: now, last: now, isSilent: false, error: undefined, reported: new Set() };
+  unreached.set(endpoint, entry);
+  return entry;
+}
+
+/**
+ * Notes an attempt that began or failed.
+ *
+ * @param isFirst of this socket: without attempts of others shortly before, the endpoint may have been reachable since
+ * @returns whether the endpoint has not been reached for `STALLED_AFTER`; a beginning tells so only after silence, since
+ *   one that follows a failure may succeed
+ */
+export function isStalled(endpoint: string, error: ShoalError | undefined, isFirst: boolean): boolean {
+  const now = performance.now();
+  const entry = entryOf(endpoint);
+  if (isFirst && now - entry.last > FORGOTTEN_AFTER) entry.since = now;
+  const isTold = error !== undefined || entry.isSilent;
+  entry.last = now;
+  entry.isSilent = error === undefined;
+  entry.error = error ?? entry.error;
+  return isTold && now - entry.since >= STALLED_AFTER;
 }
 
 /** Forgets a reached endpoint, so that its next failure is reported. */
@@ -84,11 +110,11 @@ export function forgetStall(endpoint: string): void {
  * @param more what else to do
  */
 export function warnOfStall(what: string, endpoint: string, given: ShoalError | undefined, more = ""): void {
-  const known = unreached.get(endpoint);
-  const error = given ?? known?.error;
+  const entry = entryOf(endpoint);
+  const error = given ?? entry.error;
   const code = error === undefined ? "none" : codeOf(error);
-  if (known?.reported === code) return;
-  if (known !== undefined) known.reported = code;
+  if (entry.reported.has(code)) return;
+  entry.reported.add(code);
   const cause = error === undefined ? "no answer" : causeOf(error);
   const remedy = error === undefined ? "Check that the peer runs, and its address" : remedyOf(error);
   const text = `${what} ${endpoint} (${cause}). ${remedy}${more}.`;

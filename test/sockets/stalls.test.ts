@@ -1,16 +1,16 @@
 /** Waits that would be silent: what is reported of an endpoint that cannot be reached, and to whom. */
 import { createServer } from "node:net";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { ProtocolError, type ShoalError } from "../../src/core/errors.js";
+import { ProtocolError, type ShoalError, TransportError } from "../../src/core/errors.js";
 import type { SocketEvent } from "../../src/engine/events.js";
-import { Pair, Pull, Push, Request, Subscriber } from "../../src/index.js";
+import { Pair, Publisher, Pull, Push, Request, Subscriber } from "../../src/index.js";
 import { CloneClient } from "../../src/patterns/clone/index.js";
 import { FreelanceClient, FreelanceShotgunClient } from "../../src/patterns/freelance/index.js";
 import { MajordomoBroker, MajordomoClient } from "../../src/patterns/majordomo/index.js";
 import { PirateClient } from "../../src/patterns/pirate/index.js";
 import { SessionClient } from "../../src/sessions/index.js";
 import { listen } from "../../src/sockets/internal.js";
-import { causeOf, STALLED_AFTER } from "../../src/sockets/stalls.js";
+import { causeOf, STALLED_AFTER, warnOfStall } from "../../src/sockets/stalls.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 
 const warn = vi.spyOn(process, "emitWarning");
@@ -120,11 +120,11 @@ it("a peer that accepts and says nothing is reported to ready() and to messages 
   });
   const push = own(new Push({ linger: 0 }));
   push.connect(endpoint);
-  const ready = push.ready({ timeout: 3_500 }).catch((error: Error) => error.message);
+  const ready = push.ready({ timeout: 4_500 }).catch((error: Error) => error.message);
   expect(await warned).toBe(
     `Push waits for a peer at ${endpoint} (no answer). Check that the peer runs, and its address.`,
   );
-  expect(await ready).toBe(`no peer became ready within 3500 ms; no answer from ${endpoint}`);
+  expect(await ready).toBe(`no peer became ready within 4500 ms; no answer from ${endpoint}`);
 });
 
 it("an endpoint that was reached since is reported again, after as long as the first time", async () => {
@@ -209,17 +209,14 @@ it("a service without workers at a Majordomo broker that has just started is rep
 });
 
 it("a driver's sockets, which end with each attempt, warn once none of them has reached the endpoint", async () => {
-  vi.useFakeTimers({ toFake: ["performance"] });
   const [map, session] = [await deserted(), await deserted()];
-  const clone = own(new CloneClient(map, { timeout: 4_500 }));
-  const sessions = own(new SessionClient(session, { id: "a", timeout: 4_500 }));
-  const errors: ShoalError[] = [];
-  clone.set("/a", "x").catch((error: ShoalError) => errors.push(error));
-  sessions.subscribe("t").catch((error: ShoalError) => errors.push(error));
-  while (errors.length < 2) {
-    vi.advanceTimersByTime(20);
-    await new Promise((resolve) => setImmediate(resolve));
-  }
+  const timeout = 2 * STALLED_AFTER;
+  const clone = own(new CloneClient(map, { timeout }));
+  const sessions = own(new SessionClient(session, { id: "a", timeout }));
+  const errors = await Promise.all([
+    clone.set("/a", "x").catch((error: ShoalError) => error),
+    sessions.subscribe("t").catch((error: ShoalError) => error),
+  ]);
   for (const error of errors)
     expect(error).toMatchObject({ code: "ETIMEDOUT", cause: { code: "ECONNREFUSED" } });
   const about = (endpoint: string): string[] => warnings().filter((text) => text.includes(endpoint));
@@ -263,4 +260,91 @@ it("a cause begins with a small letter, but for an abbreviation", () => {
     "the peer left",
     "CURVE: HELLO does not open",
   ]);
+});
+
+it("an endpoint among many that was reached counts from its loss, not from its first dial", async () => {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  const publishers = await Promise.all(
+    Array.from({ length: 20 }, async () => {
+      const publisher = own(new Publisher({ linger: 0 }));
+      return { publisher, endpoint: await publisher.bind("tcp://127.0.0.1:*") };
+    }),
+  );
+  const sub = own(new Subscriber({ reconnectInterval: 1, linger: 0 }));
+  for (const { endpoint } of publishers) sub.connect(endpoint);
+  await sub.ready();
+  sub.receive().catch(() => undefined);
+  vi.advanceTimersByTime(STALLED_AFTER);
+  await publishers[0]?.publisher.close();
+  for (let i = 0; i < 3; i++) await next(sub, "connect:retry");
+  expect(warnings()).toEqual([]);
+});
+
+it("a socket that dials an endpoint that refused another one before is told of its own failure only", async () => {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  const endpoint = await deserted();
+  const first = pushTo(endpoint);
+  await next(first, "connect:retry");
+  await first.close();
+  vi.advanceTimersByTime(STALLED_AFTER);
+  const pull = own(new Pull());
+  await pull.bind(endpoint);
+  const second = pushTo(endpoint);
+  await second.send("goes");
+  await pull.receive();
+  await pull.close();
+  for (let i = 0; i < 3; i++) await next(second, "connect:retry");
+  await second.close();
+  vi.advanceTimersByTime(60_001);
+  const third = pushTo(endpoint);
+  await third.send("waits");
+  for (let i = 0; i < 3; i++) await next(third, "connect:retry");
+  expect(warnings()).toEqual([]);
+});
+
+it("a dial without an answer is reported after its own 3 s, and to a call that waits since", async () => {
+  vi.useFakeTimers({ toFake: ["performance", "setInterval", "clearInterval"] });
+  const pull = own(new Pull());
+  const reached = await pull.bind("tcp://127.0.0.1:*");
+  const server = createServer((connection) => connection.on("error", () => undefined)).unref();
+  const silent = await new Promise<string>((resolve) => {
+    server.listen(0, "127.0.0.1", () => {
+      resolve(`tcp://127.0.0.1:${(server.address() as { port: number }).port}`);
+    });
+  });
+  const push = own(new Push({ linger: 0 }));
+  push.connect(reached);
+  await push.ready();
+  vi.advanceTimersByTime(STALLED_AFTER - 10);
+  push.connect(silent);
+  const young = push.ready({ peers: 2, timeout: 50 }).catch((error: Error) => error.message);
+  vi.advanceTimersByTime(10);
+  expect(warnings()).toEqual([]);
+  expect(await young).toContain("no answer");
+  vi.advanceTimersByTime(2 * STALLED_AFTER);
+  expect(warnings()).toEqual([]);
+  const late = push.ready({ peers: 2, timeout: 50 }).catch((error: Error) => error.message);
+  vi.advanceTimersByTime(STALLED_AFTER);
+  expect(warnings()).toEqual([
+    `Push waits for 2 peers at ${silent} (no answer). Check that the peer runs, and its address.`,
+  ]);
+  await late;
+});
+
+it("sockets whose causes differ, and many that close at one endpoint, are reported once per cause", async () => {
+  vi.useFakeTimers({ toFake: ["performance", "setTimeout", "clearTimeout"] });
+  const pairs = Array.from({ length: 3 }, () => new Pair());
+  for (const pair of pairs) {
+    pair.connect("inproc://nobody-binds-this-either");
+    await pair.send("waits");
+  }
+  const closing = pairs.map((pair) => pair.close({ linger: STALLED_AFTER + 1 }));
+  vi.advanceTimersByTime(STALLED_AFTER);
+  expect(warnings()).toHaveLength(1);
+  vi.advanceTimersByTime(1);
+  await Promise.all(closing);
+  const causes = ["ECONNREFUSED", "ETIMEDOUT", "ECONNREFUSED", "ETIMEDOUT"] as const;
+  for (const code of causes)
+    warnOfStall("Push waits for a peer at", "tcp://flips:1", new TransportError(code, "no"));
+  expect(warnings()).toHaveLength(3);
 });
