@@ -90,7 +90,7 @@ export class EventStream<E extends TypedEvent> {
   }
 
   /**
-   * Calls `listener` for each event of a type. Its errors become uncaught exceptions. Does nothing on a
+   * Calls `listener` for each event of a type, once each, however often it was given. Its errors become uncaught exceptions. Does nothing on a
    * closed stream.
    *
    * @throws InvalidArgumentError `EINVAL` for an unknown event name or a listener that is not a function
@@ -119,9 +119,10 @@ export class EventStream<E extends TypedEvent> {
     if (this.#closed) return;
     const listeners = this.#listeners.get(type) ?? new Map<Listener, Listener>();
     this.#listeners.set(type, listeners);
-    if (listeners.has(given)) return;
-    listeners.set(given, called);
-    this.#interested(1);
+    const isNew = !listeners.has(given);
+    // `on` also lasts after `once`, and `once` takes nothing from `on`.
+    if (isNew || called === given) listeners.set(given, called);
+    if (isNew) this.#interested(1);
   }
 
   /**

@@ -47,3 +47,15 @@ test("a wait that is refused takes no event", async () => {
   await expect(events.receive({ signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "ABORT_ERR" });
   expect(await events.receive()).toEqual({ type: "worker:left" });
 });
+
+test("a listener given by on stays, though once has or had it, too", () => {
+  const events = stream();
+  const [before, after] = [vi.fn(), vi.fn()];
+  events.once("worker:left", before).on("worker:left", before);
+  events.on("worker:left", after).once("worker:left", after);
+  for (let i = 0; i < 2; i++) events.emit({ type: "worker:left" });
+  expect([before, after].map(({ mock }) => mock.calls.length)).toEqual([2, 2]);
+  events.off("worker:left", before).off("worker:left", after);
+  events.emit({ type: "worker:left" });
+  expect(before).toHaveBeenCalledTimes(2);
+});
