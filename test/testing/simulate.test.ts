@@ -58,19 +58,6 @@ it("a seed does the same each time, and another does not", async () => {
   expect((await run(8)).digest).not.toBe(digest);
 }, 120_000);
 
-it("a seed does the same without _tickCallback of Node.js", async () => {
-  const run = () => simulate({ seed: 7, network: { latency: [0.1, 30], loss: 0.05 } }, busy);
-  const { digest, events, value } = await run();
-  const internal = process as { _tickCallback?: () => void };
-  const { _tickCallback: original } = internal;
-  try {
-    internal._tickCallback = undefined as never;
-    expect(await run()).toMatchObject({ digest, events, value });
-  } finally {
-    internal._tickCallback = original as () => void;
-  }
-}, 120_000);
-
 it("several simulations at once do not disturb each other", async () => {
   const alone = await simulate({ seed: 3 }, busy);
   const both = await Promise.all([3, 3, 4].map((seed) => simulate({ seed }, busy)));
