@@ -48,7 +48,7 @@ interface Unreached {
   readonly reported: Set<string>;
 }
 
-/** By endpoint, oldest first. */
+/** By endpoint, that of the oldest attempt first. */
 const unreached = new Map<string, Unreached>();
 
 function codeOf({ code, cause }: ShoalError): string {
@@ -69,14 +69,21 @@ export function remedyOf(error: ShoalError): string {
   return KNOWN[codeOf(error)]?.[1] ?? (isRefusal ? BOTH_ENDS : NETWORK);
 }
 
+/** Without room the entry is not kept: if those that are still dialled made room, none would ever be 3 s old. */
 function entryOf(endpoint: string): Unreached {
-  const known = unreached.get(endpoint);
-  if (known !== undefined) return known;
   const now = performance.now();
-  const [oldest] = unreached.keys();
-  if (unreached.size >= MAX_UNREACHED) unreached.delete(oldest as string);
-  const entry: Unreached = { since: now, last: now, isSilent: false, error: undefined, reported: new Set() };
-  unreached.set(endpoint, entry);
+  const entry = unreached.get(endpoint) ?? {
+    since: now,
+    last: now,
+    isSilent: false,
+    error: undefined,
+    reported: new Set(),
+  };
+  unreached.delete(endpoint);
+  const [oldest] = unreached;
+  if (oldest !== undefined && unreached.size >= MAX_UNREACHED && now - oldest[1].last > FORGOTTEN_AFTER)
+    unreached.delete(oldest[0]);
+  if (unreached.size < MAX_UNREACHED) unreached.set(endpoint, entry);
   return entry;
 }
 

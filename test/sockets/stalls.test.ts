@@ -10,7 +10,7 @@ import { MajordomoBroker, MajordomoClient } from "../../src/patterns/majordomo/i
 import { PirateClient } from "../../src/patterns/pirate/index.js";
 import { SessionClient } from "../../src/sessions/index.js";
 import { listen } from "../../src/sockets/internal.js";
-import { causeOf, STALLED_AFTER, warnOfStall } from "../../src/sockets/stalls.js";
+import { causeOf, isStalled, STALLED_AFTER, warnOfStall } from "../../src/sockets/stalls.js";
 import { closeAfterEach } from "../support/close-after-each.js";
 
 const warn = vi.spyOn(process, "emitWarning");
@@ -347,4 +347,21 @@ it("sockets whose causes differ, and many that close at one endpoint, are report
   for (const code of causes)
     warnOfStall("Push waits for a peer at", "tcp://flips:1", new TransportError(code, "no"));
   expect(warnings()).toHaveLength(3);
+});
+
+it("with more endpoints than are remembered, the first ones are still reported", () => {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  const error = new TransportError("ECONNREFUSED", "no");
+  const attempt = (): number => {
+    let stalled = 0;
+    for (let i = 0; i < 1_100; i++) if (isStalled(`tcp://many:${i}`, error, true)) stalled += 1;
+    return stalled;
+  };
+  attempt();
+  vi.advanceTimersByTime(STALLED_AFTER);
+  expect(attempt()).toBeGreaterThan(900);
+  vi.advanceTimersByTime(60_001);
+  expect(isStalled("tcp://new:1", error, true)).toBe(false);
+  vi.advanceTimersByTime(STALLED_AFTER);
+  expect(isStalled("tcp://new:1", error, false)).toBe(true);
 });
