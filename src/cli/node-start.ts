@@ -91,13 +91,6 @@ export async function startNode(settings: StartSettings): Promise<void> {
     if (other === undefined)
       log.warn(`others do not reach this node's messages by ${protocol}: ${reason}`, { protocol });
   });
-  node.events.on("files:exhausted", ({ error }) =>
-    log.warn(
-      `${error.message}: connections are closed as they come, and none can be made; the limit is that of ulimit -n, or LimitNOFILE= of systemd`,
-      { code: error.code },
-    ),
-  );
-  node.events.on("files:available", () => log.info("files can be opened again"));
   let server: DiscoveryServer | undefined;
   let sessions: NodeSessions | undefined;
   const close = async (linger: number): Promise<void> => {

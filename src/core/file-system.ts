@@ -1,61 +1,39 @@
 /**
- * The file system: makes folders, chooses the one of the user's sockets, and detects that the process can open no more
- * files. The system does not report that: libuv accepts new connections and closes them at once.
- *
- *   open /dev/null ──fails with EMFILE or ENFILE──> exhausted, once ──opens again──> available
+ * The file system: makes folders, chooses the one of the user's sockets, and warns of a process that can open no more
+ * files. Nothing else does: libuv accepts new connections and closes them at once.
  */
 import { closeSync, existsSync, lstatSync, mkdirSync, openSync, type Stats, statSync } from "node:fs";
 import { devNull, tmpdir } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
-import { InvalidStateError, type ShoalError, TransportError } from "./errors.js";
+import { InvalidStateError } from "./errors.js";
 
-type Listener = (error: ShoalError | undefined) => void;
-
-const listeners = new Set<Listener>();
+let watchers = 0;
 let timer: NodeJS.Timeout | undefined;
-let exhausted: ShoalError | undefined;
-let hasWarned = false;
 
-/**
- * The first time is a process warning, too.
- *
- * @param onChange gets `undefined` when files can be opened again
- * @returns stops
- */
-export function watchFileLimit(onChange: Listener): () => void {
-  listeners.add(onChange);
+/** Warns once. @returns stops */
+export function watchFileLimit(): () => void {
+  watchers += 1;
   timer ??= setInterval(check, 1_000).unref();
   return () => {
-    listeners.delete(onChange);
-    if (listeners.size > 0) return;
+    watchers -= 1;
+    if (watchers > 0) return;
     clearInterval(timer);
     timer = undefined;
-    exhausted = undefined;
   };
 }
 
 /** It takes about 10 µs. */
 function check(): void {
-  const cause = fault();
-  if ((cause === undefined) === (exhausted === undefined)) return;
-  const whose = cause?.code === "EMFILE" ? "this process" : "the system";
-  exhausted = cause && new TransportError("EMFILE", `${whose} can open no more files`, { cause });
-  if (exhausted !== undefined && !hasWarned) {
-    hasWarned = true;
-    const text = `${exhausted.message}: new connections are closed. Raise the limit (ulimit -n)`;
-    process.emitWarning(text, { type: "ShoalWarning", code: "SHOAL_FILES" });
-  }
-  for (const listener of [...listeners]) listener(exhausted);
-}
-
-function fault(): NodeJS.ErrnoException | undefined {
   try {
     closeSync(openSync(devNull, "r"));
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === "EMFILE" || code === "ENFILE") return error as NodeJS.ErrnoException;
+    if (code !== "EMFILE" && code !== "ENFILE") return;
+    clearInterval(timer);
+    const whose = code === "EMFILE" ? "This process" : "The system";
+    const text = `${whose} can open no more files: new connections are closed. Raise the limit (ulimit -n)`;
+    process.emitWarning(text, { type: "ShoalWarning", code: "SHOAL_FILES" });
   }
-  return undefined;
 }
 
 /**

@@ -226,7 +226,7 @@ function clusterState(sum: Sum): string {
   return (sum("health_score") ?? 0) > 0 ? `health ${sum("health_score")}` : "running";
 }
 
-/** Faults of connections, files and sockets in a node's `dropped`, which lose no packet or message. */
+/** Faults of connections and sockets in a node's `dropped`, which lose no packet or message. */
 const FAULTS: ReadonlySet<string | undefined> = new Set([
   "link:accept",
   "link:address",
@@ -237,7 +237,6 @@ const FAULTS: ReadonlySet<string | undefined> = new Set([
   "link:outside",
   "link:refused",
   "messages:listen",
-  "files",
   "group",
   "keys",
   "registry",

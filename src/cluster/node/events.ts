@@ -73,12 +73,6 @@ export const CLUSTER_EVENTS = {
    * `clusterNames()` does not list the node, because its folder or disk refused it at the start.
    */
   "registry:down": event<{ readonly error: Error }>(),
-  /**
-   * The process or the system can open no more files (`EMFILE`): incoming connections are closed at once, and none can
-   * be made. Members are kept, since datagrams need no files. Emitted once until files can be opened again.
-   */
-  "files:exhausted": event<{ readonly error: ShoalError }>(),
-  "files:available": event(),
   ...MESSAGING_EVENTS,
   ...MEMBER_MESSAGES_EVENTS,
   ...REQUESTS_EVENTS,

@@ -1,7 +1,6 @@
 import type { Duplex } from "node:stream";
 import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, NotSupportedError } from "../../core/errors.js";
-import { watchFileLimit } from "../../core/file-system.js";
 import { MACHINE } from "../../engine/zmtp/transport/transports.js";
 import { ZrePlane } from "../../zre/plane.js";
 import { type ClusterTlsOptions, checkTls } from "../admission/tls.js";
@@ -43,7 +42,6 @@ export class ClusterNode extends ClusterNamespace {
   #started = false;
   readonly #zre: ZrePlane | undefined;
   #unregister: (() => Promise<void>) | undefined;
-  #unwatchFiles: (() => void) | undefined;
   #control: readonly string[] = [];
 
   /** @throws InvalidArgumentError `EINVAL`, also for the scope `link` without a key */
@@ -100,7 +98,6 @@ export class ClusterNode extends ClusterNamespace {
       this.#started = true;
       this.begin();
       for (const namespace of this.#namespaces) this.#beginLoaded(namespace);
-      this.#watchFiles();
       await this.#startZre();
     });
     return this.#starting;
@@ -185,14 +182,6 @@ export class ClusterNode extends ClusterNamespace {
     }
   }
 
-  #watchFiles(): void {
-    if (this.sockets.platform !== MACHINE) return;
-    this.#unwatchFiles = watchFileLimit((error) => {
-      if (error !== undefined) this.sockets.count("files");
-      this.report(error === undefined ? { type: "files:available" } : { type: "files:exhausted", error });
-    });
-  }
-
   // --- The ZRE plane -------------------------------------------------------------------------------------------------
 
   /**
@@ -262,7 +251,6 @@ export class ClusterNode extends ClusterNamespace {
     // A protocol's listener may never open.
     if (!this.#started) void this.parts.messages.links.close(linger);
     await this.#starting?.catch(() => undefined); // The caller of start() gets the error.
-    this.#unwatchFiles?.();
     await Promise.all([
       ...[...this.#namespaces].map((namespace) => namespace.close({ linger })),
       this.#zre?.close(linger),

@@ -77,10 +77,7 @@ export function makeServer(
     if (server.listening) acceptor.failed(transportError(error, "accept at", endpoint));
   });
   server.on("listening", () => {
-    const stop = watchFileLimit((error) => {
-      if (error !== undefined && server.listening) acceptor.failed(error);
-    });
-    server.once("close", stop);
+    server.once("close", watchFileLimit());
   });
   return server;
 }
