@@ -352,13 +352,14 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     }
     if (error !== undefined || this.closed || this.events.silent.length === 0) return;
     // The system reports a dial without an answer after minutes only, and a call may begin to wait meanwhile.
-    this.#silence ??= setInterval(() => {
-      const { silent } = this.events;
-      for (const each of silent) if (isStalled(each, undefined, false)) this.#stalled(each, undefined);
-      if (silent.length > 0) return;
-      clearInterval(this.#silence);
-      this.#silence = undefined;
-    }, LOOK_EVERY).unref();
+    this.#silence ??= setTimeout(() => this.#look(), LOOK_EVERY).unref();
+  }
+
+  #look(): void {
+    const { silent } = this.events;
+    for (const each of silent) if (isStalled(each, undefined, false)) this.#stalled(each, undefined);
+    const isOver = this.closed || silent.length === 0;
+    this.#silence = isOver ? undefined : setTimeout(() => this.#look(), LOOK_EVERY).unref();
   }
 
   /** Warns unless the program listens. @param error of the last attempt, if one has failed */
@@ -415,7 +416,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     for (const messages of [discarded, refused]) {
       if (messages > 0) this.events.emit({ type: "drop", reason: "closed", messages });
     }
-    clearInterval(this.#silence);
+    clearTimeout(this.#silence);
     this.events.end();
     return { flushed: delivered - unknown - discarded, discarded: discarded + refused, unknown };
   }

@@ -96,7 +96,8 @@ it("a node without files warns, loses nobody, is lost by nobody, and serves agai
   const client = new DiscoveryClient({ addresses: endpoint, username: "ana", password: "secret" });
   onTestFinished(() => client.close({ linger: 0 }));
   await client.ready({ timeout: 30_000 });
-  expect(client.nodes.map(({ name }) => name.split("@")[0]).sort()).toEqual(["late", "poor", "rich"]);
+  const names = (): readonly string[] => client.nodes.map(({ name }) => name.split("@")[0] ?? "").sort();
+  await expect.poll(names).toEqual(["late", "poor", "rich"]);
   expect(lines.filter((line) => /^(?:lost|minority)/.test(line))).toEqual([]);
   expect(faults).toEqual([]);
 }, 60_000);
