@@ -163,6 +163,13 @@ export class Endpoints implements EngineEndpoints {
 
   connect(endpoint: string, routingId: string | undefined): Uint8Array | undefined {
     this.#admission.check();
+    for (const dialer of this.#connected) {
+      // With a routing id, the peer would refuse a second connection beside the one that still hears replies.
+      const { pipe } = dialer;
+      if (dialer.endpoint !== endpoint || pipe === undefined || !this.#peers.reclaim(pipe)) continue;
+      dialer.leaving = false;
+      return pipe.routingId;
+    }
     const { options, type } = this.#state;
     const datagrams = this.#datagramsAt(endpoint);
     if (datagrams !== undefined) {

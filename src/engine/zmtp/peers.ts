@@ -171,6 +171,16 @@ export class Peers {
     return true;
   }
 
+  /** @returns whether a peer of a source that may still answer is sent to again */
+  reclaim(pipe: Pipe): boolean {
+    if (!pipe.released || pipe.leaving !== undefined) return false;
+    clearTimeout(this.#leaving.get(pipe)?.timer);
+    this.#leaving.delete(pipe);
+    pipe.released = false;
+    this.#state.routing.room(pipe);
+    return true;
+  }
+
   proceed(): void {
     if (this.#leaving.size === 0) return;
     for (const pipe of [...this.#leaving.keys()]) {
