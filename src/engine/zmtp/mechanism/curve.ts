@@ -95,15 +95,13 @@ function needKey(key: Uint8Array | undefined, name: string): Uint8Array {
 abstract class CurveSide extends MechanismSide {
   readonly name = "CURVE";
   sealer: Sealer | undefined = undefined;
-  protected readonly options: MechanismOptions;
   protected readonly permanent: KeyPair;
   protected readonly random: CurveRandom;
   readonly #primitives: CurvePrimitives;
 
   /** @throws InvalidArgumentError `EINVAL` without a secret key; as `primitives.load` */
   constructor(options: MechanismOptions, primitives: CurvePrimitives, random = SYSTEM_RANDOM) {
-    super();
-    this.options = options;
+    super(options);
     this.permanent = keyPairOf(needKey(options.curveSecretKey, "a secret key"));
     this.random = random;
     this.#primitives = primitives;

@@ -180,9 +180,14 @@ export function errorReceived(mechanism: string, data: Buffer): Step {
 }
 
 /** What the sides of all mechanisms with commands share. A side is over once it is done or has failed. */
-export abstract class MechanismSide {
+export abstract class MechanismSide<Options = MechanismOptions> {
   abstract readonly name: MechanismName;
+  protected readonly options: Options;
   #at: "open" | "asking" | "over" = "open";
+
+  constructor(options: Options) {
+    this.options = options;
+  }
 
   protected get isOver(): boolean {
     return this.#at === "over";

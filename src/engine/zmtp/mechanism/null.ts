@@ -35,25 +35,23 @@ function openingOf(properties: Uint8Array): Buffer {
 
 type NullOptions = Pick<MechanismOptions, "properties" | "asks">;
 
-export class NullMechanism extends MechanismSide implements Mechanism {
+export class NullMechanism extends MechanismSide<NullOptions> implements Mechanism {
   readonly name = "NULL";
   readonly asServer = false;
   readonly opening: Buffer | undefined;
   protected readonly expected = "READY";
-  readonly #options: NullOptions;
 
   constructor(options: NullOptions) {
-    super();
-    this.#options = options;
+    super(options);
     this.opening = options.asks ? undefined : openingOf(options.properties);
   }
 
   start(): Step {
-    return this.#options.asks ? this.ask({}) : this.admitted();
+    return this.options.asks ? this.ask({}) : this.admitted();
   }
 
   protected override admitted(): Step {
-    return { send: [encodeCommand("READY", this.#options.properties)] };
+    return { send: [encodeCommand("READY", this.options.properties)] };
   }
 
   protected on({ name, data }: Command): Step | undefined {

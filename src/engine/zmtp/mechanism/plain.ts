@@ -12,14 +12,7 @@
  *   server  waiting for HELLO --> asking -- allowed, send WELCOME --> waiting for INITIATE -- send READY --> over
  */
 import { type Command, encodeCommand } from "../codec/command.js";
-import {
-  errorReceived,
-  type Mechanism,
-  type MechanismOptions,
-  MechanismSide,
-  refused,
-  type Step,
-} from "./mechanism.js";
+import { errorReceived, type Mechanism, MechanismSide, refused, type Step } from "./mechanism.js";
 
 /**
  * libzmq's misspelt ERROR of a PLAIN server: the byte 5E and "RROR" in place of 05 "ERROR". It is never sent.
@@ -32,15 +25,9 @@ export class PlainClient extends MechanismSide implements Mechanism {
   readonly name = "PLAIN";
   readonly asServer = false;
   protected expected: "WELCOME" | "READY" = "WELCOME";
-  readonly #options: MechanismOptions;
-
-  constructor(options: MechanismOptions) {
-    super();
-    this.#options = options;
-  }
 
   start(): Step {
-    const { plainUsername, plainPassword } = this.#options;
+    const { plainUsername, plainPassword } = this.options;
     const credentials = [plainUsername, plainPassword].map((text) => Buffer.from(text));
     const hello = Buffer.concat(credentials.flatMap((bytes) => [Buffer.of(bytes.length), bytes]));
     return { send: [encodeCommand("HELLO", hello)] };
@@ -57,7 +44,7 @@ export class PlainClient extends MechanismSide implements Mechanism {
     if (name === "READY") return this.done(name, data);
     if (data.length > 0) return this.fail("ERR_ZMTP_MALFORMED_COMMAND_WELCOME", "WELCOME carries data");
     this.expected = "READY";
-    return { send: [encodeCommand("INITIATE", this.#options.properties)] };
+    return { send: [encodeCommand("INITIATE", this.options.properties)] };
   }
 }
 
@@ -65,12 +52,6 @@ export class PlainServer extends MechanismSide implements Mechanism {
   readonly name = "PLAIN";
   readonly asServer = true;
   protected expected: "HELLO" | "INITIATE" = "HELLO";
-  readonly #options: MechanismOptions;
-
-  constructor(options: MechanismOptions) {
-    super();
-    this.#options = options;
-  }
 
   start(): Step {
     return {};
@@ -79,7 +60,7 @@ export class PlainServer extends MechanismSide implements Mechanism {
   protected on({ name, data }: Command): Step | undefined {
     if (name !== this.expected) return undefined;
     if (name === "HELLO") return this.#hello(data);
-    return this.done(name, data, encodeCommand("READY", this.#options.properties));
+    return this.done(name, data, encodeCommand("READY", this.options.properties));
   }
 
   protected override admitted(): Step {
@@ -93,7 +74,7 @@ export class PlainServer extends MechanismSide implements Mechanism {
     // Extra bytes would be unchecked credentials.
     if (passwordLength === undefined || userEnd + 1 + passwordLength !== data.length)
       return this.fail("ERR_ZMTP_MALFORMED_COMMAND_HELLO", "user name and password do not fill HELLO");
-    if (!this.#options.asks) return this.end(refused("PLAIN", false));
+    if (!this.options.asks) return this.end(refused("PLAIN", false));
     return this.ask({
       username: data.toString("utf8", 1, userEnd),
       password: data.toString("utf8", userEnd + 1),
