@@ -151,7 +151,7 @@ export class Peers {
     const { link } = pipe;
     if (bound > 0 && link !== undefined && this.#state.routing.release(pipe)) {
       const timer = setTimeout(() => {
-        if (!this.leave(pipe, stop, bound)) this.end(pipe, "local");
+        if (!this.leave(pipe, stop, bound)) this.giveUp(pipe);
       }, bound).unref();
       this.#leaving.set(pipe, { stop, timer });
       return true;
