@@ -33,6 +33,7 @@ export interface PairStream {
   readonly isFull: boolean;
   /** Sending ends of links; without any its initiator may close it as idle. */
   users: number;
+  /** @param frames must not change before their acknowledgement */
   sendMessages(codec: NamespaceCodec, frames: readonly Uint8Array[]): void;
   /** The other end is asked, and has this many ms for any bytes. */
   expectAnswer(heartbeat: number): void;
@@ -234,11 +235,6 @@ export class PairStreams {
       this.#ends.set(stream, ends);
     }
     return ends;
-  }
-
-  /** @param frames must not change before their acknowledgement */
-  send({ stream }: LinkEnd, frames: readonly Uint8Array[]): void {
-    stream?.sendMessages(this.#codec, frames);
   }
 
   /**

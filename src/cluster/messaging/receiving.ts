@@ -13,8 +13,8 @@
  */
 import { RingBuffer } from "../../core/collections/queues.js";
 import { HELD_BYTES, LINK_MESSAGES, LINK_WINDOW } from "./bounds.js";
-import type { PairStream, PairStreams, ReceivingEnd } from "./pair-streams.js";
-import { type IncomingLink, MessageKind } from "./parts.js";
+import type { PairStream, ReceivingEnd } from "./pair-streams.js";
+import { type IncomingLink, type LinksNamespace, MessageKind } from "./parts.js";
 import type { TopicPlan } from "./publication.js";
 import {
   BATCH_HEADER,
@@ -28,7 +28,7 @@ import {
 } from "./wire.js";
 
 export interface ReceivingEffects {
-  readonly streams: Pick<PairStreams, "send">;
+  readonly namespace: Pick<LinksNamespace, "codec">;
   /** A frame arrived. Must be cheap. */
   onHeard(id: string): void;
   /** Never throws. */
@@ -164,7 +164,7 @@ export class Receiving implements IncomingLink, ReceivingEnd {
     this.acked = this.delivered;
     this.#unackedBytes = 0;
     this.#isAwaited = false;
-    this.#links.streams.send(this, [encodeAck(this.session, this.delivered)]);
+    stream.sendMessages(this.#links.namespace.codec, [encodeAck(this.session, this.delivered)]);
   }
 
   /** Until a handler is pending. A stream in memory may bring frames within a handler. */

@@ -173,7 +173,7 @@ export class Sending {
     const current = this.#attempt;
     if (this.state !== "up" || current?.stream === undefined) return;
     this.#offered = 0;
-    const { streams, heartbeat } = this.#links;
+    const { heartbeat, namespace } = this.#links;
     const { copiesSent } = current.stream;
     let isFirst = true;
     for (;;) {
@@ -181,7 +181,7 @@ export class Sending {
       if (message === undefined) return;
       if (isFirst) this.#links.acknowledge(this);
       isFirst = false;
-      streams.send(current, message);
+      current.stream?.sendMessages(namespace.codec, message);
       current.stream?.expectAnswer(heartbeat);
       if (this.#attempt !== current) return;
     }
@@ -351,8 +351,9 @@ export class Sending {
 
   #onOpen(attempt: Attempt): void {
     this.#limit(attempt);
-    const { streams, heartbeat, namespace, life, limits } = this.#links;
-    const { node } = attempt.stream as PairStream;
+    const { heartbeat, namespace, life, limits } = this.#links;
+    const stream = attempt.stream as PairStream;
+    const { node } = stream;
     // Another node may have the address now.
     if (node !== undefined && node.id !== this.id) {
       this.#failed(attempt, "key");
@@ -367,7 +368,7 @@ export class Sending {
       maxWaitingBytes: limits.bytes,
       sent: this.window.everSent,
     });
-    streams.send(attempt, [hello]);
+    stream.sendMessages(namespace.codec, [hello]);
     attempt.stream?.expectAnswer(heartbeat);
   }
 

@@ -2,7 +2,7 @@
 import type { PairStream, PairStreamTable } from "../../../src/cluster/messaging/pair-streams.js";
 import type { ReceivingEffects } from "../../../src/cluster/messaging/receiving.js";
 import { decodeAck } from "../../../src/cluster/messaging/wire.js";
-import type { NamespaceCodec } from "../../../src/cluster/net/namespace-codec.js";
+import { NamespaceCodec } from "../../../src/cluster/net/namespace-codec.js";
 
 export class FakeStream implements PairStream {
   readonly protocol = "tcp";
@@ -41,22 +41,20 @@ export class FakeTable implements PairStreamTable {
   open(): void {}
 }
 
-/** Of a receiving end alone, whose acknowledgements are taken. */
-export function acksTo(
-  take: (ack: { session: number; delivered: number }) => unknown,
-): ReceivingEffects["streams"] {
-  return {
-    send: (_end, [frame]) => {
-      const ack = decodeAck(Buffer.from(frame as Uint8Array));
-      if (ack === undefined) throw new Error("not an ack");
-      take(ack);
-    },
+/** The stream of a receiving end alone, whose acknowledgements are taken. */
+export function acksTo(take: (ack: { session: number; delivered: number }) => unknown): FakeStream {
+  const stream = new FakeStream();
+  stream.onSent = (frame) => {
+    const ack = decodeAck(frame);
+    if (ack === undefined) throw new Error("not an ack");
+    take(ack);
   };
+  return stream;
 }
 
 export const RECEIVING_EFFECTS: ReceivingEffects = {
   onHeard: () => undefined,
-  streams: acksTo(() => undefined),
+  namespace: { codec: new NamespaceCodec("default", []) },
   onItem: () => undefined,
   acknowledgeSoon: () => undefined,
   acknowledgeLater: () => undefined,

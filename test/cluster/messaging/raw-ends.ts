@@ -53,7 +53,7 @@ export class RawSender {
   }
 
   give(...frames: Buffer[]): void {
-    for (const frame of frames) this.#streams.send(this.#end, [frame]);
+    for (const frame of frames) this.#end.stream?.sendMessages(this.#from.parts.codec, [frame]);
   }
 
   async receive(): Promise<Buffer> {

@@ -8,7 +8,7 @@ import { countOf, LinkFrame } from "../../../src/cluster/messaging/wire.js";
 import { collectGarbage } from "../../support/collect-garbage.js";
 import { gate } from "../../support/gate.js";
 import { turn } from "../../support/settled.js";
-import { acksTo, FakeStream, RECEIVING_EFFECTS } from "./fake-streams.js";
+import { acksTo, RECEIVING_EFFECTS } from "./fake-streams.js";
 
 const { highWaterMark, highWaterMarkBytes } = messagingSettings() as MessagingSettings;
 const LIMITS = { items: 64, bytes: 65_536 };
@@ -238,11 +238,10 @@ it("the items of a further session wait for the handler of the earlier one, too:
 /** Ends of a session whose acknowledgements are taken. */
 function ends(effects: Partial<ReceivingEffects>) {
   const acks: number[] = [];
-  const streams = acksTo(({ delivered }) => acks.push(delivered));
-  const receiving = new Receiving("a", MAX_ITEM, { ...RECEIVING_EFFECTS, streams, ...effects });
+  const receiving = new Receiving("a", MAX_ITEM, { ...RECEIVING_EFFECTS, ...effects });
   receiving.hello({ life: "life", session: 0, sent: 0 });
   receiving.setMarks(highWaterMark, highWaterMarkBytes);
-  receiving.stream = new FakeStream();
+  receiving.stream = acksTo(({ delivered }) => acks.push(delivered));
   const window = new SendWindow(LIMITS);
   const deliver = (kind: number): void => {
     window.offer(kind, Buffer.alloc(1));
