@@ -99,6 +99,56 @@ export const CLUSTERS: readonly Scenario[] = [
     growth: "nodes",
   },
   {
+    // All are loaded before the clock starts. They find each other by the host's registry and by multicast.
+    name: "cluster-join",
+    question: "How long do new nodes take until each one has all others as members?",
+    metric: { name: "milliseconds", unit: "ms", better: "lower" },
+    transports: ["tcp"],
+    sizes: [],
+    parameters: { nodes: { ...NODES, values: [10], help: "nodes, each in a process" } },
+    scales: false,
+    count: () => ({ count: 1, warmup: 0 }),
+    roles: ({ parameters }) => [
+      {
+        role: "joiners",
+        processes: positive(parameters, "nodes"),
+        measured: true,
+        expects: { messages: 1 },
+      },
+    ],
+    result: (done) => ({ milliseconds: 1e3 * Math.max(...done.map(({ seconds }) => seconds)) }),
+    growth: "nodes",
+  },
+  {
+    // Two nodes exchange a message each ms, while a third one joins and gives them its filters.
+    name: "cluster-routes",
+    question: "How late are the messages of others while a node with many subscriptions joins?",
+    metric: { name: "p99", unit: "µs", better: "lower" },
+    transports: ["tcp"],
+    sizes: [],
+    parameters: { routes: { values: [1, 1_000_000], smoke: [10], help: "filters of the joining node" } },
+    scales: false,
+    timeout: 300,
+    count({ parameters }, smoke) {
+      positive(parameters, "routes");
+      return { count: smoke ? 10 : 2_000, warmup: 0 };
+    },
+    roles: (_chosen, messages) => [
+      { role: "meter", binds: true, measured: true, expects: { messages } },
+      { role: "echo", ends: false },
+      { role: "crowd", ends: false },
+    ],
+    result: (done, chosen) => ({
+      ...kit.ROUND_TRIP.result(done, chosen),
+      knownSeconds: kit.extraOf(done, "meter", "knownSeconds"),
+    }),
+    columns: [
+      { name: "knownSeconds", title: "all known after s" },
+      { name: "median", title: "p50 µs" },
+    ],
+    growth: "routes",
+  },
+  {
     // A process is paused by SIGSTOP. Another node publishes to it all the time, and it answers.
     name: "cluster-resume",
     question: "How long after a pause does a node answer messages again?",

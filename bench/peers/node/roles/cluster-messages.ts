@@ -1,4 +1,4 @@
-/** Nodes, several per process: one publishes to another or to all, all are at rest, one is paused. */
+/** Nodes, several per process: they join, one publishes to another or to all, all are at rest, one is paused. */
 import { setTimeout as pause } from "node:timers/promises";
 import { ClusterNode, type ClusterNodeOptions } from "shoal/cluster";
 import { Bodies } from "../../../bodies.js";
@@ -21,16 +21,20 @@ const BEFORE_PAUSE = 200;
 const NANOSECONDS = 1e6;
 
 export async function open(name: string, options: Partial<ClusterNodeOptions>): Promise<ClusterNode> {
-  const node = new ClusterNode({
+  const node = new ClusterNode(optionsOf(name, options));
+  await node.start();
+  return node;
+}
+
+function optionsOf(name: string, options: Partial<ClusterNodeOptions>): ClusterNodeOptions {
+  return {
     name,
     cluster: `bench-${process.ppid}`,
     multicast: false,
     registry: false,
     messaging: { protocols: ["tcp"] },
     ...options,
-  });
-  await node.start();
-  return node;
+  };
 }
 
 /** Opens the nodes of this process. */
@@ -156,16 +160,68 @@ const idlers: Role = async (side) => {
   for (const node of nodes) await node.leave();
 };
 
-/** Answers each message until it is stopped. The waker pauses this process. */
+/** By the discovery that programs have by default. */
+const joiners: Role = async (side) => {
+  await side.ready();
+  const node = new ClusterNode({ name: `joiner-${side.index}`, cluster: `bench-${process.ppid}` });
+  await node.start();
+  const others = side.number("nodes", 1) - 1;
+  while (node.members({ self: false }).length < others)
+    await new Promise((resolve) => node.events.once("joined", resolve));
+  side.end();
+  await side.done({ messages: 1, bytes: 0 });
+  await node.leave();
+};
+
+/** Answers until it is stopped. */
+const echo: Role = async (side) => answer(side, await open(side.role, { seeds: [side.endpoint] }));
+
+const crowd: Role = async (side) => {
+  const node = new ClusterNode(optionsOf(side.role, { seeds: [side.endpoint] }));
+  for (let i = side.number("routes", 1); i > 0; i--)
+    node.subscribe(`crowd/${i}/temperature`, () => undefined);
+  await side.ready();
+  await node.start();
+  await side.stopped;
+  await side.done({ messages: 0, bytes: 0 });
+  await node.close();
+};
+
+const meter: Role = async (side) => {
+  const node = await open(side.role, {});
+  const latencies = new Latencies(100_000);
+  let answers = 0;
+  node.subscribe(GREETING, ({ data }) => {
+    answers += 1;
+    latencies.record((performance.now() - Number(data.toString())) * NANOSECONDS);
+  });
+  await side.ready(node.address);
+  const from = performance.now();
+  const timer = setInterval(() => void node.publish(TIMES, String(performance.now())), 1);
+  const routes = side.number("routes", 1);
+  while ((node.stats().messaging?.routes.routes ?? 0) <= routes) await pause(LOOK);
+  const knownSeconds = (performance.now() - from) / 1e3;
+  while (answers < side.count) await pause(LOOK);
+  clearInterval(timer);
+  side.end();
+  const extra = { knownSeconds };
+  await side.done({ messages: side.count, bytes: 0, latency: latencies.table, extra });
+  await node.leave();
+};
+
+/** The waker pauses this process. */
 const sleeper: Role = async (side) => {
   const props = { pid: String(process.pid) };
-  const node = await open(side.role, { seeds: [side.endpoint], props });
+  await answer(side, await open(side.role, { seeds: [side.endpoint], props }));
+};
+
+async function answer(side: Side, node: ClusterNode): Promise<void> {
   node.subscribe(TIMES, ({ data }) => void node.publish(GREETING, data));
   await side.ready();
   await side.stopped;
   await side.done({ messages: 0, bytes: 0 });
   await node.leave();
-};
+}
 
 const waker: Role = async (side) => {
   const node = await open(side.role, {});
@@ -204,6 +260,10 @@ export const roles: Roles = {
   subscribers,
   seed,
   idlers,
+  joiners,
+  echo,
+  crowd,
+  meter,
   sleeper,
   waker,
 };

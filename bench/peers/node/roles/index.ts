@@ -38,6 +38,8 @@ const PATTERN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   "cluster-idle": () => import("./cluster-messages.js"),
   "cluster-forward": () => import("./cluster-messages.js"),
   "cluster-publish": () => import("./cluster-messages.js"),
+  "cluster-join": () => import("./cluster-messages.js"),
+  "cluster-routes": () => import("./cluster-messages.js"),
   "cluster-resume": () => import("./cluster-messages.js"),
   service: () => import("./service.js"),
 };
