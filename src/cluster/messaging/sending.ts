@@ -479,6 +479,7 @@ export class Sending {
     this.window.reset();
     this.#lastMessage = 0;
     this.#giveUpDeliveries();
+    this.#settleRoom(false);
     this.#aliases = [];
     this.#links.noteDrained();
     return lost;

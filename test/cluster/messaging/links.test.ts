@@ -694,6 +694,20 @@ describe("what a receiver may not do", () => {
       expect(raw.greetings).toBe(1);
     }));
 
+  it("forget a session, and greet no more, so that a wait for room at it lasts while nothing waits there", () =>
+    withMessaging({ highWaterMark: 1 }, ["a", "b"], async ({ a, b }, world) => {
+      const raw = new RawReceiver(b);
+      raw.onItems = () => {
+        raw.isMute = true;
+        return encodeRefused("forgotten");
+      };
+      a.sendTo(a.addressOf(b.id), "x").catch(ignore);
+      const room = watch(a.parts.messages.links.room(b.id));
+      await world.until(() => raw.isMute);
+      await world.advance(60_000);
+      expect([linkTo(a, b).waiting, room.value]).toEqual([0, true]);
+    }));
+
   it("forget each session at once, so that it is greeted, and gets all routes, without a pause", () =>
     onOneHost(["a", "b"], async ({ a, b }, world) => {
       const raw = new RawReceiver(b);
