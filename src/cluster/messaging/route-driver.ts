@@ -65,7 +65,7 @@ export class RouteDriver {
   readonly #waits: Known[] = [];
   /** Whether new members are asked for their list. */
   #asksUnsettled = false;
-  /** Gone nodes with a list that was deleted here. The next meeting asks for it. */
+  /** Gone nodes, whose list was deleted here, or was asked for. The next meeting asks for it. */
   readonly #forgotten = new LatestMap<string, true>(MAX_MEMBERS);
   #flushAt = Infinity;
   #sweptAt = Number.NEGATIVE_INFINITY;
@@ -207,7 +207,7 @@ export class RouteDriver {
 
   #remove(member: RouteMember): void {
     this.#members.delete(member.id);
-    if (member.isWhole) this.#forgotten.set(member.id, true);
+    this.#forgotten.set(member.id, true);
     member.end();
     this.#changed();
   }

@@ -295,6 +295,20 @@ it("a reader that forgot the owner at any time of its list, unnoticed by the own
   }
 });
 
+it("a reader that forgets the owner again before its answer has come has the list in the end", () => {
+  const world = new Lists();
+  const [a, b] = [world.add("a"), world.add("b")];
+  a.subscribe("x");
+  world.run(1_500);
+  world.loses = true;
+  for (const state of ["gone", "alive"] as const) b.onMember("a", state);
+  world.run(1);
+  for (const state of ["gone", "alive"] as const) b.onMember("a", state);
+  world.loses = false;
+  world.run(3_000);
+  expect(world.routes("b", "a")).toEqual(["x"]);
+});
+
 it("a member that begins its list over and over takes no other one's place", () => {
   const store = new RouteTable();
   const member = (id: string): RouteMember => {
