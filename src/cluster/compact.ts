@@ -242,7 +242,7 @@ export class Reader {
   skipText(text: string): boolean {
     const { bytes, at, end } = this;
     const { length } = text;
-    if (length > 127 || bytes[at] !== length || length >= end - at) return false;
+    if (this.failed || length > 127 || bytes[at] !== length || length >= end - at) return false;
     for (let i = 0; i < length; i++) {
       const code = text.charCodeAt(i);
       if (code > 127 || bytes[at + 1 + i] !== code) return false;

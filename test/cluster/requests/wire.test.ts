@@ -47,6 +47,8 @@ describe("requests as bytes", () => {
     expect(junk("01010000")).toBe("service");
     expect(junk("0101000178")).toMatchObject({ service: "x", form: BodyForm.BYTES });
     expect(junk("01010001ff")).toBe("service");
+    // A time limit with more bytes than it needs, or without an end, before the service that was named last.
+    for (const limit of ["8000", "8080808080808080"]) expect(junk(`0101${limit}0178`)).toBe("service");
     const extras = { method: "", parts: 0 };
     expect(junk("410100000000000178")).toMatchObject({ service: "x", extras });
     expect(junk("4101016d")).toBe("extras");
