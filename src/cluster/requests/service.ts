@@ -207,8 +207,10 @@ export class ServedService extends HandlerRuntime<Job> implements Service {
     } else {
       if (!this.hasSlot) this.queuedBytes += size;
       this.take(job);
-      // A handler that answers at once needs no deadline, and cannot be cancelled.
-      if (job.state === "queued" || job.state === "running") this.#host.keep(job, now);
+      // A handler that answers at once needs no deadline, and cannot be cancelled. It may have removed its caller.
+      if (job.state === "running" && this.#host.effects.find(job.from) === undefined)
+        this.abandon(job, "lost");
+      else if (job.state === "queued" || job.state === "running") this.#host.keep(job, now);
     }
   }
 

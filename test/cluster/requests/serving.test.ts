@@ -95,6 +95,16 @@ it("a request whose caller is lost here holds no slot while its refusal waits", 
   expect(jobs.map(({ item }) => item.id)).toEqual([2]);
 });
 
+it("a request whose handler removes its caller is aborted", () => {
+  const { rules, service, caller, call } = serving(1, () => {
+    caller.isLost = true;
+    rules.onGone("caller");
+    return new Promise(() => undefined);
+  });
+  expect(call(1).signal.aborted).toBe(true);
+  expect(service.stats()).toMatchObject({ running: 1, abandoned: 1 });
+});
+
 it("bodies of requests that wait keep nothing else of the batch that they came in", async () => {
   const { passed, open } = gate();
   const { jobs, receive, call } = serving(1, () => passed.then(() => "done"));
