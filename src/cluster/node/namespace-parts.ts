@@ -255,12 +255,13 @@ export class NamespaceParts {
     const local = rules.named(fullName(nameOrId, this.#host));
     if (local !== undefined) return local;
     const fits = all.filter((member) => member.name.startsWith(`${nameOrId}@`));
-    const live = fits.filter((member) => member.isLive && rules.named(member.name) === member);
-    if (live.length > 1)
+    const names = new Set(fits.filter(({ isLive }) => isLive).map(({ name }) => name));
+    if (names.size > 1)
       throw new InvalidArgumentError(
-        `${live.length} members are called ${quoted(nameOrId)}: give the host, too (name@host)`,
+        `${names.size} members are called ${quoted(nameOrId)}: give the host, too (name@host)`,
       );
-    return live[0] ?? fits[0];
+    const [name] = names;
+    return name === undefined ? fits[0] : rules.named(name);
   }
 
   get minority(): boolean {
