@@ -393,10 +393,7 @@ export class ZreRules {
     peer.status = hello.status;
     peer.heard = now;
     this.#effects.event({ type: "enter", peer: peer.view });
-    for (const group of new Set(hello.groups)) {
-      if (this.#peers.get(uuid) !== peer) return; // A listener found its mailbox full.
-      this.#joined(peer, group);
-    }
+    for (const group of hello.groups) this.#joined(peer, group);
   }
 
   /**
