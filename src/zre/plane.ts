@@ -173,7 +173,7 @@ export class ZrePlane {
         router.bind(`tcp://${network.address}:${wanted === 0 ? "*" : wanted}`),
       );
       await beacons.open();
-      if (this.#closed) throw new ClosedError("EBADF", "The node is closed");
+      this.#assertOpen();
       this.#begin({ router, beacons, endpoint });
     } catch (error) {
       await Promise.all([router.close({ linger: 0 }), beacons.close()]);
@@ -233,9 +233,10 @@ export class ZrePlane {
    * Joins a group, whose shouts become events.
    *
    * @param group 1 to 255 bytes
-   * @throws InvalidArgumentError `EINVAL` for an invalid name, or past 256 groups
+   * @throws InvalidArgumentError `EINVAL` for an invalid name, or past 256 groups; ClosedError `EBADF`
    */
   join(group: string): void {
+    this.#assertOpen();
     checkGroup(group);
     if (this.groups.length >= MAX_GROUPS && !this.groups.includes(group))
       throw new InvalidArgumentError(`a node can join at most ${MAX_GROUPS} groups`);
@@ -245,6 +246,7 @@ export class ZrePlane {
 
   /** @throws as `join` */
   leave(group: string): void {
+    this.#assertOpen();
     checkGroup(group);
     if (this.#running === undefined) this.#joined.delete(group);
     else this.#run((rules) => rules.leave(group));
@@ -256,7 +258,7 @@ export class ZrePlane {
    * @param peer uuid, or unique name
    * @param frames at most 1,024; the bytes must not change afterwards
    * @throws UnroutableError `EHOSTUNREACH` for an unknown peer, an ambiguous name, or a removed peer
-   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` before the start
+   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` before the start; ClosedError `EBADF`
    */
   whisper(peer: string, ...frames: (string | Uint8Array)[]): void {
     const { rules } = this.#started();
@@ -318,7 +320,12 @@ export class ZrePlane {
     this.#running = undefined;
   }
 
+  #assertOpen(): void {
+    if (this.#closed) throw new ClosedError("EBADF", "The node is closed");
+  }
+
   #started(): Running {
+    this.#assertOpen();
     if (this.#running === undefined) throw new InvalidStateError("EFSM", "the ZRE plane was not started");
     return this.#running;
   }

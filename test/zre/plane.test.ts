@@ -170,6 +170,12 @@ it("a caller's mistake throws before anything changes", async () => {
   expect(() => plane.join("one more")).toThrow(/at most 256 groups/);
   expect(plane.groups).toHaveLength(256);
   await expect(new Seen({ interface: "no-such" }).plane.start()).rejects.toThrow(/no-such/);
+  const closed = plane.close();
+  const EBADF = expect.objectContaining({ code: "EBADF" });
+  for (const call of ["join", "leave", "shout", "whisper"] as const)
+    expect(() => plane[call]("0"), call).toThrow(EBADF);
+  await closed;
+  expect(() => plane.shout("0")).toThrow(EBADF);
 });
 
 describe("a hostile peer", () => {
