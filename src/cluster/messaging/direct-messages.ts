@@ -88,7 +88,8 @@ export class DirectMessages {
     this.#messaging.checkSize(directBytes(client.id, subtopic, data));
     const item = encodeDirect(SELF_ID, client.id, subtopic, data, context);
     let count = 0;
-    for (const { id } of this.#messaging.namespace.membership?.live ?? []) {
+    // A copy: a protocol that fails within a send may have the program remove a member.
+    for (const { id } of [...(this.#messaging.namespace.membership?.live ?? [])]) {
       const result = this.#messaging.links.send(id, MessageKind.DIRECT, item);
       if (result === "sent") count += 1;
       else if (result === "full") this.#messaging.dropFull(id, "$direct");

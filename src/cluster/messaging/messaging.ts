@@ -208,7 +208,7 @@ export class Messaging extends MessagingState {
     if (type === "removed" || type === "admitted") {
       // While this node is removed, no other one acknowledges its subscriptions.
       if (change.id === this.id)
-        for (const { id } of this.namespace.membership?.live ?? [])
+        for (const { id } of [...(this.namespace.membership?.live ?? [])])
           this.routes.onMember(id, type === "removed" ? "lost" : "alive");
       else if (type === "removed") this.onMember(change.id, "gone");
       return;

@@ -668,6 +668,23 @@ describe("a program's own protocol", () => {
       });
     }
   });
+
+  it("that fails as a message goes to all nodes may have its member removed: the others get it", () => {
+    let first = "";
+    const reaches = ({ id }: { readonly id: string }): boolean => {
+      if (id === first) throw new Error("no");
+      return false;
+    };
+    const protocols = [mine({ listen: async () => LISTENER, reaches }), "tcp"] as const;
+    return withMessaging({ protocols }, ["a", "b", "c", "d"], async ({ a, b, c, d }, world) => {
+      const got = [b, c, d].map((node) => itemsOf(node));
+      a.events.once("protocol:failed", () => a.remove(first));
+      first = a.parts.rules.live[0]?.id ?? "";
+      expect(await a.sendToNodes("x")).toBe(3);
+      await world.advance(SETTLED);
+      expect(got.flat()).toHaveLength(2);
+    });
+  });
 });
 
 describe("what a receiver may not do", () => {
