@@ -154,7 +154,8 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
     if (state === "gone" && receiving !== undefined) {
       this.#receiving.delete(id);
       receiving.restart();
-      this.streams.drop(receiving);
+      // It would wait for the acknowledgement of what it has sent.
+      if (receiving.stream !== undefined) this.streams.refuse(receiving.stream, "forgotten");
     }
     this.noteDrained();
   }

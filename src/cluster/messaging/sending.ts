@@ -420,7 +420,8 @@ export class Sending {
     this.#disconnect();
     this.reason = `refused: ${reason}`;
     // To a new member this node may not be known yet, and a receiver gives up its end when a program restarts.
-    if (reason !== "stranger" && reason !== "no-hello") this.#report(attempt.protocol.name, this.reason);
+    if (!["stranger", "no-hello", "forgotten"].includes(reason))
+      this.#report(attempt.protocol.name, this.reason);
     this.#candidates = [];
     this.#later();
   }

@@ -258,6 +258,23 @@ describe("links between two nodes", () => {
       expect(a.stats().messaging?.links.peers).toEqual([]);
     }));
 
+  it("begin again when the receiver forgets their sender, which does not wait for what was in flight", () =>
+    onOneHost(["a", "b"], async ({ a, b }, world) => {
+      const [failed, dropped] = [eventsOf(a, "protocol:failed"), eventsOf(a, "message:dropped")];
+      b.subscribe("t", { maxQueue: 1 }, never);
+      await world.advance(SETTLED);
+      publishAll(a, texts(11));
+      await world.advance(SETTLED);
+      expect(linkTo(a, b).waiting).toBe(10);
+      for (let i = 0; i < 2; i++) {
+        b.remove(a.id);
+        b.admit(a.id);
+        await world.advance(5_000);
+      }
+      expect(linkTo(a, b)).toMatchObject({ waiting: 0, lost: 10, state: "up" });
+      expect([failed, dropped]).toMatchObject([[], [{ reason: "gone", node: b.id, count: 10 }]]);
+    }));
+
   it("have a wait for room by bytes end with an acknowledgement, and when the peer is gone", () =>
     withMessaging({ highWaterMarkBytes: 1_000 }, ["a", "b"], async ({ a, b }, world) => {
       topic(b);
