@@ -205,10 +205,13 @@ export class PairStreams {
     end.onOpen();
   }
 
-  /** A stream is a receiving end's from now on, and its stream of before is not. */
+  /**
+   * A stream is a receiving end's from now on, and its stream of before is not. Greetings by two streams may come in the
+   * other order: a sending end that still has the stream of before waits for acknowledgements, and greets again.
+   */
   take(stream: PairStream, receiving: ReceivingEnd): void {
     if (receiving.stream === stream) return;
-    this.drop(receiving);
+    if (receiving.stream !== undefined) this.refuse(receiving.stream, "no-hello");
     this.#endsOf(stream).in = receiving;
     receiving.stream = stream;
   }
