@@ -333,17 +333,14 @@ export class ZreRules {
     if (peer?.ready && peer.reached) this.#remove(peer, "refused");
   }
 
-  join(group: string): boolean {
-    if (this.#groups.has(group)) return false;
+  join(group: string): void {
+    if (this.#groups.has(group)) return;
     this.#groups.add(group);
     this.#announce(ZreCommand.JOIN, group);
-    return true;
   }
 
-  leave(group: string): boolean {
-    if (!this.#groups.delete(group)) return false;
-    this.#announce(ZreCommand.LEAVE, group);
-    return true;
+  leave(group: string): void {
+    if (this.#groups.delete(group)) this.#announce(ZreCommand.LEAVE, group);
   }
 
   find(uuidOrName: string): ZrePeer[] {
