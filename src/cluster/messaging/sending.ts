@@ -240,7 +240,6 @@ export class Sending {
   /** Gives up waiting items. */
   close(): void {
     this.pause();
-    this.#rounds = 0;
     this.#loseSession();
   }
 
