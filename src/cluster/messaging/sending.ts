@@ -352,10 +352,15 @@ export class Sending {
     this.#limit(attempt);
     const { heartbeat, namespace, life, limits } = this.#links;
     const stream = attempt.stream as PairStream;
-    const { node } = stream;
+    const { node, isFull } = stream;
     // Another node may have the address now.
     if (node !== undefined && node.id !== this.id) {
       this.#failed(attempt, "key");
+      return;
+    }
+    // A peer that reads nothing, and refuses each session, would get everything again and again.
+    if (isFull) {
+      this.#failed(attempt, "the other end does not read");
       return;
     }
     const hello = encodeHello({

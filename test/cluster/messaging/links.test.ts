@@ -753,6 +753,22 @@ describe("what a receiver may not do", () => {
       await world.advance(10_000);
       expect(raw.greetings).toBeLessThan(20);
     }));
+
+  it("forget each session and read nothing: it is greeted again once it has read", () =>
+    onOneHost(["a", "b"], async ({ a, b }, world) => {
+      const { streams } = a.parts.messages.links;
+      const open = vi.spyOn(streams, "open");
+      const raw = new RawReceiver(b);
+      raw.onItems = () => encodeRefused("forgotten");
+      a.subscribe("t", ignore);
+      await world.until(() => raw.greetings === 1);
+      const stream = (await open.mock.results[0]?.value) as NodeStream;
+      const isFull = vi.spyOn(stream, "isFull", "get").mockReturnValue(true);
+      await world.advance(10_000);
+      expect([raw.greetings, linkTo(a, b).state]).toEqual([1, "waiting: tcp: the other end does not read"]);
+      isFull.mockReturnValue(false);
+      await world.until(() => raw.greetings > 1);
+    }));
 });
 
 describe("what a sender may not do", () => {
