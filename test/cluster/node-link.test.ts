@@ -210,6 +210,7 @@ it("a node that has closed ends a stream that was dialled meanwhile", async () =
   const [here] = duplexPair();
   await expect(node.link(here)).rejects.toMatchObject({ code: "EBADF" });
   expect(here.destroyed).toBe(true);
+  await expect(node.link(undefined as never)).rejects.toMatchObject({ code: "EBADF" });
 });
 
 it("what is handed in has to be a stream, and a stream of a node of this cluster", async () => {

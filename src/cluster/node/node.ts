@@ -149,7 +149,7 @@ export class ClusterNode extends ClusterNamespace {
    */
   async link(stream: Duplex): Promise<string> {
     // One that was dialled meanwhile would stay open.
-    if (this.closed) stream.destroy();
+    if (this.closed) stream?.destroy?.();
     this.checkReachable([]);
     return this.sockets.streams.link(stream);
   }
