@@ -218,6 +218,14 @@ export class Messaging extends MessagingState {
     const { id } = change.member;
     if (type === "restarted" || (type === "back" && change.restarted)) this.onMember(id, "gone");
     this.onMember(id, state);
+    if (type === "joined" || type === "lost") this.#dropReplaced(change.member.address);
+  }
+
+  /** A lost process does not return to an address that another one has: a restart in a loop would fill the memory. */
+  #dropReplaced(address: string): void {
+    const { live = [], dead = [] } = this.namespace.membership ?? {};
+    if (!live.some((member) => member.address === address)) return;
+    for (const member of dead) if (member.address === address) this.onMember(member.id, "gone");
   }
 
   // --- Life ------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import type { ClusterNode, ClusterNodeOptions, Member } from "../../../src/clust
 import type { World } from "../../../src/testing/index.js";
 import { watch } from "../../support/settled.js";
 import { worldTest } from "../../support/world-test.js";
-import { startNodes } from "../simulated.js";
+import { eventsOf, startNodes } from "../simulated.js";
 import { MemoryProtocol } from "./memory-protocol.js";
 
 const it = worldTest();
@@ -93,6 +93,29 @@ it("the routes of a lost node are kept until it is forgotten", async (world) => 
   expect(routes()).toBe(1);
   await world.advance(3_000);
   expect(routes()).toBe(0);
+});
+
+describe("a process that starts at the address of a killed one", () => {
+  for (const isSeen of [true, false])
+    it(`gives up what waited for that one, which is lost ${isSeen ? "before" : "after"} it`, async (world) => {
+      const options = { port: 7000, seeds: ["a:7000"] };
+      const [a, b] = [...(await startNodes(world, ["a", "b", "c"], options)).values()] as [
+        ClusterNode,
+        ClusterNode,
+      ];
+      await world.node("b").run(() => void b.subscribe("t", () => undefined));
+      await world.advance(2_000);
+      const gone = eventsOf(a, "message:dropped");
+      const lost = eventsOf(a, "lost");
+      world.node("b").kill();
+      void world.node("a").run(() => a.publish("t", "x"));
+      if (isSeen) await world.until(() => lost.length === 1, 10_000);
+      await startNodes(world, ["b"], options);
+      await world.until(() => gone.length === 1 && a.members().length === 3, 10_000);
+      expect(gone).toMatchObject([{ reason: "gone", node: b.id, count: 1 }]);
+      expect(lost).toHaveLength(1);
+      expect(a.stats().messaging?.routes.routes).toBe(0);
+    });
 });
 
 test("a message, and what acknowledges it, shows that its sender is there", async (world) => {
