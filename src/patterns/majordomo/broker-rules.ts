@@ -272,7 +272,7 @@ class BrokerWorkers {
   readonly #byKey = new Map<string, Worker>();
   /** By routing id: the same object while the peer is connected. */
   readonly #byId = new Map<Buffer, Worker>();
-  /** In order of the next heartbeat. */
+  /** In order of the next heartbeat, or check for silence. */
   readonly #heartbeats = new LinkedList<Worker>();
 
   constructor(limits: MajordomoBrokerLimits, effects: BrokerEffects, requests: BrokerRequests) {
@@ -310,8 +310,7 @@ class BrokerWorkers {
     this.#byKey.set(worker.key, worker);
     this.#byId.set(from, worker);
     service.workers.add(worker);
-    worker.heartbeatAt = now + this.#limits.heartbeatInterval;
-    this.#heartbeats.push(worker.heartbeatLink);
+    this.#postpone(worker, now);
     if (service.workers.size === 1) this.#effects.event({ type: "service:started", service: service.name });
     this.#effects.event({
       type: "worker:joined",
@@ -361,22 +360,25 @@ class BrokerWorkers {
       const worker = this.#heartbeats.first;
       if (worker === undefined || worker.heartbeatAt > now) break;
       const busy = worker.inFlight.length > 0 && !worker.beatsWhileBusy;
-      if (!busy && now - worker.lastSeen >= heartbeatInterval * liveness) {
-        this.remove(worker, "expired", now);
-        continue;
-      }
+      if (!busy && now - worker.lastSeen >= heartbeatInterval * liveness) this.remove(worker, "expired", now);
+      // shoal's workers get answers to their own heartbeats only.
+      else if (worker.dialect === Dialect.Shoal) this.#postpone(worker, now);
       // To busy workers, too: it proves that the connection works.
-      this.heartbeat(worker, now);
+      else this.heartbeat(worker, now);
     }
   }
 
   /** Also the answer to one: the worker's interval may be shorter. */
   heartbeat(worker: Worker, now: number): void {
-    worker.heartbeatAt = now + this.#limits.heartbeatInterval;
-    this.#heartbeats.push(worker.heartbeatLink);
+    this.#postpone(worker, now);
     const { routingId, dialect } = worker;
     const sent = this.#effects.toWorker(routingId, { kind: "heartbeat", dialect });
     if (sent === "gone") this.#requests.gone.push(worker);
+  }
+
+  #postpone(worker: Worker, now: number): void {
+    worker.heartbeatAt = now + this.#limits.heartbeatInterval;
+    this.#heartbeats.push(worker.heartbeatLink);
   }
 }
 
@@ -440,12 +442,8 @@ class BrokerClients {
     const { heartbeatInterval, liveness } = this.#limits;
     for (let client = this.#heartbeats.first; client !== undefined; client = this.#heartbeats.first) {
       if (client.heartbeatAt > now) break;
-      if (now - client.lastSeen < heartbeatInterval * liveness) {
-        client.heartbeatAt = now + heartbeatInterval;
-        this.#heartbeats.push(client.heartbeatLink);
-        continue;
-      }
-      this.#remove(client, true);
+      if (now - client.lastSeen < heartbeatInterval * liveness) this.#postpone(client, now);
+      else this.#remove(client, true);
     }
   }
 
@@ -464,8 +462,7 @@ class BrokerClients {
   #cameBack(client: Client, from: Buffer, now: number): void {
     client.routingId = from;
     this.#byId.set(from, client);
-    client.heartbeatAt = now + this.#limits.heartbeatInterval;
-    this.#heartbeats.push(client.heartbeatLink);
+    this.#postpone(client, now);
   }
 
   /** A silent client may be paused: it is notified, and sends its dropped requests again. */
@@ -481,8 +478,12 @@ class BrokerClients {
     const client = new Client(from, from.toString("latin1"), now);
     this.#byKey.set(client.key, client);
     this.#byId.set(from, client);
+    this.#postpone(client, now);
+    return client;
+  }
+
+  #postpone(client: Client, now: number): void {
     client.heartbeatAt = now + this.#limits.heartbeatInterval;
     this.#heartbeats.push(client.heartbeatLink);
-    return client;
   }
 }

@@ -4,6 +4,7 @@ import { brokerSettings } from "../../../src/patterns/majordomo/broker-options.j
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
 import {
   type AtBroker,
+  Dialect,
   decode,
   encode,
   type FromWorker,
@@ -24,9 +25,9 @@ const ask = (from: string, body = "x", now = 0): void => hear(from, now, "", "MD
 function askWithId(from: string, now: number, sequence: number, oldest = sequence): void {
   rig.hear(from, requestOf(sequence, { oldest }), now);
 }
-/** The commands and the rest of what was sent to a client of shoal's. */
-const toldTo = (client: string): string[] =>
-  sentTo(client).map(([head, ...rest]) => [head?.[6], ...rest.map(String)].join("|"));
+/** The commands and the rest of what was sent to a client or worker of shoal's. */
+const toldTo = (peer: string): string[] =>
+  sentTo(peer).map(([head, ...rest]) => [head?.[6], ...rest.map(String)].join("|"));
 /** The tag of the request that a plain worker got last. */
 const tagOf = (worker: string | Buffer): Buffer => sentTo(worker).at(-1)?.[3] as Buffer;
 const reply = (worker: string | Buffer, tag: Buffer, body: string, now = 0): void =>
@@ -211,6 +212,17 @@ describe("a worker", () => {
     hear("w1", 1_000, "", "MDPW01", 4);
     expect(sentTo("w1").map((frames) => frames.at(-1))).toEqual([Buffer.of(4)]);
     expect(rig.rules.nextWakeUp()).toBe(1_000 + heartbeatInterval);
+  });
+
+  it("of shoal's dialect has answers to its heartbeats alone, and expires when it sends none", () => {
+    rig.hear("w1", readyOf("w1", 1) as AtBroker);
+    rig.rules.tick(2_500);
+    expect(sentTo("w1")).toEqual([]);
+    rig.hear("w1", { kind: "heartbeat", dialect: Dialect.Shoal }, 2_501);
+    expect(toldTo("w1")).toEqual(["5"]);
+    for (const now of [5_001, 7_501, 10_001]) rig.rules.tick(now);
+    expect(sentTo("w1")).toEqual([]);
+    expect(rig.events.at(-2)).toMatchObject({ type: "worker:left", reason: "expired" });
   });
 
   it("whose connection is gone while it is busy is found out by the next heartbeat", () => {
