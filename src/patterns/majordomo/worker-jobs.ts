@@ -7,7 +7,6 @@
  */
 
 import { owned } from "../../core/bytes.js";
-import { NumberTable } from "../../core/collections/number-table.js";
 import { SendCredit } from "../../core/credit.js";
 import { systemClock } from "../../core/timers.js";
 import { decodeValue } from "../../kit/body.js";
@@ -122,8 +121,6 @@ export class WorkerJobs extends HandlerRuntime<Job> {
   readonly #memory: RequestMemory;
   /** Of the last request. */
   #client: ClientMemory | undefined = undefined;
-  /** By tag. */
-  readonly #open = new Map<WorkerSession, NumberTable<Job>>();
   #isStopping = false;
 
   constructor(
@@ -141,32 +138,31 @@ export class WorkerJobs extends HandlerRuntime<Job> {
   start(session: WorkerSession, delivery: Delivery): void {
     const job = new Job(session, delivery, this.#options.service);
     this.counters.requests += 1;
-    this.#openOf(session).set(delivery.number, job);
+    session.jobs.set(delivery.number, job);
     if (delivery.clientId === undefined || !this.#isRepeated(job, delivery.clientId)) this.#begin(job);
   }
 
   #begin(job: Job): void {
     const { concurrency, prefetch } = this.#options;
     if (this.#isStopping) this.#settleUnrun(job, STOPPING);
-    else if (this.hasSlot || this.queued < MAX_EXTRA + concurrency + prefetch) this.take(job);
+    else if (this.queued < MAX_EXTRA + concurrency + prefetch) this.take(job);
     else this.#settleUnrun(job, NO_ROOM);
   }
 
   cancel(session: WorkerSession, tag: number): void {
-    this.#open.get(session)?.get(tag)?.abort();
+    session.jobs.get(tag)?.abort();
   }
 
   credit(session: WorkerSession, tag: number, bytes: number): void {
-    this.#open.get(session)?.get(tag)?.credit?.granted(0, bytes);
+    session.jobs.get(tag)?.credit?.granted(0, bytes);
   }
 
   /** The session lost its broker. */
   abandon(session: WorkerSession): void {
-    const jobs = this.#open.get(session);
-    if (jobs === undefined) return;
-    this.#open.delete(session);
+    const jobs = session.jobs.values() as Job[];
+    session.jobs.clear();
     // A repetition of a request with an id gets the answer of a handler that has begun, unless it has pieces.
-    for (const job of jobs.values())
+    for (const job of jobs)
       if (job.delivery.clientId === undefined || job.credit !== undefined || !job.hasSlot) job.abort();
   }
 
@@ -179,15 +175,6 @@ export class WorkerJobs extends HandlerRuntime<Job> {
 
   override get hasSlot(): boolean {
     return super.hasSlot && this.unsentBytes <= this.#options.maxReplyBytes;
-  }
-
-  #openOf(session: WorkerSession): NumberTable<Job> {
-    let jobs = this.#open.get(session);
-    if (jobs === undefined) {
-      jobs = new NumberTable<Job>();
-      this.#open.set(session, jobs);
-    }
-    return jobs;
   }
 
   /** @returns whether it is a repetition, which the outcome of the first one answers */
@@ -295,7 +282,7 @@ export class WorkerJobs extends HandlerRuntime<Job> {
     this.#leave(job);
     job.session = newest.session;
     job.delivery = newest.delivery;
-    this.#openOf(job.session).set(job.delivery.number, job);
+    job.session.jobs.set(job.delivery.number, job);
     const sending = session.failure(delivery, SUPERSEDED);
     this.counters[sending === false ? "stale" : "cancelled"] += 1;
   }
@@ -332,8 +319,8 @@ export class WorkerJobs extends HandlerRuntime<Job> {
 
   /** Plain brokers' deliveries have one tag: it may be a later one's. */
   #leave(job: Job): void {
-    const open = this.#open.get(job.session);
-    if (open?.get(job.delivery.number) === job) open.delete(job.delivery.number);
+    const { jobs } = job.session;
+    if (jobs.get(job.delivery.number) === job) jobs.delete(job.delivery.number);
   }
 
   #ended(job: Job, sent: boolean): void {

@@ -10,7 +10,9 @@
  * Each READY uses a new connection, so messages for an earlier registration never arrive here.
  */
 
+import { NumberTable } from "../../core/collections/number-table.js";
 import { backOff } from "../../core/timers.js";
+import type { HandlerJob } from "../../kit/handler-runtime.js";
 import type { Sending } from "../../kit/sockets.js";
 import {
   type Answer,
@@ -80,6 +82,8 @@ export type ReplySending = Sending | false;
 type State = "away" | "asking" | "ready" | "ended";
 
 export class WorkerSession {
+  /** Unanswered requests by tag. */
+  readonly jobs = new NumberTable<HandlerJob>();
   readonly #options: SessionOptions;
   readonly #effects: SessionEffects;
   readonly #random: () => number;
