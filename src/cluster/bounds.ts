@@ -6,7 +6,7 @@
 /** Including dead ones. */
 export const MAX_MEMBERS = 16_384;
 export const MAX_REMOVALS = 1_024;
-/** Senders waiting for their first ack. */
+/** Senders waiting for their first ack, and members without details that messages wait for; more are refused. */
 export const MAX_NEW_MEMBERS = 256;
 /** Addresses from configuration or discovery without a member, or of a discovery client; more are refused. */
 export const MAX_SEEDS = 1_024;

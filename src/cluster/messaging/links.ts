@@ -17,7 +17,7 @@ import {
   UnroutableError,
 } from "../../core/errors.js";
 import { IdleWaits, ignore, neverLate, waitFor, withTimeout } from "../../core/waiter.js";
-import { MAX_ADDRESS } from "../bounds.js";
+import { MAX_ADDRESS, MAX_NEW_MEMBERS } from "../bounds.js";
 import type { Member } from "../membership/members.js";
 import { HELD_TIME, LINK_IDLE_LOOKS, LISTEN_TIMEOUT, MIN_ITEM_LIMIT, OPEN_TIMEOUT } from "./bounds.js";
 import type { LinkProtocol, LinkResponder, LinkWay, PairStream, PairStreams } from "./pair-streams.js";
@@ -58,6 +58,8 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   readonly life = randomBytes(8).toString("hex");
   /** By id. */
   readonly #sending = new Map<string, Sending>();
+  /** Of these, ids of members whose details have not come. A member can invent as many as it likes. */
+  readonly #strangers = new Set<string>();
   readonly #receiving = new Map<string, Receiving>();
   /** Some may never settle. */
   readonly #listening = new Set<Promise<ProtocolListener>>();
@@ -133,15 +135,17 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   onMember(id: string, state: "alive" | "lost" | "gone"): void {
     const member = state === "alive" ? this.live(id) : undefined;
     const advert = decodeAdvert(member?.details.props[MESSAGES_PROP]);
-    const isOut = advert === undefined && (state === "gone" || member?.hasDetails === true);
+    const isStranger = state === "lost" && this.#strangers.has(id);
+    const isOut = advert === undefined && (state === "gone" || isStranger || member?.hasDetails === true);
+    if (advert !== undefined || isOut) this.#strangers.delete(id);
     const sending = this.#sending.get(id);
     if (sending !== undefined && advert !== undefined) {
       sending.maxItem = Math.min(this.maxItem, advert.maxItem);
       sending.changed();
     } else if (sending !== undefined && isOut) {
       // A new member that turns out to take no messages has lost none.
-      const lost = state === "gone" ? sending.waitingMessages : 0;
-      sending.reason = state === "gone" ? "it is lost or gone" : "it takes no messages";
+      const lost = state === "alive" ? 0 : sending.waitingMessages;
+      sending.reason = state === "alive" ? "it takes no messages" : "it is lost or gone";
       sending.close();
       this.firstSession = Math.max(this.firstSession, sending.window.session);
       this.#sending.delete(id);
@@ -352,6 +356,13 @@ export class NodeLinks implements SendingEffects, ReceivingEffects, LinkResponde
   #open(to: string): Sending | undefined {
     const member = this.live(to);
     if (this.#closing !== undefined || member === undefined || !this.takesPart(to)) return undefined;
+    if (!member.hasDetails) {
+      if (this.#strangers.size >= MAX_NEW_MEMBERS) {
+        this.namespace.sockets.count("messages:stranger");
+        return undefined;
+      }
+      this.#strangers.add(to);
+    }
     const advert = decodeAdvert(member.details.props[MESSAGES_PROP]);
     const sending = new Sending(this, member);
     sending.maxItem = Math.min(this.maxItem, advert?.maxItem ?? MIN_ITEM_LIMIT);

@@ -1,5 +1,6 @@
 /** Links between nodes in virtual time: what they keep, by which protocol they go, and what an end of one may not do. */
 import { describe, expect, it, vi } from "vitest";
+import { MAX_NEW_MEMBERS } from "../../../src/cluster/bounds.js";
 import { NO_DETAILS } from "../../../src/cluster/details.js";
 import { createId } from "../../../src/cluster/identity.js";
 import {
@@ -190,6 +191,21 @@ describe("links with a node that was just met", () => {
       const closed = a.close({ linger: -1 });
       learn({ hasDetails: true, details: NO_DETAILS });
       await closed;
+    }));
+
+  it("keep a bounded number of invented ones waiting, and nothing once those are lost", () =>
+    onOneHost(["a", "b"], async ({ a, b }) => {
+      const { links } = a.parts.messages;
+      knows(a, b)({ hasDetails: false, details: NO_DETAILS, isLive: true, name: "ghost" });
+      const ghosts = Array.from({ length: MAX_NEW_MEMBERS + 1 }, createId) as [string, ...string[]];
+      const give = (id: string) => links.send(id, MessageKind.DIRECT, Buffer.from("x"));
+      expect(ghosts.map(give).indexOf("unreachable")).toBe(MAX_NEW_MEMBERS);
+      expect(a.stats().dropped["messages:stranger"]).toBe(1);
+      const dropped = eventsOf(a, "message:dropped");
+      for (const id of ghosts) links.onMember(id, "lost");
+      expect(dropped[0]).toMatchObject({ reason: "gone", count: 1 });
+      expect(links.stats().peers).toEqual([]);
+      expect(give(ghosts[0])).toBe("sent");
     }));
 });
 
