@@ -404,7 +404,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     if (!this.#timed) {
       this.#time = this.#timer.now();
       this.#timed = true;
-      process.nextTick(this.#turnOnEnd);
+      setImmediate(this.#turnOnEnd);
     }
     return this.#time;
   }
