@@ -114,7 +114,6 @@ export const ANSWERS: Layout<Answer> = {
 
 /** @returns room for `needed` bytes, with the first `used` ones */
 function grown(memory: Buffer, used: number, needed: number): Buffer {
-  if (needed <= memory.length) return memory;
   const larger = Buffer.allocUnsafeSlow(Math.max(needed, 2 * memory.length));
   memory.copy(larger, 0, 0, used);
   return larger;
@@ -131,16 +130,20 @@ class Members {
   #from = 0;
   #to = 0;
 
-  add<M extends Member>(layout: Layout<M>, message: M): void {
+  /** @param bytes upper bound of the body's */
+  add<M extends Member>(layout: Layout<M>, message: M, bytes: number): void {
     const start = this.#end;
-    this.#bodies = grown(this.#bodies, start, start + message.body.bytes);
+    const at = this.#at;
+    const next = at + layout.entry;
+    if (start + bytes > this.#bodies.length) this.#bodies = grown(this.#bodies, start, start + bytes);
+    if (next > this.#index.length) this.#index = grown(this.#index, at, next);
     this.#append(message.body);
-    this.#index = grown(this.#index, this.#at, this.#at + layout.entry);
-    layout.write(this.#index, this.#at, message);
-    this.#at += layout.entry;
+    const index = this.#index;
+    layout.write(index, at, message);
     const length = this.#end - start;
-    this.#index[this.#at - 2] = length >>> 8;
-    this.#index[this.#at - 1] = length;
+    index[next - 2] = length >>> 8;
+    index[next - 1] = length;
+    this.#at = next;
   }
 
   /** @returns index and bodies; the next batch may be filled */
@@ -186,7 +189,7 @@ const spare: Members[] = [];
 
 function membersOf<M extends Member>(layout: Layout<M>, first: M): Members {
   const members = spare.pop() ?? new Members();
-  members.add(layout, first);
+  members.add(layout, first, first.body.bytes);
   return members;
 }
 
@@ -237,7 +240,7 @@ export class Batcher<P, M extends Member> {
       if (batch.peer !== peer || !layout.follows(message, batch.first)) continue;
       if (batch.count === MAX_BATCH_MEMBERS || batch.bytes + bytes > MAX_BATCH_BYTES) continue;
       batch.members ??= membersOf(layout, batch.first);
-      batch.members.add(layout, message);
+      batch.members.add(layout, message, bytes);
       batch.count += 1;
       batch.bytes += bytes;
       return true;
