@@ -1,7 +1,7 @@
 /**
  * Batches: small messages to one peer, sent as one at the end of a turn. Rules see ordinary messages. With 1,000
- * requests in flight, a request without batches takes more than twice the processor time; with batches that each hop
- * handled as a whole it took 0.85, for 1,500 lines more.
+ * requests in flight, a request without batches takes more than twice the processor time. Hops that handled a batch as
+ * a whole took 0.85 of it, and 1,500 lines more.
  *
  *   head of the first member, with the command of a batch | index | bodies
  *
