@@ -104,10 +104,12 @@ export class DriverTimer {
     if (!this.#held) this.#timer.unref();
   }
 
-  // What came during a pause is read first.
+  // After a pause queued messages are read first.
   #timerOnFired = (): void => {
     this.#timer = undefined;
-    setImmediate(this.#tick);
+    const late = this.#clock.now() - this.stalled - this.#due > this.#maxStep;
+    if (late) setImmediate(this.#tick);
+    else this.#tick();
   };
 
   #tick = (): void => {
