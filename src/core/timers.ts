@@ -104,12 +104,10 @@ export class DriverTimer {
     if (!this.#held) this.#timer.unref();
   }
 
-  // After a pause queued messages are read first.
+  // What came during a pause is read first.
   #timerOnFired = (): void => {
     this.#timer = undefined;
-    const late = this.#clock.now() - this.stalled - this.#due > this.#maxStep;
-    if (late) setImmediate(this.#tick);
-    else this.#tick();
+    setImmediate(this.#tick);
   };
 
   #tick = (): void => {

@@ -61,7 +61,18 @@ it("is not set again once it is due", async () => {
   // Set again, it would fire at once.
   await vi.advanceTimersByTimeAsync(1);
   expect(ticks).toEqual([]);
-  await vi.advanceTimersByTimeAsync(49);
+  await vi.advanceTimersByTimeAsync(50);
   expect(ticks).toHaveLength(1);
+  timer.stop();
+});
+
+it("hears what came before it ticks, after a short pause as well", async () => {
+  const { timer, rules, ticks, jump } = world(50);
+  timer.start(rules);
+  jump(70);
+  setTimeout(() => (rules.next = 200), 50); // Stands for what is read after the timers.
+  vi.spyOn(rules, "tick").mockImplementation(() => ticks.push(rules.next as number));
+  await vi.advanceTimersByTimeAsync(52);
+  expect(ticks).toEqual([200]);
   timer.stop();
 });

@@ -8,7 +8,9 @@ import { ignore } from "../../../src/core/waiter.js";
 
 const LIMITS = { nodeRoutes: 1_000, nodeBytes: 20_000, nodeWanted: 100, routes: 2_500, bytes: 100_000 };
 
-beforeAll(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] }));
+beforeAll(
+  () => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setImmediate", "performance"] }),
+);
 afterAll(() => void vi.useRealTimers());
 
 interface Flight {
