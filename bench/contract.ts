@@ -193,6 +193,8 @@ export interface Scenario {
   readonly scales?: boolean;
   /** Whether sides in Node report the bytes that V8 promotes to its old generation. Default false. */
   readonly promoted?: boolean;
+  /** Whether the sides are warm before they are ready, so that the runner need not look for a warm-up. Default false. */
+  readonly warms?: boolean;
   /** Timeout of a run in seconds. Default 60 (smoke: 20). */
   readonly timeout?: number;
   roles(chosen: Case, count: number, warmup: number): readonly RoleSpec[];

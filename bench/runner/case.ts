@@ -1,7 +1,8 @@
 /**
  * One case: rounds of all implementations, in turns of a quarter second, or one after the other (A B C, B C A, …) where
- * a pause would change the figure, until the stopping rule ends it. The first runs of each do not count: they find the number of messages for the wanted duration, and the warm-up after which more
- * warm-up makes no difference. A failing implementation leaves the case; the others continue.
+ * a pause would change the figure, until the stopping rule ends it. The first runs of each do not count. They find the
+ * number of messages for the wanted duration and, unless the sides warm themselves, the warm-up after which more makes
+ * no difference. A failing implementation leaves the case; the others continue.
  */
 import { type Case, type Contender, deliveriesOf, type Scenario, type SideReport } from "../contract.js";
 import type { CaseKey, CaseRecord, FailedRecord, RunRecord } from "../report/records.js";
@@ -133,7 +134,7 @@ export async function runCase(
     if (!settings.smoke && scenario.scales !== false)
       for (const lane of [...lanes]) {
         const starting = await scale(lane);
-        if (starting !== undefined) await warm(lane, starting);
+        if (starting !== undefined && !scenario.warms) await warm(lane, starting);
       }
     const same = lanes.filter(({ contender }) => settings.sameWork?.includes(contender));
     for (const part of ["count", "warmup"] as const) {

@@ -174,6 +174,7 @@ export const CLUSTERS: readonly Scenario[] = [
     question: "How many requests a second does one node of a cluster answer for another one?",
     ...kit.REQUESTS,
     promoted: true,
+    warms: true,
     transports: ["tcp"],
     sizes: [64],
     parameters: { window: { values: [1, 256], smoke: [1, 16], help: "requests in flight" } },

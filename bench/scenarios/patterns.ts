@@ -79,6 +79,7 @@ export const PATTERNS: readonly Scenario[] = [
     question: "How many requests a second go through a broker to its workers and back?",
     ...kit.REQUESTS,
     promoted: true,
+    warms: true,
     transports: BOTH,
     sizes: SIZES,
     parameters: {
@@ -117,6 +118,7 @@ export const PATTERNS: readonly Scenario[] = [
     name: "majordomo-growth",
     question: "Does a request cost more when the broker has many services and idle workers?",
     metric: kit.REQUESTS.metric,
+    warms: true,
     transports: BOTH,
     sizes: SIZES,
     parameters: {

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { bench } from "../../bench/main.js";
 import { planOf } from "../../bench/options.js";
-import { type Asker, askOnSchedule } from "../../bench/peers/node/roles/asking.js";
+import { type Asker, askOnSchedule, askPipelined, untilSteady } from "../../bench/peers/node/roles/asking.js";
 import type { Outcome, Side } from "../../bench/peers/node/side.js";
 
 const SIZE = 16;
@@ -43,6 +43,41 @@ it("the client of a broker on schedule counts from when a request was due: a pau
   // Of 100 requests about 50 were due in the pause: a client that waited for replies would have seen one.
   expect(outcome?.latency?.["75"]).toBeGreaterThan(10_000);
   expect(outcome?.latency?.["100"]).toBeGreaterThan(45_000);
+});
+
+it("a client with requests in flight is ready when twice as many are no faster, and asks the counted ones then", async () => {
+  const done: number[] = [];
+  const perRequest = [9, 5, 3, 2.9, 2];
+  await untilSteady(
+    1e6,
+    async (requests) => ((perRequest[done.push(requests) - 1] as number) * requests) / 1e3,
+  );
+  expect(done).toEqual([10_000, 20_000, 40_000, 80_000]);
+
+  let asked = 0;
+  let before = 0;
+  const echo: Asker = {
+    onReply: () => undefined,
+    ask(_, body) {
+      asked += 1;
+      setImmediate(echo.onReply, body);
+    },
+    close: async () => undefined,
+  };
+  const { told, side: player } = side({ window: 4 });
+  const ready = async () => {
+    before = asked;
+  };
+  await askPipelined(Object.assign(player, { ready }), echo);
+  expect(before).toBeGreaterThanOrEqual(3 * (WARMUP >> 2));
+  expect(asked - before).toBe(WARMUP + COUNT);
+  expect(told).toEqual([expect.objectContaining({ messages: COUNT, ordered: true })]);
+});
+
+it("a warm-up that gets faster for ever ends after seconds", async () => {
+  let last = 0;
+  await untilSteady(10_000, async (requests) => (last = Math.sqrt(requests) * 10));
+  expect(last).toBeGreaterThanOrEqual(2_000);
 });
 
 describe("a plan", () => {

@@ -59,6 +59,7 @@ export interface Asker {
 class Exchanges {
   readonly #side: Side;
   readonly #asker: Asker;
+  readonly #warmup: number;
   readonly #bodies: Bodies;
   readonly #checker: OnceChecker;
   readonly #latencies: Latencies;
@@ -68,13 +69,14 @@ class Exchanges {
   /** Called after each reply. */
   next: () => void = () => undefined;
 
-  constructor(side: Side, asker: Asker) {
+  constructor(side: Side, asker: Asker, warmup = side.warmup, count = side.count) {
     this.#side = side;
     this.#asker = asker;
+    this.#warmup = warmup;
     this.#bodies = new Bodies(side.size);
-    this.#checker = new OnceChecker(side.size, side.warmup, side.count);
-    this.#left = new Float64Array(side.warmup + side.count);
-    this.#latencies = new Latencies(side.count);
+    this.#checker = new OnceChecker(side.size, warmup, count);
+    this.#left = new Float64Array(warmup + count);
+    this.#latencies = new Latencies(count);
     asker.onReply = (reply) => this.#take(reply);
   }
 
@@ -97,7 +99,7 @@ class Exchanges {
     const k = reply.readUInt32BE(0);
     this.#latencies.record((performance.now() - (this.#left[k] as number)) * 1e6);
     this.received += 1;
-    const { warmup } = this.#side;
+    const warmup = this.#warmup;
     if (this.received === warmup >> 1 || this.received === warmup) this.#side.begin(this.received !== warmup);
     this.next();
   }
@@ -115,11 +117,39 @@ function inWindow(exchanges: Exchanges, window: number, total: number): Promise<
   });
 }
 
-/** Sends a request for each reply, with `window` in flight. */
+/** First requests at most, and ms of the last ones. */
+const FIRST = 10_000;
+const LONG_ENOUGH = 2_000;
+const STEADY = 1.05;
+
+/**
+ * Repeats work with twice as many requests, until its rate is steady: twice as many are no more than 5 % faster.
+ *
+ * @param work does this many, and returns the ms that they took
+ */
+export async function untilSteady(first: number, work: (requests: number) => Promise<number>): Promise<void> {
+  let before = Number.POSITIVE_INFINITY;
+  for (let requests = Math.min(FIRST, Math.max(1, first)); ; requests *= 2) {
+    const time = await work(requests);
+    if ((time / requests) * STEADY >= before || time >= LONG_ENOUGH) return;
+    before = time / requests;
+  }
+}
+
+/**
+ * Sends a request for each reply, with `window` in flight. It is ready when its rate is steady: the processes of ten
+ * thousand workers need ten times the warm-up of a hundred.
+ */
 export async function askPipelined(side: Side, asker: Asker): Promise<void> {
+  const window = side.number("window", 1);
+  await untilSteady(side.warmup >> 2, async (requests) => {
+    const from = performance.now();
+    await inWindow(new Exchanges(side, asker, 0, requests), window, requests);
+    return performance.now() - from;
+  });
   const exchanges = new Exchanges(side, asker);
   await side.ready();
-  await inWindow(exchanges, side.number("window", 1), side.warmup + side.count);
+  await inWindow(exchanges, window, side.warmup + side.count);
   side.end();
   await side.done(exchanges.outcome());
   await asker.close();
