@@ -56,19 +56,9 @@ const SLAB = 262_144;
 /** What batches have for members. */
 type Member = Request | Answer;
 
-export interface Layout<M extends Member> {
-  /** Of a batch. */
-  readonly command: number;
-  readonly entry: number;
-  /** Whether a message may be in a batch, apart from its body. */
-  takes(message: M): boolean;
-  /** Whether it may be in one that starts with `first`. */
-  follows(message: M, first: M): boolean;
-  /** Writes an entry but for its length. */
-  write(index: Buffer, at: number, message: M): void;
-  /** Changes a member of the batch to that of an entry. */
-  read(index: Buffer, at: number, message: Mutable<M>): void;
-}
+/** Bytes of an entry. */
+const REQUEST_ENTRY = 14;
+const ANSWER_ENTRY = 6;
 
 /** By subtraction, which leaves small integers as they are: a division would make each a number on the heap. */
 function upperOf(sequence: number): number {
@@ -84,34 +74,37 @@ function areNear(
   return isSame && upperOf(one) === upperOf(other);
 }
 
-export const REQUESTS: Layout<Request> = {
-  command: Command.Requests,
-  entry: 14,
-  takes: ({ dialect, clientId, attempt, headers }) =>
-    dialect === Dialect.Shoal && clientId !== undefined && attempt === 1 && headers.length === 0,
-  follows: (request, first) => request.service === first.service && areNear(request, first),
-  write(index, at, { number, sequence, time }) {
-    writeUint32(index, at, number);
-    writeUint32(index, at + 4, sequence);
-    writeUint32(index, at + 8, time);
-  },
-  read(index, at, request) {
-    request.number = readUint32(index, at);
-    request.sequence = upperOf(request.sequence) + readUint32(index, at + 4);
-    request.time = readUint32(index, at + 8) | 0;
-  },
-};
+// V8 inlines a call that always has one target. With an object of functions for each kind, a broker took 8 % more.
 
-export const ANSWERS: Layout<Answer> = {
-  command: Command.Answers,
-  entry: 6,
-  takes: ({ dialect, final, pieces }) => dialect === Dialect.Shoal && final && pieces === 0,
-  follows: (answer, first) => answer.address === first.address,
-  write: (index, at, { number }) => writeUint32(index, at, number),
-  read(index, at, answer) {
-    answer.number = readUint32(index, at);
-  },
-};
+/** Whether a message may be in a batch, apart from its body. */
+function joins(message: Member): boolean {
+  if (message.dialect !== Dialect.Shoal) return false;
+  if (message.kind === "answer") return message.final && message.pieces === 0;
+  return message.clientId !== undefined && message.attempt === 1 && message.headers.length === 0;
+}
+
+/** Whether it may be in a batch that starts with `first`, of the same kind. */
+function follows(message: Member, first: Member): boolean {
+  if (message.kind === "answer") return message.address === first.address;
+  return message.service === (first as Request).service && areNear(message, first as Request);
+}
+
+/** Writes an entry but for its length. @returns the position after it */
+function writeEntry(index: Buffer, at: number, message: Member): number {
+  writeUint32(index, at, message.number);
+  if (message.kind === "answer") return at + ANSWER_ENTRY;
+  writeUint32(index, at + 4, message.sequence);
+  writeUint32(index, at + 8, message.time);
+  return at + REQUEST_ENTRY;
+}
+
+/** Changes a member of a batch to that of an entry. */
+function readEntry(index: Buffer, at: number, message: Mutable<Request> | Mutable<Answer>): void {
+  message.number = readUint32(index, at);
+  if (message.kind === "answer") return;
+  message.sequence = upperOf(message.sequence) + readUint32(index, at + 4);
+  message.time = readUint32(index, at + 8) | 0;
+}
 
 /** @returns room for `needed` bytes, with the first `used` ones */
 function grown(memory: Buffer, used: number, needed: number): Buffer {
@@ -132,15 +125,14 @@ class Members {
   #to = 0;
 
   /** @param bytes upper bound of the body's */
-  add<M extends Member>(layout: Layout<M>, message: M, bytes: number): void {
+  add(message: Member, bytes: number): void {
     const start = this.#end;
     const at = this.#at;
-    const next = at + layout.entry;
     if (start + bytes > this.#bodies.length) this.#bodies = grown(this.#bodies, start, start + bytes);
-    if (next > this.#index.length) this.#index = grown(this.#index, at, next);
+    if (at + REQUEST_ENTRY > this.#index.length) this.#index = grown(this.#index, at, at + REQUEST_ENTRY);
     this.#append(message.body);
     const index = this.#index;
-    layout.write(index, at, message);
+    const next = writeEntry(index, at, message);
     const length = this.#end - start;
     index[next - 2] = length >>> 8;
     index[next - 1] = length;
@@ -188,9 +180,9 @@ class Members {
 /** Unused ones: with new ones for each batch a broker takes 2.2 to 2.5 µs a pipelined request in place of 1.7. */
 const spare: Members[] = [];
 
-function membersOf<M extends Member>(layout: Layout<M>, first: M): Members {
+function membersOf(first: Member): Members {
   const members = spare.pop() ?? new Members();
-  members.add(layout, first, first.body.bytes);
+  members.add(first, first.body.bytes);
   return members;
 }
 
@@ -208,7 +200,6 @@ interface Batch<P, M> {
 /** Keeps no message but the first of a batch: senders use one object for all. */
 export class Batcher<P, M extends Member> {
   readonly #role: Role;
-  readonly #layout: Layout<M>;
   readonly #send: (peer: P, message: Frames, first: M, count: number) => void;
   readonly #soon: () => void;
   #open: Batch<P, M>[] = [];
@@ -220,12 +211,10 @@ export class Batcher<P, M extends Member> {
    */
   constructor(
     role: Role,
-    layout: Layout<M>,
     send: (peer: P, message: Frames, first: M, count: number) => void,
     soon: (flush: () => void) => void = process.nextTick,
   ) {
     this.#role = role;
-    this.#layout = layout;
     this.#send = send;
     const flush = (): void => this.flush();
     this.#soon = () => soon(flush);
@@ -233,15 +222,14 @@ export class Batcher<P, M extends Member> {
 
   /** @returns `false` if it must be sent alone, after {@link flush} */
   add(peer: P, message: M): boolean {
-    const layout = this.#layout;
     const { bytes } = message.body;
-    if (bytes > MAX_BATCH_BODY || !layout.takes(message)) return false;
+    if (bytes > MAX_BATCH_BODY || !joins(message)) return false;
     for (let i = this.#open.length - 1; i >= 0; i--) {
       const batch = this.#open[i] as Batch<P, M>;
-      if (batch.peer !== peer || !layout.follows(message, batch.first)) continue;
+      if (batch.peer !== peer || !follows(message, batch.first)) continue;
       if (batch.count === MAX_BATCH_MEMBERS || batch.bytes + bytes > MAX_BATCH_BYTES) continue;
-      batch.members ??= membersOf(layout, batch.first);
-      batch.members.add(layout, message, bytes);
+      batch.members ??= membersOf(batch.first);
+      batch.members.add(message, bytes);
       batch.count += 1;
       batch.bytes += bytes;
       return true;
@@ -269,7 +257,7 @@ export class Batcher<P, M extends Member> {
     const message = encode(this.#role, first);
     if (members !== undefined) {
       const [head] = message as [Buffer];
-      head[COMMAND] = this.#layout.command;
+      head[COMMAND] = first.kind === "answer" ? Command.Answers : Command.Requests;
       message.splice(1, message.length, ...members.take());
       if (spare.length < MAX_OPEN) spare.push(members);
     }
@@ -310,13 +298,13 @@ function isWhole(frames: readonly Buffer[], at: number, entry: number): boolean 
  * @param member decoded as the first one
  * @param at index of the second frame
  */
-function expand<M extends Member>(
-  { entry, read }: Layout<M>,
-  member: Mutable<M>,
+function expand(
+  member: Mutable<Request> | Mutable<Answer>,
   frames: readonly Buffer[],
   at: number,
   take: (message: Member | Fault) => void,
 ): void {
+  const entry = member.kind === "answer" ? ANSWER_ENTRY : REQUEST_ENTRY;
   if (!isWhole(frames, at, entry)) {
     take(fault("body", member.kind === "answer" ? Dialect.Shoal : undefined));
     return;
@@ -327,9 +315,9 @@ function expand<M extends Member>(
   let from = byteOffset;
   for (let next = 0; next < index.length; next += entry) {
     const to = from + readUint16(index, next + entry - 2);
-    read(index, next, member);
+    readEntry(index, next, member);
     member.body = Body.within(buffer, from, to);
-    take(member as M);
+    take(member);
     from = to;
   }
 }
@@ -345,13 +333,12 @@ export function messagesAt<R extends Receiver>(
   take: (message: Received[R] | Fault) => void,
 ): void {
   const message: Received[Receiver] = decode(receiver, frames);
-  const takeMember = take as (message: Member | Fault) => void;
   const at = receiver === "broker" ? 2 : 1;
   const command = frames[at - 1]?.[COMMAND];
-  if (message.kind === "request" && command === Command.Requests)
-    expand(REQUESTS, message, frames, at, takeMember);
-  else if (message.kind === "answer" && command === Command.Answers)
-    expand(ANSWERS, message, frames, at, takeMember);
+  const isBatch =
+    (message.kind === "request" && command === Command.Requests) ||
+    (message.kind === "answer" && command === Command.Answers);
+  if (isBatch) expand(message, frames, at, take as (message: Member | Fault) => void);
   else take(message as Received[R]);
 }
 
@@ -394,8 +381,7 @@ export class BatchingDealer<R extends Role> {
     this.#events = events;
     this.#dealer = dealer;
     this.#queue = new SendQueue(dealer, () => events.writable?.());
-    const layout = (role === "client" ? REQUESTS : ANSWERS) as Layout<Request | Answer>;
-    this.#batches = new Batcher(role, layout, (_, message) => void this.#queue.send(message));
+    this.#batches = new Batcher(role, (_, message) => void this.#queue.send(message));
     // The event overtakes messages read in this turn or still queued.
     dealer.events.on("disconnect", () =>
       setImmediate(() => {

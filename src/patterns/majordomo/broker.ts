@@ -9,7 +9,7 @@ import { RouterReader } from "../../kit/router-reader.js";
 import type { DeliveryResult } from "../../sockets/index.js";
 import { deliverNow, forwards, ownSockets, queuedBytesFor } from "../../sockets/internal.js";
 import { Router } from "../../sockets/request-reply.js";
-import { ANSWERS, Batcher, messagesAt, REQUESTS, takingBatches } from "./batch.js";
+import { Batcher, messagesAt, takingBatches } from "./batch.js";
 import {
   brokerSettings,
   EVENTS,
@@ -48,12 +48,12 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
   readonly #rules: BrokerRules;
   readonly #timer: DriverTimer;
   readonly #gate: ServerGate | undefined;
-  readonly #deliveries = new Batcher<Buffer, Request>("worker", REQUESTS, (worker, message) => {
+  readonly #deliveries = new Batcher<Buffer, Request>("worker", (worker, message) => {
     if (deliverNow(this.#router, [worker, ...message]) === "sent") return;
     this.#rules.unreachable(worker);
     this.#timer.update();
   });
-  readonly #answers = new Batcher<Buffer, Answer>("client", ANSWERS, (client, message, first, count) => {
+  readonly #answers = new Batcher<Buffer, Answer>("client", (client, message, first, count) => {
     const sent = deliverNow(this.#router, [client, ...message]);
     if (sent !== "sent") this.#rules.unanswered(first, count, sent);
   });

@@ -1,6 +1,5 @@
 /** Majordomo's three dialects, whatever is in a message: what is taken has the form that wire.ts and batch.ts draw. */
 import { expect, test } from "vitest";
-import { ANSWERS, REQUESTS } from "../../../src/patterns/majordomo/batch.js";
 import {
   Body,
   beatInterval,
@@ -65,10 +64,10 @@ const answer = (i: number) => answerOf(i, { body: small(i) });
 const delivery = (i: number) => deliveryOf(i, { body: small(i) });
 const reply = (i: number) => ({ ...replyTo(deliveryOf(i), true, 0), body: small(i) });
 const batch = {
-  requests: batchOf("client", REQUESTS, TWO.map(request)),
-  answers: batchOf("client", ANSWERS, TWO.map(answer)),
-  deliveries: batchOf("worker", REQUESTS, TWO.map(delivery)),
-  replies: batchOf("worker", ANSWERS, TWO.map(reply)),
+  requests: batchOf("client", TWO.map(request)),
+  answers: batchOf("client", TWO.map(answer)),
+  deliveries: batchOf("worker", TWO.map(delivery)),
+  replies: batchOf("worker", TWO.map(reply)),
 };
 
 /** The bodies of a batch are its last frame, one behind the other; those of another message are its last frames. */

@@ -2,13 +2,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { Context, Dealer, Router } from "../../../src/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../../src/patterns/index.js";
-import {
-  ANSWERS,
-  Batcher,
-  BatchingDealer,
-  type Layout,
-  REQUESTS,
-} from "../../../src/patterns/majordomo/batch.js";
+import { Batcher, BatchingDealer } from "../../../src/patterns/majordomo/batch.js";
 import {
   type Answer,
   Body,
@@ -48,7 +42,6 @@ function batcher() {
   let flush = (): void => undefined;
   const batches = new Batcher<number, Request>(
     "client",
-    REQUESTS,
     (peer, message, _, count) => {
       const frames = message.map((frame) => Buffer.from(frame as Buffer));
       const bodies = readAtBroker([PEER, ...frames]).map(bodyOf);
@@ -120,36 +113,36 @@ describe("what is gathered", () => {
   });
 
   it.each([
-    ["deliveries that are a second attempt", REQUESTS, deliveryOf(1, { attempt: 2 })],
-    ["deliveries of a plain client", REQUESTS, deliveryOf(1, NO_ID)],
-    ["pieces of an answer", ANSWERS, answerOf(1, { final: false, body: Body.of(["x"]) })],
-    ["the end of pieces", ANSWERS, replyTo(deliveryOf(1), true, 1, "x")],
-  ] as const)("has no %s", (_, layout, message) => {
+    ["deliveries that are a second attempt", deliveryOf(1, { attempt: 2 })],
+    ["deliveries of a plain client", deliveryOf(1, NO_ID)],
+    ["pieces of an answer", answerOf(1, { final: false, body: Body.of(["x"]) })],
+    ["the end of pieces", replyTo(deliveryOf(1), true, 1, "x")],
+  ] as const)("has no %s", (_, message) => {
     const nothing = (): void => undefined;
-    const batches = new Batcher("worker", layout as Layout<Answer>, nothing, nothing);
-    expect(batches.add(1, message as Answer)).toBe(false);
+    const batches = new Batcher("worker", nothing, nothing);
+    expect(batches.add(1, message)).toBe(false);
   });
 });
 
 it("a batch is read as its messages: at a worker, at a client, and answers of a worker at a broker", () => {
   const members = [1, 2].map((i) => deliveryOf(i, { ...idOf(2 ** 33 + i), oldest: 2 ** 33, time: i }));
-  const read = readAtWorker(batchOf("worker", REQUESTS, members));
+  const read = readAtWorker(batchOf("worker", members));
   expect(read.map(bodyOf)).toEqual(["1", "2"]);
   expect(read).toMatchObject(
     members.map(({ number, sequence, oldest, time }) => ({ number, sequence, oldest, time, attempt: 1 })),
   );
   const answers = [1, 2].map((i) => answerOf(i, { body: Body.of([`${i}!`]) }));
-  const told = readAtClient(batchOf("client", ANSWERS, answers));
+  const told = readAtClient(batchOf("client", answers));
   expect(told.map(bodyOf)).toEqual(["1!", "2!"]);
   expect(told).toMatchObject(answers.map(({ number }) => ({ number, final: true, pieces: 0 })));
   const replies = read.map((delivery) => replyTo(delivery as Request, true, 0, "é"));
-  const heard = readAtBroker([PEER, ...batchOf("worker", ANSWERS, replies)]);
+  const heard = readAtBroker([PEER, ...batchOf("worker", replies)]);
   expect(heard.map(bodyOf)).toEqual(["é", "é"]);
   expect(heard).toMatchObject([{ number: 1 }, { number: 2 }]);
 });
 
 describe("a malformed batch is one fault, and none of it is handled:", () => {
-  const good = batchOf("client", REQUESTS, requests("a", "bb"));
+  const good = batchOf("client", requests("a", "bb"));
   const [head, index, bodies] = good as [Buffer, Buffer, Buffer];
   it.each([
     ["without an index", [head], "body"],
@@ -167,12 +160,12 @@ describe("a malformed batch is one fault, and none of it is handled:", () => {
 
   it("of replies, with the dialect of the worker that is sent away; at a client, and at a worker", () => {
     const twice = [deliveryOf(1), deliveryOf(2)];
-    const [replies, entries] = batchOf("worker", ANSWERS, twice.map(answered)) as [Buffer, Buffer];
+    const [replies, entries] = batchOf("worker", twice.map(answered)) as [Buffer, Buffer];
     expect(readAtBroker([PEER, replies, entries])).toMatchObject([{ kind: "fault", worker: Dialect.Shoal }]);
     const both = [1, 2].map((i) => answerOf(i, { body: Body.of(["a"]) }));
-    const [answers] = batchOf("client", ANSWERS, both) as [Buffer];
+    const [answers] = batchOf("client", both) as [Buffer];
     expect(readAtClient([answers, entries])).toMatchObject([{ kind: "fault" }]);
-    const [deliveries] = batchOf("worker", REQUESTS, twice) as [Buffer];
+    const [deliveries] = batchOf("worker", twice) as [Buffer];
     expect(readAtWorker([deliveries, entries, Buffer.from("a")])).toMatchObject([{ kind: "fault" }]);
   });
 });
@@ -193,7 +186,7 @@ describe("over sockets", () => {
     const given = readAtWorker(await worker.receive());
     expect(given.map(bodyOf)).toEqual(["a", "b", "c"]);
     const replies = given.map((delivery) => replyTo(delivery as Request, true, 0, `${bodyOf(delivery)}!`));
-    await worker.send(batchOf("worker", ANSWERS, replies));
+    await worker.send(batchOf("worker", replies));
     expect((await Promise.all(asked)).map(String)).toEqual(["a!", "b!", "c!"]);
   });
 
@@ -204,7 +197,7 @@ describe("over sockets", () => {
     await worker.ready();
     const client = track(new Dealer());
     client.connect(endpoint);
-    await client.send(batchOf("client", REQUESTS, requests("a", "b", "c")));
+    await client.send(batchOf("client", requests("a", "b", "c")));
     expect(readAtClient(await client.receive()).map(bodyOf)).toEqual(["a", "b", "c"]);
   });
 
@@ -217,11 +210,11 @@ describe("over sockets", () => {
     const client = track(new Dealer());
     client.connect(await broker.bind("tcp://127.0.0.1:*"));
     const invalid = new Promise((resolve) => broker.events.on("peer:invalid", resolve));
-    const [head, index] = batchOf("client", REQUESTS, requests("a", "b")) as [Buffer, Buffer];
+    const [head, index] = batchOf("client", requests("a", "b")) as [Buffer, Buffer];
     await client.send([head, index, Buffer.from("abc")]);
     expect(await invalid).toMatchObject({ reason: "body" });
     expect(admitted).toEqual([]);
-    await client.send(batchOf("client", REQUESTS, requests("a", "b")));
+    await client.send(batchOf("client", requests("a", "b")));
     await vi.waitFor(() => expect(broker.stats().queued).toBe(2));
     expect(admitted).toHaveLength(1);
   });

@@ -1,5 +1,5 @@
 /** Messages of our dialect for tests of the rules, and what the rules send as frames. */
-import { Batcher, type Layout, messagesAt } from "../../../src/patterns/majordomo/batch.js";
+import { Batcher, messagesAt } from "../../../src/patterns/majordomo/batch.js";
 import {
   type Answer,
   type AtBroker,
@@ -85,16 +85,12 @@ export function framesOf(to: Buffer, message: FromBroker): Buffer[] {
 }
 
 /** Two or more messages as one. */
-export function batchOf<M extends Request | Answer>(
-  role: Role,
-  layout: Layout<M>,
-  members: readonly M[],
-): Buffer[] {
+export function batchOf<M extends Request | Answer>(role: Role, members: readonly M[]): Buffer[] {
   const sent: Buffer[][] = [];
   const send = (_: undefined, frames: Frame[]): void => {
     sent.push(frames.map((frame) => Buffer.from(frame as Buffer)));
   };
-  const batches = new Batcher<undefined, M>(role, layout, send, () => undefined);
+  const batches = new Batcher<undefined, M>(role, send, () => undefined);
   for (const member of members) batches.add(undefined, member);
   batches.flush();
   const [batch, ...others] = sent as [Buffer[]];

@@ -1,6 +1,5 @@
 /** docs/spec/majordomo.md: its vectors are what this code writes, and what it reads. */
 import { expect, it } from "vitest";
-import { ANSWERS, type Layout, REQUESTS } from "../../../src/patterns/majordomo/batch.js";
 import {
   type Answer,
   Body,
@@ -42,14 +41,9 @@ const delivery = deliveryOf(9, { ...id, oldest: 3, time: 29_990, attempt: 2, hea
 const details = Buffer.from('{"code":"E"}');
 
 const BODIES = ["hi", "ho!"].map((text) => Body.of([text]));
-const twoOf = <M extends Request | Answer>(
-  role: Role,
-  layout: Layout<M>,
-  make: (i: number, body: Body) => M,
-): Frames =>
+const twoOf = <M extends Request | Answer>(role: Role, make: (i: number, body: Body) => M): Frames =>
   batchOf(
     role,
-    layout,
     BODIES.map((body, i) => make(i, body)),
   );
 
@@ -68,14 +62,14 @@ const VECTORS: Record<string, Frames> = {
   PARTIAL: encode("worker", replyTo(delivery, false, 0, "hi")),
   FINAL: encode("worker", replyTo(delivery, true, 0, "hi")),
   FAILURE: encode("worker", { ...failureOf(9, "worker-failed", "no"), details }),
-  "a batch of requests": twoOf("client", REQUESTS, (i, body) =>
+  "a batch of requests": twoOf("client", (i, body) =>
     requestOf(5 + i, { ...idOf(5 + i), oldest: 3, time: 30_000, body }),
   ),
-  "a batch of answers": twoOf("client", ANSWERS, (i, body) => answerOf(5 + i, { body })),
-  "a batch of REQUESTs": twoOf("worker", REQUESTS, (i, body) =>
+  "a batch of answers": twoOf("client", (i, body) => answerOf(5 + i, { body })),
+  "a batch of REQUESTs": twoOf("worker", (i, body) =>
     deliveryOf(9 + i, { ...idOf(5 + i), oldest: 3, time: 30_000, body }),
   ),
-  "a batch of FINALs": twoOf("worker", ANSWERS, (i, body) => ({
+  "a batch of FINALs": twoOf("worker", (i, body) => ({
     ...replyTo(deliveryOf(9 + i), true, 0),
     body,
   })),
