@@ -1,6 +1,6 @@
 /**
  * Clocks, timers and deadlines. Those of state machines exclude pauses of the process (SIGSTOP, a closed lid, a blocked
- * event loop), in which a peer's silence proves nothing.
+ * event loop): a peer's silence proves nothing then.
  */
 import { type Link, LinkedList } from "./collections/queues.js";
 import { MAX_TIMEOUT } from "./waiter.js";

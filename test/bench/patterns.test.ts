@@ -49,10 +49,10 @@ it("a client with requests in flight is ready when twice as many are no faster, 
   const done: number[] = [];
   const perRequest = [9, 5, 3, 2.9, 2];
   await untilSteady(
-    1e6,
+    100,
     async (requests) => ((perRequest[done.push(requests) - 1] as number) * requests) / 1e3,
   );
-  expect(done).toEqual([10_000, 20_000, 40_000, 80_000]);
+  expect(done).toEqual([100, 200, 400, 800]);
 
   let asked = 0;
   let before = 0;
@@ -76,7 +76,7 @@ it("a client with requests in flight is ready when twice as many are no faster, 
 
 it("a warm-up that gets faster for ever ends after seconds", async () => {
   let last = 0;
-  await untilSteady(10_000, async (requests) => (last = Math.sqrt(requests) * 10));
+  await untilSteady(100, async (requests) => (last = Math.sqrt(requests) * 10));
   expect(last).toBeGreaterThanOrEqual(2_000);
 });
 

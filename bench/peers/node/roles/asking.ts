@@ -117,13 +117,14 @@ function inWindow(exchanges: Exchanges, window: number, total: number): Promise<
   });
 }
 
-/** First requests at most, and ms of the last ones. */
-const FIRST = 10_000;
+/** Most requests of the first work: cold code takes a second for them. */
+const FIRST = 4_000;
+/** ms of work after which it is not doubled again. */
 const LONG_ENOUGH = 2_000;
 const STEADY = 1.05;
 
 /**
- * Repeats work with twice as many requests, until its rate is steady: twice as many are no more than 5 % faster.
+ * Doubles the requests of some work until they are at most 5 % faster than half of them, or take 2 s.
  *
  * @param work does this many, and returns the ms that they took
  */
